@@ -1,0 +1,118 @@
+"""The MSN loss as small pure functions, written with `keras.ops` alone.
+
+Source: Assran et al., "Masked Siamese Networks for Label-Efficient Learning", arXiv 2204.07141,
+section 3; facebookresearch/msn for Sinkhorn and the constants. Everything is computed from logits
+in log space, in float32 or better, so that nothing overflows or meets log(0) where the reference's
+`log(p ** -t)` does.
+"""
+
+import math
+
+from keras import ops
+
+
+def log_predictions(embeddings, prototypes, temperature):
+    """Log-probabilities of each embedding over the prototypes (eq. 1), [n, prototypes].
+
+    Args:
+      embeddings: [n, dim]; prototypes: [prototypes, dim]; cosine similarity, any scale.
+      temperature: tau, divides the similarities.
+    """
+    embeddings = l2_normalise(at_least_float32(embeddings))
+    prototypes = l2_normalise(ops.cast(prototypes, embeddings.dtype))
+    return ops.log_softmax(ops.matmul(embeddings, ops.transpose(prototypes)) / temperature, axis=-1)
+
+
+def sharpen(log_probabilities, temperature):
+    """p ** (1 / temperature), normalised (section 3, "sharpening"): [n, k] logs -> [n, k]."""
+    return ops.softmax(log_probabilities / temperature, axis=-1)
+
+
+def sinkhorn(assignments, iterations=3):
+    """Balances assignments: rows sum to 1, columns to about n / k; [n, k] -> same.
+
+    As in the reference: three rounds of columns, then rows (Sinkhorn-Knopp). A prototype that gets
+    nothing at all stays at zero.
+    """
+    n, k = assignments.shape
+    tiny = 1e-30
+    assignments = assignments / ops.sum(assignments)
+    for _ in range(iterations):
+        columns = ops.sum(assignments, axis=0, keepdims=True)
+        assignments = assignments / ops.maximum(columns, tiny) / k
+        rows = ops.sum(assignments, axis=1, keepdims=True)
+        assignments = assignments / ops.maximum(rows, tiny) / n
+    return assignments * n
+
+
+def cross_entropy(log_probabilities, targets):
+    """Mean over rows of H(target, prediction) (eq. 2); both [n, k], predictions as logs."""
+    return -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
+
+
+def me_max(log_probabilities):
+    """log k - H(mean prediction) >= 0 (eq. 2's regulariser): 0 if all prototypes are used alike."""
+    n, k = log_probabilities.shape
+    log_mean = ops.logsumexp(log_probabilities, axis=0) - math.log(n)
+    return ops.sum(ops.exp(log_mean) * log_mean) + math.log(k)
+
+
+def entropy(log_probabilities):
+    """Mean entropy of the single predictions, [n, k] logs -> scalar."""
+    return -ops.mean(ops.sum(ops.exp(log_probabilities) * log_probabilities, axis=-1))
+
+
+def target_assignments(target_embeddings, prototypes, temperature, sharpening, use_sinkhorn):
+    """What the anchors have to predict: sharpened, balanced target predictions, [batch, k].
+
+    No gradient flows through them, neither to the target embeddings nor to the prototypes.
+    """
+    log_targets = log_predictions(target_embeddings, prototypes, temperature)
+    targets = sharpen(log_targets, sharpening)
+    return ops.stop_gradient(sinkhorn(targets) if use_sinkhorn else targets)
+
+
+def msn_loss(
+    anchor_embeddings,
+    target_embeddings,
+    prototypes,
+    *,
+    temperature=0.1,
+    sharpening=0.25,
+    use_sinkhorn=True,
+):
+    """All parts of the loss (eq. 2) for a batch.
+
+    Args:
+      anchor_embeddings: [views * batch, dim], view by view, the batch in the target's order.
+      target_embeddings: [batch, dim].
+      prototypes: [k, dim].
+      temperature, sharpening: tau and T (the paper's tau+ is their product).
+      use_sinkhorn: whether target assignments are balanced over the batch.
+
+    Returns:
+      dict of scalars "cross_entropy", "me_max", "entropy" and the "targets" [batch, k].
+    """
+    targets = target_assignments(
+        target_embeddings, prototypes, temperature, sharpening, use_sinkhorn
+    )
+    predictions = log_predictions(anchor_embeddings, prototypes, temperature)
+    views = anchor_embeddings.shape[0] // target_embeddings.shape[0]
+    return {
+        "cross_entropy": cross_entropy(predictions, ops.tile(targets, (views, 1))),
+        "me_max": me_max(predictions),
+        "entropy": entropy(predictions),
+        "targets": targets,
+    }
+
+
+def l2_normalise(x):
+    """Rows to length 1; a row shorter than 1e-12 keeps its direction and stays short (PyTorch)."""
+    square = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return x * ops.rsqrt(ops.maximum(square, 1e-24))
+
+
+def at_least_float32(x):
+    """Half precision to float32, others as they are."""
+    x = ops.convert_to_tensor(x)
+    return ops.cast(x, "float32") if str(x.dtype).endswith("float16") else x

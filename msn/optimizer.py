@@ -1,0 +1,67 @@
+"""AdamW as the reference uses it, for schedules that change every step.
+
+Sources: Loshchilov and Hutter, arXiv 1711.05101; PyTorch's AdamW (first the decay, then the
+update; epsilon outside the bias correction). Keras' AdamW puts epsilon elsewhere and ignores a
+weight decay that changes inside a compiled step.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+class AdamW(tf.Module):
+    """AdamW over a fixed list of variables.
+
+    Args:
+      variables: list of `tf.Variable`.
+      decayed: list of bool, whether weight decay applies to each variable.
+      beta1, beta2, epsilon: PyTorch's defaults.
+    """
+
+    def __init__(self, variables, decayed, beta1=0.9, beta2=0.999, epsilon=1e-8, name=None):
+        super().__init__(name=name)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self._updated = list(zip(variables, decayed, strict=True))
+        self.steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="steps")
+        self.first = [self._zeros(variable, "first_moment") for variable in variables]
+        self.second = [self._zeros(variable, "second_moment") for variable in variables]
+
+    def apply(self, gradients, learning_rate, weight_decay):
+        """Updates all variables in place.
+
+        Args:
+          gradients: list of tensors in the order of the variables.
+          learning_rate, weight_decay: scalars.
+        """
+        self.steps.assign_add(1)
+        for (variable, decayed), gradient, first, second in zip(
+            self._updated, gradients, self.first, self.second, strict=True
+        ):
+            steps = tf.cast(self.steps, variable.dtype)
+            rate = tf.cast(learning_rate, variable.dtype)
+            decay = rate * tf.cast(weight_decay, variable.dtype) if decayed else 0.0
+            first.assign(self.beta1 * first + (1 - self.beta1) * gradient)
+            second.assign(self.beta2 * second + (1 - self.beta2) * tf.square(gradient))
+            # 1 - beta ** steps, without its cancellation in float32
+            correction1 = -tf.math.expm1(steps * math.log(self.beta1))
+            correction2 = -tf.math.expm1(steps * math.log(self.beta2))
+            denominator = tf.sqrt(second) / tf.sqrt(correction2) + self.epsilon
+            variable.assign(variable * (1 - decay) - rate / correction1 * (first / denominator))
+
+    @staticmethod
+    def _zeros(variable, name):
+        return tf.Variable(tf.zeros(variable.shape, variable.dtype), trainable=False, name=name)
+
+
+def clip_by_global_norm(gradients, limit):
+    """Scales gradients so that their global norm is at most `limit`; 0 means no limit.
+
+    Returns:
+      the gradients, and their global norm before clipping (a scalar).
+    """
+    norm = tf.linalg.global_norm(gradients)
+    if not limit:
+        return gradients, norm
+    scale = tf.minimum(limit / (norm + 1e-6), 1.0)  # the reference's epsilon
+    return [gradient * scale for gradient in gradients], norm
