@@ -4,13 +4,16 @@ Exit codes: 0 done; 1 done in part (an input could not be used); 2 the user's in
 75 stopped by SIGTERM, resumable (EX_TEMPFAIL: "try again").
 """
 
+import itertools
+import logging
 import os
 import runpy
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_dict, config_flags
 
 DONE, DONE_IN_PART, WRONG_INPUT, STOPPED = 0, 1, 2, 75
@@ -25,30 +28,25 @@ def define_config(default: str, help_string: str) -> flags.FlagHolder:
     global _default_config
     _default_config = ROOT / default
     # Without a default here: absl would read it, overrides included, before mistakes are caught.
-    return config_flags.DEFINE_config_file(
-        "config",
-        None,
-        f"{help_string} (default: {default}). Single keys: --config.KEY=VALUE.",
-        lock_config=True,
-    )
+    help_string = f"{help_string} (default: {default}). Single keys: --config.KEY=VALUE."
+    holder = config_flags.DEFINE_config_file("config", None, help_string, lock_config=True)
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])  # for --help
+    return holder
 
 
 def run(main: Callable[[], int | None], wrong_input: tuple[type[Exception], ...]) -> None:
     """Parses the command line, calls `main()` and exits the process with its code.
 
-    Heavy imports belong inside `main`: then `--help` and a mistyped flag answer at once, and
-    TensorFlow starts with its log level set.
+    Heavy imports belong inside `main`: then `--help` and a mistyped flag answer at once.
 
     Args:
       main: the command; returns an exit code, None for 0.
       wrong_input: exceptions whose message is one line for the user. They end the process with
         code 2. So does an `OSError` (a missing folder, no permission, a full disk).
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
-    logging.set_verbosity(logging.INFO)
 
     def guarded(_):
-        logging.get_absl_handler().setFormatter(None)  # plain lines
+        logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)  # plain lines
         try:
             return main() or DONE
         except wrong_input as error:
@@ -60,6 +58,31 @@ def run(main: Callable[[], int | None], wrong_input: tuple[type[Exception], ...]
             return 130
 
     app.run(guarded, flags_parser=parse)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its start-up noise, unless the user asked for it.
+
+    TensorFlow 2.21 writes some lines to stderr before it looks at its log level
+    (tensorflow/tensorflow#100442), so stderr is caught meanwhile; a failed import shows it.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with tempfile.TemporaryFile() as caught:
+        stderr = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            caught.seek(0)
+            os.write(stderr, caught.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    for name in ("tensorflow", "absl"):  # its Python side
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -112,7 +135,7 @@ def check_key(config: config_dict.ConfigDict, key: str, path: str) -> None:
 def _config_files(argv: list[str]) -> list[str]:
     """The values of `--config=FILE` and `--config FILE`."""
     files = [arg.removeprefix("--config=") for arg in argv if arg.startswith("--config=")]
-    return files + [value for arg, value in zip(argv, argv[1:], strict=False) if arg == "--config"]
+    return files + [value for arg, value in itertools.pairwise(argv) if arg == "--config"]
 
 
 def refuse(reason) -> int:

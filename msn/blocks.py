@@ -7,6 +7,7 @@ initialisation and the fused projection.
 import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 GELU = {
@@ -64,9 +65,9 @@ class Attention(keras.layers.Layer):
         return ops.softmax(scores, axis=-1), values
 
 
-def draw_seed(seeds: keras.random.SeedGenerator) -> int:
+def draw_seed(seeds: np.random.Generator) -> int:
     """An int seed for one initialiser."""
-    return int(keras.ops.convert_to_numpy(seeds.next())[1])
+    return int(seeds.integers(2**31))
 
 
 def small_normal(seeds):

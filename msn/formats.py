@@ -39,6 +39,11 @@ def load_msn_state(state: dict[str, np.ndarray], backbone, head=None) -> None:
         variable.assign(value)
 
 
+def named_variables(backbone, head=None) -> dict:
+    """The same weights as variables in our own layout, under facebookresearch/msn's names."""
+    return {name: variable for name, variable, _, _ in _entries(backbone, head)}
+
+
 def _entries(backbone, head):
     """Yields (name, variable, our array -> theirs, their array -> ours)."""
     patch, width = backbone.patch_size, backbone.width

@@ -5,6 +5,7 @@ Sources: Assran et al., arXiv 2204.07141, appendix (3-layer MLP with batch norma
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 from msn.blocks import GELU, dense
@@ -27,7 +28,7 @@ class ProjectionHead(keras.Model):
         self.input_dim = input_dim
         self.hidden_dim = hidden_dim
         self.output_dim = output_dim
-        seeds = keras.random.SeedGenerator(seed)
+        seeds = np.random.default_rng(seed)
         self.fc1 = dense(hidden_dim, seeds, "fc1")
         self.bn1 = BatchNorm(hidden_dim, name="bn1")
         self.fc2 = dense(hidden_dim, seeds, "fc2")

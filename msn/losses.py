@@ -8,6 +8,7 @@ in log space, in float32 or better, so that nothing overflows or meets log(0) wh
 
 import math
 
+import keras
 from keras import ops
 
 
@@ -115,4 +116,5 @@ def l2_normalise(x):
 def at_least_float32(x):
     """Half precision to float32, others as they are."""
     x = ops.convert_to_tensor(x)
-    return ops.cast(x, "float32") if str(x.dtype).endswith("float16") else x
+    half = keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16")
+    return ops.cast(x, "float32") if half else x

@@ -22,7 +22,8 @@ class AdamW(tf.Module):
     def __init__(self, variables, decayed, beta1=0.9, beta2=0.999, epsilon=1e-8, name=None):
         super().__init__(name=name)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
-        self._updated = list(zip(variables, decayed, strict=True))
+        self.trained = list(variables)
+        self.decayed = list(decayed)
         self.steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="steps")
         self.first = [self._zeros(variable, "first_moment") for variable in variables]
         self.second = [self._zeros(variable, "second_moment") for variable in variables]
@@ -35,8 +36,8 @@ class AdamW(tf.Module):
           learning_rate, weight_decay: scalars.
         """
         self.steps.assign_add(1)
-        for (variable, decayed), gradient, first, second in zip(
-            self._updated, gradients, self.first, self.second, strict=True
+        for variable, decayed, gradient, first, second in zip(
+            self.trained, self.decayed, gradients, self.first, self.second, strict=True
         ):
             steps = tf.cast(self.steps, variable.dtype)
             rate = tf.cast(learning_rate, variable.dtype)

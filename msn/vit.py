@@ -163,7 +163,7 @@ class VisionTransformer(keras.Model):
         self.gelu = gelu
         self.cls_position = cls_position
 
-        seeds = keras.random.SeedGenerator(seed)
+        seeds = np.random.default_rng(seed)
         self.grid = image_size // patch_size
         patch_values = 3 * patch_size**2
         # He normal over the fan-in, as the reference initialises its patch convolution.

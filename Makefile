@@ -1,0 +1,54 @@
+# make demo    the whole way on a miniature data set: videos, pre-training, phases, embeddings
+# make setup   the environment for running and developing, in .venv
+# make test    all tests          make lint   style          make clean   removes runs and .venv
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+RUN := .venv/requirements.installed
+DEV := .venv/requirements-dev.installed
+
+.PHONY: demo setup test lint clean
+
+demo: $(RUN)
+	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
+	$(PY) -m msn.train --config=configs/msn_demo.py --workdir=runs/demo/msn
+	$(PY) down_stream/main.py --config=configs/phase_demo.py
+	$(PY) down_stream/main.py --config=configs/phase_demo.py:random
+	$(PY) down_stream/main.py --config=configs/phase_demo.py:finetune
+	$(PY) inference.py --model_path=runs/demo/msn/encoder \
+	    --image_path=runs/demo/data/cholec80/frames --output=runs/demo/embeddings.npz
+	@echo
+	@$(PY) -m down_stream.compare runs/demo/probe runs/demo/random runs/demo/finetune
+	@echo
+	@echo "encoder      runs/demo/msn/encoder"
+	@echo "reports      runs/demo/{probe,random,finetune}/{phase_timeline,confusion_matrix,history}.png"
+	@echo "embeddings   runs/demo/embeddings.npz"
+
+setup: $(DEV)
+
+test: $(DEV)
+	$(PY) -m pytest
+
+lint: $(DEV)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+clean:
+	rm -rf runs .venv
+
+# Stamps: nothing is looked up on the network once the requirements are installed.
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	    { echo "error: $(PYTHON) is $$($(PYTHON) --version); right would be Python 3.11 to 3.13:" \
+	    "make PYTHON=/path/to/python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+$(RUN): requirements.txt | $(PY)
+	@echo "installing requirements.txt into .venv (a minute or two)"
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(DEV): requirements-dev.txt $(RUN)
+	$(PIP) -r requirements-dev.txt
+	touch $@

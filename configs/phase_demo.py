@@ -1,0 +1,35 @@
+"""Phase recognition on the miniature Cholec80 of `make demo`, with the encoder pre-trained there.
+
+  python down_stream/main.py --config=configs/phase_demo.py
+  python down_stream/main.py --config=configs/phase_demo.py:random      random initialisation
+  python down_stream/main.py --config=configs/phase_demo.py:finetune    everything is trained
+
+Half a minute for a probe, two minutes to fine-tune, on two cores. The videos are split by patient:
+1-10 train, 11-12 validate, 13-16 test.
+"""
+
+from configs import msn_demo, phase_base
+from configs.videos import videos
+
+
+def get_config(arg=""):
+    if arg not in ("", "random", "finetune"):
+        raise ValueError(f"phase_demo.py:{arg}; right would be nothing, random or finetune")
+    config = phase_base.get_config()
+    config.workdir = "runs/demo/" + (arg or "probe")
+    config.data.root = ("runs/demo/data/cholec80",)
+    config.train_videos = videos(1, 10)
+    config.validation_videos = videos(11, 12)
+    config.test_videos = videos(13, 16)
+    config.encoder = "runs/demo/msn/encoder"
+    if arg == "random":
+        pretraining = msn_demo.get_config()
+        config.encoder = ""
+        config.model.variant = pretraining.model.variant
+        config.model.image_size = pretraining.views.size
+    if arg == "finetune":
+        config.mode = "finetune"
+        config.batch_size = 32
+        config.epochs = 10
+        config.optimizer.learning_rate = 3e-4
+    return config

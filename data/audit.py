@@ -1,0 +1,81 @@
+"""What an inspection of a dataset finds: remarks, problems, and counts per video."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.errors import InputError
+
+TABLE_ROWS = 100  # videos printed; audit.json has all
+PRINTED_REMARKS = 20
+
+
+@dataclass
+class Audit:
+    """Findings, in the order they were made. Each is a line that begins with the file it is about.
+
+    Attributes:
+      remarks: what one should know: gaps, stray files, line ends.
+      problems: inputs, or parts of inputs, that could not be used.
+      videos: name -> counts: "frames", "labelled", and where there are annotations "phase_rows",
+        "tool_rows".
+    """
+
+    remarks: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    videos: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def remark(self, text: str) -> None:
+        """Adds a remark."""
+        self.remarks.append(text)
+
+    def problem(self, text: str) -> None:
+        """Adds a problem; the inspection goes on."""
+        self.problems.append(text)
+
+    def add(self, other: "Audit") -> None:
+        """Adds all that another audit found."""
+        self.remarks += other.remarks
+        self.problems += other.problems
+        self.videos |= other.videos
+
+    def total(self, count: str) -> int:
+        """Sum of a count over the videos."""
+        return sum(counts.get(count, 0) for counts in self.videos.values())
+
+    def write(self, path: Path) -> None:
+        """Writes everything as JSON."""
+        totals = {"videos": len(self.videos)}
+        totals |= {count: self.total(count) for count in ("frames", "labelled")}
+        content = {"totals": totals, "problems": self.problems, "remarks": self.remarks}
+        side = path.with_name(f".{path.name}")
+        side.write_text(json.dumps({**content, "videos": self.videos}, indent=1) + "\n")
+        side.replace(path)
+
+    def table(self) -> str:
+        """Counts per video and the first remarks, to be printed."""
+        columns = ("frames", "labelled", "phase_rows", "tool_rows")
+        width = max([len(name) for name in self.videos] + [len("all videos")])
+        head = f"{'video':{width}}" + "".join(f"{column:>12}" for column in columns)
+
+        def row(name, counts):
+            return f"{name:{width}}" + "".join(f"{counts.get(c, '-'):>12}" for c in columns)
+
+        lines = [head]
+        lines += [row(name, counts) for name, counts in list(self.videos.items())[:TABLE_ROWS]]
+        lines += _and_more(len(self.videos) - TABLE_ROWS, "videos")
+        lines += [row("all videos", {column: self.total(column) for column in columns})]
+        lines += [f"remark: {remark}" for remark in self.remarks[:PRINTED_REMARKS]]
+        return "\n".join(lines + _and_more(len(self.remarks) - PRINTED_REMARKS, "remarks"))
+
+
+class Strict(Audit):
+    """An audit that does not go on: the first problem raises `InputError`."""
+
+    def problem(self, text: str) -> None:
+        """Raises `InputError`."""
+        raise InputError(text)
+
+
+def _and_more(count: int, what: str) -> list[str]:
+    return [f"... and {count} more {what}: audit.json"] if count > 0 else []

@@ -1,0 +1,179 @@
+"""One image -> the target view, the anchor view and the focal views of MSN.
+
+Source: Assran et al., arXiv 2204.07141, appendix (augmentations, sizes, scales);
+facebookresearch/msn, whose transforms are torchvision's on Pillow images: the same distributions,
+with OpenCV's kernels where they compute the same thing faster.
+"""
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+
+from data.errors import InputError
+from data.images import resize
+from data.seeds import generator
+
+TARGET, ANCHOR, FOCAL = 0, 1, 2  # streams of random numbers; focal view i has FOCAL + i
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """Sizes, counts and strengths; the defaults are the MSN paper's.
+
+    Attributes:
+      size: height and width in pixels of the target and of the anchor view.
+      scale: (least, largest) share of the image's area that these show.
+      focal_views, focal_size, focal_scale: the same for the focal views.
+      aspect: (least, largest) width / height of the part that is cropped.
+      colour_jitter: strength s: brightness, contrast and saturation change by up to 0.8 s, hue by
+        up to 0.2 s of its circle.
+      jitter_probability, grey_probability, blur_probability, flip_probability: of each operation.
+      blur_radius: (least, largest) standard deviation of the Gaussian in pixels.
+    """
+
+    size: int = 224
+    scale: tuple[float, float] = (0.3, 1.0)
+    focal_views: int = 10
+    focal_size: int = 96
+    focal_scale: tuple[float, float] = (0.05, 0.3)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    colour_jitter: float = 0.5
+    jitter_probability: float = 0.8
+    grey_probability: float = 0.2
+    blur_probability: float = 0.5
+    blur_radius: tuple[float, float] = (0.1, 2.0)
+    flip_probability: float = 0.5
+
+    def __post_init__(self):
+        for name in ("scale", "focal_scale", "aspect", "blur_radius"):
+            least, largest = getattr(self, name)
+            if not 0 < least <= largest:
+                raise InputError(
+                    f"views.{name} is {getattr(self, name)}; right would be (least, largest) with "
+                    "0 < least <= largest"
+                )
+        for name in ("jitter", "grey", "blur", "flip"):
+            value = getattr(self, f"{name}_probability")
+            if not 0 <= value <= 1:
+                raise InputError(f"views.{name}_probability is {value}; right would be 0 to 1")
+        if self.focal_views < 0 or self.size < 1 or self.focal_size < 1:
+            raise InputError("views: sizes must be at least 1 pixel and focal_views at least 0")
+
+
+def make_views(
+    image: np.ndarray, views: Views, seed: int, step: int, example: int
+) -> dict[str, np.ndarray]:
+    """Draws all views of an image.
+
+    Args:
+      image: uint8 [height, width, 3], RGB.
+      views: what to draw.
+      seed, step, example: ints, `example` the place in the global batch. Every random number is a
+        function of these three and of the view.
+
+    Returns:
+      "target" and "anchor" uint8 [size, size, 3], "focal" uint8 [focal views, focal_size,
+      focal_size, 3].
+    """
+
+    def view(stream, size, scale):
+        random = generator(seed, step, example, stream)
+        return augment(random_resized_crop(image, size, scale, views.aspect, random), views, random)
+
+    focal = [view(FOCAL + i, views.focal_size, views.focal_scale) for i in range(views.focal_views)]
+    return {
+        "target": view(TARGET, views.size, views.scale),
+        "anchor": view(ANCHOR, views.size, views.scale),
+        "focal": np.asarray(focal, np.uint8).reshape(-1, views.focal_size, views.focal_size, 3),
+    }
+
+
+def random_resized_crop(image, size, scale, aspect, random) -> np.ndarray:
+    """Crops a part of random area, aspect and place, resized to uint8 [size, size, 3]."""
+    left, top, width, height = random_box(image.shape[:2], scale, aspect, random)
+    return resize(image, (size, size), (left, top, left + width, top + height))
+
+
+def random_box(shape, scale, aspect, random) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of a random part, drawn as torchvision's RandomResizedCrop does.
+
+    Area uniform in `scale` times the image's, aspect log-uniform; after ten that do not fit, the
+    largest central part of an allowed aspect.
+    """
+    rows, columns = shape
+    for _ in range(10):
+        area = rows * columns * random.uniform(*scale)
+        ratio = math.exp(random.uniform(math.log(aspect[0]), math.log(aspect[1])))
+        width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < width <= columns and 0 < height <= rows:
+            left = int(random.integers(columns - width + 1))
+            top = int(random.integers(rows - height + 1))
+            return left, top, width, height
+    ratio = min(max(columns / rows, aspect[0]), aspect[1])
+    width, height = min(columns, round(rows * ratio)), min(rows, round(columns / ratio))
+    return (columns - width) // 2, (rows - height) // 2, width, height
+
+
+def augment(image, views, random) -> np.ndarray:
+    """Flip, colour jitter, grey, blur, each with its probability; uint8 [size, size, 3]."""
+    if random.random() < views.flip_probability:
+        image = cv2.flip(image, 1)
+    if random.random() < views.jitter_probability:
+        image = jitter_colours(image, views.colour_jitter, random)
+    if random.random() < views.grey_probability:
+        image = to_grey(image)
+    if random.random() < views.blur_probability:
+        image = blur(image, random.uniform(*views.blur_radius))
+    return image
+
+
+def jitter_colours(image, strength, random) -> np.ndarray:
+    """Brightness, contrast, saturation and hue, in random order, each by a random amount."""
+    low, high = max(0.0, 1 - 0.8 * strength), 1 + 0.8 * strength
+    brightness, contrast, saturation = random.uniform(low, high, 3)
+    hue = random.uniform(-0.2 * strength, 0.2 * strength)
+    operations = (
+        lambda x: adjust_brightness(x, brightness),
+        lambda x: adjust_contrast(x, contrast),
+        lambda x: adjust_saturation(x, saturation),
+        lambda x: adjust_hue(x, hue),
+    )
+    for index in random.permutation(4):
+        image = operations[index](image)
+    return image
+
+
+def adjust_brightness(image, factor) -> np.ndarray:
+    """Blends with black: factor 0 is black, 1 the image."""
+    return cv2.convertScaleAbs(image, alpha=factor)
+
+
+def adjust_contrast(image, factor) -> np.ndarray:
+    """Blends with the mean grey: factor 0 is that grey all over, 1 the image."""
+    mean = round(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
+    table = np.clip(mean + factor * (np.arange(256) - mean), 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table)
+
+
+def adjust_saturation(image, factor) -> np.ndarray:
+    """Blends with the grey image: factor 0 is grey, 1 the image."""
+    return cv2.addWeighted(image, factor, to_grey(image), 1 - factor, 0)
+
+
+def adjust_hue(image, shift) -> np.ndarray:
+    """Turns the hue by `shift`, a share of the circle, -0.5..0.5."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] += np.uint8(int(shift * 255) % 256)  # wraps around
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+
+
+def to_grey(image) -> np.ndarray:
+    """Luma (ITU-R 601) in all three channels."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def blur(image, radius) -> np.ndarray:
+    """Gaussian blur; `radius` is the standard deviation in pixels, as Pillow calls it."""
+    return cv2.GaussianBlur(image, (0, 0), radius)

@@ -1,0 +1,80 @@
+"""What several down-stream experiments came to, side by side.
+
+python -m down_stream.compare runs/demo/probe_msn runs/demo/probe_random runs/demo/finetune
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from data.errors import InputError
+
+_PROTOCOL = "video"
+_HEADER = ("name", "test accuracy", "macro-F1", "time")
+
+
+def table(run_dirs: list[str | Path]) -> str:
+    """One line per run directory: name, accuracy and macro-F1 in percent, time.
+
+    Both scores are those of the protocol `video` (see `down_stream.metrics`) on the test videos.
+
+    Raises:
+      InputError: a directory has no `results.json`, or not one of an experiment.
+    """
+    rows = [_HEADER, *(_row(Path(run_dir)) for run_dir in run_dirs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
+
+
+def _row(run_dir: Path) -> tuple[str, ...]:
+    path = run_dir / "results.json"
+    if not path.is_file():
+        found = "no results.json in it" if run_dir.is_dir() else "no such folder"
+        raise InputError(f"{run_dir}: {found}; give run directories of down_stream/main.py")
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        scores = results["metrics"][_PROTOCOL]
+        name, seconds = str(results["name"]), duration(results["seconds"])
+        return name, percent(scores["accuracy"]), percent(scores["f1"]), seconds
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the results of an experiment ({type(error).__name__}: {error}); "
+            f"name, seconds and metrics.{_PROTOCOL} are needed"
+        ) from error
+
+
+def percent(score: float | None) -> str:
+    """0.8694 -> "86.9 %"; an undefined score -> "-"."""
+    return "-" if score is None else f"{100 * score:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """9.4 -> "9.4 s", 83 -> "1 min 23 s", 7500 -> "2 h 5 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the table of the run directories given."""
+    # Without argparse's block of usage: a mistake is one line.
+    parser = argparse.ArgumentParser(
+        "down_stream.compare", argparse.SUPPRESS, "Compares down-stream experiments."
+    )
+    parser.add_argument("run_dirs", nargs="+", help="folders that hold a results.json")
+    print(table(parser.parse_args(arguments).run_dirs))
+
+
+if __name__ == "__main__":
+    from configs import command
+
+    try:
+        main(sys.argv[1:])
+    except (InputError, OSError) as error:
+        sys.exit(command.refuse(command.describe(error) if isinstance(error, OSError) else error))

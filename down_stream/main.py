@@ -1,0 +1,56 @@
+"""Recognises surgical phases with a pre-trained encoder: fits on some videos, tests on others.
+
+  python down_stream/main.py                                          probe the demo's encoder
+  python down_stream/main.py --config=configs/phase_finetune.py \
+      --config.data.root=DIR/cholec80 --config.encoder=runs/msn_vits16/encoder
+  python down_stream/main.py --config=configs/phase_probe.py --model=vits \
+      --config.data.root=DIR/cholec80                                 random initialisation
+
+The configuration files explain every key; --model, --optimizer, --learning_rate and --weight_decay
+override theirs. Results, predictions, pictures and the model go to the configuration's workdir.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script, from any folder
+
+from absl import flags
+
+from configs import command
+from data.errors import InputError
+
+CONFIG = command.define_config("configs/phase_demo.py", "configuration of the experiment")
+MODELS = {f"vit{size}": f"vit{size}16" for size in ("ti", "s", "b", "l", "h")}
+MODEL = flags.DEFINE_enum("model", None, list(MODELS), "architecture, with patches of 16 pixels")
+OPTIMIZER = flags.DEFINE_enum(
+    "optimizer", None, ["adam", "adamw", "rmsprop", "momentum", "sgd"], "optimizer"
+)
+LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "peak learning rate", lower_bound=0)
+WEIGHT_DECAY = flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0)
+
+
+def main() -> int:
+    """Runs the command and returns its exit code."""
+    config = CONFIG.value
+    if MODEL.value is not None:
+        config.model.variant = MODELS[MODEL.value]
+    if OPTIMIZER.value is not None:
+        config.optimizer.name = OPTIMIZER.value
+    if LEARNING_RATE.value is not None:
+        config.optimizer.learning_rate = LEARNING_RATE.value
+    if WEIGHT_DECAY.value is not None:
+        config.optimizer.weight_decay = WEIGHT_DECAY.value
+
+    command.import_tensorflow()
+    from down_stream.experiment import run
+    from down_stream.metrics import summary
+
+    results = run(config, config.workdir)
+    print(summary(results["metrics"]))
+    print(f"results, predictions, pictures and the model: {config.workdir}")
+    return command.DONE
+
+
+if __name__ == "__main__":
+    command.run(main, wrong_input=(InputError,))

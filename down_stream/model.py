@@ -1,0 +1,113 @@
+"""The phase model: an encoder and a linear classifier on its representation."""
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from data.errors import InputError
+from msn.checkpoint import load_encoder, save_encoder
+
+MODEL_FILE = "phase_model.json"
+HEAD_FILE = "head.npz"
+FORMAT = "phase model 1"
+
+
+class PhaseModel(keras.Model):
+    """Images -> logits over phases: encoder, feature standardisation, dense layer.
+
+    Args:
+      encoder: `msn.vit.Encoder`.
+      classes: names of the classes, in the order of their ids.
+      mean, std: float [width]; of the training features. Standardised features make one learning
+        rate fit all encoders; (0, 1) leaves them as they are.
+      seed: int or None; of the head's initialisation.
+
+    Call arguments:
+      images: uint8 or float [batch, height, width, 3], RGB 0..255.
+
+    Returns:
+      logits float [batch, classes].
+    """
+
+    def __init__(self, encoder, classes, mean=0.0, std=1.0, seed=None, name=None):
+        super().__init__(name=name)
+        self.encoder = encoder
+        self.classes = tuple(classes)
+        width = encoder.backbone.width
+        self.feature_mean, self.feature_std = (
+            self.add_weight(
+                name=name,
+                shape=(width,),
+                trainable=False,
+                initializer=keras.initializers.Constant(value),
+            )
+            for name, value in (("feature_mean", 0.0), ("feature_std", 1.0))
+        )
+        self.feature_mean.assign(np.broadcast_to(mean, (width,)))
+        self.feature_std.assign(np.broadcast_to(std, (width,)))
+        initializer = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        self.head = keras.layers.Dense(len(classes), kernel_initializer=initializer, name="head")
+        self.head.build((None, width))
+        self.built = True
+
+    def call(self, images, training=False):
+        return self.classify(self.encoder(images)[1])
+
+    def classify(self, features):
+        """Representations [batch, width] -> logits [batch, classes]."""
+        features = ops.cast(features, self.feature_mean.dtype)
+        return self.head((features - self.feature_mean) / self.feature_std)
+
+
+def save_phase_model(model: PhaseModel, path: str | Path, source: dict) -> Path:
+    """Writes a model directory: phase_model.json, head.npz and encoder/."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_encoder(model.encoder, partial / "encoder", source)
+    description = {"format": FORMAT, "classes": model.classes, "source": source}
+    (partial / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
+    np.savez(
+        partial / HEAD_FILE,
+        **{name: ops.convert_to_numpy(variable) for name, variable in _head(model).items()},
+    )
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+    return path
+
+
+def load_phase_model(path: str | Path) -> PhaseModel:
+    """Opens a model directory that `save_phase_model` wrote.
+
+    Raises:
+      InputError: nothing there that is a phase model.
+    """
+    path = Path(path)
+    try:
+        description = json.loads((path / MODEL_FILE).read_text())
+        model = PhaseModel(load_encoder(path / "encoder"), description["classes"])
+        with np.load(path / HEAD_FILE, allow_pickle=False) as values:
+            for name, variable in _head(model).items():
+                variable.assign(values[name])
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a phase model, or a damaged one ({error})") from error
+    return model
+
+
+def is_phase_model(path: str | Path) -> bool:
+    """Whether a directory holds a phase model (rather than an encoder)."""
+    return (Path(path) / MODEL_FILE).is_file()
+
+
+def _head(model):
+    return {
+        "feature_mean": model.feature_mean,
+        "feature_std": model.feature_std,
+        "kernel": model.head.kernel,
+        "bias": model.head.bias,
+    }

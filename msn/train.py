@@ -1,0 +1,31 @@
+"""Pre-trains a Vision Transformer on endoscopic video with Masked Siamese Networks (MSN).
+
+  python -m msn.train --config=configs/msn_demo.py --workdir=runs/msn_demo
+  python -m msn.train --config=configs/msn_vits16.py --workdir=runs/msn_vits16 \
+      --config.data.root=DIR/cholec80 --config.batch_size=256
+
+The configuration files explain every key. Started again, the same command goes on from its last
+checkpoint. The result is WORKDIR/encoder, which down_stream/main.py and inference.py open.
+"""
+
+from absl import flags
+
+from configs import command
+from data.errors import InputError
+
+CONFIG = command.define_config("configs/msn_demo.py", "configuration of the run")
+WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (made if missing)")
+flags.mark_flag_as_required("workdir")
+
+
+def main() -> int:
+    """Runs the command and returns its exit code."""
+    command.import_tensorflow()
+    from msn.pretrain import pretrain
+
+    complete = pretrain(CONFIG.value, WORKDIR.value)
+    return command.DONE if complete else command.STOPPED
+
+
+if __name__ == "__main__":
+    command.run(main, wrong_input=(InputError,))

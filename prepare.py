@@ -1,0 +1,130 @@
+r"""Makes a dataset: fetches or renders or takes over videos, extracts frames, audits, indexes.
+
+The dataset is written to <data_rootdir>/<name>/. Every stage skips what is done, so that a run that
+was stopped goes on when it is started again.
+
+Examples:
+  A miniature of Cholec80, rendered here, without any download (about a minute):
+    python prepare.py --data_rootdir=datasets --synthetic
+
+  Your own videos, of any format that OpenCV reads, and images; annotations are not needed. The
+  videos stay where they are and become frames, one a second:
+    python prepare.py --data_rootdir=datasets --name=ours --videos=/recordings
+
+  Cholec80 (85 GB, 166 GB while it is unpacked; mind its licence, CC BY-NC-SA 4.0):
+    python prepare.py --data_rootdir=datasets --verify_checksum
+    python prepare.py --data_rootdir=datasets --archive=/downloads/cholec80.tar.gz
+
+  A dataset that is there already, in <data_rootdir>/<name>/videos or frames, is never downloaded
+  over: frames that are missing are extracted, and it is audited and indexed.
+
+Annotations are <name>/phase_annotations/<video>-phase.txt and <name>/tool_annotations/
+<video>-tool.txt, in the official format. What was found is in audit.json.
+
+Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input, nothing
+was written.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from configs import command
+from data import cholec80
+from data.errors import InputError
+
+_ROOT = flags.DEFINE_string("data_rootdir", None, "folder of datasets", required=True)
+_NAME = flags.DEFINE_string("name", "cholec80", "name of the dataset, a folder in data_rootdir")
+_VIDEOS = flags.DEFINE_string("videos", None, "folder with videos or images, searched recursively")
+
+_SYNTHETIC = flags.DEFINE_bool("synthetic", False, "render a miniature Cholec80")
+_NUMBER = flags.DEFINE_integer("synthetic_videos", 16, "how many videos to render")
+_SECONDS = flags.DEFINE_integer("synthetic_seconds", 90, "mean length of a rendered video")
+_SEED = flags.DEFINE_integer("seed", 0, "of the rendered videos")
+
+_URL = flags.DEFINE_string("url", cholec80.ARCHIVE_URL, "where to fetch Cholec80, or a mirror")
+_ARCHIVE = flags.DEFINE_string("archive", None, "archive that is there already, .tar or .tar.gz")
+_VERIFY = flags.DEFINE_bool("verify_checksum", False, "compare the archive's MD5")
+_KEEP = flags.DEFINE_bool("keep_archive", False, "keep the fetched archive after unpacking")
+
+_FPS = flags.DEFINE_float("fps", 1.0, "frames to extract per second of video")
+_FORMAT = flags.DEFINE_string("format", "jpg", "of the frames, jpg or png")
+_QUALITY = flags.DEFINE_integer("quality", 95, "of JPEG, 1 to 100")
+_SIZE = flags.DEFINE_integer("size", None, "reduce frames to this shorter side, in pixels")
+_WORKERS = flags.DEFINE_integer("workers", None, "videos worked on at once (default: one a core)")
+
+
+def main() -> int:
+    """Runs the stages. Everything that can be checked is, before anything is written."""
+    from data.audit import Audit
+    from data.frames import extract_frames
+    from data.image_files import link_images
+    from data.indexing import build_index
+    from data.sources import needs_archive, own_videos, unpack_archive
+    from data.synthetic import make_dataset
+
+    root = Path(_ROOT.value).expanduser() / _NAME.value
+    settings = {name: flags.FLAGS[name].value for name in ("fps", "format", "quality", "size")}
+    media = check(root, settings)
+
+    if _SYNTHETIC.value:
+        make_dataset(root, _NUMBER.value, _SEED.value, _SECONDS.value, workers=_WORKERS.value)
+    elif not media and needs_archive(root):
+        archive = Path(_ARCHIVE.value) if _ARCHIVE.value else None
+        unpack_archive(root, _URL.value, archive, _VERIFY.value, _KEEP.value)
+
+    audit = Audit()
+    videos = own_videos(root) | (media.videos if media else {})
+    broken = extract_frames(videos, root / "frames", workers=_WORKERS.value, **settings)
+    audit.problems += broken.values()
+    if media:
+        audit.problems += link_images(media.images, root / "frames").values()
+        audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
+    if not (root / "frames").is_dir():
+        raise InputError(f"nothing could be used: {'; '.join(audit.problems)}")
+    build_index(root, audit)
+    return report(root, audit)
+
+
+def check(root: Path, settings: dict):
+    """What --videos holds, None without it; raises `InputError` for flags that are wrong."""
+    from data.frames import check_settings, read_record
+    from data.sources import find_media, needs_archive
+
+    given = [f"--{flag.name}" for flag in (_VIDEOS, _SYNTHETIC, _ARCHIVE) if flag.value]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)}: one of them at a time")
+    if _NAME.value in ("", ".", "..") or Path(_NAME.value).name != _NAME.value:
+        raise InputError(f"--name={_NAME.value}: the name of a folder in --data_rootdir is needed")
+    if _SYNTHETIC.value and not needs_archive(root) and not (root / "synthetic.json").is_file():
+        raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
+    check_settings(**settings, workers=_WORKERS.value)
+    read_record(root / "frames", settings)
+    if _ARCHIVE.value and not Path(_ARCHIVE.value).is_file():
+        raise InputError(f"--archive={_ARCHIVE.value}: no such file")
+    if _VIDEOS.value:
+        return find_media(Path(_VIDEOS.value).expanduser(), outside=root)
+    is_cholec80 = _NAME.value == _NAME.default or _ARCHIVE.value or _URL.present
+    if needs_archive(root) and not _SYNTHETIC.value and not is_cholec80:
+        raise InputError(
+            f"{root}: no videos and no frames in it; give --videos=FOLDER, or --synthetic"
+        )
+    return None
+
+
+def report(root: Path, audit) -> int:
+    """Prints what there is now, what to do next and what could not be used; the exit code."""
+    counts = f"{len(audit.videos)} videos, {audit.total('frames')} frames"
+    print(audit.table())
+    print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
+    print(
+        f"next: python -m msn.train --config=configs/msn_demo.py --workdir=runs/{root.name} "
+        f"--config.data.root={root}"
+    )
+    for problem in audit.problems:
+        print(f"not used: {problem}")
+    return command.DONE_IN_PART if audit.problems else command.DONE
+
+
+if __name__ == "__main__":
+    command.run(main, wrong_input=(InputError,))

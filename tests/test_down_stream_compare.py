@@ -1,0 +1,79 @@
+"""The table that sets experiments side by side."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.errors import InputError
+from down_stream.compare import duration, table
+
+
+def write(folder, name, seconds, accuracy, f1):
+    folder.mkdir()
+    scores = {"accuracy": accuracy, "f1": f1}
+    results = {"name": name, "seconds": seconds, "metrics": {"video": scores, "frame": {}}}
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_table_is_aligned_and_in_the_order_given(tmp_path):
+    long = write(tmp_path / "b", "a fine-tuned encoder", 83.2, 0.86941, 0.8)
+    short = write(tmp_path / "a", "probe", 9.44, 1.0, None)
+    assert table([long, str(short)]).splitlines() == [
+        "name                  test accuracy  macro-F1        time",
+        "a fine-tuned encoder         86.9 %    80.0 %  1 min 23 s",
+        "probe                       100.0 %         -       9.4 s",
+    ]
+
+
+def test_durations_read_well():
+    assert duration(0.04) == "0.0 s"
+    assert duration(59.96) == "1 min 0 s"
+    assert duration(3599.6) == "1 h 0 min"
+    assert duration(7500) == "2 h 5 min"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"results\.json: not the results of an experiment \(JSONDecodeError"),
+        ("[]", r"results\.json: not the results of an experiment \(TypeError"),
+        ('{"name": "x", "seconds": 1}', r"KeyError: 'metrics'\); name, seconds and metrics\.video"),
+        ('{"name": "x", "seconds": null, "metrics": {"video": {}}}', "TypeError"),
+    ],
+)
+def test_files_of_other_kinds_are_refused(tmp_path, content, message):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        table([tmp_path])
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "down_stream.compare", *map(str, arguments)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_command_prints_the_table(tmp_path):
+    folder = write(tmp_path / "run", "probe", 12, 0.5, 0.25)
+    done = run(folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, table([folder]) + "\n", "")
+
+
+def test_command_refuses_in_one_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for arguments, reason in (
+        ([tmp_path / "missing"], "missing: no such folder"),
+        ([tmp_path / "empty"], "empty: no results.json in it"),
+        ([], "required: run_dirs"),
+    ):
+        done = run(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert reason in done.stderr

@@ -1,0 +1,96 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from msn import losses
+
+
+def rows(n, k, seed=0, scale=1.0):
+    return (np.random.default_rng(seed).normal(size=(n, k)) * scale).astype(np.float32)
+
+
+def test_predictions_are_distributions_and_ignore_scale():
+    embeddings, prototypes = rows(5, 8), rows(7, 8, 1)
+    logs = np.asarray(losses.log_predictions(embeddings, prototypes, 0.1))
+    np.testing.assert_allclose(np.exp(logs).sum(axis=1), 1, rtol=1e-5)
+    scaled = losses.log_predictions(100 * embeddings, 0.01 * prototypes, 0.1)
+    np.testing.assert_allclose(scaled, logs, atol=1e-4)
+
+
+def test_an_embedding_predicts_its_own_prototype():
+    prototypes = rows(7, 8)
+    logs = np.asarray(losses.log_predictions(prototypes, prototypes, 0.1))
+    np.testing.assert_array_equal(logs.argmax(axis=1), np.arange(7))
+
+
+def test_sharpening_keeps_order_and_lowers_entropy():
+    p = np.array([[0.5, 0.3, 0.2]], np.float32)
+    sharp = np.asarray(losses.sharpen(np.log(p), 0.25))
+    np.testing.assert_allclose(sharp, p**4 / (p**4).sum(), rtol=1e-5)
+    np.testing.assert_allclose(losses.sharpen(np.log(p), 1.0), p, rtol=1e-5)
+
+
+def test_sinkhorn_balances():
+    assignments = np.exp(rows(12, 4, scale=2.0))
+    balanced = np.asarray(losses.sinkhorn(assignments))
+    np.testing.assert_allclose(balanced.sum(axis=1), 1, rtol=1e-5)
+    many = np.asarray(losses.sinkhorn(assignments, iterations=200))
+    np.testing.assert_allclose(many.sum(axis=0), 12 / 4, rtol=1e-4)
+
+
+def test_sinkhorn_survives_a_prototype_that_gets_nothing():
+    assignments = np.array([[1, 0, 0], [0.5, 0.5, 0]], np.float32)
+    balanced = np.asarray(losses.sinkhorn(assignments))
+    assert np.isfinite(balanced).all()
+    np.testing.assert_allclose(balanced.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_me_max_is_zero_for_balanced_and_log_k_for_collapsed_predictions():
+    identity = np.log(np.eye(4, dtype=np.float32) * (1 - 4e-9) + 1e-9)
+    assert abs(float(losses.me_max(identity))) < 1e-5
+    collapsed = np.repeat(identity[:1], 4, axis=0)
+    assert abs(float(losses.me_max(collapsed)) - math.log(4)) < 1e-4
+
+
+def test_entropy_of_uniform_predictions_is_log_k():
+    uniform = np.full((3, 8), math.log(1 / 8), np.float32)
+    assert abs(float(losses.entropy(uniform)) - math.log(8)) < 1e-5
+
+
+def test_cross_entropy_of_the_target_with_itself_is_its_entropy():
+    p = np.exp(losses.log_predictions(rows(5, 8), rows(7, 8, 1), 0.1))
+    log_p = np.log(p)
+    assert abs(float(losses.cross_entropy(log_p, p)) - float(losses.entropy(log_p))) < 1e-5
+
+
+def test_no_gradient_through_the_targets():
+    targets, prototypes = tf.Variable(rows(4, 8)), tf.Variable(rows(6, 8, 1))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(losses.target_assignments(targets, prototypes, 0.1, 0.25, True) ** 2)
+    assert tape.gradient(loss, [targets, prototypes]) == [None, None]
+
+
+def test_views_are_compared_with_their_own_image():
+    targets, prototypes = rows(4, 8), rows(6, 8, 1)
+    views = np.tile(targets, (3, 1))  # three views, in the target's order
+    matched = losses.msn_loss(views, targets, prototypes, use_sinkhorn=False)
+    shuffled = losses.msn_loss(views[::-1], targets, prototypes, use_sinkhorn=False)
+    assert float(matched["cross_entropy"]) < float(shuffled["cross_entropy"]) - 0.1
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-20, 1e4, 1e15])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_finite_where_the_reference_is_not(scale, dtype):
+    """Zero or huge embeddings, probabilities that underflow, bfloat16 inputs."""
+    anchors = tf.Variable(tf.cast(rows(8, 8) * scale, dtype))
+    with tf.GradientTape() as tape:
+        parts = losses.msn_loss(
+            anchors, tf.cast(rows(4, 8, 2) * scale, dtype), rows(6, 8, 1), temperature=0.001
+        )
+        total = parts["cross_entropy"] + parts["me_max"] + parts["entropy"]
+    assert parts["cross_entropy"].dtype == tf.float32
+    assert np.isfinite(float(total))
+    gradient = tf.cast(tape.gradient(total, anchors), tf.float32).numpy()
+    assert np.isfinite(gradient).all()
