@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_dict, config_flags
 
 DONE, DONE_IN_PART, WRONG_INPUT, STOPPED = 0, 1, 2, 75
@@ -81,8 +82,9 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    for name in ("tensorflow", "absl"):  # its Python side
-        logging.getLogger(name).setLevel(logging.ERROR)
+    # Its Python side; absl's own function, because TensorFlow sets and resets absl's verbosity.
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def parse(argv: list[str]) -> list[str]:

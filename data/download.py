@@ -114,6 +114,7 @@ def unpack(archive: Path, target: Path) -> None:
             stream = gzip.GzipFile(fileobj=raw) if file.peek(2)[:2] == b"\x1f\x8b" else raw
             with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header) as tar:
                 while member := tar.next():
+                    bar.update(file.tell() - bar.n)  # what was jumped over
                     tar.members.clear()  # it would keep every header: 200 MB for Cholec80's frames
                     path = _destination(archive, member, target)
                     if member.isdir():
@@ -125,7 +126,6 @@ def unpack(archive: Path, target: Path) -> None:
                     if not _is_there(path, member.size):
                         _require_space(target, member.size, f"{archive}: {member.name!r}")
                         _write(tar.extractfile(member), path)
-                    bar.update(file.tell() - bar.n)  # what was jumped over
             while stream.read(CHUNK_BYTES):  # gzip's checksum comes last
                 bar.update(file.tell() - bar.n)
         except InputError:

@@ -210,14 +210,14 @@ def make_video(root: Path, number: int, seed: int, seconds: int, size: tuple[int
     _write_text(phase_file, _phase_text(timeline))
     _write_text(tool_file, _tool_text(timeline))
     writer = cv2.VideoWriter(str(growing), cv2.VideoWriter_fourcc(*"mp4v"), SOURCE_FPS, size)
-    for frame in Endoscope(rng, size, timeline).frames():
-        writer.write(frame)
+    endoscope = Endoscope(rng, size, timeline)
+    for index in range(endoscope.count):
+        writer.write(endoscope.frame(index))
     writer.release()
     # OpenCV reports neither a codec it lacks nor a full disk.
     written = int(cv2.VideoCapture(str(growing)).get(cv2.CAP_PROP_FRAME_COUNT))
-    expected = SOURCE_FPS * len(timeline.phases)
-    if written != expected:
-        raise OSError(f"{growing}: {written} frames could be written instead of {expected}")
+    if written != endoscope.count:
+        raise OSError(f"{growing}: {written} frames could be written, not {endoscope.count}")
     growing.replace(video)
 
 

@@ -4,6 +4,7 @@ Motion, instruments, smoke, defocus, light, vignette, colours and noise of one o
 is drawn for every `STEP`th frame and blended in between: it changes slowly, and drawing it is slow.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -92,7 +93,7 @@ def wander(rng, count: int, seconds: float, size: float) -> np.ndarray:
 
 
 class Endoscope:
-    """One operation's camera.
+    """One operation's camera; `count` frames, 25 a second.
 
     Args:
         rng: numpy Generator; the camera, the light and its motion come from it.
@@ -108,6 +109,8 @@ class Endoscope:
         self.scenery = Scenery(self.patient)
         self.tools = draw_tools(rng, self.scale)
         self.count = SOURCE_FPS * len(timeline.phases)
+        # A frame lies between two scenes.
+        self._scene = lru_cache(maxsize=2)(self._draw_scene)
         self._move()
         self._illuminate()
 
@@ -171,16 +174,16 @@ class Endoscope:
 
     # --- frames -----------------------------------------------------------------------------------
 
-    def frames(self):
-        """Yield the frames, uint8 [height, width, 3] BGR, one every 1/25 s."""
-        following = self._scene(0)
-        for frame in range(self.count):
-            if frame % STEP == 0:
-                previous, following = following, self._scene(min(frame + STEP, self.count - 1))
-            share = frame % STEP / STEP
-            yield self._develop(cv2.addWeighted(previous, 1 - share, following, share, 0), frame)
+    def frame(self, index: int) -> np.ndarray:
+        """Frame number `index`, 0 to count - 1: uint8 [height, width, 3], BGR."""
+        first, share = index - index % STEP, index % STEP / STEP
+        scene = self._scene(first)
+        if share:
+            following = self._scene(min(first + STEP, self.count - 1))
+            scene = cv2.addWeighted(scene, 1 - share, following, share, 0)
+        return self._develop(scene, index)
 
-    def _scene(self, frame: int) -> np.ndarray:
+    def _draw_scene(self, frame: int) -> np.ndarray:
         second = frame // SOURCE_FPS
         progress = self.timeline.progress(frame / SOURCE_FPS)
         return self.scenery.compose(self.timeline.phases[second], progress, self.sway[frame])

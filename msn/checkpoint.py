@@ -131,6 +131,7 @@ def save_saved_model(encoder: Encoder, path: Path) -> None:
     module.__call__ = tf.function(
         encoder.call, input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)]
     )
+
     tf.saved_model.save(module, str(path))
 
 
