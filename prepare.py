@@ -72,6 +72,8 @@ def main() -> int:
     elif not media and needs_archive(root):
         archive = Path(_ARCHIVE.value) if _ARCHIVE.value else None
         unpack_archive(root, _URL.value, archive, _VERIFY.value, _KEEP.value)
+    elif _ARCHIVE.value:
+        print(f"{root}: has videos or frames already, {_ARCHIVE.value} is not unpacked")
 
     audit = Audit()
     videos = own_videos(root) | (media.videos if media else {})

@@ -1,3 +1,13 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports TensorFlow
+
+import pytest
+
+from tests.small_dataset import make_small_dataset
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory):
+    """Four videos of 14 labelled frames; read only."""
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "cholec80")

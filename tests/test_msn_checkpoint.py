@@ -1,0 +1,118 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.errors import InputError
+from msn import checkpoint
+from msn.model import MSN
+from msn.vit import Encoder
+
+TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
+IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+
+
+def create(seed=0, **arguments):
+    return MSN(TINY | arguments, hidden_dim=16, output_dim=8, num_prototypes=6, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def encoder_dir(tmp_path_factory):
+    encoder = Encoder(**TINY, gelu="tanh", seed=3)
+    path = tmp_path_factory.mktemp("run") / "encoder"
+    return encoder, checkpoint.save_encoder(encoder, path, {"step": 7})
+
+
+def test_a_checkpoint_carries_every_variable(tmp_path):
+    model, other = create(seed=1), create(seed=2)
+    for number, variable in enumerate(checkpoint.run_state(model).values()):
+        value = np.random.default_rng(number).normal(size=variable.shape) * 10
+        variable.assign(value.astype(keras.backend.standardize_dtype(variable.dtype)))
+    path = checkpoint.save_checkpoint(tmp_path, model, 12, keep=2)
+    assert checkpoint.restore_checkpoint(path, other) == 12
+    # Compared with the networks' own lists, so that a variable that is not saved is found out.
+    for part in ("anchor_encoder", "anchor_head", "target_encoder", "target_head"):
+        pairs = zip(getattr(model, part).weights, getattr(other, part).weights, strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs), part
+    assert np.array_equal(model.prototypes, other.prototypes)
+    for name in ("first", "second"):
+        pairs = zip(getattr(model.optimizer, name), getattr(other.optimizer, name), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs), name
+    assert int(model.optimizer.steps) == int(other.optimizer.steps)
+
+
+def test_old_checkpoints_go(tmp_path):
+    model = create()
+    for step in (5, 10, 15):
+        checkpoint.save_checkpoint(tmp_path, model, step, keep=2)
+    names = [path.name for path in checkpoint.checkpoints(tmp_path)]
+    assert names == ["step_00000010.safetensors", "step_00000015.safetensors"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_damaged_and_foreign_checkpoints_are_refused_and_nothing_is_set(tmp_path):
+    path = checkpoint.save_checkpoint(tmp_path, create(seed=1), 5, keep=2)
+    model = create(seed=2)
+    before = [np.array(v) for v in checkpoint.run_state(model).values()]
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"x" * 100):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="step_00000005"):
+            checkpoint.restore_checkpoint(path, model)
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="another model"):
+        checkpoint.restore_checkpoint(path, create(width=24))
+    after = checkpoint.run_state(model).values()
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_an_encoder_directory_opens_as_it_was(encoder_dir):
+    encoder, path = encoder_dir
+    opened = checkpoint.load_encoder(path)
+    assert opened.get_config() == encoder.get_config()
+    assert len(opened.trainable_variables) == len(encoder.trainable_variables) > 0
+    for ours, theirs in zip(opened(IMAGES), encoder(IMAGES), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    description = json.loads((path / "encoder.json").read_text())
+    assert description["source"] == {"step": 7}
+    assert description["preprocessing"]["image_size"] == 16
+
+
+def test_the_saved_model_keeps_the_contract(encoder_dir):
+    """model(x)[1] is the representation; x are raw pixels, any batch size."""
+    encoder, path = encoder_dir
+    model = tf.saved_model.load(str(path / "saved_model"))
+    for images in (IMAGES, IMAGES[:1]):
+        tokens, cls = model(tf.constant(images))
+        assert tokens.shape == (len(images), 17, 12)
+        np.testing.assert_allclose(cls, encoder(images)[1], atol=1e-5)
+
+
+def test_writing_again_replaces(encoder_dir, tmp_path):
+    encoder, _ = encoder_dir
+    path = checkpoint.save_encoder(Encoder(**TINY, seed=9), tmp_path / "encoder", {})
+    (path / "left over").write_text("x")
+    checkpoint.save_encoder(encoder, path, {})
+    assert not (path / "left over").exists()
+    np.testing.assert_array_equal(checkpoint.load_encoder(path)(IMAGES)[1], encoder(IMAGES)[1])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["encoder"]
+
+
+def test_what_is_no_encoder_is_said(encoder_dir, tmp_path):
+    with pytest.raises(InputError, match="no such"):
+        checkpoint.load_encoder(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="found: nothing"):
+        checkpoint.load_encoder(tmp_path / "empty")
+    for name, content in (
+        ("encoder.weights.h5", b"x"),
+        ("encoder.json", b"{}"),
+        ("encoder.json", b"["),
+    ):
+        copy = shutil.copytree(encoder_dir[1], tmp_path / "copy", dirs_exist_ok=True)
+        (copy / name).write_bytes(content)
+        with pytest.raises(InputError, match="damaged"):
+            checkpoint.load_encoder(copy)

@@ -1,0 +1,176 @@
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data.index import load_index
+from tests.small_videos import read_numbers, write_video
+
+PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
+
+
+def prepare(data_rootdir, *arguments):
+    """(exit code, stdout, stderr) of the command."""
+    done = subprocess.run(
+        [sys.executable, PREPARE, f"--data_rootdir={data_rootdir}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=data_rootdir.parent,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def write_image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((24, 32, 3), 90, np.uint8))
+    return path
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A folder as a hospital has it: two good videos, one broken, images, a note."""
+    folder = tmp_path / "recordings"
+    write_video(folder / "op1.mp4", 25, 80)
+    write_video(folder / "case 2" / "left.mkv", 50, 120)
+    (folder / "broken.mp4").write_text("not a video")
+    for name in ("stills/a-frame-3.jpg", "stills/a-frame-12.jpg", "x_7.png"):
+        write_image(folder / name)
+    (folder / "stills" / "a-frame-99.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    (folder / "readme.txt").write_text("a note")
+    return folder
+
+
+def test_a_folder_of_videos_and_images(tmp_path, recordings):
+    arguments = (tmp_path / "out", f"--videos={recordings}", "--name=ours")
+    code, output, errors = prepare(*arguments)
+    root = tmp_path / "out" / "ours"
+
+    assert code == 1, errors
+    assert "ours: 4 videos, 10 frames, 0 of them labelled" in output
+    assert "python -m msn.train" in output
+    last = output.splitlines()[-2:]
+    assert "not used" in last[0]
+    assert str(recordings / "broken.mp4") in last[0]
+    assert str(recordings / "stills" / "a-frame-99.jpg") in last[1]
+    assert f"{recordings / 'readme.txt'}: neither" in (root / "audit.json").read_text()
+    assert "moov" not in errors  # what FFmpeg says about broken files
+
+    index = load_index(root)
+    assert index.videos == ("case 2_left", "op1", "stills", "x")
+    assert index.frame.tolist() == [1, 2, 3, 1, 2, 3, 4, 3, 12, 7]
+    assert list(read_numbers(root / "frames" / "op1").values()) == [0, 25, 50, 75]
+    assert list(read_numbers(root / "frames" / "case 2_left").values()) == [0, 50, 100]
+    assert (recordings / "stills/a-frame-3.jpg").samefile(root / "frames/stills/a-frame-3.jpg")
+    assert not (root / "videos").exists()
+
+    before = {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")}
+    assert prepare(*arguments)[:2] == (code, output)
+    assert {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")} == before
+
+
+def test_a_rendered_dataset(tmp_path):
+    arguments = ("--synthetic", "--synthetic_videos=1", "--synthetic_seconds=14", "--seed=3")
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    assert code == 0, errors
+    index = load_index(tmp_path / "out" / "cholec80")
+    assert f"1 videos, {len(index)} frames, {len(index)} of them labelled" in output
+    assert set(index.phase) == set(range(7))
+    assert (index.tools >= 0).all()
+    assert prepare(tmp_path / "out")[0] == 0  # it is there: no download
+
+
+def test_settings_reach_the_frames(tmp_path):
+    write_video(tmp_path / "in" / "op.mp4", 25, 50)
+    code, _, errors = prepare(
+        *(tmp_path / "out", f"--videos={tmp_path / 'in'}", "--fps=2", "--format=png", "--size=24")
+    )
+    assert code == 0, errors
+    frames = sorted((tmp_path / "out" / "cholec80" / "frames" / "op").iterdir())
+    assert [file.name for file in frames] == [f"op_{number:06d}.png" for number in range(1, 5)]
+    assert cv2.imread(str(frames[0])).shape == (24, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--videos=absent"], "absent: no such folder"),
+        (["--videos=empty"], "neither videos nor images"),
+        (["--videos=in", "--format=gif"], "jpg, png"),
+        (["--videos=in", "--fps=0"], "fps=0"),
+        (["--videos=in", "--quality=200"], "1 to 100"),
+        (["--videos=in", "--workers=0"], "workers=0"),
+        (["--videos=in", "--name=../x"], "--name=../x"),
+        (["--videos=in", "--name=.."], "--name=.."),
+        (["--videos=in", "--synthetic"], "one of them"),
+        (["--videos=bad"], "op.mp4"),
+        (["--name=ours"], "give --videos"),
+        (["--archive=absent.tar"], "--archive=absent.tar: no such file"),
+        (["--synthetic", "--synthetic_videos=0"], "num_videos"),
+        (["--synthetic", "--fps=0"], "fps=0"),
+        (["--fsp=2"], "fsp"),
+        (["videos"], "unexpected argument 'videos'"),
+    ],
+)
+def test_wrong_input_writes_nothing(tmp_path, arguments, message):
+    write_video(tmp_path / "in" / "op.mp4", 25, 1)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "op.mp4").write_text("not a video")
+    (tmp_path / "empty").mkdir()
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    last = errors.strip().splitlines()[-1]
+    assert code == 2
+    assert last.startswith("error:")
+    assert message in last
+    assert output == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """The official layout in a .tar.gz, with one video and its phases."""
+    folder = tmp_path / "packed" / "cholec80"
+    write_video(folder / "videos" / "video01.mp4", 25, 60)
+    (folder / "phase_annotations").mkdir()
+    rows = "".join(f"{frame}\tClippingCutting\n" for frame in range(60))
+    (folder / "phase_annotations" / "video01-phase.txt").write_text(f"Frame\tPhase\n{rows}")
+    path = tmp_path / "served" / "cholec80.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(folder, "cholec80")
+    return path
+
+
+def test_an_archive_that_is_there_is_kept(tmp_path, archive):
+    code, output, errors = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 0, errors
+    assert "1 videos, 3 frames, 3 of them labelled" in output
+    assert load_index(tmp_path / "out" / "cholec80").phase.tolist() == [2, 2, 2]
+    assert archive.exists()
+    assert not (tmp_path / "out" / "cholec80" / ".unpacking").exists()
+
+
+def test_an_interrupted_unpacking_goes_on(tmp_path, archive):
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2])
+    code, _, errors = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 2
+    assert "cholec80.tar.gz" in errors.splitlines()[-1]
+    archive.write_bytes(whole)
+    (tmp_path / "out" / "cholec80" / "videos").mkdir(exist_ok=True)
+    (tmp_path / "out" / "cholec80" / "videos" / "video00.mp4").touch()  # as if unpacked before
+    code, output, _ = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 1  # the empty video00
+    assert "1 videos, 3 frames, 3 of them labelled" in output
+
+
+def test_a_wrong_checksum_unpacks_nothing(tmp_path, archive):
+    code, _, errors = prepare(tmp_path / "out", f"--archive={archive}", "--verify_checksum")
+    assert code == 2
+    assert "MD5" in errors.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
