@@ -81,10 +81,12 @@ def fetch(
             wait = min(max(backoff * 2 ** (failures - 1), error.wait), MAX_WAIT)
             logging.warning("%s: %s; trying again in %.0f s", url, error, wait)
             time.sleep(wait)
-    if md5 is not None:
-        _compare(part.path, target, part.digest.hexdigest(), md5)
-    part.path.replace(target)
-    part.note.unlink(missing_ok=True)
+    try:
+        if md5 is not None:
+            _compare(part.path, target, part.digest.hexdigest(), md5)
+        part.path.replace(target)
+    finally:
+        part.note.unlink(missing_ok=True)
     return target
 
 
@@ -105,10 +107,8 @@ def unpack(archive: Path, target: Path) -> None:
         folder, leads out of the target, or needs more than the free space. Unpacking stops there.
     """
     seen = set()
-    with (
-        archive.open("rb") as file,
-        _bar(f"unpacking {archive.name}", archive.stat().st_size) as bar,
-    ):
+    bar = _bar(f"unpacking {archive.name}", archive.stat().st_size)
+    with archive.open("rb") as file, bar:
         raw = CallbackIOWrapper(bar.update, file)
         try:
             stream = gzip.GzipFile(fileobj=raw) if file.peek(2)[:2] == b"\x1f\x8b" else raw
@@ -317,10 +317,8 @@ def _require_space(folder: Path, needed: int, what: str) -> None:
 def _hash(path: Path):
     """MD5 of a file; a progress bar appears where that takes longer than a second."""
     digest = _new_md5()
-    with (
-        path.open("rb") as file,
-        _bar(f"checking {path.name}", path.stat().st_size, delay=1) as bar,
-    ):
+    bar = _bar(f"checking {path.name}", path.stat().st_size, delay=1)
+    with path.open("rb") as file, bar:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
             bar.update(len(chunk))

@@ -70,7 +70,7 @@ def fit_all(model, index: FrameIndex, *, validate, epochs, batch_size, seed, opt
     )
     return _fit(
         model,
-        {"x": dataset, "steps_per_epoch": steps},
+        {"x": dataset, "steps_per_epoch": steps, "shuffle": False},
         create_optimizer(**optimizer, steps=steps * epochs),
         validate=validate,
         epochs=epochs,
@@ -114,9 +114,8 @@ def create_optimizer(name: str, learning_rate: float, weight_decay: float, warmu
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-    optimizer = OPTIMIZERS[name](learning_rate=schedule, weight_decay=weight_decay or None)
-    if weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = OPTIMIZERS[name](learning_rate=schedule, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 

@@ -1,0 +1,19 @@
+"""A down-stream configuration small enough for tests, on the videos of tests/small_dataset.py."""
+
+from configs import phase_base
+
+
+def small_config(root, **changes):
+    config = phase_base.get_config()
+    config.data.root = (str(root),)
+    config.train_videos = ("video01", "video02")
+    config.validation_videos = ("video03",)
+    config.test_videos = ("video04",)
+    config.model.variant = "vitmicro8"
+    config.model.image_size = 16
+    config.batch_size = 14
+    config.epochs = 2
+    config.optimizer.learning_rate = 0.01
+    for key, value in changes.items():
+        config.update_from_flattened_dict({key.replace("__", "."): value})
+    return config

@@ -1,0 +1,58 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from data.images import frame_to_input, read_image
+from data.index import load_index
+from down_stream.features import over_frames, probabilities_and_representation, representation
+from down_stream.model import PhaseModel
+from msn.vit import Encoder
+
+TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder(**TINY)
+
+
+def features_of(function, index, batch_size=10):
+    return over_frames(
+        function, index, image_size=16, batch_size=batch_size, description="features"
+    )
+
+
+def test_features_belong_to_their_rows_for_any_batch_size(encoder, small_dataset):
+    index = load_index(small_dataset).select(videos=("video02", "video03"))
+    (features,), rows = features_of(representation(encoder), index)
+    np.testing.assert_array_equal(rows, np.arange(28))
+    images = np.stack([frame_to_input(read_image(path), 16) for path in index.paths(rows)])
+    np.testing.assert_allclose(features, encoder(images)[1], atol=1e-4)
+    (others,), _ = features_of(representation(encoder), index, batch_size=28)
+    np.testing.assert_allclose(features, others, atol=1e-4)
+
+
+def test_probabilities_come_with_the_representation(encoder, small_dataset):
+    index = load_index(small_dataset).select(videos=("video01",))
+    model = PhaseModel(encoder, ("a", "b", "c"), seed=0)
+    (probabilities, features), _ = features_of(probabilities_and_representation(model), index)
+    assert probabilities.shape == (14, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    logits = np.asarray(model.classify(features))
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), logits.argmax(axis=1))
+
+
+def test_unreadable_frames_are_left_out(encoder, small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "copy")
+    folder = root / "frames" / "video01"
+    (folder / "video01_000004.png").write_bytes(b"")
+    index = load_index(root).select(videos=("video01",))
+    (features,), rows = features_of(representation(encoder), index)
+    np.testing.assert_array_equal(rows, np.delete(np.arange(14), 3))
+    assert len(features) == 13
+    for file in folder.iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(InputError, match="none of the 14 frames"):
+        features_of(representation(encoder), index)
