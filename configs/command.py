@@ -62,14 +62,13 @@ def run(main: Callable[[], int | None], wrong_input: tuple[type[Exception], ...]
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without its start-up noise, unless the user asked for it.
+    """Imports TensorFlow without its start-up noise, unless TF_CPP_MIN_LOG_LEVEL=0 asks for it.
 
     TensorFlow 2.21 writes some lines to stderr before it looks at its log level
     (tensorflow/tensorflow#100442), so stderr is caught meanwhile; a failed import shows it.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with tempfile.TemporaryFile() as caught:
         stderr = os.dup(2)
         os.dup2(caught.fileno(), 2)

@@ -37,7 +37,7 @@ def get_config(arg=""):
     config.balance_classes = True  # weights in the loss, inverse to a phase's frequency
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"  # adam, adamw, rmsprop, momentum, sgd
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 1e-2
     config.optimizer.weight_decay = 1e-5
     config.optimizer.warmup = 0.05  # share of the updates
     return config

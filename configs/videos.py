@@ -2,5 +2,5 @@
 
 
 def videos(first: int, last: int) -> tuple[str, ...]:
-    """Names by number: videos(1, 3) is ("video01", "video02", "video03")."""
+    """Names of the videos `first` to `last`: "video01", "video02" and so on."""
     return tuple(f"video{number:02d}" for number in range(first, last + 1))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = "--config=configs/msn_demo.py"
+CONFIG = f"--config={ROOT}/configs/msn_demo.py"
 
 COMMANDS = {
     "prepare": ["prepare.py"],
@@ -51,7 +51,7 @@ def call(command, *arguments, cwd=ROOT, environment=None):
         ("main", ["--learning_rate=fast"], "fast"),
         ("main", ["--config=configs/phase_demo.py:other"], "other"),
         ("inference", ["--model_path=x"], "image_path"),
-        ("prepare", ["my_videos"], "my_videos"),
+        ("prepare", ["--data_rootdir=RUN", "my_videos"], "my_videos"),
     ],
 )
 def test_mistakes_end_with_one_line(tmp_path, command, arguments, named):
@@ -71,7 +71,7 @@ def test_mistakes_end_with_one_line(tmp_path, command, arguments, named):
         ("prepare", ["--videos=nowhere", "--data_rootdir=OUT"], "nowhere"),
         ("train", [CONFIG, "--workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
         ("main", ["--config.workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
-        ("inference", ["--model_path=nowhere", "--image_path=.", "--output=OUT/x.npz"], "nowhere"),
+        ("inference", ["--model_path=x", "--image_path=nowhere", "--output=OUT/x.npz"], "nowhere"),
     ],
 )
 def test_missing_folders_end_with_one_line_and_nothing_written(tmp_path, command, arguments, named):
@@ -117,10 +117,10 @@ def test_tensorflows_noise_is_caught_unless_asked_for(tmp_path):
         "from configs import command\n"
         "def main():\n"
         "    command.import_tensorflow()\n"
-        "    import sys\n    print('stderr still works', file=sys.stderr)\n"
+        "    import sys, tensorflow\n    print('stderr still works', file=sys.stderr)\n"
         "command.run(main, wrong_input=())\n"
     )
-    base = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    base = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}  # as a user has it
     quiet, loud = (
         subprocess.run(
             [sys.executable, script],
