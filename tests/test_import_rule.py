@@ -17,7 +17,13 @@ ALLOWED = {
     "configs": ("configs",),
 }
 # Library modules with a small main() may use what commands share, for its exit codes.
-WITH_MAIN = {"data.views", "down_stream.metrics", "down_stream.compare", "msn.convert"}
+WITH_MAIN = {
+    "data.views",
+    "down_stream.compare",
+    "down_stream.metrics",
+    "msn.convert",
+    "msn.method_figure",
+}
 
 
 def module_name(path):
