@@ -11,6 +11,7 @@ from data.images import read_image
 from data.index import FrameIndex
 from data.views import Views, make_views
 
+NAMES = ("target", "anchor", "focal", "readable")
 UNREADABLE_IN_A_ROW = 16  # more than chance: the folder has moved, or the disk is gone
 
 
@@ -29,8 +30,10 @@ def pretraining_dataset(
       seed, first_step, last_step: ints.
 
     Returns:
-      Dataset of dicts "target" and "anchor" uint8 [batch, size, size, 3] and "focal" uint8
-      [focal views, batch, focal_size, focal_size, 3].
+      Dataset of dicts "target" and "anchor" uint8 [batch, size, size, 3], "focal" uint8
+      [focal views, batch, focal_size, focal_size, 3] and "readable" bool [batch]. An unreadable
+      frame is named in the log and the next one takes its place; where that does not help either,
+      the views are black and not "readable".
 
     Raises:
       InputError: fewer frames than one batch.
@@ -41,6 +44,8 @@ def pretraining_dataset(
             f"{len(index)} frames do not fill a batch of {batch_size}; set batch_size to at most "
             f"{len(index)} or add data"
         )
+
+    shapes = view_shapes(views)
 
     def row_of(position):
         step = position // batch_size
@@ -53,13 +58,12 @@ def pretraining_dataset(
         outputs = tf.numpy_function(
             functools.partial(_load_views, index, views, seed),
             (row, step, example),
-            (tf.uint8, tf.uint8, tf.uint8),
+            (tf.uint8, tf.uint8, tf.uint8, tf.bool),
             stateful=False,
         )
-        big, small = (views.size, views.size, 3), (views.focal_size, views.focal_size, 3)
-        for output, shape in zip(outputs, (big, big, (views.focal_views, *small)), strict=True):
+        for output, shape in zip(outputs, shapes, strict=True):
             output.set_shape(shape)
-        return dict(zip(("target", "anchor", "focal"), outputs, strict=True))
+        return dict(zip(NAMES, outputs, strict=True))
 
     def views_first(batch):
         return batch | {"focal": tf.transpose(batch["focal"], (1, 0, 2, 3, 4))}
@@ -70,8 +74,15 @@ def pretraining_dataset(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+def view_shapes(views: Views) -> tuple[tuple[int, ...], ...]:
+    """Shapes of one example's NAMES."""
+    size, focal_size = views.size, views.focal_size
+    whole = (size, size, 3)
+    return whole, whole, (views.focal_views, focal_size, focal_size, 3), ()
+
+
 def _load_views(index, views, seed, row, step, example):
-    """Views of the frame in `row`, or of the next that can be read; an unreadable one is named."""
+    """Views of the frame in `row`, or of one of the next; black ones if none can be read."""
     for offset in range(UNREADABLE_IN_A_ROW):
         (path,) = index.paths([(int(row) + offset) % len(index)])
         try:
@@ -79,5 +90,5 @@ def _load_views(index, views, seed, row, step, example):
         except (InputError, OSError) as error:
             logging.warning("skipped: %s", error)
             continue
-        return drawn["target"], drawn["anchor"], np.ascontiguousarray(drawn["focal"])
-    raise InputError(f"{UNREADABLE_IN_A_ROW} frames in a row cannot be read, the last is {path}")
+        return drawn["target"], drawn["anchor"], drawn["focal"], np.True_
+    return *(np.zeros(shape, np.uint8) for shape in view_shapes(views)[:3]), np.False_

@@ -57,6 +57,9 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
 
     # ---- evaluate ------------------------------------------------------------------------------
     predictions = predict(config, model, outputs, splits["test"], "test videos")
+    unreadable = len(splits["test"]) - len(predictions.video)
+    if unreadable:
+        warnings.append(f"{unreadable} test frames cannot be read and are not scored")
     results = {
         "name": workdir.name,
         "mode": config.mode,
@@ -65,6 +68,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
         "seconds_to_fit": round(fitted - started, 1),
         "frames": {name: len(index) for name, index in splits.items()},
         "videos": {name: list(index.videos) for name, index in splits.items()},
+        "unreadable_test_frames": unreadable,
         "best_epoch": best_epoch,
         "warnings": warnings,
         "metrics": metrics.evaluate(predictions),

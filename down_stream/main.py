@@ -49,6 +49,9 @@ def main() -> int:
     results = run(config, config.workdir)
     print(summary(results["metrics"]))
     print(f"results, predictions, pictures and the model: {config.workdir}")
+    if results["unreadable_test_frames"]:
+        print(results["warnings"][-1])
+        return command.DONE_IN_PART
     return command.DONE
 
 

@@ -5,6 +5,7 @@ import logging
 import signal
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
@@ -37,7 +38,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     # ---- input: everything that can be checked is checked before anything is written ----------
     check(config)
     views = Views(**config.views)
-    index = load_index(config.data.root).select(exclude=config.data.exclude_videos)
+    everything = load_index(config.data.root)
+    index = everything.select(exclude=config.data.exclude_videos)
     steps_per_epoch = len(index) // config.batch_size
     total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
     description = describe_run(workdir, config)
@@ -59,10 +61,11 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "config.json").write_text(description)
     logging.info(
-        "%s on %d frames of %d videos: %d steps of %d images, from step %d",
+        "%s on %d frames of %d videos (%d excluded): %d steps of %d images, from step %d",
         config.model.variant,
         len(index),
         len(index.videos),
+        len(everything.videos) - len(index.videos),
         total_steps,
         config.batch_size,
         first_step,
@@ -77,6 +80,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     log = MetricsLog(workdir, config.log_every, config.batch_size, first_step)
     with stop, log, progress_bar(first_step, total_steps) as bar:
         for step, batch in enumerate(dataset, start=first_step):
+            if not np.all(batch.pop("readable")):
+                raise InputError("too many frames in a row cannot be read; the log names them")
             mask = mask_of_step(config, step)
             schedule = schedule_of_step(config, step, total_steps, steps_per_epoch)
             metrics = train_step(batch, mask, as_scalars(schedule))

@@ -18,6 +18,7 @@ def small_config(root, **changes):
     config.batch_size = 8
     config.steps = 6
     config.checkpoint_every = 2
+    config.keep_checkpoints = 3
     config.log_every = 2
     config.compile_with_xla = False  # compiling takes longer than these runs
     for key, value in changes.items():

@@ -78,7 +78,7 @@ def test_pre_training_saw_the_training_videos_alone(chain):
     root, printed = chain
     index = load_index(root / "data" / "cholec80")
     frames = len(index.select(exclude=("video04",)))
-    assert f"on {frames} frames of 3 videos: 4 steps" in printed["train"].stderr
+    assert f"on {frames} frames of 3 videos (1 excluded): 4 steps" in printed["train"].stderr
     assert json.loads((root / "msn" / "config.json").read_text())["steps"] == 4
 
 

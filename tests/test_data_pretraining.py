@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from data.images import read_image
 from data.index import load_index
 from data.pretraining import pretraining_dataset
 from data.views import Views
@@ -37,6 +36,7 @@ def test_shapes(index):
         "target": (8, 16, 16, 3),
         "anchor": (8, 16, 16, 3),
         "focal": (2, 8, 8, 8, 3),
+        "readable": (8,),
     }
 
 
@@ -88,8 +88,15 @@ def test_an_unreadable_frame_is_named_and_replaced(small_dataset, tmp_path, capl
     assert "video01_000003.png" in caplog.text
     seen = {x.tobytes() for b in epoch for x in b["target"]}
     assert len(seen) == 55
-    intact = read_image(root / "frames" / "video01" / "video01_000004.png")
-    assert intact.shape == (24, 32, 3)
+    assert all(batch["readable"].all() for batch in epoch)
+
+
+def test_frames_that_are_gone_are_not_passed_off_as_images(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "copy")
+    index = load_index(root)
+    shutil.rmtree(root / "frames")
+    (batch,) = batches(index, last_step=1)
+    assert not batch["readable"].any()
 
 
 def test_too_few_frames_for_a_batch(index):

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -107,6 +108,17 @@ def test_an_encoder_of_another_architecture_is_refused(small_dataset, tmp_path):
     config = small_config(small_dataset, encoder=str(path), model__variant="vits16")
     with pytest.raises(InputError, match="width 96 instead of 384"):
         run(config, tmp_path / "run")
+
+
+def test_unreadable_test_frames_are_counted_not_scored(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "copy")
+    for second in (3, 9):
+        (root / "frames" / "video04" / f"video04_{second:06d}.png").write_bytes(b"")
+    results = run(small_config(root), tmp_path / "run")
+    assert results["unreadable_test_frames"] == 2
+    assert "2 test frames" in results["warnings"][-1]
+    seconds = read_predictions(tmp_path / "run" / "predictions.csv").second
+    assert set(range(14)) - set(seconds.tolist()) == {2, 8}
 
 
 def test_one_phase_alone_cannot_be_learnt(tmp_path):

@@ -1,10 +1,13 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from data.errors import InputError
 from msn import checkpoint
+from msn.formats import named_variables
 from msn.pretrain import pretrain, schedule_of_step
 from tests.small_msn import small_config
 
@@ -35,38 +38,28 @@ def test_what_a_run_leaves(run):
     assert source["step"] == 6
 
 
-def test_the_target_network_is_exported(run, small_dataset, tmp_path):
-    config = small_config(small_dataset, export="anchor")
-    assert pretrain(config, tmp_path / "anchor")
-    target, anchor = weights(run), weights(tmp_path / "anchor")
-    assert not all(map(np.array_equal, target, anchor))
+def test_the_target_network_is_exported(run):
+    newest = checkpoint.checkpoints(run / "checkpoints")[-1]
+    state = safetensors.numpy.load_file(newest)
+    exported = named_variables(checkpoint.load_encoder(run / "encoder").backbone)
+    for name, variable in exported.items():
+        np.testing.assert_array_equal(variable, state[f"target/{name}"])
+    assert any(not np.array_equal(v, state[f"anchor/{n}"]) for n, v in exported.items())
 
 
-def test_an_interrupted_run_goes_on_where_it_was(run, small_dataset, tmp_path):
-    workdir = tmp_path / "msn"
-    (workdir / "checkpoints").mkdir(parents=True)
-    config = small_config(small_dataset, keep_checkpoints=3)
-    assert pretrain(config, tmp_path / "whole")
-    for name in ("config.json", "metrics.jsonl"):
-        (workdir / name).write_bytes((tmp_path / "whole" / name).read_bytes())
-    name = "step_00000004.safetensors"
-    (workdir / "checkpoints" / name).write_bytes(
-        (tmp_path / "whole/checkpoints" / name).read_bytes()
-    )
-    assert pretrain(config, workdir)
-    assert [line["step"] for line in lines(workdir)] == [2, 4, 6]
-    for ours, theirs in zip(weights(workdir), weights(tmp_path / "whole"), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
-
-
-def test_a_damaged_checkpoint_falls_back(run, small_dataset, tmp_path, caplog):
-    config = small_config(small_dataset, keep_checkpoints=3)
-    assert pretrain(config, tmp_path / "msn")
-    newest = checkpoint.checkpoints(tmp_path / "msn" / "checkpoints")[-1]
+def test_a_damaged_checkpoint_falls_back_and_the_run_ends_as_if_nothing_was(
+    run, small_dataset, tmp_path, caplog
+):
+    workdir = shutil.copytree(run, tmp_path / "msn")
+    newest = checkpoint.checkpoints(workdir / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[:500])
-    assert pretrain(config, tmp_path / "msn")
+    shutil.rmtree(workdir / "encoder")
+    assert pretrain(small_config(small_dataset), workdir)
     assert "damaged" in caplog.text
-    assert checkpoint.load_encoder(tmp_path / "msn" / "encoder")
+    assert "from step 4" in caplog.text
+    assert [line["step"] for line in lines(workdir)] == [2, 4, 6]
+    for ours, theirs in zip(weights(workdir), weights(run), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_another_configuration_is_refused_with_the_difference(run, small_dataset):
@@ -95,6 +88,13 @@ def test_what_cannot_work_is_said_before_anything_is_written(
     with pytest.raises(InputError, match=named):
         pretrain(small_config(small_dataset, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_frames_that_are_gone_end_the_run_with_one_line(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "copy")
+    shutil.rmtree(root / "frames")
+    with pytest.raises(InputError, match="cannot be read"):
+        pretrain(small_config(root), tmp_path / "run")
 
 
 def test_schedules_are_those_of_the_configuration(small_dataset):
