@@ -54,6 +54,7 @@ def test_a_damaged_checkpoint_falls_back_and_the_run_ends_as_if_nothing_was(
     newest = checkpoint.checkpoints(workdir / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[:500])
     shutil.rmtree(workdir / "encoder")
+    caplog.set_level("INFO")
     assert pretrain(small_config(small_dataset), workdir)
     assert "damaged" in caplog.text
     assert "from step 4" in caplog.text
