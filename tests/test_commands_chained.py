@@ -148,11 +148,6 @@ def test_an_empty_folder_is_no_data_set(tmp_path):
     for command, arguments in {
         "prepare": (f"--videos={tmp_path / 'empty'}", f"--data_rootdir={tmp_path / 'out'}"),
         "train": (f"--workdir={tmp_path / 'out'}", f"--config.data.root={tmp_path / 'empty'}"),
-        "main": (
-            f"--config.workdir={tmp_path / 'out'}",
-            f"--config.data.root={tmp_path / 'empty'}",
-        ),
-        "inference": ("--model_path=x", f"--image_path={tmp_path / 'empty'}"),
     }.items():
         result = call(command, *arguments)
         assert result.returncode == 2, command
