@@ -15,8 +15,9 @@ Examples:
     python prepare.py --data_rootdir=datasets --verify_checksum
     python prepare.py --data_rootdir=datasets --archive=/downloads/cholec80.tar.gz
 
-  A dataset that is there already, in <data_rootdir>/<name>/videos or frames, is never downloaded
-  over: frames that are missing are extracted, and it is audited and indexed.
+  A dataset that is there already, in <data_rootdir>/<name>/videos or frames, or as TF-Cholec80's
+  record files in <data_rootdir>/<name>, is never downloaded over: frames that are missing are
+  extracted, and it is audited and indexed. Records become frames and annotations; they are kept.
 
 Annotations are <name>/phase_annotations/<video>-phase.txt and <name>/tool_annotations/
 <video>-tool.txt, in the official format. What was found is in audit.json.
@@ -60,6 +61,7 @@ def main() -> int:
     from data.frames import extract_frames
     from data.image_files import link_images
     from data.indexing import build_index
+    from data.record_files import find_records
     from data.sources import needs_archive, own_videos, unpack_archive
     from data.synthetic import make_dataset
 
@@ -76,7 +78,14 @@ def main() -> int:
         print(f"{root}: has videos or frames already, {_ARCHIVE.value} is not unpacked")
 
     audit = Audit()
-    videos = own_videos(root) | (media.videos if media else {})
+    records = find_records(root)
+    if records:
+        from data.record_frames import extract_records  # needs TensorFlow, which takes its time
+
+        faults = extract_records(records, root, workers=_WORKERS.value, **settings)
+        audit.problems += faults.values()
+    videos = {name: file for name, file in own_videos(root).items() if name not in records}
+    videos |= media.videos if media else {}
     broken = extract_frames(videos, root / "frames", workers=_WORKERS.value, **settings)
     audit.problems += broken.values()
     if media:

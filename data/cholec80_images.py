@@ -2,18 +2,71 @@
 
 import functools
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from data.cholec80 import DEFAULT_SPLIT, PHASES, SPLITS
 from data.errors import InputError
+from data.image_files import natural_key
 from data.images import frame_to_input, read_image
-from data.index import FrameIndex
+from data.index import FrameIndex, load_index
+from data.randaug import rand_augment
 from data.seeds import generator
 from data.views import Views, augment, random_resized_crop
 
+IMAGE_SIZE = 224  # of the published loader
+SEED = 0
+TRANSFORMATIONS = ("randaug", "views", "resize")
+
 # Milder than pre-training's views: what tells the phase must not be cropped or coloured away.
 TRAINING_VIEWS = Views(scale=(0.5, 1.0), colour_jitter=0.25, grey_probability=0.0)
+
+
+def get_cholec80_images_datasets(
+    data_root: str | Path,
+    batch_size: int,
+    train_transformation: str = "randaug",
+    with_image_path: bool = False,
+) -> dict[str, tf.data.Dataset]:
+    """Labelled frames of Cholec80's default split, each part from videos of its own.
+
+    The signature is that of the published code (RoyHirsch/endossl, data/cholec80_images.py).
+
+    Args:
+      data_root: dataset directory, as `prepare.py` makes it.
+      batch_size: frames in a batch; the last of a pass may be smaller.
+      train_transformation: what happens to training frames: "randaug" (`data/randaug.py`), "views"
+        (cropped, flipped, jittered and blurred) or "resize" (nothing random). Validation and test
+        frames are resized.
+      with_image_path: whether the datasets give the frames' paths, too.
+
+    Returns:
+      "train", "validation" and "test": datasets of (images uint8 [batch, 224, 224, 3], raw RGB;
+      labels int32 [batch], ids as in `cholec80.PHASES`), and with paths string [batch]. Each is one
+      pass over the labelled frames. The training frames come in another order, otherwise augmented,
+      in every pass; passes are the same in every process. The others come in order.
+
+    Raises:
+      InputError: the dataset cannot be opened, a part has no labelled frame, or an argument is
+        wrong.
+    """
+    _check(batch_size, train_transformation)
+    index = load_index(data_root)
+    datasets = {}
+    for part, videos in SPLITS[DEFAULT_SPLIT].items():
+        frames = _labelled(index, part, videos, data_root)
+        if part == "train":
+            places = _shuffled(_one_epoch(len(frames)), len(frames), SEED)
+            read = _training_reader(frames, IMAGE_SIZE, SEED, train_transformation)
+        else:
+            places = tf.data.Dataset.range(len(frames))
+            read = functools.partial(_whole_frame, frames, IMAGE_SIZE)
+        dataset = _with_labels(_map_frames(places, read, IMAGE_SIZE), frames, with_image_path)
+        datasets[part] = dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return datasets
 
 
 def frames_dataset(index: FrameIndex, *, image_size: int, batch_size: int) -> tf.data.Dataset:
@@ -30,7 +83,12 @@ def frames_dataset(index: FrameIndex, *, image_size: int, batch_size: int) -> tf
 
 
 def training_dataset(
-    index: FrameIndex, *, image_size: int, batch_size: int, seed: int, augmented: bool = True
+    index: FrameIndex,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    transformation: str = "views",
 ) -> tf.data.Dataset:
     """One epoch after another, each a permutation of all frames, without end.
 
@@ -39,26 +97,99 @@ def training_dataset(
       image_size: height and width of the images in pixels.
       batch_size: frames in a batch; every batch is full.
       seed: int; order and augmentation are functions of it and of the epoch.
-      augmented: whether frames are cropped, flipped, jittered and blurred at random.
+      transformation: as `get_cholec80_images_datasets` takes it.
 
     Returns:
       Dataset of (images uint8 [batch, image_size, image_size, 3], labels int32 [batch]).
-    """
-    frames = len(index)
-    labels = tf.constant(index.phase, tf.int32)
 
-    def shuffled(position):
+    Raises:
+      InputError: an argument is wrong.
+    """
+    _check(batch_size, transformation)
+    positions = tf.data.Dataset.range(np.iinfo(np.int64).max)
+    read = _training_reader(index, image_size, seed, transformation)
+    dataset = _map_frames(_shuffled(positions, len(index), seed), read, image_size)
+    dataset = _with_labels(dataset, index)
+    return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def class_weights(phases: np.ndarray) -> dict[int, float]:
+    """Weights in the loss that give every phase the same say.
+
+    Args:
+      phases: int [frames], ids as in `cholec80.PHASES`; -1, unknown, does not count.
+
+    Returns:
+      {phase id: weight}, inverse to its frequency, 0 for a phase that does not occur; the mean
+      weight of a frame is 1.
+    """
+    known = phases[phases >= 0]
+    counts = np.bincount(known, minlength=len(PHASES))
+    present = np.count_nonzero(counts)
+    weights = np.where(counts, len(known) / (max(1, present) * np.maximum(counts, 1)), 0.0)
+    return dict(enumerate(weights.tolist()))
+
+
+def label_fraction(videos: Sequence[str], fraction: float, seed: int = 0) -> tuple[str, ...]:
+    """The training videos whose labels are used when only a share of them shall be.
+
+    Whole videos: frames of one video are too alike for some of them to stand for few labels. Those
+    of a smaller fraction are among those of a larger one (12.5 % of 40 are 5 videos).
+
+    Args:
+      videos: names of the training videos.
+      fraction: of the videos, above 0, up to 1; at least one is taken.
+      seed: int >= 0, of the choice.
+
+    Returns:
+      Names, in natural order.
+
+    Raises:
+      InputError: the fraction is out of range.
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(f"label fraction {fraction}: above 0 and up to 1")
+    ordered = sorted(videos, key=natural_key)
+    number = max(1, round(fraction * len(ordered)))
+    chosen = generator(seed, 0).permutation(len(ordered))[:number]
+    return tuple(ordered[place] for place in sorted(chosen))
+
+
+def _check(batch_size, transformation):
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}: 1 or more")
+    if transformation not in TRANSFORMATIONS:
+        raise InputError(f"transformation {transformation!r}: one of {', '.join(TRANSFORMATIONS)}")
+
+
+def _labelled(index, part, videos, data_root):
+    """The labelled frames of one part of a split; what is missing of it is said."""
+    there = [name for name in videos if name in index.videos]
+    frames = index.select(there)
+    frames = frames.take(frames.phase >= 0)
+    if not len(frames):
+        raise InputError(
+            f"{data_root}: no labelled frames of the {part} videos, {videos[0]} to {videos[-1]}"
+        )
+    if missing := len(videos) - len(there):
+        logging.warning("%s: %d of the %s videos are missing", data_root, missing, part)
+    return frames
+
+
+def _one_epoch(frames):
+    """Positions of one epoch; another one in every pass, in the same order in every process."""
+    epoch = tf.data.Dataset.random(SEED, rerandomize_each_iteration=True).take(1)
+    return epoch.flat_map(lambda epoch: tf.data.Dataset.range(epoch * frames, (epoch + 1) * frames))
+
+
+def _shuffled(positions, frames, seed):
+    """(Row, position) for positions counted on from epoch to epoch."""
+
+    def shuffle(position):
         key = tf.stack([tf.cast(seed, tf.int64), position // frames])
         return tf.random.experimental.index_shuffle(position % frames, key, frames - 1), position
 
-    if augmented:
-        read = functools.partial(_augmented_frame, index, image_size, seed)
-    else:
-        read = functools.partial(_whole_frame, index, image_size)
-    dataset = tf.data.Dataset.range(np.iinfo(np.int64).max).map(shuffled)
-    dataset = _map_frames(dataset, read, image_size)
-    dataset = dataset.map(lambda image, row: (image, tf.gather(labels, row)))
-    return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return positions.map(shuffle)
 
 
 def _map_frames(dataset, read, image_size):
@@ -75,15 +206,37 @@ def _map_frames(dataset, read, image_size):
     return dataset.map(lambda image, row, readable: (image, row))
 
 
+def _with_labels(dataset, index, with_image_path=False):
+    """Maps (image, row) to (image, label) or (image, label, path)."""
+    labels = tf.constant(index.phase, tf.int32)
+
+    def add(image, row):
+        if not with_image_path:
+            return image, tf.gather(labels, row)
+        path = tf.numpy_function(lambda row: index.paths([row])[0].encode(), [row], tf.string)
+        path.set_shape(())
+        return image, tf.gather(labels, row), path
+
+    return dataset.map(add)
+
+
+def _training_reader(index, image_size, seed, transformation):
+    if transformation == "resize":
+        return functools.partial(_whole_frame, index, image_size)
+    return functools.partial(_augmented_frame, index, image_size, seed, transformation)
+
+
 def _whole_frame(index, image_size, row, position):
     del position
     return _read(index, image_size, row, lambda image: frame_to_input(image, image_size))
 
 
-def _augmented_frame(index, image_size, seed, row, position):
+def _augmented_frame(index, image_size, seed, transformation, row, position):
     random = generator(seed, int(position))
 
     def draw(image):
+        if transformation == "randaug":
+            return rand_augment(frame_to_input(image, image_size), random)
         views = TRAINING_VIEWS
         crop = random_resized_crop(image, image_size, views.scale, views.aspect, random)
         return augment(crop, views, random)

@@ -87,7 +87,7 @@ def extract_frames(
     todo = {
         name: path
         for name, path in videos.items()
-        if name not in reasons and not _is_complete(name, frames_dir, record["videos"])
+        if name not in reasons and not is_complete(name, frames_dir, record["videos"])
     }
     if not todo:
         return reasons
@@ -112,7 +112,7 @@ def extract_frames(
                     continue
                 size_in_bytes = todo[name].stat().st_size
                 record["videos"][name] = {"frames": count, "bytes": size_in_bytes}
-                _write_record(frames_dir, record)
+                write_record(frames_dir, record)
         finally:  # do not decode on after an error or Ctrl-C
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -186,7 +186,8 @@ def read_record(frames_dir: Path, settings: Mapping | None = None) -> dict:
     return record
 
 
-def _write_record(frames_dir: Path, record: Mapping) -> None:
+def write_record(frames_dir: Path, record: Mapping) -> None:
+    """Writes what `read_record` reads."""
     frames_dir.mkdir(parents=True, exist_ok=True)
     side = frames_dir / f".{RECORD}"
     side.write_text(json.dumps(record, indent=1) + "\n")
@@ -211,7 +212,8 @@ def _taken_names(videos: Mapping[str, Path], done: Mapping[str, Mapping]) -> dic
     }
 
 
-def _is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
+def is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
+    """Whether all frames of a video are there; `done` is the "videos" of a record."""
     if name not in done:
         return False
     return frame_numbers(frames_dir / name, name) >= set(range(1, done[name]["frames"] + 1))
@@ -265,7 +267,7 @@ def _extract(
         if stop.is_set():
             raise InputError(f"{video}: stopped")  # nobody waits for it any more
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / f"{name}_{n + 1:06d}.{settings['format']}", image, settings)
+        write_frame(folder / f"{name}_{n + 1:06d}.{settings['format']}", image, settings)
         progress.advance()
     clock.check_end()
     return len(sources)
@@ -292,7 +294,7 @@ def _decode(video: Path, wanted, threads: int = 0) -> Iterator[tuple[int, np.nda
         capture.release()
 
 
-def _write(path: Path, image: np.ndarray, settings: Mapping) -> None:
+def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:
     """Encodes a BGR image; the file appears under its name when it is complete."""
     shorter = min(image.shape[:2])
     if settings["size"] and shorter > settings["size"]:

@@ -10,6 +10,7 @@ from data import cholec80, download
 from data.errors import InputError
 from data.frames import is_video, name_videos
 from data.image_files import group_images, is_image, list_files
+from data.record_files import find_records
 
 UNPACKING = ".unpacking"  # in the dataset directory while an archive is unpacked into it
 
@@ -59,10 +60,10 @@ def own_videos(root: Path) -> dict[str, Path]:
 
 
 def needs_archive(root: Path) -> bool:
-    """Whether a dataset has neither videos nor frames, or not yet all of its archive's."""
+    """Whether a dataset has neither videos, frames nor records, or not yet all its archive's."""
     folders = (root / "videos", root / "frames")
     has_files = any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
-    return (root / UNPACKING).exists() or not has_files
+    return (root / UNPACKING).exists() or not (has_files or find_records(root))
 
 
 def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, keep: bool) -> None:

@@ -114,7 +114,7 @@ def test_only_missing_frames_are_written_and_none_is_overwritten(tmp_path):
 
 def test_goes_on_after_an_interruption(tmp_path, monkeypatch):
     videos = [write_video(tmp_path / f"op{k}.mp4", frames=200) for k in range(3)]
-    write, written = frames._write, []
+    write, written = frames.write_frame, []
 
     def fail_later(path, image, settings):
         if len(written) == 10:
@@ -122,11 +122,11 @@ def test_goes_on_after_an_interruption(tmp_path, monkeypatch):
         write(path, image, settings)
         written.append(path)
 
-    monkeypatch.setattr(frames, "_write", fail_later)
+    monkeypatch.setattr(frames, "write_frame", fail_later)
     with pytest.raises(OSError, match="no space left"):
         extract_frames(videos, tmp_path / "frames", workers=1)
     before = {path: path.stat().st_mtime_ns for path in written}
-    monkeypatch.setattr(frames, "_write", write)
+    monkeypatch.setattr(frames, "write_frame", write)
     assert extract_frames(videos, tmp_path / "frames") == {}
     assert {path: path.stat().st_mtime_ns for path in written} == before
     for video in videos:

@@ -63,6 +63,11 @@ def test_a_dataset_with_files_needs_no_archive(tmp_path):
     assert needs_archive(tmp_path)
 
 
+def test_a_dataset_of_record_files_needs_no_archive(tmp_path):
+    (tmp_path / "video01.tfrecord").touch()
+    assert not needs_archive(tmp_path)
+
+
 def test_media_are_found_recursively_but_not_in_the_dataset(tmp_path):
     for name in (
         *("op1.MP4", "case/op2.mkv", "case/.hidden.mp4", ".trash/op3.mp4", "a-1.jpg", "b/2.png"),

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data.cholec80_tfrecords import write_records
 from data.index import load_index
 from tests.small_videos import read_numbers, write_video
 
@@ -174,3 +175,20 @@ def test_a_wrong_checksum_unpacks_nothing(tmp_path, archive):
     assert code == 2
     assert "MD5" in errors.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_of_records_becomes_frames_and_annotations(tmp_path, small_dataset):
+    """As TF-Cholec80 reads its own archive: the record files lie in the folder itself."""
+    files = write_records(load_index(small_dataset), tmp_path / "packed")
+    files[3].write_bytes(b"cut off")
+    archive = tmp_path / "cholec80.tar"
+    with tarfile.open(archive, "w") as tar:
+        for file in files:
+            tar.add(file, file.name)
+    code, output, errors = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 1, errors
+    assert "3 videos, 42 frames, 42 of them labelled" in output
+    assert "video04.tfrecord: ends after 0 bytes" in output.splitlines()[-1]
+    root = tmp_path / "out" / "cholec80"
+    np.testing.assert_array_equal(load_index(root).phase, load_index(small_dataset).phase[:42])
+    assert (root / "video01.tfrecord").is_file()
