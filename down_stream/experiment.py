@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.cholec80 import PHASES
+from data.cholec80_images import class_weights
 from data.errors import InputError
 from data.index import FrameIndex, load_index
 from down_stream import metrics, plots, training
@@ -216,13 +217,12 @@ def fit_finetune(config, model, outputs, splits):
 
 def fit_arguments(config, index) -> dict:
     """What both ways to fit take from the configuration."""
-    weights = training.balanced_weights(index.phase, len(PHASES))
     return {
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "seed": config.seed,
         "optimizer": config.optimizer.to_dict(),
-        "weights": weights if config.balance_classes else None,
+        "weights": class_weights(index.phase) if config.balance_classes else None,
     }
 
 

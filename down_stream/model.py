@@ -20,7 +20,7 @@ class PhaseModel(keras.Model):
     """Images -> logits over phases: encoder, feature standardisation, dense layer.
 
     Args:
-      encoder: `msn.vit.Encoder`.
+      encoder: what `msn.checkpoint.load_encoder` opens.
       classes: names of the classes, in the order of their ids.
       mean, std: float [width]; of the training features. Standardised features make one learning
         rate fit all encoders; (0, 1) leaves them as they are.
@@ -37,7 +37,7 @@ class PhaseModel(keras.Model):
         super().__init__(name=name)
         self.encoder = encoder
         self.classes = tuple(classes)
-        width = encoder.backbone.width
+        width = encoder.width
         self.feature_mean, self.feature_std = (
             self.add_weight(
                 name=name,

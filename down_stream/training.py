@@ -62,7 +62,12 @@ def fit_all(model, index: FrameIndex, *, validate, epochs, batch_size, seed, opt
       InputError: the encoder cannot be trained.
     """
     if not model.encoder.trainable_variables:
-        raise InputError("this encoder is frozen: it can be probed, not fine-tuned")
+        beside = model.encoder.directory.parent / "checkpoint_0"
+        raise InputError(
+            f"{model.encoder.directory}: a SavedModel is frozen: it can be probed, not fine-tuned; "
+            f"for that, convert the weights it came with, as in: python -m msn.convert "
+            f"--source={beside} --output=ENCODER"
+        )
     batch_size = min(batch_size, len(index))
     steps = len(index) // batch_size
     dataset = training_dataset(
@@ -117,14 +122,6 @@ def create_optimizer(name: str, learning_rate: float, weight_decay: float, warmu
     optimizer = OPTIMIZERS[name](learning_rate=schedule, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
-
-
-def balanced_weights(labels: np.ndarray, classes: int) -> dict[int, float]:
-    """{label: weight}, inverse to its frequency, so that the mean weight of a frame is 1."""
-    counts = np.bincount(labels, minlength=classes)
-    present = counts > 0
-    weights = np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 0.0)
-    return dict(enumerate(weights.tolist()))
 
 
 class BestEpoch(keras.callbacks.Callback):

@@ -92,6 +92,11 @@ class Encoder(keras.Model):
     def call(self, images):
         return self.backbone(self.preprocess(images))
 
+    @property
+    def width(self) -> int:
+        """Of tokens and representation."""
+        return self.backbone.width
+
     def preprocess(self, images):
         """Raw RGB 0..255 [..., 3] -> normalised as the backbone expects it, same shape."""
         images = ops.cast(images, self.backbone.compute_dtype)
