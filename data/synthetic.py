@@ -26,7 +26,7 @@ MAX_VIDEOS = 99  # the official names have two digits
 MIN_SECONDS = 14  # two for every phase
 MIN_SIZE = 32  # pixels; the scene is mush below
 GROWING = "rendering"  # folder of unfinished videos: whoever lists videos/ must not find one
-VERSION = 1  # of the drawing: videos of another version do not belong into one dataset
+VERSION = 2  # of the drawing: videos of another version do not belong into one dataset
 
 # Mean shares of the phases. Cholec80's own are about 5, 39, 7, 35, 4, 7, 3 percent; the short ones
 # are stretched here, or a miniature operation would have two frames of them.
@@ -78,11 +78,8 @@ class Timeline:
 def make_timeline(rng, seconds: int) -> Timeline:
     """Draw the course of one operation of about `seconds` seconds."""
     order = list(PHASES)
-    variant = rng.random()
-    if variant < 0.15:
+    if rng.random() < 0.15:  # nothing to clean, as in some real operations
         order.remove("CleaningCoagulation")
-    elif variant < 0.35:  # as in video70 of Cholec80
-        order[4], order[5] = order[5], order[4]
     shares = np.array([SHARES[PHASES.index(phase)] for phase in order])
     lengths = shares * np.exp(rng.normal(0, 0.25, len(order)))
     lengths *= seconds * rng.uniform(0.8, 1.2) / lengths.sum()
