@@ -1,0 +1,82 @@
+"""Every configuration file: it loads, can run as far as can be checked, and says how to."""
+
+import importlib
+import runpy
+
+import pytest
+
+from data.cholec80 import DEFAULT_SPLIT, SPLITS
+from data.views import Views
+from down_stream import experiment
+from msn import pretrain
+from msn.vit import variant_arguments
+from tests.test_configs_command import ROOT
+
+FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+PRETRAINING = [name for name in FILES if name.startswith("msn_")]
+PHASES = [name for name in FILES if name.startswith("phase_")]
+
+
+def load(name, *arguments):
+    return runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"](*arguments)
+
+
+@pytest.mark.parametrize("name", [n for n in PRETRAINING + PHASES if not n.endswith("_base")])
+def test_the_docstring_holds_the_command(name):
+    text = importlib.import_module(f"configs.{name}").__doc__
+    assert f"--config=configs/{name}.py" in text
+    assert "python" in text
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_pre_training_configurations_pass_the_checks_of_a_run(name):
+    config = load(name)
+    pretrain.check(config)
+    assert Views(**config.views).size % variant_arguments(config.model.variant)["patch_size"] == 0
+    for key in ("seed", "batch_size", "epochs", "steps", "checkpoint_every", "strategy"):
+        assert key in config
+    config.steps = 7  # a placeholder takes an int
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_phase_configurations_pass_the_checks_of_an_experiment(name):
+    config = load(name)
+    config.encoder = "somewhere"
+    experiment.check(config)
+    splits = [set(config[f"{part}_videos"]) for part in ("train", "validation", "test")]
+    assert all(splits)
+    assert not (splits[0] & splits[1] or splits[0] & splits[2] or splits[1] & splits[2])
+
+
+def test_the_default_split_is_the_published_one():
+    config = load("phase_base")
+    for part, videos in SPLITS[DEFAULT_SPLIT].items():
+        assert config[f"{part}_videos"] == videos
+
+
+@pytest.mark.parametrize("name", [n for n in PRETRAINING if n != "msn_base"])
+def test_no_encoder_sees_a_video_that_it_is_evaluated_on(name):
+    phases = load("phase_demo" if name == "msn_demo" else "phase_base")
+    excluded = set(load(name).data.exclude_videos)
+    assert excluded == set(phases.validation_videos) | set(phases.test_videos)
+
+
+@pytest.mark.parametrize(
+    "name, variant, patch_drop",
+    [("msn_vits16", "vits16", 0.15), ("msn_vitb16", "vitb16", 0.3), ("msn_vitl16", "vitl16", 0.5)],
+)
+def test_masking_grows_with_the_network(name, variant, patch_drop):
+    config = load(name)
+    assert (config.model.variant, config.patch_drop) == (variant, patch_drop)
+
+
+def test_the_three_ways_of_the_demo():
+    probe, random, finetune = (load("phase_demo", way) for way in ("", "random", "finetune"))
+    assert (probe.encoder, random.encoder) == ("runs/demo/msn/encoder", "")
+    pretraining = load("msn_demo")
+    assert random.model.variant == pretraining.model.variant
+    assert random.model.image_size == pretraining.views.size
+    assert [c.mode for c in (probe, random, finetune)] == ["probe", "probe", "finetune"]
+    assert probe.test_videos == random.test_videos == finetune.test_videos
+    with pytest.raises(ValueError, match="other"):
+        load("phase_demo", "other")
