@@ -163,7 +163,7 @@ def open_encoder(config: ConfigDict) -> Encoder:
         wrong = [
             f"{key} {found[key]} instead of {named[key]}"
             for key in named
-            if found[key] != named[key]
+            if key in found and found[key] != named[key]  # a SavedModel does not tell all of them
         ]
         if wrong:
             raise InputError(f"{config.encoder} is no {variant}: {', '.join(wrong)}")

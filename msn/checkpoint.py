@@ -16,7 +16,10 @@ import safetensors.numpy
 
 from data.errors import InputError
 from data.images import RESIZE_RULE
-from msn.formats import named_variables
+from msn import hugging_face, saved_model, torch_files
+from msn.flax_files import FLAX_FILE, is_flax, read_flax
+from msn.formats import encoder_of_state, named_variables, read_msn_checkpoint
+from msn.saved_model import FrozenEncoder
 from msn.vit import Encoder
 
 ENCODER_FILE = "encoder.json"
@@ -89,18 +92,29 @@ def run_state(model) -> dict:
     return state
 
 
-def save_encoder(encoder: Encoder, path: str | Path, source: dict) -> Path:
+def save_encoder(encoder: Encoder | FrozenEncoder, path: str | Path, source: dict) -> Path:
     """Writes an encoder directory: encoder.json, encoder.weights.h5 and saved_model/.
 
     Args:
-      encoder: what to write.
+      encoder: what to write; of a frozen one, the SavedModel is copied.
       path: the directory; one that is there is replaced when the new one is complete.
       source: JSON-ready facts about where the weights came from (run, step, network).
     """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    if isinstance(encoder, FrozenEncoder):
+        shutil.copytree(encoder.directory, partial)
+    else:
+        write_encoder(encoder, partial, source)
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+    return path
+
+
+def write_encoder(encoder: Encoder, path: Path, source: dict) -> None:
+    """Writes the files of an encoder directory into a new one."""
+    path.mkdir(parents=True)
     description = {
         "format": FORMAT,
         "encoder": encoder.get_config(),
@@ -113,12 +127,9 @@ def save_encoder(encoder: Encoder, path: str | Path, source: dict) -> Path:
         },
         "source": source,
     }
-    (partial / ENCODER_FILE).write_text(json.dumps(description, indent=2) + "\n")
-    encoder.save_weights(partial / WEIGHTS_FILE)
-    save_saved_model(encoder, partial / SAVED_MODEL)
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
-    return path
+    (path / ENCODER_FILE).write_text(json.dumps(description, indent=2) + "\n")
+    encoder.save_weights(path / WEIGHTS_FILE)
+    save_saved_model(encoder, path / SAVED_MODEL)
 
 
 def save_saved_model(encoder: Encoder, path: Path) -> None:
@@ -135,23 +146,87 @@ def save_saved_model(encoder: Encoder, path: Path) -> None:
     tf.saved_model.save(module, str(path))
 
 
-def load_encoder(path: str | Path) -> Encoder:
-    """Opens an encoder directory as a trainable Keras model: `tokens, cls = encoder(images)`.
+def load_encoder(path: str | Path, num_heads: int | None = None) -> Encoder | FrozenEncoder:
+    """Opens an encoder of any known format: `tokens, cls = encoder(images)`, raw RGB 0..255.
+
+    By content, it is told apart what `path` is: an encoder directory; a TensorFlow SavedModel (it
+    comes back frozen, without a backbone); a Flax checkpoint of the published EndoSSL weights, or
+    the folder with `checkpoint_0`; a `.pth.tar` of facebookresearch/msn, of which the target
+    encoder is taken; a Hugging Face ViTMSN directory; a safetensors file with timm's names. No code
+    in a file is run.
+
+    Args:
+      path: file or directory.
+      num_heads: attention heads, for files that do not say it (PyTorch's, timm's) and whose width
+        is of no known variant.
 
     Raises:
-      InputError: nothing there that is an encoder; the message says what was found.
+      InputError: nothing there that is an encoder, or a damaged one, or `num_heads` is missing or
+        is not the file's; the message names the path and what was found.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise InputError(f"{path}: no such encoder directory; pre-training writes one, encoder/")
-    if not (path / ENCODER_FILE).is_file():
-        found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
-        raise InputError(f"{path}: not an encoder directory (no {ENCODER_FILE}); found: {found}")
+    try:
+        encoder = (_open_directory if path.is_dir() else _open_file)(path, num_heads)
+        if num_heads is not None and isinstance(encoder, Encoder):
+            found = encoder.backbone.num_heads
+            if found != num_heads:
+                raise InputError(f"has {found} heads, not num_heads={num_heads}")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return encoder
+
+
+def _open_directory(path, num_heads):
+    if (path / ENCODER_FILE).is_file():
+        return _open_encoder_directory(path)
+    if (path / saved_model.MODEL_FILE).is_file():
+        return FrozenEncoder(path)
+    if (path / hugging_face.CONFIG_FILE).is_file():
+        return _encoder(*hugging_face.read_directory(path), num_heads)
+    if (path / FLAX_FILE).is_file():  # a release of EndoSSL; its SavedModel is the same, frozen
+        return _open_file(path / FLAX_FILE, num_heads)
+    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+    raise InputError(
+        f"no encoder directory ({ENCODER_FILE}), SavedModel ({saved_model.MODEL_FILE}), "
+        f"Hugging Face directory ({hugging_face.CONFIG_FILE}) or {FLAX_FILE}; found: {found}"
+    )
+
+
+def _open_file(path, num_heads):
+    if not path.is_file():
+        raise InputError("no such file or directory; pre-training writes encoder/")
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(torch_files.ZIP_MAGIC):
+        return _encoder(*read_msn_checkpoint(path), num_heads)
+    if start.startswith(torch_files.LEGACY_MAGIC):
+        raise InputError(
+            "PyTorch's file format before 1.6, which is not read here; a newer torch.save of the "
+            "same content is"
+        )
+    if start[8:9] == b"{":  # after the length of the header
+        return _encoder(*hugging_face.read_timm(path), num_heads)
+    if is_flax(start):
+        return _encoder(*read_flax(path), num_heads)
+    raise InputError(
+        f"{path.stat().st_size} bytes of no known format (begins with {start!r}); right would be a "
+        "PyTorch, Flax or safetensors file, or an encoder directory"
+    )
+
+
+def _open_encoder_directory(path):
     try:
         description = json.loads((path / ENCODER_FILE).read_text())
         encoder = Encoder(**description["encoder"])
         encoder.load_weights(path / WEIGHTS_FILE)
     except (KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: damaged encoder directory ({reason})") from error
+        raise InputError(f"damaged encoder directory ({reason})") from error
     return encoder
+
+
+def _encoder(state, arguments, num_heads):
+    """The encoder with these weights; `num_heads` counts where the file does not say it."""
+    if arguments["num_heads"] is None:
+        arguments = arguments | {"num_heads": num_heads}
+    return encoder_of_state(state, **arguments)

@@ -1,247 +1,59 @@
-import json
-from pathlib import Path
-
-import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.cholec80 import PHASES, TOOLS
+from data.cholec80 import TOOLS
 from data.errors import InputError
-from data.index import load_index
-from data.indexing import build_index
-
-IMAGE = np.full((24, 32, 3), 90, np.uint8)
+from data.index import INDEX, SCHEMA, load_index
 
 
-def write_image(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), IMAGE)
-    return path
+def write_index(root, videos, row_group_size=None):
+    """An index of `videos`, {name: phases}, whose frames count from 1."""
+    rows = [(v, n, phase) for v, phases in videos.items() for n, phase in enumerate(phases, 1)]
+    columns = {
+        "video": [video for video, _, _ in rows],
+        "frame": [n for _, n, _ in rows],
+        "phase": [phase for _, _, phase in rows],
+        **{tool: [n % 7 == place for _, n, _ in rows] for place, tool in enumerate(TOOLS)},
+        "file": [f"frames/{video}/{video}_{n:06d}.jpg" for video, n, _ in rows],
+        "template": [f"frames/{video}/{video}_{{:06d}}.jpg" for video, _, _ in rows],
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).cast(SCHEMA), root / INDEX, row_group_size)
+    return root
 
 
-def write_frames(root, video, numbers, suffix=".jpg"):
-    for number in numbers:
-        write_image(root / "frames" / video / f"{video}_{number:06d}{suffix}")
-
-
-def phase_of(source_frame):
-    return source_frame // 25 % 7  # one second each
-
-
-def write_annotations(root, video, seconds):
-    phases = root / "phase_annotations" / f"{video}-phase.txt"
-    tools = root / "tool_annotations" / f"{video}-tool.txt"
-    for path in (phases, tools):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"{frame}\t{PHASES[phase_of(frame)]}\n" for frame in range(25 * seconds)]
-    phases.write_text("Frame\tPhase\n" + "".join(lines))
-    lines = [
-        f"{25 * s}\t" + "\t".join("1" if t == s % 7 else "0" for t in range(7)) + "\n"
-        for s in range(seconds)
-    ]
-    tools.write_text("\t".join(("Frame", *TOOLS)) + "\n" + "".join(lines))
-
-
-def has(lines, *parts):
-    return any(all(str(part) in line for part in parts) for line in lines)
-
-
-def test_labels_follow_the_number_in_the_name(tmp_path):
-    numbers = [2, 3, 5, 8]  # the first second is missing, and others
-    write_frames(tmp_path, "video01", numbers)
-    write_annotations(tmp_path, "video01", 8)
-    audit = build_index(tmp_path)
-    index = load_index(tmp_path)
-
-    assert len(index) == 4
-    assert index.videos == ("video01",)
-    assert index.frame.tolist() == numbers
-    assert index.second.tolist() == [1, 2, 4, 7]
-    assert index.phase.tolist() == [phase_of(25 * (number - 1)) for number in numbers]
-    assert index.tools.argmax(axis=1).tolist() == [(number - 1) % 7 for number in numbers]
+@pytest.mark.parametrize("row_group_size", [None, 2])
+def test_columns_and_paths_are_those_of_the_table(tmp_path, row_group_size):
+    """However many groups of rows it was written in; a video may begin in one, end in another."""
+    root = tmp_path / "{with} braces"
+    write_index(root, {"op1": [0, 0, 6], "op2": [-1, 3]}, row_group_size)
+    index = load_index(root)
+    assert len(index) == 5
+    assert index.videos == ("op1", "op2")
+    assert index.video.tolist() == [0, 0, 0, 1, 1]
+    assert index.frame.tolist() == [1, 2, 3, 1, 2]
+    assert index.second.tolist() == [0, 1, 2, 0, 1]
+    assert index.phase.tolist() == [0, 0, 6, -1, 3]
+    assert index.tools.argmax(axis=1).tolist() == [1, 2, 3, 1, 2]
     assert [c.dtype for c in (index.video, index.frame, index.phase, index.tools)] == [
         *(np.int32, np.int32, np.int8, np.int8)
     ]
-    assert index.paths([3, 0]) == [
-        str(tmp_path / f"frames/video01/video01_{number:06d}.jpg") for number in (8, 2)
-    ]
-    assert audit.problems == []
-    assert has(audit.remarks, "frames/video01", "4 of 8 frames are missing: 1, 4, 6-7")
-    assert audit.videos["video01"] == {
-        **{"frames": 4, "labelled": 4, "phase_rows": 200, "tool_rows": 8}
-    }
-
-
-def test_frames_at_another_rate_find_their_labels(tmp_path):
-    write_frames(tmp_path, "video01", range(1, 7))
-    write_annotations(tmp_path, "video01", 3)
-    (tmp_path / "frames" / "extraction.json").write_text('{"fps": 2.0, "videos": {}}')
-    audit = build_index(tmp_path)
-    index = load_index(tmp_path)
-    assert index.phase.tolist() == [0, 0, 1, 1, 2, 2]
-    assert index.tools.max(axis=1).tolist() == [1, -1, 1, -1, 1, -1]  # annotated every second
-    assert audit.remarks == [
-        f"{tmp_path}/tool_annotations/video01-tool.txt: the frames go on for 1 after frame 5 "
-        "(off by one: tolerated)"
-    ]
-
-
-def test_the_table_on_disk(tmp_path):
-    write_frames(tmp_path, "video10", [1])
-    write_frames(tmp_path, "video9", [1, 2], ".png")
-    write_annotations(tmp_path, "video9", 2)
-    build_index(tmp_path)
-    table = pq.read_table(tmp_path / "index.parquet").to_pydict()
-    assert table["video"] == ["video9", "video9", "video10"]  # natural order
-    assert table["frame"] == [1, 2, 1]
-    assert table["phase"] == [0, 1, -1]
-    assert [table[tool] for tool in TOOLS[:2]] == [[1, 0, -1], [0, 1, -1]]
-    assert table["file"] == [
-        "frames/video9/video9_000001.png",
-        "frames/video9/video9_000002.png",
-        "frames/video10/video10_000001.jpg",
-    ]
-    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {
-        *("index.parquet", "audit.json")
-    }
-
-
-@pytest.mark.parametrize("frames", [9, 10, 11, 13])
-def test_ends_that_differ_are_said(tmp_path, frames):
-    write_frames(tmp_path, "video01", range(1, frames + 1))
-    write_annotations(tmp_path, "video01", 10)
-    audit = build_index(tmp_path)
-    index = load_index(tmp_path)
-    assert (index.phase[:10] >= 0).all()
-    assert (index.phase[10:] == -1).all()
-    assert audit.problems == []
-    longer = "frames" if frames > 10 else "labels"
-    text = f"-phase.txt: the {longer} go on for {abs(frames - 10)} after"
-    assert has(audit.remarks, text) == (frames != 10)
-    assert has(audit.remarks, "tolerated") == (abs(frames - 10) == 1)
-
-
-def test_images_that_cannot_be_read_are_problems(tmp_path):
-    write_frames(tmp_path, "video01", range(1, 5))
-    write_frames(tmp_path, "video01", range(5, 8), ".png")
-    folder = tmp_path / "frames" / "video01"
-    (folder / "video01_000002.jpg").write_bytes(b"")
-    for name in ("video01_000003.jpg", "video01_000006.png"):
-        content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[: len(content) // 2])
-    (folder / "video01_000007.png").write_text("not an image")
-    audit = build_index(tmp_path)
-    assert load_index(tmp_path).frame.tolist() == [1, 4, 5]
-    assert len(audit.problems) == 4
-    for number, what in ((2, "empty"), (3, "cut off"), (6, "cut off"), (7, "no image")):
-        assert has(audit.problems, folder / f"video01_{number:06d}", what)
-    saved = json.loads((tmp_path / "audit.json").read_text())
-    assert saved["problems"] == audit.problems
-    assert saved["totals"] == {"videos": 1, "frames": 3, "labelled": 0}
-
-
-def test_strays_and_duplicates_are_remarks(tmp_path):
-    write_frames(tmp_path, "video01", [1, 2, 3])
-    write_annotations(tmp_path, "video01", 3)
-    write_annotations(tmp_path, "video77", 3)
-    folder = tmp_path / "frames" / "video01"
-    strays = [
-        write_image(folder / "video02_000001.jpg"),
-        write_image(folder / "copy of video01_000001.jpg"),
-        folder / "Thumbs.db",
-        tmp_path / "frames" / "notes.txt",
-        tmp_path / "phase_annotations" / "old.txt",
-    ]
-    for path in strays:
-        path.touch()
-    again = write_image(folder / "video01_2.png")
-    (folder / ".DS_Store").touch()
-    (tmp_path / "phase_annotations" / "video01-timestamp.txt").touch()
-    audit = build_index(tmp_path)
-    assert load_index(tmp_path).frame.tolist() == [1, 2, 3]
-    assert audit.problems == []
-    for stray in strays:
-        assert has(audit.remarks, stray, "stray")
-    assert has(audit.remarks, "frame 2 again", "video01_2.png" if again else "")
-    assert has(audit.remarks, "video77-phase.txt", "no frames of video77")
-    assert has(audit.remarks, "video77-tool.txt")
-    assert len(audit.remarks) == len(strays) + 3
-
-
-def test_videos_without_annotations_among_others_are_remarked(tmp_path):
-    write_frames(tmp_path, "video01", [1])
-    write_frames(tmp_path, "video02", [1])
-    write_annotations(tmp_path, "video01", 1)
-    audit = build_index(tmp_path)
-    assert has(audit.remarks, "video02-phase.txt: missing")
-    assert has(audit.remarks, "video02-tool.txt: missing")
-    assert len(audit.remarks) == 2
-
-
-def test_bad_annotations_cost_labels_not_frames(tmp_path):
-    write_frames(tmp_path, "video01", [1, 2])
-    write_annotations(tmp_path, "video01", 2)
-    path = tmp_path / "phase_annotations" / "video01-phase.txt"
-    path.write_text("")
-    audit = build_index(tmp_path)
-    index = load_index(tmp_path)
-    assert index.phase.tolist() == [-1, -1]
-    assert index.tools.max() == 1
-    assert audit.problems == [f"{path}: empty"]
-
-
-@pytest.mark.parametrize("names", [["000001.jpg", "000002.jpg"], ["video01_000000.jpg"]])
-def test_labels_are_not_joined_to_names_that_may_count_otherwise(tmp_path, names):
-    for name in names:
-        write_image(tmp_path / "frames" / "video01" / name)
-    write_annotations(tmp_path, "video01", 2)
-    audit = build_index(tmp_path)
-    assert (load_index(tmp_path).phase == -1).all()
-    assert has(audit.problems, "video01-phase.txt: not used")
-
-
-def test_foreign_names(tmp_path):
-    flat = ["00001-21711-frame-14628.jpg", "00001-21711-frame-0.jpg", "00002-7-frame-3.jpg"]
-    for name in flat:
-        write_image(tmp_path / "frames" / name)
-    for name in ("b.jpg", "a10.jpg", "a9.jpg"):
-        write_image(tmp_path / "frames" / "unnumbered {x}" / name)
-    for name in ("b7.jpg", "a08.jpg"):
-        write_image(tmp_path / "frames" / "z" / name)
-    audit = build_index(tmp_path)
-    index = load_index(tmp_path)
-    assert index.videos == ("00001-21711", "00002-7", "unnumbered {x}", "z")
-    assert index.video.tolist() == [0, 0, 1, 2, 2, 2, 3, 3]
-    assert index.frame.tolist() == [0, 14628, 3, 1, 2, 3, 7, 8]
-    assert [Path(path).name for path in index.paths(slice(None))] == [
-        *(flat[1], flat[0], flat[2], "a9.jpg", "a10.jpg", "b.jpg", "b7.jpg", "a08.jpg")
-    ]
-    assert all(Path(path).is_file() for path in index.paths(np.arange(8)))
-    assert has(audit.remarks, "unnumbered {x}", "do not number")
-
-
-def test_nothing_is_written_where_nothing_is_usable(tmp_path):
-    with pytest.raises(InputError, match="frames"):
-        build_index(tmp_path)
-    (tmp_path / "frames" / "video01").mkdir(parents=True)
-    (tmp_path / "frames" / "video01" / "video01_000001.jpg").touch()
-    with pytest.raises(InputError, match=r"video01_000001\.jpg: empty"):
-        build_index(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+    names = ["op1/op1_000001", "op1/op1_000002", "op1/op1_000003", "op2/op2_000001"]
+    assert index.paths(slice(0, 4)) == [f"{root}/frames/{name}.jpg" for name in names]
+    assert index.paths([3, 0]) == [f"{root}/frames/{name}.jpg" for name in (names[3], names[0])]
+    assert len(index.templates) == 2, "one string a video, not one a frame"
 
 
 def test_several_datasets_are_one(tmp_path):
-    for root, videos in (("a", ["op2", "op10"]), ("b", ["op1", "op3"])):
-        for video in videos:
-            write_frames(tmp_path / root, video, [1, 2])
-        write_annotations(tmp_path / root, videos[0], 2)
-        build_index(tmp_path / root)
+    write_index(tmp_path / "a", {"op2": [0, 1], "op10": [2, 3]})
+    write_index(tmp_path / "b", {"op1": [4, 5], "op3": [-1, -1]})
     index = load_index([tmp_path / "a", str(tmp_path / "b")])
     assert index.videos == ("op1", "op2", "op3", "op10")
     assert index.video.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert index.frame.tolist() == [1, 2] * 4
-    assert index.phase.tolist() == [0, 1, 0, 1, -1, -1, -1, -1]
+    assert index.phase.tolist() == [4, 5, 0, 1, -1, -1, 2, 3]
     assert index.paths(slice(None)) == [
         str(tmp_path / root / f"frames/{video}/{video}_00000{number}.jpg")
         for root, video in (("b", "op1"), ("a", "op2"), ("b", "op3"), ("a", "op10"))
@@ -252,10 +64,7 @@ def test_several_datasets_are_one(tmp_path):
 
 
 def test_select_and_take(tmp_path):
-    for video in ("op1", "op2", "op3"):
-        write_frames(tmp_path, video, [1, 2])
-    build_index(tmp_path)
-    index = load_index(tmp_path)
+    index = load_index(write_index(tmp_path, {"op1": [0, 1], "op2": [0, 1], "op3": [0, 1]}))
 
     some = index.select(videos=["op3", "op1"])
     assert some.videos == ("op1", "op3")
@@ -283,9 +92,11 @@ def test_what_is_no_index_is_refused(tmp_path):
         load_index([tmp_path])
     with pytest.raises(InputError, match="no dataset"):
         load_index([])
-    write_frames(tmp_path, "op", [1])
-    build_index(tmp_path)
-    path = tmp_path / "index.parquet"
+    path = write_index(tmp_path, {"op": [0]}) / INDEX
+    pq.write_table(pq.read_table(path).drop_columns("Hook"), path)
+    with pytest.raises(InputError, match="no column 'Hook'"):
+        load_index(tmp_path)
+    write_index(tmp_path, {"op": [0]})
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(InputError, match="empty"):
         load_index(tmp_path)

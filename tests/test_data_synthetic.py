@@ -14,9 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from data.cholec80 import PHASES, SOURCE_FPS, TOOLS
 from data.errors import InputError
 from data.synthetic import TOOL_SHARES, make_dataset, make_timeline
-from data.synthetic_anatomy import Anatomy
-from data.synthetic_camera import STEP, Endoscope
-from data.synthetic_scene import Scenery
+from data.synthetic_camera import Endoscope
 
 SMALL = {"seconds": 14, "size": (64, 48)}
 
@@ -45,11 +43,9 @@ def film(seed, number, seconds=20, size=(96, 64)):
     """Frames of an operation at 1 fps, float32 [seconds, height, width, 3], and its timeline."""
     rng = np.random.default_rng([seed, number])
     timeline = make_timeline(rng, seconds)
-    return every_second(Endoscope(rng, size, timeline)), timeline
-
-
-def every_second(endoscope):
-    return np.float32([endoscope.frame(index) for index in range(0, endoscope.count, SOURCE_FPS)])
+    endoscope = Endoscope(rng, size, timeline)
+    frames = [endoscope.frame(index) for index in range(0, endoscope.count, SOURCE_FPS)]
+    return np.float32(frames), timeline
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -154,70 +150,7 @@ def test_progress_and_visibility_follow_the_annotation():
         np.testing.assert_array_equal(timeline.shown(second), timeline.tools[second])
 
 
-def test_instruments_are_drawn_when_and_only_when_annotated():
-    """The same operation without one tool differs where, and only where, that tool is in view."""
-    with_all, timeline = film(0, 4)
-    hook = TOOLS.index("Hook")
-    # Smoke follows the hook: without it, only the instrument itself makes a difference.
-    rng = np.random.default_rng([0, 4])
-    without = make_timeline(rng, 20)
-    endoscope = Endoscope(rng, (96, 64), without)
-    without.tools[:, hook] = 0
-    bare = every_second(endoscope)
-    changed = np.abs(with_all - bare).max((1, 2, 3)) > 0
-    np.testing.assert_array_equal(changed, timeline.tools[:, hook] == 1)
-
-
-def test_the_anatomy_tells_the_phases(monkeypatch):
-    seen = []
-    put = Anatomy.put
-
-    def recorded(self, canvas, name, *args, **kwargs):
-        seen.append(name)
-        put(self, canvas, name, *args, **kwargs)
-
-    monkeypatch.setattr(Anatomy, "put", recorded)
-
-    def organs(phase, progress):
-        """What lies in a scene: name -> how often."""
-        seen.clear()
-        scene = Scenery(patient).compose(phase, progress, (0, 0))
-        assert scene.std() > 10
-        return Counter(seen)
-
-    patient = Anatomy(np.random.default_rng(3), scale=40)
-    telling = {"gallbladder", "specimen", "adhesion", "duct", "clip", "bed", "pool", "trocar"}
-    expected = {
-        "Preparation": {"gallbladder", "adhesion"},
-        "CalotTriangleDissection": {"gallbladder", "adhesion", "duct"},
-        "ClippingCutting": {"gallbladder", "duct", "clip"},
-        "GallbladderDissection": {"gallbladder", "clip", "bed"},
-        "GallbladderPackaging": {"specimen", "bed"},
-        "CleaningCoagulation": {"bed", "pool"},
-        "GallbladderRetraction": {"trocar"},
-    }
-    assert {phase: telling & set(organs(phase, 0.5)) for phase in PHASES} == expected
-    clips = [organs("ClippingCutting", progress)["clip"] for progress in np.linspace(0, 1, 8)]
-    assert clips[0] == 0
-    assert clips[-1] == 6
-    assert clips == sorted(clips)
-    assert organs("ClippingCutting", 0.5)["duct"] == 1
-    assert organs("ClippingCutting", 0.9)["duct"] == 2, "cut through"
-
-
 # --- looks ----------------------------------------------------------------------------------------
-
-
-def test_scenes_blend_into_one_another(monkeypatch):
-    rng = np.random.default_rng(0)
-    timeline = make_timeline(rng, 14)
-    endoscope = Endoscope(rng, (64, 48), timeline)
-    monkeypatch.setattr(endoscope, "_develop", lambda scene, index: np.float32(scene))
-    # The last scene of one phase and the first of the next: they differ most.
-    change = SOURCE_FPS * timeline.phases.index("ClippingCutting")
-    first, between, second = (endoscope.frame(change + i) for i in (-STEP, 2 - STEP, 0))
-    assert np.abs(first - second).max() > 50
-    assert np.abs(between - (first + (second - first) * 2 / STEP)).max() < 1
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from msn import losses, schedules
+from msn.checkpoint import load_encoder
 from msn.formats import load_msn_state, msn_state
 from msn.model import MSN
 from msn.vit import VisionTransformer
@@ -110,6 +111,42 @@ def test_vit_gradients(vit):
     assert ours.keys() == reference.keys()
     for name, gradient in reference.items():
         assert relative_error(ours[name], gradient) <= 1e-4, name
+
+
+def test_checkpoint_of_the_reference():
+    golden = load("msn-reference-expected.npz")
+    num_heads = json.loads(str(golden["config"]))["heads"]
+    encoder = load_encoder(GOLDEN / "msn-reference.pth.tar", num_heads=num_heads)
+    assert relative_error(encoder.backbone(golden["image"])[1], golden["target_cls"]) <= 1e-5
+    assert encoder.trainable_variables
+
+
+def test_hugging_face_directory():
+    golden = load("hf-vit-msn/expected.npz")
+    encoder = load_encoder(GOLDEN / "hf-vit-msn")
+    tokens, cls = encoder.backbone(golden["image"])
+    assert relative_error(tokens, golden["last_hidden_state"]) <= 1e-5
+    assert relative_error(cls, golden["last_hidden_state"][:, 0]) <= 1e-5
+    assert encoder.trainable_variables
+
+
+def test_flax_checkpoint():
+    golden = load("endossl-released/expected.npz")
+    encoder = load_encoder(GOLDEN / "endossl-released" / "checkpoint_0")
+    tokens, cls = encoder(golden["image"])  # raw, 0..255
+    assert relative_error(tokens, golden["tokens"]) <= 1e-5
+    assert relative_error(cls, golden["cls"]) <= 1e-5
+    assert encoder.trainable_variables
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
+def test_saved_model(jit):
+    golden = load("endossl-released/expected.npz")
+    encoder = load_encoder(GOLDEN / "endossl-released" / "saved_model_inference")
+    tokens, cls = tf.function(encoder, jit_compile=jit)(tf.constant(golden["image"]))
+    assert relative_error(tokens, golden["tokens"]) <= 1e-4
+    assert relative_error(cls, golden["cls"]) <= 1e-4
+    assert not encoder.trainable_variables
 
 
 def loss_cases():

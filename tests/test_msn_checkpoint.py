@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +13,7 @@ from msn import checkpoint
 from msn.model import MSN
 from msn.vit import Encoder
 
+GOLDEN = Path(os.environ.get("MSN_GOLDEN", Path(__file__).parent / "golden"))
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
 
@@ -116,3 +119,38 @@ def test_what_is_no_encoder_is_said(encoder_dir, tmp_path):
         (copy / name).write_bytes(content)
         with pytest.raises(InputError, match="damaged"):
             checkpoint.load_encoder(copy)
+
+
+FILES = ("endossl-released/checkpoint_0", "msn-reference.pth.tar", "hf-vit-msn/model.safetensors")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.9999])
+def test_truncated_files_are_named(tmp_path, name, share):
+    whole = (GOLDEN / name).read_bytes()
+    (tmp_path / "truncated").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(InputError, match="truncated: ") as refusal:
+        checkpoint.load_encoder(tmp_path / "truncated")
+    assert "\n" not in str(refusal.value)
+
+
+def test_unknown_files_are_described(tmp_path):
+    for content in (b"", b"hello", b"\x89PNG\r\n\x1a\n" * 100):
+        (tmp_path / "file").write_bytes(content)
+        with pytest.raises(InputError, match=f"file: {len(content)} bytes of no known format"):
+            checkpoint.load_encoder(tmp_path / "file")
+
+
+def test_heads_that_are_not_the_files_are_refused():
+    path = GOLDEN / "endossl-released" / "checkpoint_0"
+    heads = checkpoint.load_encoder(path).backbone.num_heads
+    assert checkpoint.load_encoder(path, num_heads=heads).backbone.num_heads == heads
+    with pytest.raises(InputError, match=f"checkpoint_0: has {heads} heads"):
+        checkpoint.load_encoder(path, num_heads=heads + 1)
+
+
+def test_heads_of_the_reference_have_to_be_given():
+    path = GOLDEN / "msn-reference.pth.tar"
+    for num_heads, named in ((None, "num_heads"), (1000, "1000"), (0, "0")):
+        with pytest.raises(InputError, match=f"pth.tar: .*{named}"):
+            checkpoint.load_encoder(path, num_heads=num_heads)

@@ -1,0 +1,133 @@
+"""Converts encoders between the formats of this and of other projects.
+
+  python -m msn.convert --source=checkpoint_0 --output=encoder
+  python -m msn.convert --source=runs/msn_vits16/encoder --output=vit_msn --format=hf
+
+--source is whatever `msn.checkpoint.load_encoder` opens, --output what is written, by --format:
+
+  encoder  an encoder directory, which every command here opens
+  msn      a .pth.tar with the target encoder of facebookresearch/msn (PyTorch)
+  hf       a ViTMSN directory of Hugging Face: transformers.ViTMSNModel.from_pretrained(output)
+  timm     a safetensors file with the names of timm's Vision Transformers
+
+What was written is read back, and stays only if it computes the same.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from configs import command
+from data.errors import InputError
+
+FORMATS = ("encoder", "msn", "hf", "timm")
+TOLERANCE = 1e-5  # relative error; another GELU alone gives ten times as much
+
+
+def convert(
+    source: str | Path, output: str | Path, output_format: str, num_heads: int | None = None
+) -> tuple[Path, float]:
+    """Writes an encoder in another format.
+
+    Args:
+      source: anything that `msn.checkpoint.load_encoder` opens, except a SavedModel.
+      output: file or directory; must not be there yet.
+      output_format: one of FORMATS.
+      num_heads: for sources that do not say it.
+
+    Returns:
+      The path that was written; and the relative error ‖a − b‖/‖b‖ of what it computes.
+
+    Raises:
+      InputError: the source cannot be converted, `output` exists, or the format cannot express
+        this encoder: then nothing is written.
+    """
+    from msn.checkpoint import load_encoder, save_encoder  # TensorFlow: after the flags are checked
+    from msn.formats import write_msn_checkpoint
+    from msn.hugging_face import write_directory, write_timm
+
+    output = Path(output)
+    if output.exists():
+        raise InputError(f"{output}: exists already; remove it, or write to another path")
+    encoder = load_encoder(source, num_heads)
+    if not encoder.trainable_variables:
+        raise InputError(
+            f"{source}: a SavedModel is frozen, its weights cannot be converted; convert the file "
+            "that they came with (checkpoint_0, or the encoder directory around saved_model/)"
+        )
+    write = {
+        "encoder": lambda path: save_encoder(encoder, path, {"converted_from": str(source)}),
+        "msn": lambda path: write_msn_checkpoint(encoder, path),
+        "hf": lambda path: write_directory(encoder, path),
+        "timm": lambda path: write_timm(encoder, path),
+    }[output_format]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(output.name + ".partial")
+    remove(partial)
+    try:
+        write(partial)
+        error = difference(load_encoder(partial), encoder)
+        if not error <= TOLERANCE:
+            raise InputError(
+                f"{source}: not written, a reader of format {output_format} would compute "
+                f"something else (relative error {error:.1e}){reason(encoder, output_format)}"
+            )
+        partial.rename(output)
+    finally:
+        remove(partial)
+    return output, error
+
+
+def difference(encoder, reference) -> float:
+    """Largest relative error of tokens and cls on a fixed image of noise, RGB 0..255."""
+    size = reference.image_size
+    image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.float32)
+    errors = []
+    for ours, theirs in zip(encoder(image), reference(image), strict=True):
+        ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+        errors.append(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+    return max(errors)
+
+
+def reason(encoder, output_format: str) -> str:
+    """What a format of bare weights cannot say about an encoder."""
+    if output_format != "msn":
+        return ""
+    config = encoder.get_config()
+    said = {key: config[key] for key in ("gelu", "layer_norm_epsilon", "mean", "std")}
+    return (
+        ": facebookresearch/msn has the exact GELU (erf), epsilon 1e-6 and ImageNet's mean and "
+        f"std, this encoder {said}"
+    )
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a directory, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def define_flags() -> None:
+    """Defines the flags of this command; importing the module does not."""
+    flags.DEFINE_string("source", None, "encoder to convert", required=True)
+    flags.DEFINE_string("output", None, "file or directory that is written", required=True)
+    flags.DEFINE_enum("format", "encoder", FORMATS, "format of the output")
+    flags.DEFINE_integer("num_heads", None, "attention heads, where the source does not say it")
+
+
+def main() -> int:
+    """Runs the command and returns its exit code."""
+    command.import_tensorflow()
+    given = flags.FLAGS
+    path, error = convert(given.source, given.output, given.format, given.num_heads)
+    print(f"written to {path} ({given.format}), relative error {error:.1e}")
+    return command.DONE
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main, wrong_input=(InputError,))

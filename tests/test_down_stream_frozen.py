@@ -1,0 +1,52 @@
+"""A published model as it is released, frozen, through everything down-stream."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from down_stream.embeddings import embed_images
+from down_stream.experiment import run
+from down_stream.model import load_phase_model
+from msn.checkpoint import load_encoder
+from tests.small_phases import small_config
+
+GOLDEN = Path(os.environ.get("MSN_GOLDEN", Path(__file__).parent / "golden"))
+RELEASED = GOLDEN / "endossl-released"
+FROZEN = RELEASED / "saved_model_inference"
+
+
+def config(root, **changes):
+    return small_config(root, encoder=str(FROZEN), model__variant="", **changes)
+
+
+def test_probe_and_inference(small_dataset, tmp_path):
+    results = run(config(small_dataset, mode="probe"), tmp_path)
+    assert results["metrics"]
+    model = load_phase_model(tmp_path / "model")
+    assert not model.encoder.trainable_variables
+    images = small_dataset / "frames" / "video04"
+    table = embed_images(tmp_path / "model", images, batch_size=4)
+    assert table["probabilities"].shape == (14, 7)
+    frozen, trainable = (
+        embed_images(path, images, batch_size=4)["embeddings"]
+        for path in (FROZEN, RELEASED / "checkpoint_0")
+    )
+    np.testing.assert_allclose(table["embeddings"], frozen, rtol=1e-5)
+    np.testing.assert_allclose(frozen, trainable, atol=1e-3)
+
+
+def test_fine_tuning_says_how_to_convert(small_dataset, tmp_path):
+    with pytest.raises(InputError, match=r"frozen.*python -m msn\.convert --source=") as refusal:
+        run(config(small_dataset, mode="finetune"), tmp_path / "run")
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_width():
+    for path in (FROZEN, RELEASED / "checkpoint_0"):
+        encoder = load_encoder(path)
+        size = encoder.image_size
+        assert encoder(np.zeros((1, size, size, 3), np.float32))[1].shape == (1, encoder.width)
