@@ -39,6 +39,7 @@ def test_a_rate_that_varies_is_none_and_the_nearest_frames_are_taken(tmp_path):
     np.testing.assert_allclose(clock.times, expected, atol=1e-6)
     # 0, 0.1, 0.2, 0.3, 0.4 s: 0.2 is between 0.16 and 0.24, the later of which is taken.
     assert clock.source_frames(10).tolist() == [0, 5, 9, 10, 11]
+    assert len(clock.source_frames(50)) == 21, "none after the last frame, at 0.4 s"
 
 
 def test_hidden_frames_have_no_time(tmp_path):

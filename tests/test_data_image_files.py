@@ -44,7 +44,15 @@ def test_names_tell_the_video_and_the_number(stem, number, video):
 def test_only_official_names_have_an_official_number():
     assert official_number("video68_000055", "video68") == 55
     assert official_number("a_b_7", "a_b") == 7
-    for stem in ("video6_000055", "video68_55b", "video68_", "video68", "video68_²", "000055"):
+    for stem in (
+        "video6_000055",
+        "video68_55b",
+        "video68_",
+        "video68",
+        "video68_²",
+        "000055",
+        "video68_20240131120000",
+    ):
         assert official_number(stem, "video68") is None, stem
     assert [is_image(name) for name in ("a.JPG", "a.tiff", ".a.jpg", "a.txt", "jpg")] == [
         *(True, True, False, False, False)

@@ -25,6 +25,10 @@ def rng():
     return np.random.default_rng(0)
 
 
+def generators(count):
+    return [np.random.default_rng(seed) for seed in range(count)]
+
+
 def disc(size, radius):
     """Mask uint8 [size, size], 255 within `radius` pixels of its centre."""
     y, x = np.mgrid[:size, :size] - size // 2
@@ -56,11 +60,19 @@ def test_noise_fills_its_range_and_is_as_coarse_as_asked():
         assert 0.9 < fine.max() <= 1.001
         steps = [np.abs(np.diff(noise)).mean() for noise in (fine, coarse)]
         assert steps[0] > 2 * steps[1], brush.__name__
+        ratio = np.abs(np.diff(fine, axis=0)).mean() / steps[0]
+        assert 0.8 < ratio < 1.25, "in both directions"
         np.testing.assert_array_equal(fine, brush(rng(), (80, 120), 5))
+
+
+def test_vessels_branch():
     thin, thick = (vessels(rng(), (80, 120), 6, width) for width in (2, 5))
     none = vessels(rng(), (80, 120), 0, 2)
     assert none.max() == 0 < thin.mean() < thick.mean() < 0.5
     assert thick.max() <= 1
+    area = np.mean([(vessels(rng, (180, 180), 1, 3) > 0.3).sum() for rng in generators(12)])
+    trunk = 14 * 180 / 45 * 3  # 14 pieces, 3 pixels wide
+    assert area > 1.5 * trunk
 
 
 def test_outlines_lose_their_corners_and_keep_their_scale():
