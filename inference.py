@@ -1,4 +1,4 @@
-"""Extracts embeddings from images with a pre-trained encoder.
+r"""Extracts embeddings from images with a pre-trained encoder.
 
   python inference.py --model_path runs/demo/msn/encoder \
       --image_path runs/demo/data/cholec80/frames/video13 --output embeddings.npz

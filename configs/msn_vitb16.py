@@ -1,4 +1,4 @@
-"""MSN pre-training of ViT-B/16 on the training videos of Cholec80, with the MSN paper's values.
+r"""MSN pre-training of ViT-B/16 on the training videos of Cholec80, with the MSN paper's values.
 
   python -m msn.train --config=configs/msn_vitb16.py --workdir=runs/msn_vitb16 \
       --config.data.root=DIR/cholec80

@@ -1,4 +1,4 @@
-"""MSN pre-training of ViT-L/16 on the training videos of Cholec80, with the MSN paper's values.
+r"""MSN pre-training of ViT-L/16 on the training videos of Cholec80, with the MSN paper's values.
 
   python -m msn.train --config=configs/msn_vitl16.py --workdir=runs/msn_vitl16 \
       --config.data.root=DIR/cholec80

@@ -1,4 +1,4 @@
-"""Fine-tuning for surgical phases on Cholec80, end to end.
+r"""Fine-tuning for surgical phases on Cholec80, end to end.
 
   python down_stream/main.py --config=configs/phase_finetune.py \
       --config.data.root=DIR/cholec80 --config.encoder=runs/msn_vits16/encoder

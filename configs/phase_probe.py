@@ -1,4 +1,4 @@
-"""Linear probe for surgical phases on Cholec80: what a frozen encoder is worth.
+r"""Linear probe for surgical phases on Cholec80: what a frozen encoder is worth.
 
   python down_stream/main.py --config=configs/phase_probe.py \
       --config.data.root=DIR/cholec80 --config.encoder=runs/msn_vits16/encoder

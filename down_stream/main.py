@@ -1,4 +1,4 @@
-"""Recognises surgical phases with a pre-trained encoder: fits on some videos, tests on others.
+r"""Recognises surgical phases with a pre-trained encoder: fits on some videos, tests on others.
 
   python down_stream/main.py                                          probe the demo's encoder
   python down_stream/main.py --config=configs/phase_finetune.py \

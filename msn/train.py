@@ -1,4 +1,4 @@
-"""Pre-trains a Vision Transformer on endoscopic video with Masked Siamese Networks (MSN).
+r"""Pre-trains a Vision Transformer on endoscopic video with Masked Siamese Networks (MSN).
 
   python -m msn.train --config=configs/msn_demo.py --workdir=runs/msn_demo
   python -m msn.train --config=configs/msn_vits16.py --workdir=runs/msn_vits16 \
