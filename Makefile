@@ -40,9 +40,11 @@ clean:
 # Stamps: nothing is looked up on the network once the requirements are installed.
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	    { echo "error: $(PYTHON) is $$($(PYTHON) --version); right would be Python 3.11 to 3.13:" \
+	    { echo "error: $(PYTHON) is not Python 3.11 to 3.13; right would be, for instance:" \
 	    "make PYTHON=/path/to/python3.12"; exit 2; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	    echo "error: no virtual environment could be made; on Debian and Ubuntu:" \
+	    "apt install python3-venv"; exit 2; }
 
 $(RUN): requirements.txt | $(PY)
 	@echo "installing requirements.txt into .venv (a minute or two)"

@@ -26,13 +26,14 @@ Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wro
 was written.
 """
 
+import shlex
 from pathlib import Path
 
 from absl import flags
 
 from configs import command
 from data import cholec80
-from data.errors import InputError
+from data.errors import InputError, check_output_folder
 
 _ROOT = flags.DEFINE_string("data_rootdir", None, "folder of datasets", required=True)
 _NAME = flags.DEFINE_string("name", "cholec80", "name of the dataset, a folder in data_rootdir")
@@ -102,6 +103,11 @@ def check(root: Path, settings: dict):
     from data.frames import check_settings, read_record
     from data.sources import find_media, needs_archive
 
+    for flag in (_ROOT, _VIDEOS, _ARCHIVE):
+        if flag.value == "":
+            raise InputError(f"--{flag.name} is empty; right would be a path")
+    for folder in (root, root / "videos", root / "frames"):
+        check_output_folder("--data_rootdir", folder)
     given = [f"--{flag.name}" for flag in (_VIDEOS, _SYNTHETIC, _ARCHIVE) if flag.value]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)}: one of them at a time")
@@ -128,10 +134,9 @@ def report(root: Path, audit) -> int:
     counts = f"{len(audit.videos)} videos, {audit.total('frames')} frames"
     print(audit.table())
     print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
-    print(
-        f"next: python -m msn.train --config=configs/msn_demo.py --workdir=runs/{root.name} "
-        f"--config.data.root={root}"
-    )
+    config = "configs/msn_demo.py" if _SYNTHETIC.value else "configs/msn_base.py"
+    arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
+    print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
     for problem in audit.problems:
         print(f"not used: {problem}")
     return command.DONE_IN_PART if audit.problems else command.DONE

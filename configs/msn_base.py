@@ -8,7 +8,8 @@ from ml_collections import ConfigDict, config_dict
 
 
 def get_config(arg=""):
-    del arg
+    if arg:
+        raise ValueError(f":{arg}: this configuration takes no argument")
     config = ConfigDict()
     config.seed = 0
 

@@ -11,7 +11,8 @@ from configs.videos import videos
 
 
 def get_config(arg=""):
-    del arg
+    if arg:
+        raise ValueError(f":{arg}: this configuration takes no argument")
     config = ConfigDict()
     config.seed = 0
     config.workdir = "runs/phase"

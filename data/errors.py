@@ -1,5 +1,8 @@
 """The one exception for what the user, not the program, has to put right."""
 
+import math
+from pathlib import Path
+
 
 class InputError(ValueError):
     """Wrong input: a path, a file's content, a configuration value.
@@ -7,3 +10,28 @@ class InputError(ValueError):
     The message is one line: which input, what was found, what would be right. Commands print it
     without a stack trace and exit with code 2 (see `configs/command.py`).
     """
+
+
+def check_range(name: str, value: float, least: float, largest: float = math.inf) -> None:
+    """Raises `InputError` unless `value` is finite and least <= value <= largest."""
+    if not (math.isfinite(value) and least <= value <= largest):
+        limit = "" if largest == math.inf else f" and at most {largest}"
+        raise InputError(f"{name} is {value}; right would be at least {least}{limit}")
+
+
+def check_names(name: str, values) -> None:
+    """Raises `InputError` unless `values` are strings that are not empty."""
+    for value in values:
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{name}: found {value!r}; right would be a name in quotes")
+
+
+def check_output_folder(name: str, path: str | Path) -> None:
+    """Raises `InputError` if a folder cannot be made at `path`; makes nothing."""
+    if not str(path):
+        raise InputError(f"{name} is empty; right would be a folder")
+    for place in (Path(path), *Path(path).parents):
+        if place.exists():
+            if not place.is_dir():
+                raise InputError(f"{name}={path}: {place} is a file; right would be a folder")
+            return

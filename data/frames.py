@@ -175,7 +175,9 @@ def read_record(frames_dir: Path, settings: Mapping | None = None) -> dict:
         return {**(settings or {"fps": 1.0}), "videos": {}}
     try:
         record = json.loads(path.read_text())
-    except ValueError as error:
+        float(record["fps"])
+        dict(record["videos"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; delete it, frames that are there are kept") from error
     for key, value in (settings or {}).items():
         if record[key] != value:

@@ -133,3 +133,39 @@ def link_images(groups: dict[str, Sequence[Path]], frames_dir: Path) -> dict[str
                 side.replace(target)
     bar.close()
     return faults
+
+
+class ImageFiles:
+    """Image files by row, as `data.index.FrameIndex` gives the frames of a dataset.
+
+    Args:
+      path: an image file, or a folder that is searched with its subfolders for image suffixes, in
+        natural order; hidden files are passed over.
+
+    Raises:
+      InputError: no such path, not an image suffix, or no images in the folder.
+    """
+
+    def __init__(self, path: str | Path):
+        path = Path(path)
+        if path.is_dir():
+            files = list_files(path)
+            self.files = [file for file in files if is_image(file.name)]
+            if not self.files:
+                raise InputError(
+                    f"{path}: no images among {len(files)} files; images end in "
+                    + ", ".join(SUFFIXES)
+                )
+        elif not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        elif path.suffix.lower() not in SUFFIXES:
+            raise InputError(f"{path}: not an image; images end in {', '.join(SUFFIXES)}")
+        else:
+            self.files = [path]
+
+    def __len__(self):
+        return len(self.files)
+
+    def paths(self, rows) -> list[str]:
+        """Paths of these rows."""
+        return [str(self.files[row]) for row in rows]

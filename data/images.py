@@ -24,7 +24,10 @@ def read_image(path: str | Path) -> np.ndarray:
       InputError: the file is empty or cannot be decoded.
     """
     data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
+    except cv2.error:  # an image larger than OpenCV's limit, for one
+        image = None
     if image is None:
         raise InputError(f"{path}: {len(data)} bytes that are not a complete image")
     return image
@@ -53,38 +56,3 @@ def resize(image: np.ndarray, size: tuple[int, int], box=None) -> np.ndarray:
 def frame_to_input(image: np.ndarray, image_size: int) -> np.ndarray:
     """A frame as an encoder takes it, by RESIZE_RULE: uint8 [image_size, image_size, 3], RGB."""
     return resize(image, (image_size, image_size))
-
-
-class ImageFiles:
-    """Image files by row, as `data.index.FrameIndex` gives the frames of a dataset.
-
-    Args:
-      path: an image file, or a folder that is searched with its subfolders for image suffixes.
-
-    Raises:
-      InputError: no such path, not an image suffix, or no images in the folder.
-    """
-
-    def __init__(self, path: str | Path):
-        path = Path(path)
-        if path.is_dir():
-            files = [file for file in path.rglob("*") if file.is_file()]
-            self.files = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
-            if not self.files:
-                raise InputError(
-                    f"{path}: no images among {len(files)} files; images end in "
-                    + ", ".join(SUFFIXES)
-                )
-        elif not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        elif path.suffix.lower() not in SUFFIXES:
-            raise InputError(f"{path}: not an image; images end in {', '.join(SUFFIXES)}")
-        else:
-            self.files = [path]
-
-    def __len__(self):
-        return len(self.files)
-
-    def paths(self, rows) -> list[str]:
-        """Paths of these rows."""
-        return [str(self.files[row]) for row in rows]

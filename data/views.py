@@ -11,7 +11,7 @@ import math
 import cv2
 import numpy as np
 
-from data.errors import InputError
+from data.errors import InputError, check_range
 from data.images import resize
 from data.seeds import generator
 
@@ -47,19 +47,21 @@ class Views:
     flip_probability: float = 0.5
 
     def __post_init__(self):
-        for name in ("scale", "focal_scale", "aspect", "blur_radius"):
-            least, largest = getattr(self, name)
-            if not 0 < least <= largest:
+        limits = {"scale": 1, "focal_scale": 1, "aspect": math.inf, "blur_radius": math.inf}
+        for name, limit in limits.items():
+            pair = getattr(self, name)
+            numbers = all(isinstance(value, int | float) for value in pair)
+            if not (numbers and len(pair) == 2 and 0 < pair[0] <= pair[1] <= limit):
                 raise InputError(
-                    f"views.{name} is {getattr(self, name)}; right would be (least, largest) with "
-                    "0 < least <= largest"
+                    f"views.{name} is {pair}; right would be (least, largest) with "
+                    f"0 < least <= largest{' <= 1' if limit == 1 else ''}"
                 )
         for name in ("jitter", "grey", "blur", "flip"):
-            value = getattr(self, f"{name}_probability")
-            if not 0 <= value <= 1:
-                raise InputError(f"views.{name}_probability is {value}; right would be 0 to 1")
-        if self.focal_views < 0 or self.size < 1 or self.focal_size < 1:
-            raise InputError("views: sizes must be at least 1 pixel and focal_views at least 0")
+            check_range(f"views.{name}_probability", getattr(self, f"{name}_probability"), 0, 1)
+        check_range("views.colour_jitter", self.colour_jitter, 0, 1.25)  # more would turn negative
+        check_range("views.focal_views", self.focal_views, 0)
+        check_range("views.size", self.size, 1)
+        check_range("views.focal_size", self.focal_size, 1)
 
 
 def make_views(

@@ -1,6 +1,6 @@
 """What several down-stream experiments came to, side by side.
 
-python -m down_stream.compare runs/demo/probe_msn runs/demo/probe_random runs/demo/finetune
+python -m down_stream.compare runs/demo/probe runs/demo/random runs/demo/finetune
 """
 
 import argparse

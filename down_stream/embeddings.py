@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import InputError
-from data.images import ImageFiles
+from data.errors import InputError, check_output_folder
+from data.image_files import ImageFiles
 from down_stream.features import over_frames, probabilities_and_representation, representation
 from down_stream.model import is_phase_model, load_phase_model
 from msn.checkpoint import load_encoder
@@ -17,7 +17,7 @@ def embed_images(model_path: str | Path, image_path: str | Path, *, batch_size: 
     Args:
       model_path: an encoder directory, or the model/ of a down-stream experiment.
       image_path: an image file or a folder.
-      batch_size: images in a batch; the embeddings do not depend on it.
+      batch_size: images in a batch; the embeddings do not depend on it, but for rounding.
 
     Returns:
       {"embeddings": float32 [images, width], "path": str [images]}, with a phase model also
@@ -64,6 +64,7 @@ def write_embeddings(path: str | Path, table: dict[str, np.ndarray]) -> Path:
 
 def check_output(path: str | Path) -> Path:
     """The path, if it ends in .npz; raises `InputError` otherwise."""
-    if Path(path).suffix != ".npz":
-        raise InputError(f"{path}: embeddings are written as .npz")
+    if Path(path).suffix != ".npz" or Path(path).is_dir():
+        raise InputError(f"{path}: embeddings are written to a file that ends in .npz")
+    check_output_folder("output", Path(path).parent)
     return Path(path)

@@ -9,15 +9,16 @@ import keras
 import numpy as np
 from ml_collections import ConfigDict
 
-from data.cholec80 import PHASES
+from data.cholec80 import LABEL_FPS, PHASES
 from data.cholec80_images import class_weights
-from data.errors import InputError
+from data.errors import InputError, check_names, check_output_folder, check_range
+from data.frames import read_record
 from data.index import FrameIndex, load_index
 from down_stream import metrics, plots, training
 from down_stream.features import over_frames, probabilities_and_representation, representation
 from down_stream.model import PhaseModel, save_phase_model
 from down_stream.predictions import Predictions, write_predictions
-from msn.checkpoint import load_encoder
+from msn.checkpoint import ENCODER_FILE, load_encoder
 from msn.vit import Encoder, create_encoder, variant_arguments
 
 MODES = ("probe", "finetune")
@@ -37,13 +38,13 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
       InputError: the configuration or the data cannot work; nothing is written then.
     """
     started = time.monotonic()
-    workdir = Path(workdir)
-
     # ---- input ---------------------------------------------------------------------------------
     check(config)
+    check_output_folder("workdir", workdir)
+    workdir = Path(workdir)
     splits = select_splits(config)
     encoder = open_encoder(config)
-    warnings = remarks(splits)
+    warnings = remarks(splits, videos_seen(config.encoder))
     for warning in warnings:
         logging.warning("%s", warning)
 
@@ -70,6 +71,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
         "frames": {name: len(index) for name, index in splits.items()},
         "videos": {name: list(index.videos) for name, index in splits.items()},
         "unreadable_test_frames": unreadable,
+        "history": history,
         "best_epoch": best_epoch,
         "warnings": warnings,
         "metrics": metrics.evaluate(predictions),
@@ -96,10 +98,15 @@ def check(config: ConfigDict) -> None:
     for name, allowed in choices.items():
         if values[name] not in allowed:
             raise InputError(f"{name} is {values[name]!r}; right would be {', '.join(allowed)}")
-    if config.epochs < 1 or config.batch_size < 1:
-        raise InputError("epochs and batch_size must be at least 1")
-    if config.optimizer.learning_rate < 0 or config.optimizer.weight_decay < 0:
-        raise InputError("optimizer.learning_rate and optimizer.weight_decay must be at least 0")
+    check_range("seed", config.seed, 0)
+    check_range("epochs", config.epochs, 1)
+    check_range("batch_size", config.batch_size, 1)
+    check_range("optimizer.learning_rate", config.optimizer.learning_rate, 0)
+    check_range("optimizer.weight_decay", config.optimizer.weight_decay, 0)
+    check_range("optimizer.warmup", config.optimizer.warmup, 0, 1)
+    check_names("data.root", config.data.root)
+    for name in ("train_videos", "validation_videos", "test_videos"):
+        check_names(name, config[name])
     if not config.encoder and not config.model.variant:
         raise InputError(
             "no encoder: set --config.encoder=PATH, or --model=vits (for instance) to start from "
@@ -124,6 +131,10 @@ def select_splits(config: ConfigDict) -> dict[str, FrameIndex]:
                 f"{', '.join(shared)}: in {one}_videos and in {other}_videos; a video belongs to "
                 "one split"
             )
+    for root in config.data.root:
+        fps = read_record(Path(root, "frames"))["fps"]
+        if fps != LABEL_FPS:
+            raise InputError(f"{root}: frames at {fps} per second; phases are evaluated at 1")
     index = load_index(config.data.root)
     splits = {}
     for name, videos in names.items():
@@ -139,10 +150,20 @@ def select_splits(config: ConfigDict) -> dict[str, FrameIndex]:
     return splits
 
 
-def remarks(splits: dict[str, FrameIndex]) -> list[str]:
-    """What a reader of the results should know about the data."""
+def videos_seen(encoder: str) -> list[str]:
+    """The videos that an encoder was pre-trained on, as far as it says so."""
+    description = Path(encoder, ENCODER_FILE)
+    if not encoder or not description.is_file():
+        return []
+    return json.loads(description.read_text())["source"].get("videos", [])
+
+
+def remarks(splits: dict[str, FrameIndex], seen: list[str]) -> list[str]:
+    """What a reader of the results should know about the data; `seen` in pre-training."""
     missing = sorted(set(range(len(PHASES))) - set(splits["train"].phase.tolist()))
     found = [f"no training frame of phase {PHASES[phase]}" for phase in missing]
+    if shared := sorted(set(splits["test"].videos) & set(seen)):
+        found.append(f"pre-training has seen test videos: {', '.join(shared)}")
     if not len(splits["validation"]):
         found.append("no validation videos: the last epoch is tested")
     return found

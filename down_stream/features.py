@@ -32,7 +32,7 @@ def over_frames(
     """Applies a compiled function of image batches to all readable frames of an index.
 
     Every batch has the same size, the last one filled up with black: one compiled program serves
-    all of them, and no result depends on how many frames there are.
+    all of them, and no result depends on what else is in the index.
 
     Args:
       function: images float32 [batch_size, image_size, image_size, 3] -> tuple of tensors.

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import keras
@@ -94,7 +95,7 @@ def load_phase_model(path: str | Path) -> PhaseModel:
         with np.load(path / HEAD_FILE, allow_pickle=False) as values:
             for name, variable in _head(model).items():
                 variable.assign(values[name])
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a phase model, or a damaged one ({error})") from error
     return model
 

@@ -137,6 +137,10 @@ class BestEpoch(keras.callbacks.Callback):
         self.best_epoch, self.best_score, self.best_weights = None, -np.inf, None
 
     def on_epoch_end(self, epoch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            raise InputError(
+                f"the loss is {logs['loss']} in epoch {epoch + 1}: lower optimizer.learning_rate"
+            )
         if self.validate is not None:
             logs["val_macro_f1"] = self.validate()
         for name, value in logs.items():

@@ -50,7 +50,7 @@ class MetricsLog:
 
     def __enter__(self):
         lines = self.path.read_text().splitlines() if self.path.is_file() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= self.first_step]
+        kept = [line for line in lines if _step_of(line) <= self.first_step]
         self.path.write_text("".join(line + "\n" for line in kept))
         self._lines = self.path.open("a")
         self._events = tf.summary.create_file_writer(str(self.events_path))
@@ -82,3 +82,11 @@ class MetricsLog:
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=step)
         return values
+
+
+def _step_of(line: str) -> float:
+    """The step that a line of metrics.jsonl is about; infinite for half a line of a killed run."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return math.inf

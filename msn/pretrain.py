@@ -1,7 +1,9 @@
 """Pre-training: one readable loop from a configuration to an encoder directory."""
 
+import functools
 import json
 import logging
+import math
 import signal
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from data.errors import InputError
+from data.errors import InputError, check_names, check_output_folder, check_range
 from data.index import load_index
 from data.masking import kept_patches, num_kept
 from data.pretraining import pretraining_dataset
@@ -33,13 +35,16 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     Raises:
       InputError: the configuration or the data cannot work; nothing is written then.
     """
-    workdir = Path(workdir)
-
     # ---- input: everything that can be checked is checked before anything is written ----------
     check(config)
+    for folder in (workdir, Path(workdir, "checkpoints") if workdir else ""):
+        check_output_folder("workdir", folder)
+    workdir = Path(workdir)
     views = Views(**config.views)
     everything = load_index(config.data.root)
     index = everything.select(exclude=config.data.exclude_videos)
+    if missing := sorted(set(config.data.exclude_videos) - set(everything.videos)):
+        logging.warning("data.exclude_videos: not in the data: %s", ", ".join(missing))
     steps_per_epoch = len(index) // config.batch_size
     total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
     description = describe_run(workdir, config)
@@ -105,10 +110,40 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         "step": total_steps,
         "variant": config.model.variant,
         "data": [str(root) for root in config.data.root],
+        "videos": list(index.videos),
     }
     path = checkpoint.save_encoder(encoder, workdir / "encoder", source)
     logging.info("encoder: %s", path)
     return True
+
+
+INF = math.inf
+# Key, least and largest value that a run can work with; None (a placeholder) passes.
+RANGES = (
+    ("seed", 0, INF),
+    ("batch_size", 1, INF),
+    ("epochs", 0, INF),
+    ("steps", 0, INF),
+    ("checkpoint_every", 1, INF),
+    ("keep_checkpoints", 1, INF),
+    ("log_every", 1, INF),
+    ("ema_start", 0, 1),
+    ("model.hidden_dim", 1, INF),
+    ("model.output_dim", 1, INF),
+    ("model.num_prototypes", 2, INF),
+    ("loss.temperature", 1e-6, INF),
+    ("loss.sharpening", 1e-6, INF),
+    ("loss.final_sharpening", 1e-6, INF),
+    ("loss.me_max_weight", 0, INF),
+    ("loss.entropy_weight", 0, INF),
+    ("optimizer.start_learning_rate", 0, INF),
+    ("optimizer.learning_rate", 0, INF),
+    ("optimizer.final_learning_rate", 0, INF),
+    ("optimizer.warmup_epochs", 0, INF),
+    ("optimizer.weight_decay", 0, INF),
+    ("optimizer.final_weight_decay", 0, INF),
+    ("optimizer.clip_gradients", 0, INF),
+)
 
 
 def check(config: ConfigDict) -> None:
@@ -125,12 +160,12 @@ def check(config: ConfigDict) -> None:
         (config.views.size // patch_size) ** 2, config.patch_drop
     ):
         raise InputError(f"patch_drop is {config.patch_drop}; right would be 0 to below 1")
-    for name in ("batch_size", "checkpoint_every", "keep_checkpoints", "log_every"):
-        if config[name] < 1:
-            raise InputError(f"{name} is {config[name]}; right would be at least 1")
-    steps = config.epochs if config.steps is None else config.steps
-    if steps < 0:
-        raise InputError(f"epochs or steps is {steps}; right would be at least 0")
+    check_names("data.root", config.data.root)
+    check_names("data.exclude_videos", config.data.exclude_videos)
+    for key, least, largest in RANGES:
+        value = functools.reduce(getattr, key.split("."), config)
+        if value is not None:
+            check_range(key, value, least, largest)
     choices = {
         "strategy": ("auto", "one_device"),
         "export": ("target", "anchor"),
@@ -206,7 +241,10 @@ def describe_run(workdir: Path, config: ConfigDict) -> str:
     description = json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
     path = workdir / "config.json"
     if path.is_file() and path.read_text() != description:
-        old, new = (flatten(json.loads(text)) for text in (path.read_text(), description))
+        try:
+            old, new = (flatten(json.loads(text)) for text in (path.read_text(), description))
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"{path}: damaged; take another --workdir") from error
         changes = ", ".join(
             f"{key} {old.get(key)!r} -> {new.get(key)!r}"
             for key in sorted(old.keys() | new.keys())

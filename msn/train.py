@@ -2,7 +2,7 @@ r"""Pre-trains a Vision Transformer on endoscopic video with Masked Siamese Netw
 
   python -m msn.train --config=configs/msn_demo.py --workdir=runs/msn_demo
   python -m msn.train --config=configs/msn_vits16.py --workdir=runs/msn_vits16 \
-      --config.data.root=DIR/cholec80 --config.batch_size=256
+      --config.data.root=DIR/cholec80 --config.batch_size=256 --config.optimizer.learning_rate=5e-4
 
 The configuration files explain every key. Started again, the same command goes on from its last
 checkpoint. The result is WORKDIR/encoder, which down_stream/main.py and inference.py open.

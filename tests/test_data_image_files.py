@@ -2,8 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
+from data.errors import InputError
 from data.image_files import (
     END_BYTES,
+    ImageFiles,
     find_fault,
     group_images,
     is_image,
@@ -127,3 +129,22 @@ def test_images_are_copied_where_there_are_no_links(tmp_path, monkeypatch):
     (copy,) = (tmp_path / "frames" / "x").iterdir()
     assert copy.name == "x_1.jpg"
     assert copy.read_bytes() == image.read_bytes()
+
+
+def test_a_folder_is_searched_for_images(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("b/10.png", "b/9.JPG", "notes.txt", "b/._9.JPG"):
+        (tmp_path / name).write_bytes(b"x")
+    files = ImageFiles(tmp_path)
+    assert [path.rsplit("/", 1)[1] for path in files.paths(range(len(files)))] == [
+        "9.JPG",
+        "10.png",
+    ]
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "notes.txt"])
+def test_what_is_no_image_is_named(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=name):
+        ImageFiles(tmp_path / name)

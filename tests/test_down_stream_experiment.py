@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from down_stream.experiment import run
+from data.images import frame_to_input, read_image
+from down_stream.experiment import macro_f1, predict, run, select_splits
+from down_stream.features import probabilities_and_representation
 from down_stream.metrics import evaluate
 from down_stream.model import load_phase_model
 from down_stream.predictions import read_predictions
@@ -57,13 +59,31 @@ def test_stripes_are_recognised_in_a_video_that_was_not_seen(probe):
     assert probe[1]["metrics"]["video"]["accuracy"] > 0.4
 
 
+def test_the_best_epoch_is_chosen_on_the_validation_video(probe, small_dataset):
+    """Scored again from the saved model, video03 gives the best value in the history."""
+    workdir, results = probe
+    config = small_config(small_dataset, encoder=str(workdir / "model" / "encoder"))
+    model = load_phase_model(workdir / "model")
+    splits = select_splits(config)
+    outputs = probabilities_and_representation(model)
+    scores = {
+        name: macro_f1(predict(config, model, outputs, splits[name], name))
+        for name in ("validation", "test")
+    }
+    best = max(results["history"]["val_macro_f1"])
+    assert best == pytest.approx(scores["validation"], abs=1e-6)
+    assert scores["validation"] != pytest.approx(scores["test"], abs=1e-3)
+    assert scores["test"] == pytest.approx(results["metrics"]["video"]["f1"], abs=1e-6)
+
+
 def test_the_model_directory_predicts_the_same(probe, small_dataset):
     workdir, _ = probe
     predictions = read_predictions(workdir / "predictions.csv")
     model = load_phase_model(workdir / "model")
-    path = small_dataset / "frames" / "video04" / "video04_000005.png"
-    image = cv2.resize(cv2.imread(str(path))[..., ::-1], (16, 16), interpolation=cv2.INTER_AREA)
-    assert np.asarray(model(image[None])).argmax() in predictions.prediction  # opens and runs
+    for second in range(14):
+        path = small_dataset / "frames" / "video04" / f"video04_{second + 1:06d}.png"
+        image = frame_to_input(read_image(path), 16)
+        assert np.asarray(model(image[None])).argmax() == predictions.prediction[second]
     assert model.classes == predictions.classes
 
 
@@ -85,6 +105,9 @@ def test_fine_tuning_an_encoder_directory(small_dataset, tmp_path):
         ({"mode": "train"}, "mode is 'train'"),
         ({"optimizer__name": "lamb"}, "lamb"),
         ({"epochs": 0}, "epochs"),
+        ({"seed": -1}, "seed"),
+        ({"optimizer__learning_rate": float("nan")}, "learning_rate"),
+        ({"train_videos": ("video01", 3)}, "train_videos: found 3"),
         ({"optimizer__learning_rate": -1.0}, "learning_rate"),
         ({"model__variant": ""}, "no encoder"),
         ({"model__variant": "vit"}, "vits16"),
@@ -119,6 +142,20 @@ def test_unreadable_test_frames_are_counted_not_scored(small_dataset, tmp_path):
     assert "2 test frames" in results["warnings"][-1]
     seconds = read_predictions(tmp_path / "run" / "predictions.csv").second
     assert set(range(14)) - set(seconds.tolist()) == {2, 8}
+
+
+def test_a_test_video_that_pre_training_has_seen_is_reported(small_dataset, tmp_path):
+    encoder = create_encoder("vitmicro8", image_size=16)
+    path = save_encoder(encoder, tmp_path / "encoder", {"videos": ["video01", "video04"]})
+    results = run(small_config(small_dataset, encoder=str(path)), tmp_path / "run")
+    assert any("seen test videos: video04" in warning for warning in results["warnings"])
+
+
+def test_frames_at_another_rate_are_refused(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "copy")
+    (root / "frames" / "extraction.json").write_text('{"fps": 2.0, "videos": {}}')
+    with pytest.raises(InputError, match=r"2\.0 per second"):
+        run(small_config(root), tmp_path / "run")
 
 
 def test_one_phase_alone_cannot_be_learnt(tmp_path):

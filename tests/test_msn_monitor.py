@@ -32,6 +32,13 @@ def test_lines_of_a_run_that_was_cut_off_go(tmp_path):
     assert [(line["step"], line["loss"]) for line in lines] == [(1, 0), (2, 0), (3, 2), (4, 2)]
 
 
+def test_half_a_line_of_a_killed_run_goes(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2}\n{"step": 2, "lo')
+    with MetricsLog(tmp_path, every=1, batch_size=8, first_step=2):
+        pass
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "loss": 2}\n'
+
+
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_ends_the_run(loss):
     require_finite(1.0, 3)

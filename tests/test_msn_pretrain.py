@@ -8,7 +8,7 @@ import safetensors.numpy
 from data.errors import InputError
 from msn import checkpoint
 from msn.formats import named_variables
-from msn.pretrain import pretrain, schedule_of_step
+from msn.pretrain import create_model, mask_of_step, pretrain, schedule_of_step
 from tests.small_msn import small_config
 
 
@@ -81,6 +81,14 @@ def test_another_configuration_is_refused_with_the_difference(run, small_dataset
         ({"data__root": ("/nonexistent",)}, "nonexistent"),
         ({"data__exclude_videos": ("video01", "video02", "video03", "video04")}, "0 frames"),
         ({"steps": -1}, "steps"),
+        ({"seed": -1}, "seed"),
+        ({"model__hidden_dim": -5}, "hidden_dim"),
+        ({"optimizer__clip_gradients": -1.0}, "clip_gradients"),
+        ({"optimizer__learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"ema_start": 7.0}, "ema_start"),
+        ({"views__scale": (0.3,)}, "views.scale"),
+        ({"views__scale": (0.3, 5.0)}, "views.scale"),
+        ({"data__exclude_videos": (3,)}, "exclude_videos"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_written(
@@ -89,6 +97,44 @@ def test_what_cannot_work_is_said_before_anything_is_written(
     with pytest.raises(InputError, match=named):
         pretrain(small_config(small_dataset, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_every_key_reaches_what_it_is_for(small_dataset):
+    config = small_config(
+        small_dataset,
+        patch_drop=0.5,
+        views__size=32,
+        loss__me_max_weight=5.0,
+        loss__entropy_weight=0.5,
+        loss__temperature=0.2,
+        loss__sinkhorn=False,
+        optimizer__clip_gradients=1.5,
+    )
+    model = create_model(config)
+    assert (model.me_max_weight, model.entropy_weight, model.temperature) == (5.0, 0.5, 0.2)
+    assert (model.use_sinkhorn, model.clip_gradients) == (False, 1.5)
+    assert model.anchor_encoder.image_size == 32
+    assert len(mask_of_step(config, 0)) == 8  # half of 4 x 4 patches
+
+
+def test_the_strengths_of_the_views_reach_the_data(run, small_dataset, tmp_path):
+    """Without augmentation the anchors are plain crops: the first logged losses differ."""
+    plain = {f"views__{name}_probability": 0.0 for name in ("jitter", "grey", "blur", "flip")}
+    assert pretrain(small_config(small_dataset, steps=2, **plain), tmp_path / "plain")
+    assert lines(tmp_path / "plain")[0]["loss"] != lines(run)[0]["loss"]
+
+
+def test_a_mistyped_exclusion_is_said(small_dataset, tmp_path, caplog):
+    config = small_config(small_dataset, data__exclude_videos=("video1",), steps=0)
+    assert pretrain(config, tmp_path / "run")
+    assert "video1" in caplog.text
+
+
+def test_a_file_in_the_way_is_said_before_anything_is_done(small_dataset, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for workdir in (tmp_path / "file", tmp_path / "file" / "deeper", ""):
+        with pytest.raises(InputError, match="workdir"):
+            pretrain(small_config(small_dataset), workdir)
 
 
 def test_frames_that_are_gone_end_the_run_with_one_line(small_dataset, tmp_path):
