@@ -118,7 +118,10 @@ def check_config(argv: list[str]) -> None:
         path, _, argument = file.partition(":")
         if not Path(path).is_file():
             raise ValueError(f"--config={path}: no such file; configurations are in {ROOT}/configs")
-        config = runpy.run_path(path)["get_config"](*([argument] if argument else []))
+        module = runpy.run_path(path)
+        if "get_config" not in module:
+            raise ValueError(f"--config={path}: no get_config() in it; see {ROOT}/configs")
+        config = module["get_config"](*([argument] if argument else []))
         for key in (arg[len("--config.") :] for arg in argv if arg.startswith("--config.")):
             check_key(config, key.split("=")[0], path)
 

@@ -1,5 +1,6 @@
 """Where a dataset's videos and images come from: a folder, an archive, its own videos/."""
 
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlparse
@@ -86,6 +87,8 @@ def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, kee
         path = download.fetch(url, target, md5=md5, bytes_needed=needed)
     else:
         path = archive
+        if not tarfile.is_tarfile(path):
+            raise InputError(f"{path}: not a tar or tar.gz archive")
         if md5:
             download.verify(path, md5)
     root.mkdir(parents=True, exist_ok=True)

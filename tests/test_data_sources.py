@@ -92,3 +92,10 @@ def test_a_video_and_images_with_one_name_are_refused(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="rename"):
         find_media(tmp_path, outside=tmp_path / "out")
+
+
+def test_what_is_no_archive_leaves_nothing(tmp_path):
+    (tmp_path / "archive.tar.gz").write_text("not an archive")
+    with pytest.raises(InputError, match="not a tar"):
+        unpack_archive(tmp_path / "set", "", tmp_path / "archive.tar.gz", False, False)
+    assert not (tmp_path / "set").exists()
