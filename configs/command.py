@@ -67,6 +67,10 @@ def import_tensorflow() -> None:
     TensorFlow 2.21 writes some lines to stderr before it looks at its log level
     (tensorflow/tensorflow#100442), so stderr is caught meanwhile; a failed import shows it.
     """
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        reason = "the commands need TensorFlow (encoders open in Python under every backend)"
+        sys.exit(refuse(f"KERAS_BACKEND={backend}: {reason}; unset it"))
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         return
     with tempfile.TemporaryFile() as caught:

@@ -99,6 +99,19 @@ def test_help_teaches_and_is_no_error(command, tmp_path):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["train", "main", "inference"])
+def test_another_keras_backend_is_said(command, tmp_path):
+    arguments = {
+        "train": [CONFIG, f"--workdir={tmp_path / 'run'}"],
+        "main": [],
+        "inference": ["--model_path=x", "--image_path=x"],
+    }
+    result = call(command, *arguments[command], environment={"KERAS_BACKEND": "jax"})
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "KERAS_BACKEND=jax" in result.stderr
+
+
 def test_a_bug_still_shows_its_trace(tmp_path):
     """Only what the user can put right is shortened to one line."""
     script = tmp_path / "command_with_a_bug.py"
