@@ -69,8 +69,7 @@ def import_tensorflow() -> None:
     """
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
-        reason = "the commands need TensorFlow (encoders open in Python under every backend)"
-        sys.exit(refuse(f"KERAS_BACKEND={backend}: {reason}; unset it"))
+        sys.exit(refuse(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it"))
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         return
     with tempfile.TemporaryFile() as caught:

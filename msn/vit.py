@@ -1,6 +1,6 @@
 """Vision Transformers as Masked Siamese Networks use them, and the encoder made of one.
 
-Written with `keras.ops` alone: an encoder opens under the TensorFlow, JAX and PyTorch backends.
+Written with `keras.ops` alone, so that an encoder is not bound to one Keras backend.
 
 Sources: Dosovitskiy et al., arXiv 2010.11929 (ViT); Touvron et al., arXiv 2012.12877 (sizes Ti and
 S); Assran et al., arXiv 2204.07141, section 3 (masked patches are dropped, focal views enter the
