@@ -2,8 +2,9 @@
 
   python -m msn.train --config=configs/msn_demo.py --workdir=runs/demo/msn
 
-About three minutes on two cores. Expected: the loss falls from about 8 to below 6 while most of
-the prototypes stay in use; what the encoder is worth is said by the probes that `make demo` fits.
+About two and a half minutes on two cores. Expected: the loss falls from 4.2 (step 10) to 3.9, and
+a batch uses about 45 of the 64 prototypes; what the encoder is worth is said by the probes that
+`make demo` fits.
 """
 
 from configs import msn_base

@@ -4,8 +4,8 @@
   python down_stream/main.py --config=configs/phase_demo.py:random      random initialisation
   python down_stream/main.py --config=configs/phase_demo.py:finetune    everything is trained
 
-Half a minute for a probe, two minutes to fine-tune, on two cores. The videos are split by patient:
-1-10 train, 11-12 validate, 13-16 test.
+A quarter of a minute for a probe, about a minute to fine-tune, on two cores. The videos
+are split by patient: 1-10 train, 11-12 validate, 13-16 test.
 """
 
 from configs import msn_demo, phase_base

@@ -3,8 +3,8 @@ r"""Linear probe for surgical phases on Cholec80: what a frozen encoder is worth
   python down_stream/main.py --config=configs/phase_probe.py \
       --config.data.root=DIR/cholec80 --config.encoder=runs/msn_vits16/encoder
 
-Features of all frames are computed once; the probe itself takes a minute. Not run on
-the full data by us yet.
+Features of all frames are computed once, the probe is fitted on them. Not run on the full data by
+us yet.
 """
 
 from configs import phase_base

@@ -38,7 +38,6 @@ TFRECORD_PHASES = (
 ARCHIVE_URL = "https://s3.unistra.fr/camma_public/datasets/cholec80/cholec80.tar.gz"
 ARCHIVE_MD5 = "aee27edbb4454d399e8dc8195d128833"
 ARCHIVE_BYTES_NEEDED = 166 * 10**9  # archive and unpacked files side by side
-ARCHIVE_BYTES_KEPT = 85 * 10**9  # unpacked files alone
 
 
 def video_name(number: int) -> str:

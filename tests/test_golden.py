@@ -191,18 +191,10 @@ def test_schedules(run):
     config = json.loads(str(golden["config"]))
     total = config["ipe"] * config["epochs"]
     for step in range(len(golden["lr"])):
+        rate, decay = rate_and_decay(config, step)
         ours = {
-            "lr": schedules.learning_rate(
-                step,
-                start=config["start_lr"],
-                peak=config["lr"],
-                final=config["final_lr"],
-                warmup_steps=int(config["warmup"] * config["ipe"]),
-                total_steps=total,
-            ),
-            "wd": schedules.weight_decay(
-                step, start=config["wd"], final=config["final_wd"], total_steps=total
-            ),
+            "lr": rate,
+            "wd": decay,
             "momentum": schedules.linear(step, start=0.996, final=1.0, total_steps=total),
             "sharpen": schedules.linear(
                 step, start=config["T0"], final=config["T1"], total_steps=total
@@ -313,18 +305,26 @@ def trajectory_errors(golden, config, model, train_step, dtype, seed):
 
 def trajectory_schedule(config, step):
     total = config["ipe"] * config["epochs"]
+    rate, decay = rate_and_decay(config, step)
     return {
-        "learning_rate": schedules.learning_rate(
-            step,
-            start=config["start_lr"],
-            peak=config["lr"],
-            final=config["final_lr"],
-            warmup_steps=int(config["warmup"] * config["ipe"]),
-            total_steps=total,
-        ),
-        "weight_decay": schedules.weight_decay(
-            step, start=config["wd"], final=config["final_wd"], total_steps=total
-        ),
+        "learning_rate": rate,
+        "weight_decay": decay,
         "momentum": schedules.linear(step, start=config["momentum0"], final=1.0, total_steps=total),
         "sharpening": config["sharpen"],
     }
+
+
+def rate_and_decay(config, step):
+    total = config["ipe"] * config["epochs"]
+    rate = schedules.learning_rate(
+        step,
+        start=config["start_lr"],
+        peak=config["lr"],
+        final=config["final_lr"],
+        warmup_steps=int(config["warmup"] * config["ipe"]),
+        total_steps=total,
+    )
+    decay = schedules.weight_decay(
+        step, start=config["wd"], final=config["final_wd"], total_steps=total
+    )
+    return rate, decay
