@@ -14,7 +14,8 @@ from keras import ops
 
 from data.errors import InputError
 from msn.torch_files import read_state, write_torch_file
-from msn.vit import SIZES, Encoder
+from msn.variants import SIZES
+from msn.vit import Encoder
 
 TARGET = "target_encoder"
 

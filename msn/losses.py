@@ -1,15 +1,18 @@
 """The MSN loss as small pure functions, written with `keras.ops` alone.
 
 Source: Assran et al., "Masked Siamese Networks for Label-Efficient Learning", arXiv 2204.07141,
-section 3; facebookresearch/msn for Sinkhorn and the constants. Everything is computed from logits
+section 3; facebookresearch/msn for Sinkhorn and the constants; PMSN: arXiv 2210.07277. Everything
+is computed from logits
 in log space, in float32 or better, so that nothing overflows or meets log(0) where the reference's
 `log(p ** -t)` does.
 """
 
 import math
 
-import keras
+import numpy as np
 from keras import ops
+
+from msn.blocks import at_least_float32
 
 
 def log_predictions(embeddings, prototypes, temperature):
@@ -51,11 +54,27 @@ def cross_entropy(log_probabilities, targets):
     return -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
 
 
-def me_max(log_probabilities):
-    """log k - H(mean prediction) >= 0 (eq. 2's regulariser): 0 if all prototypes are used alike."""
+def log_power_law(k, exponent):
+    """Logs of a prior over k prototypes, p(i) ~ i ** -exponent for i = 1..k: float64 [k]."""
+    log_prior = -exponent * np.log(np.arange(1, k + 1))
+    return log_prior - np.log(np.sum(np.exp(log_prior)))
+
+
+def me_max(log_probabilities, prior_exponent=0.0):
+    """KL(mean prediction || prior) >= 0: 0 if the prototypes are used as the prior says.
+
+    With exponent 0 the prior is uniform, and this is log k - H(mean prediction), the regulariser of
+    MSN's eq. 2. With another it is PMSN's (arXiv 2210.07277): a power law, for data in which some
+    classes are rare.
+
+    Args:
+      log_probabilities: [n, k].
+      prior_exponent: of the power law.
+    """
     n, k = log_probabilities.shape
     log_mean = ops.logsumexp(log_probabilities, axis=0) - math.log(n)
-    return ops.sum(ops.exp(log_mean) * log_mean) + math.log(k)
+    log_prior = ops.cast(log_power_law(k, prior_exponent), log_mean.dtype)
+    return ops.sum(ops.exp(log_mean) * (log_mean - log_prior))
 
 
 def entropy(log_probabilities):
@@ -81,6 +100,7 @@ def msn_loss(
     temperature=0.1,
     sharpening=0.25,
     use_sinkhorn=True,
+    prior_exponent=0.0,
 ):
     """All parts of the loss (eq. 2) for a batch.
 
@@ -90,6 +110,7 @@ def msn_loss(
       prototypes: [k, dim].
       temperature, sharpening: tau and T (the paper's tau+ is their product).
       use_sinkhorn: whether target assignments are balanced over the batch.
+      prior_exponent: of the power law that `me_max` compares with.
 
     Returns:
       dict of scalars "cross_entropy", "me_max", "entropy" and the "targets" [batch, k].
@@ -101,7 +122,7 @@ def msn_loss(
     views = anchor_embeddings.shape[0] // target_embeddings.shape[0]
     return {
         "cross_entropy": cross_entropy(predictions, ops.tile(targets, (views, 1))),
-        "me_max": me_max(predictions),
+        "me_max": me_max(predictions, prior_exponent),
         "entropy": entropy(predictions),
         "targets": targets,
     }
@@ -111,10 +132,3 @@ def l2_normalise(x):
     """Rows to length 1; a row shorter than 1e-12 keeps its direction and stays short (PyTorch)."""
     square = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return x * ops.rsqrt(ops.maximum(square, 1e-24))
-
-
-def at_least_float32(x):
-    """Half precision to float32, others as they are."""
-    x = ops.convert_to_tensor(x)
-    half = keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16")
-    return ops.cast(x, "float32") if half else x

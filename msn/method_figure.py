@@ -23,7 +23,7 @@ from data.views import Views, make_views
 from msn import checkpoint
 from msn.losses import log_predictions, sharpen
 from msn.pretrain import create_model
-from msn.vit import variant_arguments
+from msn.variants import variant_arguments
 
 WORKDIR = flags.DEFINE_string("workdir", "runs/demo/msn", "run directory of msn.train")
 IMAGE = flags.DEFINE_string("image", None, "frame to draw", required=True)

@@ -6,6 +6,7 @@ Source: Assran et al., arXiv 2204.07141, section 3 and algorithm 1; facebookrese
 import keras
 import tensorflow as tf
 
+from msn.blocks import branch_scales
 from msn.heads import ProjectionHead
 from msn.losses import msn_loss
 from msn.optimizer import AdamW, clip_by_global_norm
@@ -23,9 +24,16 @@ class MSN(tf.Module):
       me_max_weight, entropy_weight: weights of the two regularisers (lambda, and the reference's
         ent_weight).
       use_sinkhorn: whether target assignments are balanced over the batch.
+      prior_exponent: of the power law that me-max pulls the mean prediction to (PMSN); 0 is MSN.
+      drop_path: share of images that skip a branch of the anchor encoder's last block (stochastic
+        depth); the target sees its whole network.
+      recompute: whether the backward pass computes each block again instead of keeping its
+        activations (gradient checkpointing).
       clip_gradients: limit of the global norm of the encoder's and head's gradients; 0 for none.
         The prototypes are not clipped.
-      seed: int; of the random initialisation.
+      dtype: Keras dtype policy of encoders and heads, as "mixed_bfloat16"; None for Keras' default.
+        Weights, batch statistics and loss are never in half precision.
+      seed: int; of the random initialisation and of stochastic depth.
     """
 
     def __init__(
@@ -39,7 +47,11 @@ class MSN(tf.Module):
         me_max_weight=1.0,
         entropy_weight=0.0,
         use_sinkhorn=True,
+        prior_exponent=0.0,
+        drop_path=0.0,
+        recompute=False,
         clip_gradients=3.0,
+        dtype=None,
         seed=0,
     ):
         super().__init__(name="msn")
@@ -47,12 +59,18 @@ class MSN(tf.Module):
         self.me_max_weight = me_max_weight
         self.entropy_weight = entropy_weight
         self.use_sinkhorn = use_sinkhorn
+        self.prior_exponent = prior_exponent
+        self.drop_path = drop_path
+        self.recompute = recompute
         self.clip_gradients = clip_gradients
+        self.seed = seed
 
-        self.anchor_encoder, self.target_encoder = (Encoder(**encoder, seed=seed) for _ in "at")
-        width = self.anchor_encoder.backbone.width
+        self.anchor_encoder, self.target_encoder = (
+            Encoder(**encoder, seed=seed, dtype=dtype) for _ in "at"
+        )
+        width = self.anchor_encoder.width
         self.anchor_head, self.target_head = (
-            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1) for _ in "at"
+            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1, dtype=dtype) for _ in "at"
         )
         bound = output_dim**-0.5
         self.prototypes = keras.Variable(
@@ -107,6 +125,7 @@ class MSN(tf.Module):
                 temperature=self.temperature,
                 sharpening=schedule["sharpening"],
                 use_sinkhorn=self.use_sinkhorn,
+                prior_exponent=self.prior_exponent,
             )
             loss = (
                 parts["cross_entropy"]
@@ -138,7 +157,8 @@ class MSN(tf.Module):
         The target network runs in training mode, as the reference's does: its batch norm uses the
         statistics of this batch.
         """
-        _, cls = self.target_encoder(images)
+        encoder = self.target_encoder
+        (cls,) = encoder.backbone.represent([encoder.preprocess(images)], training=True)
         return tf.stop_gradient(self.target_head(cls, training=True))
 
     def embed_anchors(self, anchor, focal, kept_patches):
@@ -147,13 +167,27 @@ class MSN(tf.Module):
         Views of one size are one batch: the masked anchor view and the focal views pass the head
         separately, each with batch statistics of its own.
         """
-        encoder, head = self.anchor_encoder, self.anchor_head
-        _, cls = encoder.backbone(encoder.preprocess(anchor), kept_patches=kept_patches)
-        embeddings = [head(cls, training=True)]
+        encoder, views, kept = self.anchor_encoder, [anchor], [kept_patches]
         if focal.shape[0]:
-            _, cls = encoder(tf.reshape(focal, (-1, *focal.shape[2:])))
-            embeddings.append(head(cls, training=True))
-        return tf.concat(embeddings, axis=0)
+            views.append(tf.reshape(focal, (-1, *focal.shape[2:])))
+            kept.append(None)
+        representations = encoder.backbone.represent(
+            [encoder.preprocess(images) for images in views],
+            kept,
+            branch_scales=self.draw_branch_scales(sum(images.shape[0] for images in views)),
+            recompute=self.recompute,
+            training=True,
+        )
+        return tf.concat([self.anchor_head(cls, training=True) for cls in representations], axis=0)
+
+    def draw_branch_scales(self, images):
+        """Stochastic depth of this step, [depth, 2, images]; None without it."""
+        if not self.drop_path:
+            return None
+        shape = (self.anchor_encoder.backbone.depth, 2, images)
+        seed = tf.stack([tf.constant(self.seed, tf.int64), self.optimizer.steps])
+        uniform = tf.random.stateless_uniform(shape, seed)
+        return branch_scales(tf.cast(uniform, self.anchor_encoder.compute_dtype), self.drop_path)
 
     def update_target(self, momentum):
         """Moves the target's parameters (not its running statistics) towards the anchor's."""

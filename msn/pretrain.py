@@ -19,7 +19,7 @@ from data.views import Views
 from msn import checkpoint, schedules
 from msn.model import MSN
 from msn.monitor import MetricsLog, progress_bar, require_finite
-from msn.vit import variant_arguments
+from msn.variants import variant_arguments
 
 
 def pretrain(config: ConfigDict, workdir: str | Path) -> bool:

@@ -1,61 +1,33 @@
 """Vision Transformers as Masked Siamese Networks use them, and the encoder made of one.
 
-Written with `keras.ops` alone, so that an encoder is not bound to one Keras backend.
+Written with `keras.ops` alone, so that an encoder opens under every Keras backend.
 
-Sources: Dosovitskiy et al., arXiv 2010.11929 (ViT); Touvron et al., arXiv 2012.12877 (sizes Ti and
-S); Assran et al., arXiv 2204.07141, section 3 (masked patches are dropped, focal views enter the
-same network with interpolated positions); facebookresearch/msn (initialisation, epsilon).
+Sources: Dosovitskiy et al., arXiv 2010.11929 (ViT); Assran et al., arXiv 2204.07141, section 3
+(masked patches are dropped, focal views enter the same network with interpolated positions); Huang
+et al., arXiv 1603.09382 (stochastic depth); facebookresearch/msn (initialisation, epsilon).
 """
 
 import functools
-import math
-import re
 
 import keras
 import numpy as np
 from keras import ops
 
 from data.errors import InputError
-from msn.blocks import Block, draw_seed, small_normal
-
-# Name -> (width, depth, heads); the MLP is four times as wide. "micro" is for demos and tests.
-SIZES = {
-    "micro": (96, 4, 3),
-    "ti": (192, 12, 3),
-    "s": (384, 12, 6),
-    "b": (768, 12, 12),
-    "l": (1024, 24, 16),
-    "h": (1280, 32, 16),
-}
+from msn.blocks import Block, Layout, small_normal
+from msn.embedding import ConvStem, he_normal, position_matrix
+from msn.variants import default_image_size, variant_arguments
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def variant_arguments(variant: str) -> dict:
-    """Constructor arguments of a named variant, size and patch: "vits16", "vitb8", "vitmicro8".
-
-    Raises:
-      InputError: no such variant.
-    """
-    match = re.fullmatch(r"vit(micro|ti|s|b|l|h)(\d+)", variant)
-    if not match or int(match[2]) == 0:
-        raise InputError(
-            f"unknown model variant {variant!r}; right would be vit + {'|'.join(SIZES)} + patch "
-            "size in pixels, as in vits16"
-        )
-    width, depth, num_heads = SIZES[match[1]]
-    return {
-        "width": width,
-        "depth": depth,
-        "num_heads": num_heads,
-        "patch_size": int(match[2]),
-    }
-
-
-def create_encoder(variant: str, image_size: int = 224, **arguments) -> "Encoder":
+def create_encoder(variant: str, image_size: int | None = None, **arguments) -> "Encoder":
     """A randomly initialised encoder of a named variant; `Encoder` explains the arguments."""
-    return Encoder(image_size=image_size, **(variant_arguments(variant) | arguments))
+    sizes = variant_arguments(variant)
+    if image_size is None:
+        image_size = default_image_size(sizes["patch_size"])
+    return Encoder(image_size=image_size, **(sizes | arguments))
 
 
 class Encoder(keras.Model):
@@ -65,6 +37,7 @@ class Encoder(keras.Model):
       image_size: height and width in pixels of the images that the positions were made for. Other
         sizes that are multiples of `patch_size` work: positions are interpolated.
       mean, std: of RGB in 0..1, per channel; the backbone sees (image / 255 - mean) / std.
+      dtype: Keras dtype policy, as "mixed_bfloat16"; None for Keras' default.
       **backbone: constructor arguments of `VisionTransformer`.
 
     Call arguments:
@@ -78,19 +51,30 @@ class Encoder(keras.Model):
     """
 
     def __init__(
-        self, image_size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD, name=None, seed=None, **backbone
+        self,
+        image_size=224,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        name=None,
+        seed=None,
+        dtype=None,
+        **backbone,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, dtype=dtype)
         self.image_size = image_size
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.backbone = VisionTransformer(
-            image_size=image_size, seed=seed, name="backbone", **backbone
+            image_size=image_size, seed=seed, name="backbone", dtype=self.dtype_policy, **backbone
         )
         self.built = True
 
-    def call(self, images):
-        return self.backbone(self.preprocess(images))
+    def call(self, images, training=False):
+        return self.backbone(self.preprocess(images), training=training)
+
+    def represent(self, images):
+        """Images as in `call` -> cls [batch, width] alone, with less work than a call."""
+        return self.backbone.represent([self.preprocess(images)])[0]
 
     @property
     def width(self) -> int:
@@ -99,10 +83,11 @@ class Encoder(keras.Model):
 
     def preprocess(self, images):
         """Raw RGB 0..255 [..., 3] -> normalised as the backbone expects it, same shape."""
-        images = ops.cast(images, self.backbone.compute_dtype)
+        images = ops.cast(images, self.variable_dtype)
         scale = 1.0 / (255.0 * np.asarray(self.std))
         offset = -np.asarray(self.mean) / np.asarray(self.std)
-        return images * ops.cast(scale, images.dtype) + ops.cast(offset, images.dtype)
+        images = images * ops.cast(scale, images.dtype) + ops.cast(offset, images.dtype)
+        return ops.cast(images, self.compute_dtype)
 
     def get_config(self):
         """Constructor arguments; written to encoder.json."""
@@ -123,12 +108,16 @@ class VisionTransformer(keras.Model):
       layer_norm_epsilon: 1e-6 in facebookresearch/msn and in the published EndoSSL weights.
       gelu: "erf" (exact; the reference) or "tanh" (Flax's default approximation).
       cls_position: whether the CLS token has a position embedding of its own.
+      stem_channels: None for patches that are projected at once, or the channels of a `ConvStem`
+        of as many convolutions as it takes to halve `patch_size` to 1.
       seed: int or None; of the random initialisation.
+      dtype: Keras dtype policy, as "mixed_bfloat16"; None for Keras' default.
 
     Call arguments:
       images: float [batch, height, width, 3], normalised.
       kept_patches: None, or int [kept]: the patches (row by row, CLS not counted) that enter the
         network, the same for the whole batch (the anchor's mask, arXiv 2204.07141, section 3).
+      training: bool; matters to the batch norms of a convolutional stem alone.
 
     Returns:
       tokens [batch, 1 + patches or kept, width] after the last norm, and cls [batch, width].
@@ -148,16 +137,13 @@ class VisionTransformer(keras.Model):
         layer_norm_epsilon=1e-6,
         gelu="erf",
         cls_position=True,
+        stem_channels=None,
         seed=None,
         name=None,
+        dtype=None,
     ):
-        super().__init__(name=name)
-        if image_size % patch_size or image_size < patch_size:
-            raise InputError(
-                f"image_size {image_size} is not a multiple of patch_size {patch_size}"
-            )
-        if width % num_heads:
-            raise InputError(f"width {width} is not a multiple of num_heads {num_heads}")
+        super().__init__(name=name, dtype=dtype)
+        check_sizes(image_size, patch_size, width, num_heads, stem_channels)
         self.image_size = image_size
         self.patch_size = patch_size
         self.width = width
@@ -167,19 +153,24 @@ class VisionTransformer(keras.Model):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.gelu = gelu
         self.cls_position = cls_position
+        self.stem_channels = stem_channels and tuple(stem_channels)
 
         seeds = np.random.default_rng(seed)
+        policy = self.dtype_policy
         self.grid = image_size // patch_size
         patch_values = 3 * patch_size**2
-        # He normal over the fan-in, as the reference initialises its patch convolution.
-        self.patch_embedding = keras.layers.Dense(
-            width,
-            kernel_initializer=keras.initializers.RandomNormal(
-                stddev=math.sqrt(2 / patch_values), seed=draw_seed(seeds)
-            ),
-            name="patch_embedding",
-        )
-        self.patch_embedding.build((None, None, patch_values))
+        if stem_channels:
+            self.patch_embedding = ConvStem(
+                self.stem_channels, width, seeds, name="patch_embedding", dtype=policy
+            )
+        else:
+            self.patch_embedding = keras.layers.Dense(
+                width,
+                kernel_initializer=he_normal(patch_values, seeds),
+                name="patch_embedding",
+                dtype=policy,
+            )
+            self.patch_embedding.build((None, None, patch_values))
         self.cls_token = self.add_weight(
             name="cls_token", shape=(1, 1, width), initializer=small_normal(seeds)
         )
@@ -188,23 +179,66 @@ class VisionTransformer(keras.Model):
             shape=(1, int(cls_position) + self.grid**2, width),
             initializer=small_normal(seeds),
         )
-        self.blocks = [
-            Block(width, num_heads, mlp_ratio, layer_norm_epsilon, gelu, seeds, name=f"block{i}")
-            for i in range(depth)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, name="norm")
-        self.norm.build((None, None, width))
+        sizes = (width, num_heads, mlp_ratio, layer_norm_epsilon, gelu, seeds)
+        self.blocks = [Block(*sizes, name=f"block{i}", dtype=policy) for i in range(depth)]
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=layer_norm_epsilon, name="norm", dtype=policy
+        )
+        self.norm.build((None, width))
         self.built = True
 
-    def call(self, images, kept_patches=None):
-        tokens = self.embed(images, kept_patches)
+    def call(self, images, kept_patches=None, training=False):
+        tokens, layout = self.embed([images], [kept_patches], training)
         for block in self.blocks:
-            tokens = block(tokens)
-        tokens = self.norm(tokens)
+            tokens = block(tokens, layout=layout)
+        (tokens,) = layout.split(self.norm(tokens))
         return tokens, tokens[:, 0]
 
-    def embed(self, images, kept_patches=None):
-        """Images [batch, height, width, 3] -> tokens with positions, CLS first, before block 0."""
+    def represent(
+        self, views, kept_patches=None, branch_scales=None, recompute=False, training=False
+    ):
+        """CLS of several batches at once: what calls give, with less work than calls.
+
+        Dense layers see the tokens of all batches as one matrix, and the last block works for CLS
+        alone: its other tokens are read by nobody (a fourteenth of ViT-S's operations).
+
+        Args:
+          views: list of images [batch, height, width, 3], normalised, each of its own size.
+          kept_patches: None, or for each of `views` what `call` takes.
+          branch_scales: None, or float [depth, 2, images of all views]: stochastic depth, what the
+            two branches of each block are multiplied by (see `msn.blocks.branch_scales`).
+          recompute: whether the backward pass computes each block again instead of keeping its
+            activations (gradient checkpointing): same gradients, less memory, more work.
+          training: as in `call`.
+
+        Returns:
+          list of cls [batch, width], one for each of `views`.
+        """
+        tokens, layout = self.embed(views, kept_patches or [None] * len(views), training)
+        for index, block in enumerate(self.blocks):
+            scales = None if branch_scales is None else branch_scales[index]
+            run = block if index < self.depth - 1 else block.represent
+            step = functools.partial(run, layout=layout, branch_scales=scales)
+            tokens = (keras.remat(step) if recompute else step)(tokens)
+        return [cls[:, 0] for cls in layout.split(self.norm(tokens), per_image=False)]
+
+    def embed(self, views, kept_patches, training=False):
+        """Images -> tokens with positions, CLS first, before block 0.
+
+        Args:
+          views: list of [batch, height, width, 3]; kept_patches: list, for each of them.
+
+        Returns:
+          tokens [rows, width], and their `Layout`.
+        """
+        parts = [
+            self.embed_view(images, kept, training)
+            for images, kept in zip(views, kept_patches, strict=True)
+        ]
+        return Layout.join(parts), Layout([part.shape[:2] for part in parts])
+
+    def embed_view(self, images, kept_patches=None, training=False):
+        """Images [batch, height, width, 3] -> tokens with positions [batch, 1 + kept, width]."""
         height, width = images.shape[1:3]
         if height % self.patch_size or width % self.patch_size or not height or not width:
             raise InputError(
@@ -212,17 +246,25 @@ class VisionTransformer(keras.Model):
                 f"{self.patch_size}x{self.patch_size}"
             )
         rows, columns = height // self.patch_size, width // self.patch_size
-        patches = self.patchify(images, rows, columns)
-        cls_position, patch_positions = self.interpolated_positions(rows, columns)
-        if kept_patches is not None:  # before the product: what is masked costs nothing
-            patches = ops.take(patches, kept_patches, axis=1)
-            patch_positions = ops.take(patch_positions, kept_patches, axis=1)
-        tokens = self.patch_embedding(patches) + patch_positions
+        cls_position, positions = self.interpolated_positions(rows, columns)
+        if kept_patches is not None:
+            positions = ops.take(positions, kept_patches, axis=1)
+        tokens = self.embed_patches(images, rows, columns, kept_patches, training) + positions
         cls = ops.broadcast_to(
             ops.cast(self.cls_token, tokens.dtype) + cls_position,
             (ops.shape(images)[0], 1, self.width),
         )
         return ops.concatenate([cls, tokens], axis=1)
+
+    def embed_patches(self, images, rows, columns, kept_patches, training):
+        """Images -> tokens of the kept patches [batch, kept, width], without positions."""
+        if self.stem_channels:  # its convolutions see across patches: masked afterwards
+            tokens = self.patch_embedding(images, training=training)
+            return tokens if kept_patches is None else ops.take(tokens, kept_patches, axis=1)
+        patches = self.patchify(images, rows, columns)
+        if kept_patches is not None:  # before the product: what is masked costs nothing
+            patches = ops.take(patches, kept_patches, axis=1)
+        return self.patch_embedding(patches)
 
     def patchify(self, images, rows, columns):
         """[batch, height, width, 3] -> [batch, rows * columns, patch_size**2 * 3], row by row."""
@@ -233,16 +275,14 @@ class VisionTransformer(keras.Model):
 
     def interpolated_positions(self, rows, columns):
         """Position embeddings for a grid: that of CLS [1, 1, width] (or 0), [1, patches, width]."""
-        positions = ops.cast(self.positions, self.compute_dtype)
+        positions = self.positions
         first = int(self.cls_position)
-        cls_position, patch_positions = (
-            positions[:, :first] if first else 0.0,
-            positions[:, first:],
-        )
+        cls_position, patch_positions = positions[:, :first] if first else 0.0, positions[:, first:]
         if (rows, columns) != (self.grid, self.grid):
-            matrix = np.kron(bicubic_matrix(self.grid, rows), bicubic_matrix(self.grid, columns))
+            matrix = position_matrix(self.grid, rows, columns)
             patch_positions = ops.matmul(ops.cast(matrix, positions.dtype), patch_positions)
-        return cls_position, patch_positions
+        cast = self.compute_dtype
+        return ops.cast(cls_position, cast), ops.cast(patch_positions, cast)
 
     def last_blocks(self, images, num_blocks, normalised=True):
         """Tokens [batch, 1 + patches, width] after each of the last `num_blocks` blocks, a list.
@@ -250,20 +290,21 @@ class VisionTransformer(keras.Model):
         `normalised` applies the last norm to each, as for linear evaluation on several blocks
         (arXiv 2204.07141, appendix).
         """
-        tokens, outputs = self.embed(images), []
+        (tokens, layout), outputs = self.embed([images], [None]), []
         for index, block in enumerate(self.blocks):
-            tokens = block(tokens)
+            tokens = block(tokens, layout=layout)
             if index >= self.depth - num_blocks:
-                outputs.append(self.norm(tokens) if normalised else tokens)
+                outputs += layout.split(self.norm(tokens) if normalised else tokens)
         return outputs
 
     def last_attention(self, images):
         """Attention of the last block, [batch, heads, 1 + patches, 1 + patches], rows sum to 1."""
-        tokens = self.embed(images)
+        tokens, layout = self.embed([images], [None])
         for block in self.blocks[:-1]:
-            tokens = block(tokens)
+            tokens = block(tokens, layout=layout)
         last = self.blocks[-1]
-        return last.attention.weights_and_values(last.norm1(tokens))[0]
+        (attention,) = last.attention.attention(last.norm1(tokens), layout)
+        return attention
 
     def get_config(self):
         """Constructor arguments."""
@@ -277,26 +318,18 @@ class VisionTransformer(keras.Model):
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "gelu": self.gelu,
             "cls_position": self.cls_position,
+            "stem_channels": self.stem_channels and list(self.stem_channels),
         }
 
 
-@functools.lru_cache
-def bicubic_matrix(size: int, new_size: int) -> np.ndarray:
-    """Bicubic interpolation of `size` samples to `new_size` as a matrix, float64 [new_size, size].
-
-    PyTorch's kernel (a = -0.75; TensorFlow's has -0.5) with half-pixel centres, no anti-aliasing,
-    borders repeated: what the reference does to position embeddings.
-    """
-
-    def kernel(x, a=-0.75):
-        x = abs(x)
-        if x <= 1:
-            return (a + 2) * x**3 - (a + 3) * x**2 + 1
-        return a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
-
-    matrix = np.zeros((new_size, size))
-    for row in range(new_size):
-        centre = (row + 0.5) * size / new_size - 0.5
-        for tap in range(math.floor(centre) - 1, math.floor(centre) + 3):
-            matrix[row, min(max(tap, 0), size - 1)] += kernel(centre - tap)
-    return matrix
+def check_sizes(image_size, patch_size, width, num_heads, stem_channels) -> None:
+    """Raises `InputError` for sizes of which no Vision Transformer can be made."""
+    if image_size % patch_size or image_size < patch_size:
+        raise InputError(f"image_size {image_size} is not a multiple of patch_size {patch_size}")
+    if width % num_heads:
+        raise InputError(f"width {width} is not a multiple of num_heads {num_heads}")
+    if stem_channels and 2 ** len(stem_channels) != patch_size:
+        raise InputError(
+            f"{len(stem_channels)} stem_channels make patches of {2 ** len(stem_channels)} pixels, "
+            f"patch_size is {patch_size}"
+        )

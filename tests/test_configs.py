@@ -9,7 +9,7 @@ from data.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.views import Views
 from down_stream import experiment
 from msn import pretrain
-from msn.vit import variant_arguments
+from msn.variants import variant_arguments
 from tests.test_configs_command import ROOT
 
 FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))

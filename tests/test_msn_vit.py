@@ -3,14 +3,14 @@ import pytest
 from keras import ops
 
 from data.errors import InputError
+from msn.embedding import bicubic_matrix
+from msn.variants import variant_arguments
 from msn.vit import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Encoder,
     VisionTransformer,
-    bicubic_matrix,
     create_encoder,
-    variant_arguments,
 )
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3, "seed": 1}
