@@ -20,7 +20,13 @@ Examples:
   extracted, and it is audited and indexed. Records become frames and annotations; they are kept.
 
 Annotations are <name>/phase_annotations/<video>-phase.txt and <name>/tool_annotations/
-<video>-tool.txt, in the official format. What was found is in audit.json.
+<video>-tool.txt, in the official format. What was found is in audit.json, the splits by video are
+in splits.json.
+
+Cleaning for pre-training deletes nothing: --drop_black, --drop_out_of_body and
+--drop_near_duplicates write pretraining.parquet, an index without such frames, and --crop_borders
+writes copies without borders to cropped/, which both indices then name. data/cleaning.py says what
+is measured. Without these flags the next call goes back to all frames as they are.
 
 Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input, nothing
 was written.
@@ -55,15 +61,23 @@ _QUALITY = flags.DEFINE_integer("quality", 95, "of JPEG, 1 to 100")
 _SIZE = flags.DEFINE_integer("size", None, "reduce frames to this shorter side, in pixels")
 _WORKERS = flags.DEFINE_integer("workers", None, "videos worked on at once (default: one a core)")
 
+_BLACK = flags.DEFINE_bool("drop_black", False, "do not pre-train on black frames")
+_OUTSIDE = flags.DEFINE_bool("drop_out_of_body", False, "nor on frames without a colour of tissue")
+_DUPLICATES = flags.DEFINE_bool("drop_near_duplicates", False, "nor on a picture that stands still")
+_CROP = flags.DEFINE_bool("crop_borders", False, "cut black borders off, in copies of the frames")
+
 
 def main() -> int:
     """Runs the stages. Everything that can be checked is, before anything is written."""
     from data.audit import Audit
+    from data.cleaning import Cleaning
     from data.frames import extract_frames
     from data.image_files import link_images
     from data.indexing import build_index
     from data.record_files import find_records
+    from data.recordings import remark_shared
     from data.sources import needs_archive, own_videos, unpack_archive
+    from data.splits import write_splits
     from data.synthetic import make_dataset
 
     root = Path(_ROOT.value).expanduser() / _NAME.value
@@ -94,7 +108,10 @@ def main() -> int:
         audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
     if not (root / "frames").is_dir():
         raise InputError(f"nothing could be used: {'; '.join(audit.problems)}")
-    build_index(root, audit)
+    remark_shared(root, audit)
+    cleaning = Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
+    build_index(root, audit, cleaning)
+    write_splits(root)
     return report(root, audit)
 
 
@@ -134,6 +151,8 @@ def report(root: Path, audit) -> int:
     counts = f"{len(audit.videos)} videos, {audit.total('frames')} frames"
     print(audit.table())
     print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
+    if audit.cleaned():
+        print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
     config = "configs/msn_demo.py" if _SYNTHETIC.value else "configs/msn_base.py"
     arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from data.errors import InputError
 
+AUDIT = "audit.json"  # in a data set
 TABLE_ROWS = 100  # videos printed; audit.json has all
 PRINTED_REMARKS = 20
+# Frames by what `data/cleaning.py` did, where it was asked to; "pretraining" are those left.
+CLEANED = ("black", "out_of_body", "near_duplicates", "cropped", "pretraining")
 
 
 @dataclass
@@ -18,7 +21,7 @@ class Audit:
       remarks: what one should know: gaps, stray files, line ends.
       problems: inputs, or parts of inputs, that could not be used.
       videos: name -> counts: "frames", "labelled", and where there are annotations "phase_rows",
-        "tool_rows".
+        "tool_rows", and where frames were cleaned those of `CLEANED` that were asked for.
     """
 
     remarks: list[str] = field(default_factory=list)
@@ -43,10 +46,15 @@ class Audit:
         """Sum of a count over the videos."""
         return sum(counts.get(count, 0) for counts in self.videos.values())
 
+    def cleaned(self) -> list[str]:
+        """Those of `CLEANED` that were counted."""
+        return [c for c in CLEANED if any(c in counts for counts in self.videos.values())]
+
     def write(self, path: Path) -> None:
         """Writes everything as JSON."""
         totals = {"videos": len(self.videos)}
-        totals |= {count: self.total(count) for count in ("frames", "labelled")}
+        counted = ("frames", "labelled", *self.cleaned())
+        totals |= {count: self.total(count) for count in counted}
         content = {"totals": totals, "problems": self.problems, "remarks": self.remarks}
         side = path.with_name(f".{path.name}")
         side.write_text(json.dumps({**content, "videos": self.videos}, indent=1) + "\n")
@@ -54,12 +62,14 @@ class Audit:
 
     def table(self) -> str:
         """Counts per video and the first remarks, to be printed."""
-        columns = ("frames", "labelled", "phase_rows", "tool_rows")
+        columns = ("frames", "labelled", "phase_rows", "tool_rows", *self.cleaned())
         width = max([len(name) for name in self.videos] + [len("all videos")])
-        head = f"{'video':{width}}" + "".join(f"{column:>12}" for column in columns)
+        head = f"{'video':{width}}" + "".join(f"{column:>{_width(column)}}" for column in columns)
 
         def row(name, counts):
-            return f"{name:{width}}" + "".join(f"{counts.get(c, '-'):>12}" for c in columns)
+            return f"{name:{width}}" + "".join(
+                f"{counts.get(c, '-'):>{_width(c)}}" for c in columns
+            )
 
         lines = [head]
         lines += [row(name, counts) for name, counts in list(self.videos.items())[:TABLE_ROWS]]
@@ -75,6 +85,10 @@ class Strict(Audit):
     def problem(self, text: str) -> None:
         """Raises `InputError`."""
         raise InputError(text)
+
+
+def _width(column: str) -> int:
+    return max(12, len(column) + 2)
 
 
 def _and_more(count: int, what: str) -> list[str]:

@@ -19,6 +19,7 @@ from data.errors import InputError
 from data.image_files import natural_key
 
 INDEX = "index.parquet"
+PRETRAINING_INDEX = "pretraining.parquet"  # without the frames that cleaning took out
 
 SCHEMA = pa.schema(
     [
@@ -87,6 +88,8 @@ class FrameIndex:
             )
         wanted -= set(exclude or ())
         is_wanted = np.array([name in wanted for name in self.videos], bool)
+        if is_wanted.all():
+            return self  # a copy of millions of rows would be in memory beside it
         new_place = np.cumsum(is_wanted, dtype=np.int32) - np.int32(1)
         kept = self.take(is_wanted[self.video])
         return replace(
@@ -101,11 +104,15 @@ class FrameIndex:
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
 
-def load_index(roots: str | Path | Sequence[str | Path]) -> FrameIndex:
+def load_index(
+    roots: str | Path | Sequence[str | Path], *, pretraining: bool = False
+) -> FrameIndex:
     """Opens the index of a dataset, or of several as one.
 
     Args:
       roots: dataset directories, as `prepare.py` made them.
+      pretraining: whether to leave out the frames that were cleaned away for pre-training
+        (`data.cleaning`), where there are such.
 
     Raises:
       InputError: a directory or its index is missing, empty or damaged, or two datasets have a
@@ -114,13 +121,13 @@ def load_index(roots: str | Path | Sequence[str | Path]) -> FrameIndex:
     roots = [roots] if isinstance(roots, str | Path) else list(roots)
     if not roots:
         raise InputError("no dataset directory is given; one or more are needed")
-    parts = [_load(Path(root)) for root in roots]
+    parts = [_load(Path(root), pretraining) for root in roots]
     return parts[0] if len(parts) == 1 else _merge(parts, roots)
 
 
-def _load(root: Path) -> FrameIndex:
+def _load(root: Path, pretraining: bool) -> FrameIndex:
     """Reads one index, a group of rows at a time: nothing is in memory twice."""
-    file = _open(root)
+    file = _open(root, pretraining)
     n = file.metadata.num_rows
     video, frame, template = (np.empty(n, np.int32) for _ in range(3))
     phase, tools = np.empty(n, np.int8), np.empty((n, len(TOOLS)), np.int8)
@@ -140,13 +147,15 @@ def _load(root: Path) -> FrameIndex:
     return FrameIndex(tuple(videos), video, frame, phase, tools, paths, template)
 
 
-def _open(root: Path) -> pq.ParquetFile:
+def _open(root: Path, pretraining: bool) -> pq.ParquetFile:
     if not root.is_dir():
         raise InputError(f"{root}: no such dataset directory")
     path = root / INDEX
     advice = f"run: python prepare.py --data_rootdir {root.parent} --name {root.name}"
     if not path.is_file():
         raise InputError(f"{root}: no {INDEX} in it; {advice}")
+    if pretraining and (root / PRETRAINING_INDEX).is_file():
+        path = root / PRETRAINING_INDEX
     try:
         file = pq.ParquetFile(path, read_dictionary=["video", "template"])
     except (pa.ArrowInvalid, OSError) as error:

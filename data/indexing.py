@@ -5,6 +5,7 @@ A frame finds its labels by the number in its name: frame NNNNNN at 1 fps is sou
 count from 0, or something else than seconds, and wrong labels are worse than none.
 """
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -16,8 +17,9 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from data.annotations import UNKNOWN, look_up, read_phases, read_tools
-from data.audit import Audit
+from data.audit import AUDIT, Audit
 from data.cholec80 import SOURCE_FPS, TOOLS
+from data.cleaning import CROPPED, Cleaning, clean_video, measure_files
 from data.errors import InputError
 from data.frames import RECORD, read_record
 from data.image_files import (
@@ -28,56 +30,83 @@ from data.image_files import (
     official_number,
     trailing_number,
 )
-from data.index import INDEX, SCHEMA
+from data.index import INDEX, PRETRAINING_INDEX, SCHEMA
 
-AUDIT = "audit.json"
 VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
 MAX_NUMBER = np.iinfo(np.int32).max
 PHASES_IN, TOOLS_IN = "phase_annotations", "tool_annotations"
+NO_CLEANING = Cleaning()
 
 
-def build_index(root: str | Path, audit: Audit | None = None) -> Audit:
+def build_index(
+    root: str | Path, audit: Audit | None = None, cleaning: Cleaning = NO_CLEANING
+) -> Audit:
     """Writes `root/index.parquet` (see `data/index.py`) and `root/audit.json`.
 
     Args:
       root: dataset directory with `frames/<video>/` and, where there are any,
         `phase_annotations/` and `tool_annotations/`.
       audit: what was found before, by the extraction of frames; it is added to.
+      cleaning: what to do for pre-training. Where it drops frames, `root/pretraining.parquet` is
+        an index without them; an older one is removed where it does not.
 
     Returns:
       What was found: gaps and stray files are remarks; what could not be used is a problem.
 
     Raises:
-      InputError: `root` holds no usable frame; nothing was written.
+      InputError: `root` holds no usable frame, or cleaning leaves none; nothing was written.
     """
     root = Path(root)
     audit = Audit() if audit is None else audit
     folders = _list_videos(root, audit)
+    names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
+    sides = [root / f".{name}" for name in names]
+    _write_indices(root, sides, folders, cleaning, audit)
+    if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
+        for side in sides:
+            side.unlink()
+        none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
+        raise InputError("; ".join([f"{root / 'frames'}: no {none}", *audit.problems]))
+    _remark_annotations(root, audit)
+    for side, name in zip(sides, names, strict=True):
+        side.replace(root / name)
+    if not cleaning.drops:
+        (root / PRETRAINING_INDEX).unlink(missing_ok=True)
+    audit.write(root / AUDIT)
+    return audit
+
+
+def _write_indices(
+    root: Path,
+    paths: list[Path],
+    folders: dict[str, list[Path] | None],
+    cleaning: Cleaning,
+    audit: Audit,
+) -> None:
+    """Reads all videos; writes all rows to the first path, those for pre-training to a second."""
     fps = read_record(root / "frames")["fps"]
 
     def read(video):
-        return _read_video(root, video, folders[video], fps)
+        return _read_video(root, video, folders[video], fps, cleaning)
 
-    side, videos = root / f".{INDEX}", list(folders)
+    videos = list(folders)
     with (
-        ThreadPoolExecutor() as pool,  # threads: checking files is waiting for the disk
-        pq.ParquetWriter(side, SCHEMA, compression="zstd") as writer,
+        ThreadPoolExecutor() as pool,  # threads: files are read, and decoded, without Python's lock
+        contextlib.ExitStack() as stack,
         tqdm(desc="index", total=len(videos), unit="video") as bar,
     ):
+        writers = [
+            stack.enter_context(pq.ParquetWriter(path, SCHEMA, compression="zstd"))
+            for path in paths
+        ]
         for start in range(0, len(videos), VIDEOS_AT_ONCE):
-            tables = []
-            for table, findings in pool.map(read, videos[start : start + VIDEOS_AT_ONCE]):
+            groups = []
+            for *tables, findings in pool.map(read, videos[start : start + VIDEOS_AT_ONCE]):
                 audit.add(findings)
-                tables.append(table)
+                groups.append(tables)
                 bar.update()
-            writer.write_table(pa.concat_tables(tables).combine_chunks())
-    if not audit.total("frames"):
-        side.unlink()
-        raise InputError("; ".join([f"{root / 'frames'}: no usable image in it", *audit.problems]))
-    _remark_annotations(root, audit)
-    side.replace(root / INDEX)
-    audit.write(root / AUDIT)
-    return audit
+            for writer, tables in zip(writers, zip(*groups, strict=True), strict=False):
+                writer.write_table(pa.concat_tables(tables).combine_chunks())
 
 
 def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
@@ -100,9 +129,9 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
 
 
 def _read_video(
-    root: Path, video: str, files: list[Path] | None, fps: float
-) -> tuple[pa.Table, Audit]:
-    """The rows of one video, and what was found."""
+    root: Path, video: str, files: list[Path] | None, fps: float, cleaning: Cleaning
+) -> tuple[pa.Table, pa.Table, Audit]:
+    """The rows of one video, those of them that are for pre-training, and what was found."""
     audit = Audit()
     if files is None:
         folder = root / "frames" / video
@@ -116,6 +145,8 @@ def _read_video(
             del numbers[file]
     numbers = _drop_repeated(numbers, audit)
     files = sorted(numbers, key=numbers.get)
+    measured = measure_files(files, audit) if cleaning else {}
+    files = list(measured) if cleaning else files
     frames = np.array([numbers[file] for file in files], np.int32)
     counts = {"frames": len(files)}
     phases, tools = _read_labels(root, video, frames, is_official, fps, counts, audit)
@@ -123,6 +154,9 @@ def _read_video(
     audit.videos[video] = counts
     if is_official:
         _remark_gaps(root / "frames" / video, frames, audit)
+    is_kept = np.ones(len(files), bool)
+    if cleaning:
+        files, is_kept = clean_video(root / CROPPED / video, measured, cleaning, counts)
     paths = [file.relative_to(root) for file in files]
     columns = {
         "video": pa.array([video] * len(files), pa.string()),
@@ -132,7 +166,8 @@ def _read_video(
         "file": pa.array([path.as_posix() for path in paths], pa.string()),
         "template": pa.array(map(_template, paths, frames.tolist()), pa.string()),
     }
-    return pa.table(columns, SCHEMA), audit
+    table = pa.table(columns, SCHEMA)
+    return table, table.filter(is_kept) if cleaning.drops else table, audit
 
 
 def _number_files(video: str, files: list[Path], audit: Audit) -> tuple[dict[Path, int], bool]:

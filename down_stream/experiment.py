@@ -14,6 +14,7 @@ from data.cholec80_images import class_weights
 from data.errors import InputError, check_names, check_output_folder, check_range
 from data.frames import read_record
 from data.index import FrameIndex, load_index
+from data.recordings import overlaps
 from down_stream import metrics, plots, training
 from down_stream.features import over_frames, probabilities_and_representation, representation
 from down_stream.model import PhaseModel, save_phase_model
@@ -126,7 +127,7 @@ def select_splits(config: ConfigDict) -> dict[str, FrameIndex]:
         "test": config.test_videos,
     }
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        if shared := sorted(set(names[one]) & set(names[other])):
+        if shared := overlaps(names[one], names[other])[0]:
             raise InputError(
                 f"{', '.join(shared)}: in {one}_videos and in {other}_videos; a video belongs to "
                 "one split"
@@ -162,8 +163,11 @@ def remarks(splits: dict[str, FrameIndex], seen: list[str]) -> list[str]:
     """What a reader of the results should know about the data; `seen` in pre-training."""
     missing = sorted(set(range(len(PHASES))) - set(splits["train"].phase.tolist()))
     found = [f"no training frame of phase {PHASES[phase]}" for phase in missing]
-    if shared := sorted(set(splits["test"].videos) & set(seen)):
-        found.append(f"pre-training has seen test videos: {', '.join(shared)}")
+    same, possible = overlaps(splits["test"].videos, seen)
+    if same:
+        found.append(f"pre-training has seen test videos: {', '.join(same)}")
+    if possible:
+        found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
     if not len(splits["validation"]):
         found.append("no validation videos: the last epoch is tested")
     return found

@@ -53,6 +53,22 @@ def test_the_table_has_a_line_a_video_and_their_sum():
     assert len({len(line) for line in lines[:4]}) == 1, "columns are aligned"
 
 
+def test_what_was_cleaned_is_counted_where_it_was_asked_for(tmp_path):
+    videos = {
+        "a": {"frames": 9, "labelled": 0, "black": 2, "near_duplicates": 1, "pretraining": 6},
+        "b": {"frames": 4, "labelled": 0, "black": 0, "near_duplicates": 0, "pretraining": 4},
+    }
+    audit = audit_of(videos)
+    head, *rows = [line.split() for line in audit.table().splitlines()]
+    assert head[3:] == ["phase_rows", "tool_rows", "black", "near_duplicates", "pretraining"]
+    assert [row[-3:] for row in rows] == [["2", "1", "6"], ["0", "0", "4"], ["2", "1", "10"]]
+    assert len({len(line) for line in audit.table().splitlines()}) == 1, "columns are aligned"
+    audit.write(tmp_path / "audit.json")
+    cleaned = {"black": 2, "near_duplicates": 1, "pretraining": 10}
+    totals = json.loads((tmp_path / "audit.json").read_text())["totals"]
+    assert totals == {"videos": 2, "frames": 13, "labelled": 0, **cleaned}
+
+
 @pytest.mark.parametrize("more", [0, 3])
 def test_long_tables_say_how_much_they_leave_out(more):
     videos = {f"op{n}": {"frames": 1} for n in range(TABLE_ROWS + more)}

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.cholec80 import PHASES, TOOLS
+from data.cleaning import Cleaning
 from data.errors import InputError
 from data.index import load_index
 from data.indexing import build_index
@@ -225,3 +226,76 @@ def test_nothing_is_written_where_nothing_is_usable(tmp_path):
     with pytest.raises(InputError, match=r"video01_000001\.jpg: empty"):
         build_index(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+
+
+def write_scenes(root):
+    """A video of ten tissue-coloured scenes, two black and one twice; with black borders."""
+    write_frames(root, "video01", range(1, 11))
+    for number in range(1, 11):
+        image = np.zeros((120, 160, 3), np.uint8)
+        if number not in (4, 5):
+            image[:, 40:120] = (40, 50, 100 + 10 * min(number, 9))
+        cv2.imwrite(str(root / "frames" / "video01" / f"video01_{number:06d}.jpg"), image)
+    write_annotations(root, "video01", 10)
+
+
+def read_rows(root, index):
+    table = pq.read_table(root / index).to_pydict()
+    return table["frame"], table["phase"], table["file"]
+
+
+def test_cleaning_drops_frames_from_an_index_of_its_own(tmp_path):
+    write_scenes(tmp_path)
+    audit = build_index(tmp_path, cleaning=Cleaning(black=True, near_duplicates=True))
+    assert audit.videos["video01"] == {
+        **{"frames": 10, "labelled": 10, "phase_rows": 250, "tool_rows": 10},
+        **{"black": 2, "near_duplicates": 1, "pretraining": 7},
+    }
+    frames, phases, files = read_rows(tmp_path, "index.parquet")
+    assert frames == list(range(1, 11)), "what is evaluated stays complete"
+    kept, phases_of_kept, _ = read_rows(tmp_path, "pretraining.parquet")
+    assert kept == [1, 2, 3, 6, 7, 8, 9]
+    assert phases_of_kept == [phases[frame - 1] for frame in kept]
+    assert all((tmp_path / file).is_file() for file in files)
+    assert not (tmp_path / "cropped").exists()
+
+    build_index(tmp_path)  # without cleaning: as if it had never been
+    assert not (tmp_path / "pretraining.parquet").exists()
+    assert json.loads((tmp_path / "audit.json").read_text())["totals"] == {
+        **{"videos": 1, "frames": 10, "labelled": 10}
+    }
+
+
+def test_both_indices_name_the_cropped_frames(tmp_path):
+    write_scenes(tmp_path)
+    build_index(tmp_path, cleaning=Cleaning(black=True, borders=True))
+    index = load_index(tmp_path)
+    assert index.frame.tolist() == list(range(1, 11))
+    folder = tmp_path / "cropped" / "video01"
+    assert index.paths([0, 9]) == [str(folder / f"video01_{n:06d}.jpg") for n in (1, 10)]
+    assert {cv2.imread(path).shape for path in index.paths(slice(None))} == {(120, 80, 3)}
+    files = read_rows(tmp_path, "pretraining.parquet")[2]
+    assert files == [f"cropped/video01/video01_{n:06d}.jpg" for n in (1, 2, 3, 6, 7, 8, 9, 10)]
+
+    build_index(tmp_path)
+    assert load_index(tmp_path).paths([0]) == [
+        str(tmp_path / "frames" / "video01" / "video01_000001.jpg")
+    ]
+
+
+def test_cleaning_that_leaves_nothing_is_refused(tmp_path):
+    write_frames(tmp_path, "video01", [1])
+    cv2.imwrite(str(tmp_path / "frames/video01/video01_000001.jpg"), np.zeros((80, 80, 3)))
+    with pytest.raises(InputError, match="no frame is left after cleaning"):
+        build_index(tmp_path, cleaning=Cleaning(black=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+
+
+def test_a_video_of_which_nothing_is_left_among_others(tmp_path):
+    write_scenes(tmp_path)
+    write_frames(tmp_path, "video02", [1])
+    cv2.imwrite(str(tmp_path / "frames/video02/video02_000001.jpg"), np.zeros((80, 80, 3)))
+    audit = build_index(tmp_path, cleaning=Cleaning(black=True))
+    assert audit.videos["video02"]["pretraining"] == 0
+    assert set(pq.read_table(tmp_path / "pretraining.parquet")["video"].to_pylist()) == {"video01"}
+    assert load_index(tmp_path).videos == ("video01", "video02")

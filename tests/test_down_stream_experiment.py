@@ -146,9 +146,9 @@ def test_unreadable_test_frames_are_counted_not_scored(small_dataset, tmp_path):
 
 def test_a_test_video_that_pre_training_has_seen_is_reported(small_dataset, tmp_path):
     encoder = create_encoder("vitmicro8", image_size=16)
-    path = save_encoder(encoder, tmp_path / "encoder", {"videos": ["video01", "video04"]})
+    path = save_encoder(encoder, tmp_path / "encoder", {"videos": ["video01", "VID04"]})
     results = run(small_config(small_dataset, encoder=str(path)), tmp_path / "run")
-    assert any("seen test videos: video04" in warning for warning in results["warnings"])
+    assert any("seen test videos: video04 (VID04)" in warning for warning in results["warnings"])
 
 
 def test_frames_at_another_rate_are_refused(small_dataset, tmp_path):

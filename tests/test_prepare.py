@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import tarfile
@@ -73,6 +74,42 @@ def test_a_folder_of_videos_and_images(tmp_path, recordings):
     before = {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")}
     assert prepare(*arguments)[:2] == (code, output)
     assert {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")} == before
+
+
+def test_cleaning_and_splits(tmp_path):
+    """Borders, black and out-of-body frames, and a recording that a data set beside it has too."""
+    scene = np.zeros((120, 160, 3), np.uint8)
+    scene[:, 40:120] = (40, 50, 180)
+    for root in ("ours", "other"):
+        folder = tmp_path / "out" / root / "frames" / {"ours": "video68", "other": "VID68"}[root]
+        menu = np.full_like(scene, (200, 140, 80))
+        for number, image in enumerate([scene, scene, scene * 0, menu, scene // 2], 1):
+            write_image(file := folder / f"{folder.name}_{number:06d}.png")
+            cv2.imwrite(str(file), image)
+    assert prepare(tmp_path / "out", "--name=other")[0] == 0
+    drop = ("--drop_black", "--drop_out_of_body", "--drop_near_duplicates", "--crop_borders")
+    code, output, errors = prepare(tmp_path / "out", "--name=ours", *drop)
+    root = tmp_path / "out" / "ours"
+    assert code == 0, errors
+    assert "ours: 2 frames are left for pre-training" in output
+    head, row = (line.split() for line in output.splitlines()[:2])
+    assert dict(zip(head[5:], row[5:], strict=True)) == {
+        **{"black": "1", "out_of_body": "1", "near_duplicates": "1", "cropped": "5"},
+        "pretraining": "2",
+    }
+    assert f"{tmp_path / 'out' / 'other'}: shares recordings with ours" in output
+    assert "video68 (VID68)" in output
+    assert load_index(root).paths([0]) == [str(root / "cropped/video68/video68_000001.png")]
+    splits = json.loads((root / "splits.json").read_text())
+    assert splits["protocols"]["40/40"]["test"]["frames"] == 5
+    assert (tmp_path / "out" / "other" / "splits.json").is_file()
+    assert not (tmp_path / "out" / "other" / "pretraining.parquet").exists()
+
+    code, output, _ = prepare(tmp_path / "out", "--name=ours")
+    assert code == 0
+    assert "pre-training" not in output
+    assert not (root / "pretraining.parquet").exists()
+    assert (root / "cropped").is_dir(), "nothing of the frames is deleted"
 
 
 def test_a_rendered_dataset(tmp_path):
