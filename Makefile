@@ -1,6 +1,7 @@
 # make demo    the whole way on a miniature data set: videos, pre-training, phases, embeddings
 # make setup   the environment for running and developing, in .venv
 # make test    all tests          make lint   style          make clean   removes runs and .venv
+# make test-beam   the data set builder on Apache Beam
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -8,7 +9,9 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 RUN := .venv/requirements.installed
 DEV := .venv/requirements-dev.installed
 
-.PHONY: demo setup test lint clean
+BEAM := .venv-beam/requirements.installed
+
+.PHONY: demo setup test test-beam lint clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -30,12 +33,16 @@ setup: $(DEV)
 test: $(DEV)
 	$(PY) -m pytest
 
+# In an environment of its own: Apache Beam asks for older versions of what the others need.
+test-beam: $(BEAM)
+	.venv-beam/bin/python -m pytest tests/test_data_tfds_builder.py
+
 lint: $(DEV)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
 clean:
-	rm -rf runs .venv
+	rm -rf runs .venv .venv-*
 
 # Stamps: nothing is looked up on the network once the requirements are installed.
 $(PY):
@@ -53,4 +60,12 @@ $(RUN): requirements.txt | $(PY)
 
 $(DEV): requirements-dev.txt $(RUN)
 	$(PIP) -r requirements-dev.txt
+	touch $@
+
+$(BEAM): requirements.txt requirements-dev.txt requirements-beam.txt | $(PY)
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -r requirements.txt -r requirements-dev.txt
+	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -r requirements-beam.txt
 	touch $@
