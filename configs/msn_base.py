@@ -1,30 +1,55 @@
 """What every pre-training configuration starts from: MSN's published values for ViT-S/16.
 
+An argument after the file's name chooses how assignments are kept from collapsing:
+
+  --config=configs/msn_vits16.py              Sinkhorn, and me-max with weight 1
+  --config=configs/msn_vits16.py:no_sinkhorn  me-max alone, with weight 5: better in the MSN paper
+  --config=configs/msn_vits16.py:power_law    PMSN: pulled to a power law instead of uniform, for
+                                              data in which some classes are rare, as phases are
+
 Sources: Assran et al., arXiv 2204.07141, appendix (ImageNet, batch 1024); facebookresearch/msn,
-configs/pretrain; Hirsch et al., arXiv 2308.12394, section 3 (endoscopic video).
+configs/pretrain; Hirsch et al., arXiv 2308.12394, section 3 (endoscopic video); Assran et al.,
+arXiv 2210.07277 (PMSN, exponent 0.25).
 """
 
 from ml_collections import ConfigDict, config_dict
 
+BALANCE = {
+    "": {},
+    "no_sinkhorn": {"sinkhorn": False, "me_max_weight": 5.0},
+    "power_law": {"sinkhorn": False, "me_max_weight": 5.0, "prior_exponent": 0.25},
+}
+
 
 def get_config(arg=""):
-    if arg:
-        raise ValueError(f":{arg}: this configuration takes no argument")
+    if arg not in BALANCE:
+        raise ValueError(f":{arg}: right would be nothing, :no_sinkhorn or :power_law")
     config = ConfigDict()
     config.seed = 0
 
     config.data = ConfigDict()
     # Dataset directories as prepare.py makes them; several are read as one.
     config.data.root = ("data/cholec80",)
+    # "images" (extracted frames), "records" (TF-Cholec80's), "tfds" (the folder that `tfds build`
+    # ends with) or "videos" (nothing is extracted: no disk needed, but each read is slow).
     config.data.source = "images"
+    config.data.fps = 1.0  # frames per second that are taken of "videos"
     # Videos that no encoder may see, because it will be evaluated on them.
     config.data.exclude_videos = ()
+    # 0: all views are of one frame (the paper). Else anchors are of a neighbour at most so near.
+    config.data.neighbour_seconds = 0.0
+    # Every video gets the same share of the batches, however long it is.
+    config.data.balance_videos = False
+    config.data.max_unreadable = 0.01  # share of unreadable frames that ends the run
 
     config.model = ConfigDict()
     config.model.variant = "vits16"  # vit{ti,s,b,l,h} + patch size
     config.model.hidden_dim = 2048  # of the projection head
     config.model.output_dim = 256
     config.model.num_prototypes = 1024
+    config.model.mean = (0.485, 0.456, 0.406)  # of RGB in 0..1: ImageNet's, as in the reference
+    config.model.std = (0.229, 0.224, 0.225)
+    config.model.drop_path = 0.0  # stochastic depth of the anchor encoder, rate of the last block
 
     config.views = ConfigDict()  # see data/views.py
     config.views.size = 224
@@ -48,6 +73,8 @@ def get_config(arg=""):
     config.loss.me_max_weight = 1.0  # lambda; with sinkhorn=False the paper takes 5
     config.loss.entropy_weight = 0.0
     config.loss.sinkhorn = True
+    config.loss.prior_exponent = 0.0  # of the power law that me-max pulls to; 0: uniform (MSN)
+    config.loss.update(BALANCE[arg])
 
     config.optimizer = ConfigDict()
     config.optimizer.start_learning_rate = 2e-4
@@ -70,4 +97,8 @@ def get_config(arg=""):
     config.strategy = "auto"
     # One compiled program; on the CPU it is also the faster one (exact GELU).
     config.compile_with_xla = True
+    # "bfloat16": half the memory for activations; weights, statistics and loss stay float32.
+    config.precision = "float32"
+    # Computes each block again in the backward pass: same gradients, less memory, more time.
+    config.gradient_checkpointing = False
     return config

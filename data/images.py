@@ -1,6 +1,8 @@
 """Image files to arrays: one way to decode and one way to resize, for everything that reads frames.
 
-Training, evaluation and inference all pass here, so that an encoder sees the same numbers in each.
+Probes, evaluation and inference all pass here, so that an encoder sees the same numbers in each.
+Parts that are cropped at random, in training, are resized by `data.views.resample`: all but the
+same numbers, in less time.
 """
 
 from pathlib import Path

@@ -1,66 +1,99 @@
 """tf.data loader of pre-training: shuffled frames -> batches of views, at any step at once."""
 
+import dataclasses
 import functools
 import logging
 
 import numpy as np
 import tensorflow as tf
 
-from data.errors import InputError
-from data.images import read_image
-from data.index import FrameIndex
+from data.errors import InputError, check_range
+from data.frame_sources import FrameSource
+from data.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
+from data.seeds import generator
 from data.views import Views, make_views
 
-NAMES = ("target", "anchor", "focal", "readable")
+NAMES = ("target", "anchor", "focal", "unreadable")
 UNREADABLE_IN_A_ROW = 16  # more than chance: the folder has moved, or the disk is gone
+ENOUGH_FRAMES = 1000  # to speak of a share
 
 
 def pretraining_dataset(
-    index: FrameIndex, views: Views, *, batch_size: int, seed: int, first_step: int, last_step: int
+    source: FrameSource,
+    views: Views,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    last_step: int,
+    neighbour_seconds: float = 0.0,
+    balance_videos: bool = False,
+    worker: int = 0,
+    workers: int = 1,
+    parallel_calls: int = tf.data.AUTOTUNE,
 ) -> tf.data.Dataset:
     """Batches of views for the steps `first_step` to `last_step` - 1.
 
     Every epoch is a permutation of all frames (its last, incomplete batch is left out). Which
-    frames a step sees and how they are augmented is a function of (seed, step) alone.
+    frames a step sees and how they are augmented is a function of (seed, step, example) alone,
+    `example` being the place in the global batch: not of where a run was resumed, of the number of
+    parallel calls, or of the number of workers.
 
     Args:
-      index: the frames.
+      source: the frames, as `data.open_source.open_source` opens them.
       views: what is drawn of each.
-      batch_size: examples in a step.
+      batch_size: examples in a step, of all workers together.
       seed, first_step, last_step: ints.
+      neighbour_seconds: 0, the paper's way: all views are of one frame. Otherwise the target view
+        is of that frame, and the anchor and focal views are of another of the same video, at most
+        so many seconds away (`data.sampling.neighbour_row`). Smoke, blood and instruments come and
+        go within seconds while the anatomy stays: what the two networks have to agree on is what
+        no augmentation of one frame can vary. A second frame is decoded for each example.
+      balance_videos: whether every video has the same share of the examples
+        (`data.sampling.balanced_row`), so that long operations do not drown short ones. An epoch
+        is as long as before, but no permutation: frames of long videos wait for later epochs.
+      worker, workers: this worker's number, counted from 0, and how many there are. Each has a
+        share of every global batch: the batches of all, one after the other, are the global batch.
+      parallel_calls: frames that are read at the same time.
 
     Returns:
       Dataset of dicts "target" and "anchor" uint8 [batch, size, size, 3], "focal" uint8
-      [focal views, batch, focal_size, focal_size, 3] and "readable" bool [batch]. An unreadable
-      frame is named in the log and the next one takes its place; where that does not help either,
-      the views are black and not "readable".
+      [focal views, batch, focal_size, focal_size, 3], and "unreadable" int32 [batch]: how many
+      frames could not be read before one could, or as an anchor's neighbour. These are named in the
+      log, and a frame from a random place is taken instead; after UNREADABLE_IN_A_ROW the views are
+      black. `UnreadableFrames` adds them up.
 
     Raises:
-      InputError: fewer frames than one batch.
+      InputError: fewer frames than one batch, or an argument is out of range.
     """
-    steps_per_epoch = len(index) // batch_size
+    check_range("neighbour_seconds", neighbour_seconds, 0)
+    if not 0 <= worker < workers or batch_size % workers:
+        raise InputError(
+            f"worker {worker} of {workers} and batch_size {batch_size}: right would be a worker "
+            f"from 0 to {workers - 1} and a batch that {workers} can share equally"
+        )
+    steps_per_epoch = len(source) // batch_size
     if not steps_per_epoch:
         raise InputError(
-            f"{len(index)} frames do not fill a batch of {batch_size}; set batch_size to at most "
-            f"{len(index)} or add data"
+            f"{len(source)} frames do not fill a batch of {batch_size}; set batch_size to at most "
+            f"{len(source)} or add data"
         )
-
+    share = batch_size // workers
     shapes = view_shapes(views)
+    load_views = functools.partial(_load_views, source, views, seed, neighbour_seconds)
 
-    def row_of(position):
-        step = position // batch_size
-        epoch, place = step // steps_per_epoch, position % (steps_per_epoch * batch_size)
-        shuffle_seed = tf.stack([tf.cast(seed, tf.int64), epoch])
-        row = tf.random.experimental.index_shuffle(place, shuffle_seed, len(index) - 1)
-        return row, step, position % batch_size
+    def draw(number):
+        """`number` counts the examples of this worker from the beginning of the run."""
+        step, example = number // share, worker * share + number % share
+        position = step * batch_size + example
+        if balance_videos:
+            return balanced_row(position, seed, source.starts), step, example
+        epoch_length = steps_per_epoch * batch_size
+        return shuffled_row(position, seed, len(source), epoch_length), step, example
 
     def load(row, step, example):
-        outputs = tf.numpy_function(
-            functools.partial(_load_views, index, views, seed),
-            (row, step, example),
-            (tf.uint8, tf.uint8, tf.uint8, tf.bool),
-            stateful=False,
-        )
+        kinds = (tf.uint8, tf.uint8, tf.uint8, tf.int32)
+        outputs = tf.numpy_function(load_views, (row, step, example), kinds, stateful=False)
         for output, shape in zip(outputs, shapes, strict=True):
             output.set_shape(shape)
         return dict(zip(NAMES, outputs, strict=True))
@@ -68,9 +101,9 @@ def pretraining_dataset(
     def views_first(batch):
         return batch | {"focal": tf.transpose(batch["focal"], (1, 0, 2, 3, 4))}
 
-    dataset = tf.data.Dataset.range(first_step * batch_size, last_step * batch_size)
-    dataset = dataset.map(row_of).map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True).map(views_first)
+    dataset = tf.data.Dataset.range(first_step * share, last_step * share)
+    dataset = dataset.map(draw).map(load, num_parallel_calls=parallel_calls, deterministic=True)
+    dataset = dataset.batch(share, drop_remainder=True).map(views_first)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -81,14 +114,70 @@ def view_shapes(views: Views) -> tuple[tuple[int, ...], ...]:
     return whole, whole, (views.focal_views, focal_size, focal_size, 3), ()
 
 
-def _load_views(index, views, seed, row, step, example):
-    """Views of the frame in `row`, or of one of the next; black ones if none can be read."""
-    for offset in range(UNREADABLE_IN_A_ROW):
-        (path,) = index.paths([(int(row) + offset) % len(index)])
-        try:
-            drawn = make_views(read_image(path), views, seed, int(step), int(example))
-        except (InputError, OSError) as error:
-            logging.warning("skipped: %s", error)
-            continue
-        return drawn["target"], drawn["anchor"], drawn["focal"], np.True_
-    return *(np.zeros(shape, np.uint8) for shape in view_shapes(views)[:3]), np.False_
+class UnreadableFrames:
+    """Adds up the frames that could not be read, and ends a run that has too many of them.
+
+    Args:
+      max_share: of the frames read, 0 to 1. Until ENOUGH_FRAMES are read, it is a share of these,
+        so that one broken frame among the first ten ends nothing; 0 ends a run at the first.
+
+    Attributes:
+      read, unreadable: how many frames were tried, and how many of them in vain.
+
+    Raises:
+      InputError: `max_share` is out of range.
+    """
+
+    def __init__(self, max_share: float):
+        check_range("data.max_unreadable", max_share, 0, 1)
+        self.max_share = max_share
+        self.read = self.unreadable = 0
+
+    def add(self, unreadable: np.ndarray) -> None:
+        """Counts a batch's "unreadable", int32 [batch]; raises `InputError` at too many."""
+        self.unreadable += int(np.sum(unreadable))
+        self.read += len(unreadable) + int(np.sum(unreadable))
+        if np.any(np.asarray(unreadable) >= UNREADABLE_IN_A_ROW):
+            raise InputError(
+                f"{UNREADABLE_IN_A_ROW} frames in a row cannot be read, is the data still there? "
+                "The log names them"
+            )
+        if self.unreadable > self.max_share * max(self.read, ENOUGH_FRAMES):
+            raise InputError(
+                f"{self.unreadable} of {self.read} frames cannot be read, the log names them; "
+                f"data.max_unreadable allows a share of {self.max_share:g}"
+            )
+
+
+def _load_views(source, views, seed, neighbour_seconds, row, step, example):
+    """Views of the frame in `row`, or of one at random; black ones if none can be read."""
+    row, step, example = int(row), int(step), int(example)
+    replacements = generator(seed, step, example, REPLACEMENT)
+    unreadable = 0
+    while (frame := _read(source, row)) is None:
+        unreadable += 1
+        if unreadable == UNREADABLE_IN_A_ROW:
+            black = (np.zeros(shape, np.uint8) for shape in view_shapes(views)[:3])
+            return *black, np.int32(unreadable)
+        row = int(replacements.integers(len(source)))
+
+    neighbour = frame
+    if neighbour_seconds:
+        near = neighbour_row(source, row, neighbour_seconds, seed, step, example)
+        neighbour = frame if near == row else _read(source, near)
+        if neighbour is None:
+            unreadable, neighbour = unreadable + 1, frame
+    drawn = make_views(neighbour, views, seed, step, example)
+    if neighbour is not frame:
+        alone = dataclasses.replace(views, focal_views=0)
+        drawn["target"] = make_views(frame, alone, seed, step, example)["target"]
+    return drawn["target"], drawn["anchor"], drawn["focal"], np.int32(unreadable)
+
+
+def _read(source: FrameSource, row: int) -> np.ndarray | None:
+    """A frame, or None and a line in the log."""
+    try:
+        return source.read(row)
+    except (InputError, OSError) as error:
+        logging.warning("skipped: %s", error)
+        return None

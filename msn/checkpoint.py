@@ -115,6 +115,9 @@ def save_encoder(encoder: Encoder | FrozenEncoder, path: str | Path, source: dic
 def write_encoder(encoder: Encoder, path: Path, source: dict) -> None:
     """Writes the files of an encoder directory into a new one."""
     path.mkdir(parents=True)
+    if encoder.compute_dtype != encoder.variable_dtype:  # trained in mixed precision
+        mixed, encoder = encoder, Encoder(**encoder.get_config(), dtype=encoder.variable_dtype)
+        encoder.set_weights(mixed.get_weights())
     description = {
         "format": FORMAT,
         "encoder": encoder.get_config(),

@@ -8,7 +8,7 @@ import pytest
 from data.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.views import Views
 from down_stream import experiment
-from msn import pretrain
+from msn import configuration
 from msn.variants import variant_arguments
 from tests.test_configs_command import ROOT
 
@@ -31,11 +31,28 @@ def test_the_docstring_holds_the_command(name):
 @pytest.mark.parametrize("name", PRETRAINING)
 def test_pre_training_configurations_pass_the_checks_of_a_run(name):
     config = load(name)
-    pretrain.check(config)
+    configuration.check(config)
     assert Views(**config.views).size % variant_arguments(config.model.variant)["patch_size"] == 0
     for key in ("seed", "batch_size", "epochs", "steps", "checkpoint_every", "strategy"):
         assert key in config
     config.steps = 7  # a placeholder takes an int
+
+
+@pytest.mark.parametrize(
+    "argument, loss",
+    [
+        ("", (True, 1.0, 0.0)),
+        ("no_sinkhorn", (False, 5.0, 0.0)),  # "better", Assran et al., arXiv 2204.07141
+        ("power_law", (False, 5.0, 0.25)),  # arXiv 2210.07277
+    ],
+)
+@pytest.mark.parametrize("name", [n for n in PRETRAINING if n.startswith("msn_vit")])
+def test_ways_to_balance_assignments(name, argument, loss):
+    config = load(name, argument)
+    configuration.check(config)
+    assert (config.loss.sinkhorn, config.loss.me_max_weight, config.loss.prior_exponent) == loss
+    with pytest.raises(ValueError, match="no_sinkhorn"):
+        load(name, "uniform")
 
 
 @pytest.mark.parametrize("name", PHASES)

@@ -17,6 +17,10 @@ def picture(height=90, width=160, seed=0):
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def noise(height=90, width=160):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
 def difference(ours, reference):
     return np.abs(ours.astype(int) - np.asarray(reference).astype(int))
 
@@ -67,43 +71,98 @@ def test_a_box_that_never_fits_is_the_centre():
     assert v.random_box((10, 1000), (0.9, 1.0), (3 / 4, 4 / 3), generator(0, 0)) == (493, 0, 13, 10)
 
 
-@pytest.mark.parametrize("factor", [0.0, 0.6, 1.0, 1.4])
 @pytest.mark.parametrize(
-    "ours, pillow",
-    [
-        (v.adjust_brightness, ImageEnhance.Brightness),
-        (v.adjust_contrast, ImageEnhance.Contrast),
-        (v.adjust_saturation, ImageEnhance.Color),
-    ],
+    "shape, size", [((480, 640), 224), ((400, 330), 224), ((143, 190), 96), ((70, 330), 96)]
 )
-def test_colours_change_as_in_pillow(ours, pillow, factor):
-    image = picture()
-    reference = pillow(Image.fromarray(image)).enhance(factor)
-    assert difference(ours(image, factor), reference).max() <= 2
+def test_reduced_images_are_pillows(shape, size):
+    for image, limit in ((picture(*shape), 0.8), (noise(*shape), 5)):
+        reference = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+        found = v.resample(image, size)
+        assert difference(found, reference).mean() < limit
+        assert abs(found.std() / np.std(reference) - 1) < 0.03
 
 
-@pytest.mark.parametrize("shift", [-0.1, 0.0, 0.05, 0.1])
-def test_hue_turns_as_in_pillow(shift):
-    image = picture()
-    hue, saturation, value = Image.fromarray(image).convert("HSV").split()
-    turned = (np.asarray(hue).astype(int) + int(shift * 255)) % 256
-    hsv = (Image.fromarray(turned.astype(np.uint8)), saturation, value)
-    reference = Image.merge("HSV", hsv).convert("RGB")
-    assert difference(v.adjust_hue(image, shift), reference).mean() < 1.5
+@pytest.mark.parametrize("shape", [(96, 96), (40, 60), (90, 30)])
+def test_enlarged_images_are_pillows(shape):
+    image = picture(*shape)
+    reference = Image.fromarray(image).resize((96, 96), Image.Resampling.BILINEAR)
+    assert difference(v.resample(image, 96), reference).max() <= 2
 
 
-def test_grey_is_pillows():
-    image = picture()
-    assert (
-        difference(v.to_grey(image), Image.fromarray(image).convert("L").convert("RGB")).max() <= 1
-    )
+@pytest.mark.parametrize("length", range(96, 1000, 31))
+def test_reducing_does_not_alias_nor_change_the_brightness(length):
+    flat = np.full((length, length, 3), 201, np.uint8)
+    np.testing.assert_array_equal(v.resample(flat, 96), 201)
+    stripes = np.zeros((length, length, 3), np.uint8)
+    stripes[:, ::2] = 255
+    if length > 200:
+        reference = Image.fromarray(stripes).resize((96, 96), Image.Resampling.BILINEAR)
+        assert abs(v.resample(stripes, 96).std() - np.std(reference)) < 4
 
 
-@pytest.mark.parametrize("radius", [0.1, 0.7, 2.0])
-def test_blur_is_close_to_pillows(radius):
-    image = picture()
-    reference = Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius))
-    assert difference(v.blur(image, radius), reference).mean() < 1.0
+FACTORS = (0.0, 0.6, 0.83, 1.0, 1.4)
+OPERATIONS = {
+    "flip": (lambda x: cv2.flip(x, 1), lambda x: x.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0),
+    "grey": (v.to_grey, lambda x: x.convert("L").convert("RGB"), 1),
+    **{
+        f"{name} {factor}": (
+            lambda x, ours=ours, factor=factor: ours(x, factor),
+            lambda x, pillow=pillow, factor=factor: pillow(x).enhance(factor),
+            largest,
+        )
+        for name, ours, pillow, largest in (
+            ("brightness", v.adjust_brightness, ImageEnhance.Brightness, 0),
+            ("contrast", v.adjust_contrast, ImageEnhance.Contrast, 1),
+            ("saturation", v.adjust_saturation, ImageEnhance.Color, 1),
+        )
+        for factor in FACTORS
+    },
+    **{
+        f"hue {shift}": (
+            lambda x, shift=shift: v.adjust_hue(x, shift),
+            lambda x, shift=shift: pillow_hue(x, shift),
+            14,
+        )
+        for shift in (-0.1, 0.0, 0.05, 0.1)
+    },
+    **{
+        f"blur {radius}": (
+            lambda x, radius=radius: v.blur(x, radius),
+            lambda x, radius=radius: x.filter(ImageFilter.GaussianBlur(radius)),
+            9,
+        )
+        for radius in (0.1, 0.3, 0.7, 1.0, 1.5, 2.0)
+    },
+}
+
+
+def pillow_hue(image, shift):
+    hue, saturation, value = image.convert("HSV").split()
+    turned = ((np.asarray(hue).astype(int) + int(shift * 255)) % 256).astype(np.uint8)
+    return Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert("RGB")
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_are_pillows(name):
+    ours, pillow, largest = OPERATIONS[name]
+    image = noise()
+    found = difference(ours(image), pillow(Image.fromarray(image)))
+    assert found.max() <= largest
+    assert found.mean() < 1.2
+
+
+def test_operations_are_the_same_inside_tf_data():
+    import tensorflow as tf
+
+    images = np.stack([picture(seed=seed) for seed in range(4)])
+    operations = {name: ours for name, (ours, _, _) in OPERATIONS.items()}
+    operations |= {f"resample {size}": lambda x, s=size: v.resample(x, s) for size in (48, 96)}
+    for name, operation in operations.items():
+        dataset = tf.data.Dataset.from_tensor_slices(images).map(
+            lambda image, f=operation: tf.numpy_function(f, [image], tf.uint8), tf.data.AUTOTUNE
+        )
+        inside = list(dataset.as_numpy_iterator())
+        np.testing.assert_array_equal(inside, [operation(x) for x in images], err_msg=name)
 
 
 def test_probabilities_zero_and_one():

@@ -8,7 +8,7 @@ import safetensors.numpy
 from data.errors import InputError
 from msn import checkpoint
 from msn.formats import named_variables
-from msn.pretrain import create_model, mask_of_step, pretrain, schedule_of_step
+from msn.pretrain import pretrain
 from tests.small_msn import small_config
 
 
@@ -79,7 +79,14 @@ def test_another_configuration_is_refused_with_the_difference(run, small_dataset
         ({"batch_size": 1000}, "56 frames"),
         ({"strategy": "many"}, "strategy"),
         ({"data__root": ("/nonexistent",)}, "nonexistent"),
-        ({"data__exclude_videos": ("video01", "video02", "video03", "video04")}, "0 frames"),
+        ({"data__exclude_videos": ("video01", "video02", "video03", "video04")}, "all of 4"),
+        ({"data__source": "photos"}, "data.source is 'photos'"),
+        ({"data__source": "records"}, "no record files"),
+        ({"data__neighbour_seconds": -1.0}, "neighbour_seconds"),
+        ({"precision": "float16"}, "precision is 'float16'"),
+        ({"model__std": (0.2, 0.0, 0.2)}, "model.std has a 0"),
+        ({"model__mean": (0.5,)}, "model.mean"),
+        ({"loss__prior_exponent": 0.25}, "sinkhorn"),
         ({"steps": -1}, "steps"),
         ({"seed": -1}, "seed"),
         ({"model__hidden_dim": -5}, "hidden_dim"),
@@ -97,24 +104,6 @@ def test_what_cannot_work_is_said_before_anything_is_written(
     with pytest.raises(InputError, match=named):
         pretrain(small_config(small_dataset, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_every_key_reaches_what_it_is_for(small_dataset):
-    config = small_config(
-        small_dataset,
-        patch_drop=0.5,
-        views__size=32,
-        loss__me_max_weight=5.0,
-        loss__entropy_weight=0.5,
-        loss__temperature=0.2,
-        loss__sinkhorn=False,
-        optimizer__clip_gradients=1.5,
-    )
-    model = create_model(config)
-    assert (model.me_max_weight, model.entropy_weight, model.temperature) == (5.0, 0.5, 0.2)
-    assert (model.use_sinkhorn, model.clip_gradients) == (False, 1.5)
-    assert model.anchor_encoder.image_size == 32
-    assert len(mask_of_step(config, 0)) == 8  # half of 4 x 4 patches
 
 
 def test_the_strengths_of_the_views_reach_the_data(run, small_dataset, tmp_path):
@@ -142,11 +131,3 @@ def test_frames_that_are_gone_end_the_run_with_one_line(small_dataset, tmp_path)
     shutil.rmtree(root / "frames")
     with pytest.raises(InputError, match="cannot be read"):
         pretrain(small_config(root), tmp_path / "run")
-
-
-def test_schedules_are_those_of_the_configuration(small_dataset):
-    config = small_config(small_dataset, ema_start=0.5, loss__final_sharpening=0.05)
-    first, last = (schedule_of_step(config, step, 6, steps_per_epoch=4) for step in (0, 5))
-    assert first["momentum"] == 0.5 < last["momentum"] < 1
-    assert first["sharpening"] == 0.25 > last["sharpening"] > 0.05
-    assert first["weight_decay"] < last["weight_decay"] < 0.4

@@ -1,0 +1,37 @@
+"""Tables that take long to make of large files, kept until one of the files changes."""
+
+import logging
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def cached_table(
+    path: Path, files: Sequence[Path], make: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What `make` returns, or what it returned before for the same files.
+
+    Args:
+      path: an .npz file beside the data, a hidden one. Where it cannot be written, as on a
+        read-only disk, the table is made again each time.
+      files: what the table is made of: their names, sizes and times of change are compared.
+      make: returns arrays of numbers or strings, none of them named "files".
+    """
+    states = [(file, file.stat()) for file in files]
+    now = np.array([f"{file.name} {state.st_size} {state.st_mtime_ns}" for file, state in states])
+    try:
+        with np.load(path, allow_pickle=False) as table:
+            if np.array_equal(table["files"], now):
+                return {name: table[name] for name in table.files if name != "files"}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # missing or damaged: it is made again
+    made = make()
+    side = path.with_name(f"{path.stem}.writing.npz")
+    try:
+        np.savez(side, files=now, **made)
+        side.replace(path)
+    except OSError as error:
+        logging.warning("%s: cannot be kept, it will be made again: %s", path, error)
+    return made

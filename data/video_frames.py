@@ -1,0 +1,151 @@
+"""Single frames of a video in any order, each the very one that decoding from the beginning yields.
+
+A seek is a guess: containers store key frames and average rates, and OpenCV computes a frame's
+number from both (in MPEG transport streams it is off by some frames, with a varying rate by many).
+What a decoded frame does carry is its time stamp, and `data/clock.py` knows the time of every
+frame. So the frame is taken whose time is right, and where none has it, frames are counted.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data.cached_table import cached_table
+from data.clock import Clock, open_video, read_clock
+from data.errors import InputError
+
+MARGINS = (0.0, 1.0, 4.0, 16.0)  # seconds before the frame at which decoding begins
+SAME_TIME = 0.001  # seconds; time stamps have at least milliseconds
+
+
+class VideoReader:
+    """An open video. Not for several threads at a time.
+
+    Args:
+      video: the file.
+
+    Raises:
+      InputError: not a video.
+    """
+
+    def __init__(self, video: Path):
+        self._video = video
+        self._capture = self._open()
+        if not self._capture.grab():
+            raise InputError(f"{video}: damaged, no frame can be read")
+        self._beginning = self._time()
+
+    def read(self, number: int, second: float) -> np.ndarray:
+        """Decodes one frame.
+
+        Args:
+          number: of the frame in the file, from 0.
+          second: when it is shown, since the first frame: `Clock.times[number]`.
+
+        Returns:
+          RGB, uint8 [height, width, 3].
+
+        Raises:
+          InputError: the frame cannot be had.
+        """
+        wanted = self._beginning + second
+        if not any(self._seek(wanted, margin) for margin in MARGINS):
+            self._count(number)
+        found, image = self._capture.retrieve()
+        if not found:
+            raise InputError(f"{self._video}: damaged, frame {number} cannot be read")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        # One thread a decoder: several examples are read at a time anyway.
+        return open_video(self._video, cv2.CAP_PROP_N_THREADS, 1)
+
+    def _time(self) -> float:
+        """Time stamp in seconds of the frame that was grabbed last."""
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+    def _seek(self, wanted: float, margin: float) -> bool:
+        """Decodes from `margin` before a time up to it; whether a frame of that time came."""
+        self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * max(0.0, wanted - margin))
+        while self._capture.grab():
+            if self._time() >= wanted - SAME_TIME:
+                return self._time() <= wanted + SAME_TIME
+        return False
+
+    def _count(self, number: int) -> None:
+        """Decodes from the beginning: slow, and needs no time stamps."""
+        self.close()
+        self._capture = self._open()
+        for place in range(number + 1):
+            if not self._capture.grab():
+                raise InputError(f"{self._video}: damaged, no frame can be read after {place}")
+
+
+def read_timings(
+    videos: Mapping[str, Path], fps: float, cache: Path
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Which frames to take of each video at `fps`, and when they are shown.
+
+    All packets of all files are read for it, undecoded, which takes as long as the disk needs; so
+    the result is kept.
+
+    Args:
+      videos: {name: file}.
+      fps: frames per second to take.
+      cache: where the result is kept.
+
+    Returns:
+      {name: (int32 [n] numbers of frames, float64 [n] seconds since the first frame)}. Files that
+      are no videos are named in the log and left out.
+    """
+    table = cached_table(cache, list(videos.values()), lambda: _make_timings(videos, fps))
+    timings, start = {}, 0
+    for name, count in zip(table["names"].tolist(), table["counts"].tolist(), strict=True):
+        rows = slice(start, start := start + count)
+        timings[name] = table["numbers"][rows], table["seconds"][rows]
+    return timings
+
+
+def _make_timings(videos: Mapping[str, Path], fps: float) -> dict[str, np.ndarray]:
+    clocks = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV reads without Python's lock
+        read = tqdm(
+            pool.map(_try_clock, videos.values()),
+            desc="time stamps",
+            total=len(videos),
+            unit="video",
+            disable=None,
+        )
+        for name, clock in zip(videos, read, strict=True):
+            if clock:
+                clocks[name] = clock
+    numbers = [clock.source_frames(fps) for clock in clocks.values()]
+    seconds = [clock.times[n] for clock, n in zip(clocks.values(), numbers, strict=True)]
+    return {
+        "names": np.array(list(clocks), np.str_),
+        "counts": np.array([len(n) for n in numbers], np.int64),
+        "numbers": np.concatenate([np.empty(0), *numbers]).astype(np.int32),
+        "seconds": np.concatenate([np.empty(0), *seconds]),
+    }
+
+
+def _try_clock(video: Path) -> Clock | None:
+    try:
+        clock = read_clock(video)
+    except InputError as error:
+        logging.warning("not used: %s", error)
+        return None
+    try:
+        clock.check_end()
+    except InputError as error:
+        logging.warning("used as far as it goes: %s", error)
+    return clock
