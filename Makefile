@@ -1,7 +1,8 @@
 # make demo    the whole way on a miniature data set: videos, pre-training, phases, embeddings
 # make setup   the environment for running and developing, in .venv
 # make test    all tests          make lint   style          make clean   removes runs and .venv
-# make test-beam   the data set builder on Apache Beam
+# make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
+# make bench   speed beside other projects', on an otherwise idle machine; bench.json
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -9,9 +10,12 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 RUN := .venv/requirements.installed
 DEV := .venv/requirements-dev.installed
 
+BENCH := .venv-bench/requirements.installed
+BENCHMARKS := pretrain_step inference views extraction index input
+BACKENDS := .venv-backends/requirements.installed
 BEAM := .venv-beam/requirements.installed
 
-.PHONY: demo setup test test-beam lint clean
+.PHONY: demo setup test test-backends test-beam bench lint clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -33,9 +37,17 @@ setup: $(DEV)
 test: $(DEV)
 	$(PY) -m pytest
 
+test-backends: $(BACKENDS)
+	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_golden.py tests/test_backends.py
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_golden.py \
+	    tests/test_backends.py
+
 # In an environment of its own: Apache Beam asks for older versions of what the others need.
 test-beam: $(BEAM)
 	.venv-beam/bin/python -m pytest tests/test_data_tfds_builder.py
+
+bench: $(RUN) $(BENCH)
+	@for name in $(BENCHMARKS); do $(PY) -m tests.benchmarks.$$name || exit 1; done
 
 lint: $(DEV)
 	$(PY) -m ruff check .
@@ -60,6 +72,18 @@ $(RUN): requirements.txt | $(PY)
 
 $(DEV): requirements-dev.txt $(RUN)
 	$(PIP) -r requirements-dev.txt
+	touch $@
+
+$(BACKENDS): requirements-backends.txt | $(PY)
+	@echo "installing requirements-backends.txt into .venv-backends (some minutes)"
+	$(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(BENCH): requirements-bench.txt | $(PY)
+	@echo "installing requirements-bench.txt into .venv-bench (some minutes)"
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 $(BEAM): requirements.txt requirements-dev.txt requirements-beam.txt | $(PY)

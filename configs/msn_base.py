@@ -42,6 +42,10 @@ def get_config(arg=""):
     config.data.balance_videos = False
     config.data.max_unreadable = 0.01  # share of unreadable frames that ends the run
 
+    # Where to begin: "" at random; else anything trainable that msn.checkpoint.load_encoder opens,
+    # of the sizes of model.variant. Both networks begin there, the heads at random. What the
+    # encoder needs (model.mean and std, GELU, epsilon) is then taken from it, not from here.
+    config.init = ""
     config.model = ConfigDict()
     config.model.variant = "vits16"  # vit{ti,s,b,l,h} + patch size
     config.model.hidden_dim = 2048  # of the projection head
@@ -91,8 +95,22 @@ def get_config(arg=""):
     config.epochs = 100
     config.steps = config_dict.placeholder(int)  # when set, instead of epochs
     config.checkpoint_every = 1000  # steps
-    config.keep_checkpoints = 2
+    config.keep_checkpoints = 2  # the newest so many
+    config.keep_every = 0  # steps; the checkpoints of their multiples are kept for good; 0: none
     config.log_every = 50  # steps
+    # When loss or gradients are not finite: "stop", or "rollback" to the last checkpoint and go on
+    # without that batch, at most max_rollbacks times. The update is not made in either case.
+    config.on_nan = "stop"
+    config.max_rollbacks = 3
+
+    # k-NN probe of the target encoder every so many steps and after the last; 0: none.
+    config.probe_every = 0
+    config.probe = ConfigDict()
+    config.probe.root = ()  # dataset directories with labelled frames; (): those of data.root
+    config.probe.train_videos = ()  # their labelled frames vote
+    config.probe.test_videos = ()  # theirs are told; pre-training must not see these videos
+    config.probe.max_frames = 2000  # of each, evenly spaced
+
     config.export = "target"  # or "anchor"
     config.strategy = "auto"
     # One compiled program; on the CPU it is also the faster one (exact GELU).

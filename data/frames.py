@@ -8,6 +8,7 @@ before anything is decoded: `data/clock.py` reads them.
 import json
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -27,7 +28,6 @@ VIDEO_SUFFIXES = (
     *(".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 RECORD = "extraction.json"  # in the frames folder: the settings, and which videos are complete
-WRITING = ".writing"  # an image under way; hidden, so that nobody takes it for a frame
 
 
 def read_frames(video: str | Path, fps: float = 1.0) -> Iterator[tuple[int, np.ndarray]]:
@@ -94,7 +94,7 @@ def extract_frames(
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = min(len(todo), workers or cores)
-    threads = max(1, cores // workers)  # of one decoder
+    threads = max(1, cores // workers)  # of one video: more would cost time by their coordination
     stop = threading.Event()
     # Threads, not processes: OpenCV decodes and encodes without Python's lock.
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
@@ -265,12 +265,24 @@ def _extract(
     sources = clock.source_frames(settings["fps"]).tolist()
     missing = [(n, source) for n, source in enumerate(sources) if n + 1 not in there]
     progress.begin(name, len(sources), len(sources) - len(missing))
-    for n, image in _decode(video, missing, threads):
-        if stop.is_set():
-            raise InputError(f"{video}: stopped")  # nobody waits for it any more
+
+    def write(n, image):
         folder.mkdir(parents=True, exist_ok=True)
         write_frame(folder / f"{name}_{n + 1:06d}.{settings['format']}", image, settings)
         progress.advance()
+
+    writing = deque()  # images that are encoded and written while the next ones are decoded
+    with ThreadPoolExecutor(threads) as writers:
+        try:
+            for n, image in _decode(video, missing, threads):
+                if stop.is_set():
+                    raise InputError(f"{video}: stopped")  # nobody waits for it any more
+                writing.append(writers.submit(write, n, image))
+                if len(writing) > threads:
+                    writing.popleft().result()
+        finally:  # of a damaged video too, the readable frames are kept
+            for written in writing:
+                written.result()
     clock.check_end()
     return len(sources)
 
@@ -303,6 +315,6 @@ def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:
         height, width = (round(side * settings["size"] / shorter) for side in image.shape[:2])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     quality = [cv2.IMWRITE_JPEG_QUALITY, settings["quality"]] if path.suffix == ".jpg" else []
-    side = path.with_name(WRITING)
+    side = path.with_name(f".{path.name}")  # hidden, so that nobody takes it for a frame
     side.write_bytes(cv2.imencode(path.suffix, image, quality)[1])
     side.replace(path)

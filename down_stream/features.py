@@ -13,14 +13,14 @@ from data.index import FrameIndex
 
 def representation(encoder) -> Callable:
     """Compiled function: images [batch, height, width, 3] -> (cls [batch, width],)."""
-    return tf.function(lambda images: (encoder(images)[1],), jit_compile=True)
+    return tf.function(lambda images: (encoder.represent(images),), jit_compile=True)
 
 
 def probabilities_and_representation(model) -> Callable:
     """Compiled function: images -> (probabilities [batch, classes], cls [batch, width])."""
 
     def outputs(images):
-        _, cls = model.encoder(images)
+        cls = model.encoder.represent(images)
         return tf.nn.softmax(model.classify(cls)), cls
 
     return tf.function(outputs, jit_compile=True)

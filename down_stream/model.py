@@ -56,7 +56,7 @@ class PhaseModel(keras.Model):
         self.built = True
 
     def call(self, images, training=False):
-        return self.classify(self.encoder(images)[1])
+        return self.classify(self.encoder.represent(images))
 
     def classify(self, features):
         """Representations [batch, width] -> logits [batch, classes]."""

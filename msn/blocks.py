@@ -1,9 +1,5 @@
 """Transformer blocks, written with `keras.ops` alone.
 
-Blocks work on the tokens of all images as one matrix, [rows, width], whatever number of tokens an
-image has: dense layers and norms take one matrix product for views of every size, and attention
-alone splits the rows again. `Layout` says which rows belong together.
-
 Sources: Dosovitskiy et al., arXiv 2010.11929, equations 2 and 3; facebookresearch/msn for the
 initialisation and the fused projection; Huang et al., arXiv 1603.09382 (stochastic depth).
 """
@@ -20,92 +16,52 @@ GELU = {
 }
 
 
-class Layout:
-    """How rows of tokens divide into groups of images, each with its number of tokens.
+class Block(keras.layers.Layer):
+    """Pre-norm Transformer block.
 
-    Args:
-      groups: list of (images, tokens of each); `images` may be None when there is one group.
+    In mixed precision the residual stream and the norms stay in float32; products do not.
     """
 
-    def __init__(self, groups):
-        self.groups = list(groups)
-
-    def split(self, rows, per_image=True):
-        """[rows, width] -> list of [images, tokens, width], a group each.
-
-        With `per_image=False` there is one row an image: [images, width] -> the same with one token.
-        """
-        counts = [(images, tokens if per_image else 1) for images, tokens in self.groups]
-        parts = [rows]
-        if len(counts) > 1:
-            ends = np.cumsum([images * tokens for images, tokens in counts])
-            parts = ops.split(rows, [int(end) for end in ends[:-1]], axis=0)
-        width = rows.shape[-1]
-        return [
-            ops.reshape(part, (-1, tokens, width))
-            for part, (_, tokens) in zip(parts, counts, strict=True)
-        ]
-
-    @staticmethod
-    def join(parts):
-        """list of [images, tokens, width] -> [rows, width]: the inverse of `split`."""
-        parts = [ops.reshape(part, (-1, part.shape[-1])) for part in parts]
-        return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)
-
-    def first_tokens(self, rows):
-        """The first token (CLS) of every image: [rows, width] -> [images, width]."""
-        return self.join([part[:, :1] for part in self.split(rows)])
-
-    def per_row(self, per_image):
-        """One number an image -> one a row: [images] -> [rows, 1]."""
-        columns = self.split(per_image[:, None], per_image=False)
-        counts = [tokens for _, tokens in self.groups]
-        return self.join(
-            [ops.repeat(column, count, axis=1) for column, count in zip(columns, counts, strict=True)]
-        )
-
-
-class Block(keras.layers.Layer):
-    """Pre-norm Transformer block."""
-
     def __init__(self, width, num_heads, mlp_ratio, epsilon, gelu, seeds, name=None, dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        policy = self.dtype_policy
-        self.norm1 = keras.layers.LayerNormalization(epsilon=epsilon, name="norm1", dtype=policy)
-        self.attention = Attention(width, num_heads, seeds, name="attention", dtype=policy)
-        self.norm2 = keras.layers.LayerNormalization(epsilon=epsilon, name="norm2", dtype=policy)
-        self.fc1 = dense(int(width * mlp_ratio), seeds, "fc1", policy)
-        self.activation = GELU[gelu]
-        self.fc2 = dense(width, seeds, "fc2", policy)
-        self.norm1.build((None, width))
-        self.norm2.build((None, width))
-        self.fc1.build((None, width))
-        self.fc2.build((None, int(width * mlp_ratio)))
+        super().__init__(name=name, dtype=dtype, autocast=False)
+        policy, exact = self.dtype_policy, self.variable_dtype
+        # Names that no other block has: PyTorch collects an encoder's parameters by them.
+        with keras.name_scope(self.name):
+            self.norm1 = keras.layers.LayerNormalization(epsilon=epsilon, name="norm1", dtype=exact)
+            self.attention = Attention(width, num_heads, seeds, name="attention", dtype=policy)
+            self.norm2 = keras.layers.LayerNormalization(epsilon=epsilon, name="norm2", dtype=exact)
+            self.fc1 = dense(int(width * mlp_ratio), seeds, "fc1", policy)
+            self.activation = GELU[gelu]
+            self.fc2 = dense(width, seeds, "fc2", policy)
+            self.norm1.build((None, None, width))
+            self.norm2.build((None, None, width))
+            self.fc1.build((None, None, width))
+            self.fc2.build((None, None, int(width * mlp_ratio)))
         self.built = True
 
-    def call(self, tokens, layout, branch_scales=None):
-        """Tokens [rows, width] -> the same shape.
+    def call(self, tokens, branch_scales=None):
+        """Tokens [images, tokens, width] -> the same shape.
 
         Args:
-          layout: `Layout` of the rows.
           branch_scales: None, or [2, images]: what the attention's and the MLP's output are
             multiplied by (stochastic depth).
         """
-        scales = (1.0, 1.0) if branch_scales is None else map(layout.per_row, branch_scales)
-        attention_scale, mlp_scale = scales
-        tokens = tokens + self.attention(self.norm1(tokens), layout=layout) * attention_scale
-        return tokens + self.mlp(tokens) * mlp_scale
+        scales = (1.0, 1.0) if branch_scales is None else branch_scales[:, :, None, None]
+        attended = self.attention(self.norm1(tokens))
+        tokens = tokens + ops.cast(attended, tokens.dtype) * scales[0]
+        return tokens + self.mlp(tokens) * scales[1]
 
-    def represent(self, tokens, layout, branch_scales=None):
-        """What `call` gives for CLS, without the work for the other tokens: [images, width]."""
-        scales = (1.0, 1.0) if branch_scales is None else branch_scales[..., None]
-        cls = layout.first_tokens(tokens)
-        cls = cls + self.attention.of_cls(self.norm1(tokens), layout) * scales[0]
+    def represent(self, tokens, branch_scales=None):
+        """What `call` gives for CLS, without the work for other tokens: [images, 1, width]."""
+        scales = (1.0, 1.0) if branch_scales is None else branch_scales[:, :, None, None]
+        attended = self.attention.of_cls(self.norm1(tokens))
+        cls = tokens[:, :1] + ops.cast(attended, tokens.dtype) * scales[0]
         return cls + self.mlp(cls) * scales[1]
 
     def mlp(self, tokens):
         """The second branch: norm, dense, GELU, dense."""
-        return self.fc2(self.activation(self.fc1(self.norm2(tokens))))
+        hidden = self.activation(self.fc1(self.norm2(tokens)))
+        return ops.cast(self.fc2(hidden), tokens.dtype)
 
 
 class Attention(keras.layers.Layer):
@@ -117,35 +73,29 @@ class Attention(keras.layers.Layer):
         self.width = width
         self.qkv = dense(3 * width, seeds, "qkv", self.dtype_policy)
         self.out = dense(width, seeds, "out", self.dtype_policy)
-        self.qkv.build((None, width))
-        self.out.build((None, width))
+        self.qkv.build((None, None, width))
+        self.out.build((None, None, width))
         self.built = True
 
-    def call(self, tokens, layout):
-        """Tokens [rows, width] -> the same shape; each image attends to itself."""
-        mixed = []
-        for qkv in layout.split(self.qkv(tokens)):
-            queries, keys, values = self.heads(qkv, 3)
-            mixed.append(mix(attention_weights(queries, keys), values))
-        return self.out(layout.join(mixed))
+    def call(self, tokens):
+        """Tokens [images, tokens, width] -> the same shape; each image attends to itself."""
+        queries, keys, values = self.heads(self.qkv(tokens), 3)
+        return self.out(mix(attention_weights(queries, keys), values))
 
-    def of_cls(self, tokens, layout):
-        """What `call` gives for CLS: tokens [rows, width] -> [images, width]."""
-        kernel, bias = (ops.cast(part, tokens.dtype) for part in (self.qkv.kernel, self.qkv.bias))
+    def of_cls(self, tokens):
+        """What `call` gives for CLS: tokens [images, tokens, width] -> [images, 1, width]."""
+        tokens, kernel, bias = (
+            ops.cast(part, self.compute_dtype) for part in (tokens, self.qkv.kernel, self.qkv.bias)
+        )
         width = self.width
-        queries = ops.matmul(layout.first_tokens(tokens), kernel[:, :width]) + bias[:width]
-        keys_values = ops.matmul(tokens, kernel[:, width:]) + bias[width:]
-        mixed = []
-        groups = zip(layout.split(queries, per_image=False), layout.split(keys_values), strict=True)
-        for query, key_value in groups:
-            keys, values = self.heads(key_value, 2)
-            mixed.append(mix(attention_weights(*self.heads(query, 1), keys), values))
-        return self.out(layout.join(mixed))
+        (queries,) = self.heads(ops.matmul(tokens[:, :1], kernel[:, :width]) + bias[:width], 1)
+        keys, values = self.heads(ops.matmul(tokens, kernel[:, width:]) + bias[width:], 2)
+        return self.out(mix(attention_weights(queries, keys), values))
 
-    def attention(self, tokens, layout):
-        """Attention of each group, list of [images, heads, tokens, tokens], rows sum to 1."""
-        groups = (self.heads(qkv, 3) for qkv in layout.split(self.qkv(tokens)))
-        return [attention_weights(queries, keys) for queries, keys, _ in groups]
+    def weights_of(self, tokens):
+        """Attention [images, heads, tokens, tokens], rows sum to 1."""
+        queries, keys, _ = self.heads(self.qkv(tokens), 3)
+        return attention_weights(queries, keys)
 
     def heads(self, projected, count):
         """[images, tokens, count * width] -> `count` of [images, heads, tokens, width / heads]."""
@@ -192,18 +142,16 @@ class BatchNorm(keras.layers.Layer):
     """
 
     def __init__(self, features, momentum=0.1, epsilon=1e-5, name=None, dtype=None):
-        # Statistics are never in half precision: nothing is cast behind our back.
+        # Statistics are never in half precision: nothing is cast behind our back. (The layer's
+        # own `autocast` covers inputs, and weights only where another layer calls this one.)
         super().__init__(name=name, dtype=dtype, autocast=False)
         self.momentum = momentum
         self.epsilon = epsilon
-        self.gamma = self.add_weight(name="gamma", shape=(features,), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(features,), initializer="zeros")
-        self.running_mean = self.add_weight(
-            name="running_mean", shape=(features,), initializer="zeros", trainable=False
-        )
-        self.running_variance = self.add_weight(
-            name="running_variance", shape=(features,), initializer="ones", trainable=False
-        )
+        add = functools.partial(self.add_weight, shape=(features,), autocast=False)
+        self.gamma = add(name="gamma", initializer="ones")
+        self.beta = add(name="beta", initializer="zeros")
+        self.running_mean = add(name="running_mean", initializer="zeros", trainable=False)
+        self.running_variance = add(name="running_variance", initializer="ones", trainable=False)
         self.built = True
 
     def call(self, inputs, training=False):
@@ -246,6 +194,4 @@ def small_normal(seeds):
 
 def dense(units, seeds, name, dtype=None):
     """A dense layer with the reference's initialisation: small normal kernel, zero bias."""
-    return keras.layers.Dense(
-        units, kernel_initializer=small_normal(seeds), name=name, dtype=dtype
-    )
+    return keras.layers.Dense(units, kernel_initializer=small_normal(seeds), name=name, dtype=dtype)

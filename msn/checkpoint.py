@@ -8,6 +8,7 @@ pre-training exports and everything else opens.
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -28,19 +29,55 @@ SAVED_MODEL = "saved_model"
 FORMAT = "msn encoder 1"
 
 
-def save_checkpoint(directory: Path, model, step: int, keep: int) -> Path:
-    """Writes the state of a run after `step` steps and removes all but the newest `keep` files."""
+def save_checkpoint(
+    directory: Path, model, step: int, keep: int, keep_every: int = 0, skipped: Iterable[int] = ()
+) -> Path:
+    """Writes the state of a run after `step` steps and removes old files.
+
+    Args:
+      directory: made if it is missing.
+      model: `msn.model.MSN`.
+      step: int.
+      keep: the newest so many files stay.
+      keep_every: so does every file of a multiple of so many steps; 0 for none.
+      skipped: steps that were left out, kept with the file.
+
+    Raises:
+      InputError: the file cannot be written, as on a full disk; those before it are as they were.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"step_{step:08d}.safetensors"
     partial = path.with_suffix(".partial")
     state = {name: keras.ops.convert_to_numpy(value) for name, value in run_state(model).items()}
-    safetensors.numpy.save_file(state, partial, metadata={"step": str(step)})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-    for old in checkpoints(directory)[:-keep]:
-        old.unlink()
+    metadata = {"step": str(step), "skipped": json.dumps(list(skipped))}
+    try:
+        safetensors.numpy.save_file(state, partial, metadata=metadata)
+        sync(partial)
+        partial.replace(path)
+        sync(directory)
+    except (OSError, safetensors.SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: the checkpoint cannot be written ({error}); the same command goes on from "
+            "the one before"
+        ) from error
+    finished = checkpoints(directory)
+    # Files of later steps were refused as damaged, or the run went back behind them.
+    new = [old for old in finished if step_of(old) <= step][-keep:]
+    for old in finished:
+        is_kept_for_good = keep_every and step_of(old) % keep_every == 0 and step_of(old) <= step
+        if old not in new and not is_kept_for_good:
+            old.unlink()
     return path
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or a directory's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def restore_checkpoint(path: Path, model) -> int:
@@ -69,6 +106,17 @@ def restore_checkpoint(path: Path, model) -> int:
 def checkpoints(directory: Path) -> list[Path]:
     """Finished checkpoints in a directory, oldest first."""
     return sorted(directory.glob("step_*.safetensors"))
+
+
+def step_of(path: Path) -> int:
+    """The step in the name of a checkpoint."""
+    return int(path.stem.removeprefix("step_"))
+
+
+def skipped_steps(path: Path) -> tuple[int, ...]:
+    """The steps that were left out before a checkpoint."""
+    with safetensors.safe_open(path, "numpy") as file:
+        return tuple(json.loads(file.metadata()["skipped"]))
 
 
 def run_state(model) -> dict:

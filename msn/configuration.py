@@ -4,9 +4,7 @@ configs/msn_base.py explains every key.
 """
 
 import functools
-import json
 import math
-from pathlib import Path
 
 import tensorflow as tf
 from ml_collections import ConfigDict
@@ -15,6 +13,7 @@ from data.errors import InputError, check_names, check_range
 from data.masking import kept_patches, num_kept
 from data.open_source import SOURCES
 from msn import schedules
+from msn.initial import copy_weights, open_pretrained
 from msn.model import MSN
 from msn.variants import variant_arguments
 
@@ -28,6 +27,10 @@ RANGES = (
     ("steps", 0, INF),
     ("checkpoint_every", 1, INF),
     ("keep_checkpoints", 1, INF),
+    ("keep_every", 0, INF),
+    ("max_rollbacks", 0, INF),
+    ("probe_every", 0, INF),
+    ("probe.max_frames", 1, INF),
     ("log_every", 1, INF),
     ("ema_start", 0, 1),
     ("data.fps", 1e-3, INF),
@@ -75,6 +78,8 @@ def check(config: ConfigDict) -> None:
         raise InputError("model.std has a 0; right would be above 0")
     check_names("data.root", config.data.root)
     check_names("data.exclude_videos", config.data.exclude_videos)
+    for name in ("root", "train_videos", "test_videos"):
+        check_names(f"probe.{name}", config.probe[name])
     for key, least, largest in RANGES:
         value = value_of(config, key)
         if value is not None:
@@ -84,6 +89,7 @@ def check(config: ConfigDict) -> None:
         "strategy": ("auto", "one_device"),
         "export": ("target", "anchor"),
         "precision": tuple(DTYPES),
+        "on_nan": ("stop", "rollback"),
     }
     for name, allowed in choices.items():
         if (value := value_of(config, name)) not in allowed:
@@ -96,10 +102,16 @@ def check(config: ConfigDict) -> None:
 
 
 def create_model(config: ConfigDict) -> MSN:
-    """The networks of a run, randomly initialised from its seed."""
-    encoder = {"image_size": config.views.size, "mean": config.model.mean, "std": config.model.std}
-    return MSN(
-        variant_arguments(config.model.variant) | encoder,
+    """The networks of a run: randomly initialised from its seed, or as `config.init` has them."""
+    arguments = variant_arguments(config.model.variant)
+    pretrained = None
+    if config.init:
+        pretrained = open_pretrained(config.init, config.model.variant)
+        arguments = pretrained.get_config()
+    else:
+        arguments |= {"mean": config.model.mean, "std": config.model.std}
+    model = MSN(
+        arguments | {"image_size": config.views.size},
         hidden_dim=config.model.hidden_dim,
         output_dim=config.model.output_dim,
         num_prototypes=config.model.num_prototypes,
@@ -114,6 +126,10 @@ def create_model(config: ConfigDict) -> MSN:
         dtype=DTYPES[config.precision],
         seed=config.seed,
     )
+    if pretrained is not None:
+        copy_weights(pretrained.backbone, model.anchor_encoder.backbone)
+        model.copy_anchor_to_target()
+    return model
 
 
 def mask_of_step(config: ConfigDict, step: int) -> tf.Tensor:
@@ -155,40 +171,6 @@ def as_scalars(values: dict) -> dict:
     return {name: tf.constant(value, tf.float32) for name, value in values.items()}
 
 
-def describe_run(workdir: Path, config: ConfigDict) -> str:
-    """The configuration as JSON.
-
-    Raises:
-      InputError: `workdir` holds a run of another configuration.
-    """
-    description = json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
-    path = workdir / "config.json"
-    if path.is_file() and path.read_text() != description:
-        try:
-            old, new = (flatten(json.loads(text)) for text in (path.read_text(), description))
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"{path}: damaged; take another --workdir") from error
-        changes = ", ".join(
-            f"{key} {old.get(key)!r} -> {new.get(key)!r}"
-            for key in sorted(old.keys() | new.keys())
-            if old.get(key) != new.get(key)
-        )
-        raise InputError(
-            f"{workdir} holds a run of another configuration ({changes}); take another --workdir "
-            "or the same configuration"
-        )
-    return description
-
-
 def value_of(config: ConfigDict, key: str):
     """The value of a key like "data.root"."""
     return functools.reduce(getattr, key.split("."), config)
-
-
-def flatten(tree: dict, prefix: str = "") -> dict:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat = {}
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        flat |= flatten(value, f"{path}.") if isinstance(value, dict) else {path: value}
-    return flat

@@ -10,6 +10,8 @@
   hf       a ViTMSN directory of Hugging Face: transformers.ViTMSNModel.from_pretrained(output)
   timm     a safetensors file with the names of timm's Vision Transformers
 
+Encoders with a convolutional stem can be written as encoder and msn alone.
+
 What was written is read back, and stays only if it computes the same.
 """
 
@@ -23,6 +25,7 @@ from configs import command
 from data.errors import InputError
 
 FORMATS = ("encoder", "msn", "hf", "timm")
+WITHOUT_STEMS = ("hf", "timm")  # their Vision Transformers have patch convolutions alone
 TOLERANCE = 1e-5  # relative error; another GELU alone gives ten times as much
 
 
@@ -56,6 +59,11 @@ def convert(
         raise InputError(
             f"{source}: a SavedModel is frozen, its weights cannot be converted; convert the file "
             "that they came with (checkpoint_0, or the encoder directory around saved_model/)"
+        )
+    if output_format in WITHOUT_STEMS and encoder.backbone.stem_channels:
+        raise InputError(
+            f"{source}: has a convolutional stem, which format {output_format} does not know; "
+            "write format encoder or msn"
         )
     write = {
         "encoder": lambda path: save_encoder(encoder, path, {"converted_from": str(source)}),

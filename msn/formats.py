@@ -1,10 +1,13 @@
 """Names and layouts of weights in other projects' files, as arrays in and out of our models.
 
 facebookresearch/msn: PyTorch names ("blocks.0.attn.qkv.weight", the head as "fc.*"), kernels as
-[out, in], the patch convolution as [width, 3, patch, patch]. timm's Vision Transformers have the
-same names. Readers of other files bring their weights into these names first, as a "state".
+[out, in], the patch convolution as [width, 3, patch, patch], a convolutional stem as a sequence
+"patch_embed.stem.*" of convolution, batch norm, ReLU, ..., 1x1 convolution. timm's Vision
+Transformers have the same names, without stems. Readers of other files bring their weights into
+these names first, as a "state".
 """
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -21,6 +24,8 @@ TARGET = "target_encoder"
 
 # Parts of a state that no representation depends on: heads, and a token for masked patches.
 UNUSED = ("fc.", "head.", "pred.", "mask_token")
+# PyTorch's batch norms count their batches; nothing is computed from it.
+COUNTER = ".num_batches_tracked"
 
 
 def msn_state(backbone, head=None) -> dict[str, np.ndarray]:
@@ -98,7 +103,8 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
         raise InputError(f"num_heads is {num_heads}; right would be at least 1")
     encoder = Encoder(num_heads=num_heads, **sizes, **arguments)
     known = named_variables(encoder.backbone)
-    if unknown := [name for name in state if name not in known and not name.startswith(UNUSED)]:
+    unused = {name for name in state if name.startswith(UNUSED) or name.endswith(COUNTER)}
+    if unknown := [name for name in state if name not in known and name not in unused]:
         raise InputError(f"weight {unknown[0]!r} is of no Vision Transformer that is known here")
     load_msn_state(state, encoder.backbone)
     return encoder
@@ -110,25 +116,48 @@ def sizes_of_state(state: dict[str, np.ndarray]) -> dict:
     Raises:
       InputError: a weight that tells a size is missing or has another number of axes.
     """
-    width, channels, patch_size, _ = shape_of(state, "patch_embed.proj.weight", 4)
+    embedding = sizes_of_stem(state) or sizes_of_patches(state)
+    width, patch_size = embedding["width"], embedding["patch_size"]
     _, positions, _ = shape_of(state, "pos_embed", 3)
     hidden, _ = shape_of(state, "blocks.0.mlp.fc1.weight", 2)
     cls_position = math.isqrt(positions) ** 2 != positions
     grid = math.isqrt(positions - cls_position)
-    if grid**2 + cls_position != positions or not grid or channels != 3 or not patch_size:
+    if grid**2 + cls_position != positions or not grid:
         raise InputError(
-            f"{positions} positions and {channels} channels; right would be one position per "
-            "patch of a square, with or without CLS, and 3 channels"
+            f"{positions} positions; right would be one per patch of a square, with or without CLS"
         )
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
-    return {
+    return embedding | {
         "image_size": grid * patch_size,
-        "patch_size": patch_size,
-        "width": width,
         "depth": len(blocks),
         "mlp_ratio": ratio_of(hidden, width),
         "cls_position": cls_position,
     }
+
+
+def sizes_of_patches(state: dict[str, np.ndarray]) -> dict:
+    """What a patch convolution tells; raises `InputError`."""
+    width, channels, patch_size, _ = shape_of(state, "patch_embed.proj.weight", 4)
+    if channels != 3:
+        raise InputError(f"patches of {channels} channels; right would be 3")
+    return {"patch_size": patch_size, "width": width}
+
+
+def sizes_of_stem(state: dict[str, np.ndarray]) -> dict:
+    """What a convolutional stem tells, {} without one; raises `InputError`."""
+    names = (f"patch_embed.stem.{3 * index}.weight" for index in itertools.count())
+    shapes = [shape_of(state, name, 4) for name in itertools.takewhile(state.__contains__, names)]
+    if not shapes:
+        return {}
+    *channels, width = (shape[0] for shape in shapes)
+    # Every 3x3 convolution halves height and width; the last one, 1x1, makes tokens.
+    kernels = [shape[2:] for shape in shapes]
+    if not channels or kernels != [(3, 3)] * len(channels) + [(1, 1)] or shapes[0][1] != 3:
+        raise InputError(
+            f"a stem of convolutions {', '.join(map(str, shapes))}; right would be 3x3 ones from 3 "
+            "channels on, and one of 1x1 at the end"
+        )
+    return {"patch_size": 2 ** len(channels), "width": width, "stem_channels": tuple(channels)}
 
 
 def ratio_of(hidden: int, width: int) -> int | float:
@@ -163,42 +192,73 @@ def named_variables(backbone, head=None) -> dict:
 
 def _entries(backbone, head):
     """Yields (name, variable, our array -> theirs, their array -> ours)."""
-    patch, width = backbone.patch_size, backbone.width
-
-    def same(value):
-        return value
-
-    def patches_out(kernel):
-        return kernel.reshape(patch, patch, 3, width).transpose(3, 2, 0, 1)
-
-    def patches_in(kernel):
-        return kernel.transpose(2, 3, 1, 0).reshape(-1, kernel.shape[0])
-
-    def dense(name, layer):
-        yield f"{name}.weight", layer.kernel, np.transpose, np.transpose
-        yield f"{name}.bias", layer.bias, same, same
-
-    def norm(name, layer):
-        yield f"{name}.weight", layer.gamma, same, same
-        yield f"{name}.bias", layer.beta, same, same
-
-    yield "cls_token", backbone.cls_token, same, same
-    yield "pos_embed", backbone.positions, same, same
-    yield "patch_embed.proj.weight", backbone.patch_embedding.kernel, patches_out, patches_in
-    yield "patch_embed.proj.bias", backbone.patch_embedding.bias, same, same
+    yield "cls_token", backbone.cls_token, _same, _same
+    yield "pos_embed", backbone.positions, _same, _same
+    if backbone.stem_channels:
+        yield from _stem(backbone.patch_embedding)
+    else:
+        yield from _patches("patch_embed.proj", backbone.patch_embedding, backbone.patch_size)
     for index, block in enumerate(backbone.blocks):
-        yield from norm(f"blocks.{index}.norm1", block.norm1)
-        yield from dense(f"blocks.{index}.attn.qkv", block.attention.qkv)
-        yield from dense(f"blocks.{index}.attn.proj", block.attention.out)
-        yield from norm(f"blocks.{index}.norm2", block.norm2)
-        yield from dense(f"blocks.{index}.mlp.fc1", block.fc1)
-        yield from dense(f"blocks.{index}.mlp.fc2", block.fc2)
-    yield from norm("norm", backbone.norm)
+        yield from _norm(f"blocks.{index}.norm1", block.norm1)
+        yield from _dense(f"blocks.{index}.attn.qkv", block.attention.qkv)
+        yield from _dense(f"blocks.{index}.attn.proj", block.attention.out)
+        yield from _norm(f"blocks.{index}.norm2", block.norm2)
+        yield from _dense(f"blocks.{index}.mlp.fc1", block.fc1)
+        yield from _dense(f"blocks.{index}.mlp.fc2", block.fc2)
+    yield from _norm("norm", backbone.norm)
     if head is not None:
         for fc in ("fc1", "fc2", "fc3"):
-            yield from dense(f"fc.{fc}", getattr(head, fc))
+            yield from _dense(f"fc.{fc}", getattr(head, fc))
         for bn in ("bn1", "bn2"):
-            layer = getattr(head, bn)
-            yield from norm(f"fc.{bn}", layer)
-            yield f"fc.{bn}.running_mean", layer.running_mean, same, same
-            yield f"fc.{bn}.running_var", layer.running_variance, same, same
+            yield from _batch_norm(f"fc.{bn}", getattr(head, bn))
+
+
+def _stem(stem):
+    for index, (convolution, norm) in enumerate(zip(stem.convolutions, stem.norms, strict=True)):
+        kernel = convolution.kernel
+        yield f"patch_embed.stem.{3 * index}.weight", kernel, _convolution_out, _convolution_in
+        yield from _batch_norm(f"patch_embed.stem.{3 * index + 1}", norm)
+    yield from _patches(f"patch_embed.stem.{3 * len(stem.norms)}", stem.projection, 1)
+
+
+def _patches(name, layer, size):
+    """A dense layer over patches of size x size, which is a convolution there."""
+
+    def to_torch(kernel):
+        return _convolution_out(kernel.reshape(size, size, -1, kernel.shape[1]))
+
+    def from_torch(kernel):
+        return _convolution_in(kernel).reshape(-1, kernel.shape[0])
+
+    yield f"{name}.weight", layer.kernel, to_torch, from_torch
+    yield f"{name}.bias", layer.bias, _same, _same
+
+
+def _dense(name, layer):
+    yield f"{name}.weight", layer.kernel, np.transpose, np.transpose
+    yield f"{name}.bias", layer.bias, _same, _same
+
+
+def _norm(name, layer):
+    yield f"{name}.weight", layer.gamma, _same, _same
+    yield f"{name}.bias", layer.beta, _same, _same
+
+
+def _batch_norm(name, layer):
+    yield from _norm(name, layer)
+    yield f"{name}.running_mean", layer.running_mean, _same, _same
+    yield f"{name}.running_var", layer.running_variance, _same, _same
+
+
+def _same(value):
+    return value
+
+
+def _convolution_out(kernel):
+    """[height, width, in, out] -> [out, in, height, width]."""
+    return kernel.transpose(3, 2, 0, 1)
+
+
+def _convolution_in(kernel):
+    """The inverse of `_convolution_out`."""
+    return kernel.transpose(2, 3, 1, 0)

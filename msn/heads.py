@@ -16,25 +16,23 @@ class ProjectionHead(keras.Model):
     Args:
       input_dim, hidden_dim, output_dim: ints.
       seed: int or None; of the random initialisation.
-      dtype: Keras dtype policy, as "mixed_bfloat16"; None for Keras' default.
 
     Call arguments:
       embeddings: float [n, input_dim]. What enters together shares batch statistics.
       training: bool; with True, batch statistics are used and the running ones move.
     """
 
-    def __init__(self, input_dim, hidden_dim=2048, output_dim=256, seed=None, name=None, dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        policy = self.dtype_policy
+    def __init__(self, input_dim, hidden_dim=2048, output_dim=256, seed=None, name=None):
+        super().__init__(name=name)
         self.input_dim = input_dim
         self.hidden_dim = hidden_dim
         self.output_dim = output_dim
         seeds = np.random.default_rng(seed)
-        self.fc1 = dense(hidden_dim, seeds, "fc1", policy)
-        self.bn1 = BatchNorm(hidden_dim, name="bn1", dtype=policy)
-        self.fc2 = dense(hidden_dim, seeds, "fc2", policy)
-        self.bn2 = BatchNorm(hidden_dim, name="bn2", dtype=policy)
-        self.fc3 = dense(output_dim, seeds, "fc3", policy)
+        self.fc1 = dense(hidden_dim, seeds, "fc1")
+        self.bn1 = BatchNorm(hidden_dim, name="bn1")
+        self.fc2 = dense(hidden_dim, seeds, "fc2")
+        self.bn2 = BatchNorm(hidden_dim, name="bn2")
+        self.fc3 = dense(output_dim, seeds, "fc3")
         self.fc1.build((None, input_dim))
         self.fc2.build((None, hidden_dim))
         self.fc3.build((None, hidden_dim))

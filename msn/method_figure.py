@@ -21,8 +21,8 @@ from data.images import read_image
 from data.masking import kept_patches
 from data.views import Views, make_views
 from msn import checkpoint
-from msn.losses import log_predictions, sharpen
 from msn.configuration import create_model
+from msn.losses import log_predictions, sharpen
 from msn.variants import variant_arguments
 
 WORKDIR = flags.DEFINE_string("workdir", "runs/demo/msn", "run directory of msn.train")

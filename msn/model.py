@@ -6,9 +6,9 @@ Source: Assran et al., arXiv 2204.07141, section 3 and algorithm 1; facebookrese
 import keras
 import tensorflow as tf
 
-from msn.blocks import branch_scales
+from msn.blocks import at_least_float32, branch_scales
 from msn.heads import ProjectionHead
-from msn.losses import msn_loss
+from msn.losses import l2_normalise, log_predictions, msn_loss
 from msn.optimizer import AdamW, clip_by_global_norm
 from msn.vit import Encoder
 
@@ -31,8 +31,9 @@ class MSN(tf.Module):
         activations (gradient checkpointing).
       clip_gradients: limit of the global norm of the encoder's and head's gradients; 0 for none.
         The prototypes are not clipped.
-      dtype: Keras dtype policy of encoders and heads, as "mixed_bfloat16"; None for Keras' default.
-        Weights, batch statistics and loss are never in half precision.
+      dtype: Keras dtype policy of the encoders, as "mixed_bfloat16"; None for Keras' default.
+        Weights, heads and loss are never in half precision: predictions are sharpened to a
+        temperature of 0.025, and the heads are a hundredth of the work.
       seed: int; of the random initialisation and of stochastic depth.
     """
 
@@ -70,7 +71,7 @@ class MSN(tf.Module):
         )
         width = self.anchor_encoder.width
         self.anchor_head, self.target_head = (
-            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1, dtype=dtype) for _ in "at"
+            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1) for _ in "at"
         )
         bound = output_dim**-0.5
         self.prototypes = keras.Variable(
@@ -111,9 +112,13 @@ class MSN(tf.Module):
           schedule: dict of scalars "learning_rate", "weight_decay", "momentum", "sharpening".
 
         Returns:
-          dict of scalars: "loss" and its parts "cross_entropy", "me_max", "entropy";
-          "gradient_norm" before clipping, "gradient_norm_first_block" and "_last_block" (of the
-          qkv kernels), "max_target" (mean largest target probability), "prototypes_used".
+          dict of scalars: "loss" and its parts "cross_entropy", "me_max", "entropy" (mean of the
+          single predictions'); "updated", 0 if loss or gradients were not finite: parameters,
+          moments and moving averages are then as before the step; "gradient_norm" before clipping,
+          "gradient_norm_prototypes", "gradient_norm_first_block" and "_last_block" (of the qkv
+          kernels); "max_target" (mean largest target probability), "prototypes_used",
+          "mean_entropy" (of the mean prediction); and "embedding_covariance", [output_dim,
+          output_dim], of the target embeddings at length 1.
         """
         targets = self.embed_target(views["target"])
         with tf.GradientTape() as tape:
@@ -135,20 +140,30 @@ class MSN(tf.Module):
         variables = [variable.value for variable in self.anchor_variables]
         *gradients, prototype_gradient = tape.gradient(loss, [*variables, self.prototypes.value])
         clipped, norm = clip_by_global_norm(gradients, self.clip_gradients)
+        prototypes_norm = tf.norm(prototype_gradient)
+        finite = tf.math.is_finite(loss + norm + prototypes_norm)
+        mean_entropy = self.mean_entropy(anchors)  # by the prototypes that the loss has seen
         self.optimizer.apply(
-            [*clipped, prototype_gradient], schedule["learning_rate"], schedule["weight_decay"]
+            [*clipped, prototype_gradient],
+            schedule["learning_rate"],
+            schedule["weight_decay"],
+            update=finite,
         )
-        self.update_target(schedule["momentum"])
+        self.update_target(schedule["momentum"], update=finite)
 
         assignments = parts.pop("targets")
         first, last = self.block_gradient_norms(gradients)
         return parts | {
             "loss": loss,
+            "updated": tf.cast(finite, loss.dtype),
             "gradient_norm": norm,
+            "gradient_norm_prototypes": prototypes_norm,
             "gradient_norm_first_block": first,
             "gradient_norm_last_block": last,
             "max_target": tf.reduce_mean(tf.reduce_max(assignments, axis=1)),
             "prototypes_used": count_distinct(tf.argmax(assignments, axis=1), assignments.shape[1]),
+            "mean_entropy": mean_entropy,
+            "embedding_covariance": covariance(l2_normalise(at_least_float32(targets))),
         }
 
     def embed_target(self, images):
@@ -158,7 +173,7 @@ class MSN(tf.Module):
         statistics of this batch.
         """
         encoder = self.target_encoder
-        (cls,) = encoder.backbone.represent([encoder.preprocess(images)], training=True)
+        cls = encoder.backbone.represent(encoder.preprocess(images), training=True)
         return tf.stop_gradient(self.target_head(cls, training=True))
 
     def embed_anchors(self, anchor, focal, kept_patches):
@@ -167,33 +182,52 @@ class MSN(tf.Module):
         Views of one size are one batch: the masked anchor view and the focal views pass the head
         separately, each with batch statistics of its own.
         """
-        encoder, views, kept = self.anchor_encoder, [anchor], [kept_patches]
+        # Two products of one size each are faster than one of both (measured on the CPU): while
+        # the norms of one are computed, the other multiplies.
+        embeddings = [self.embed_anchor(anchor, kept_patches, 0)]
         if focal.shape[0]:
-            views.append(tf.reshape(focal, (-1, *focal.shape[2:])))
-            kept.append(None)
-        representations = encoder.backbone.represent(
-            [encoder.preprocess(images) for images in views],
-            kept,
-            branch_scales=self.draw_branch_scales(sum(images.shape[0] for images in views)),
+            focal = tf.reshape(focal, (-1, *focal.shape[2:]))
+            embeddings.append(self.embed_anchor(focal, None, 1))
+        return tf.concat(embeddings, axis=0)
+
+    def embed_anchor(self, images, kept_patches, stream):
+        """Images of one size [n, height, width, 3] -> [n, output_dim].
+
+        `stream` numbers the random numbers of stochastic depth.
+        """
+        encoder = self.anchor_encoder
+        cls = encoder.backbone.represent(
+            encoder.preprocess(images),
+            kept_patches,
+            branch_scales=self.draw_branch_scales(images.shape[0], stream),
             recompute=self.recompute,
             training=True,
         )
-        return tf.concat([self.anchor_head(cls, training=True) for cls in representations], axis=0)
+        return self.anchor_head(cls, training=True)
 
-    def draw_branch_scales(self, images):
-        """Stochastic depth of this step, [depth, 2, images]; None without it."""
+    def draw_branch_scales(self, images, stream):
+        """Stochastic depth of this step for a batch, [depth, 2, images]; None without it."""
         if not self.drop_path:
             return None
         shape = (self.anchor_encoder.backbone.depth, 2, images)
-        seed = tf.stack([tf.constant(self.seed, tf.int64), self.optimizer.steps])
+        seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * self.optimizer.steps + stream])
         uniform = tf.random.stateless_uniform(shape, seed)
-        return branch_scales(tf.cast(uniform, self.anchor_encoder.compute_dtype), self.drop_path)
+        return branch_scales(tf.cast(uniform, self.anchor_encoder.variable_dtype), self.drop_path)
 
-    def update_target(self, momentum):
-        """Moves the target's parameters (not its running statistics) towards the anchor's."""
+    def update_target(self, momentum, update=True):
+        """Moves the target's parameters (not its running statistics) towards the anchor's.
+
+        `update` is a bool scalar: with False nothing moves.
+        """
         for anchor, target in zip(self.anchor_variables, self.target_variables, strict=True):
-            rate = tf.cast(momentum, target.dtype)
+            rate = tf.where(update, tf.cast(momentum, target.dtype), tf.cast(1, target.dtype))
             target.assign(rate * target + (1 - rate) * anchor)
+
+    def mean_entropy(self, anchors):
+        """Entropy of the mean prediction of anchors [n, output_dim]; at most log prototypes."""
+        log_predicted = log_predictions(anchors, self.prototypes, self.temperature)
+        mean = tf.reduce_mean(tf.exp(log_predicted), axis=0)
+        return -tf.reduce_sum(tf.math.xlogy(mean, mean))
 
     def block_gradient_norms(self, gradients):
         """Norms of the gradients of the first and last block's qkv kernels."""
@@ -208,3 +242,9 @@ class MSN(tf.Module):
 def count_distinct(ids, limit):
     """Number of distinct values among int ids [n] in 0..limit - 1, as float32."""
     return tf.reduce_sum(tf.reduce_max(tf.one_hot(ids, limit), axis=0))
+
+
+def covariance(x):
+    """Covariance of the columns of [n, d], about their means: [d, d]."""
+    x = x - tf.reduce_mean(x, axis=0)
+    return tf.matmul(x, x, transpose_a=True) / x.shape[0]

@@ -28,25 +28,35 @@ class AdamW(tf.Module):
         self.first = [self._zeros(variable, "first_moment") for variable in variables]
         self.second = [self._zeros(variable, "second_moment") for variable in variables]
 
-    def apply(self, gradients, learning_rate, weight_decay):
+    def apply(self, gradients, learning_rate, weight_decay, update=True):
         """Updates all variables in place.
 
         Args:
           gradients: list of tensors in the order of the variables.
           learning_rate, weight_decay: scalars.
+          update: bool scalar; with False nothing changes, whatever the gradients are: these count
+            as zero, and the rates are such that nothing moves. (To choose between old and new
+            values of every variable and moment costs more than the update itself.)
         """
-        self.steps.assign_add(1)
+        update = tf.convert_to_tensor(update)
+        steps = self.steps + 1
+        self.steps.assign_add(tf.cast(update, steps.dtype))
         for variable, decayed, gradient, first, second in zip(
             self.trained, self.decayed, gradients, self.first, self.second, strict=True
         ):
-            steps = tf.cast(self.steps, variable.dtype)
-            rate = tf.cast(learning_rate, variable.dtype)
+
+            def chosen(value, otherwise, dtype=variable.dtype):
+                return tf.where(update, tf.cast(value, dtype), tf.cast(otherwise, dtype))
+
+            gradient = tf.where(update, gradient, tf.zeros_like(gradient))
+            count = tf.cast(steps, variable.dtype)
+            rate = chosen(learning_rate, 0)
             decay = rate * tf.cast(weight_decay, variable.dtype) if decayed else 0.0
-            first.assign(self.beta1 * first + (1 - self.beta1) * gradient)
-            second.assign(self.beta2 * second + (1 - self.beta2) * tf.square(gradient))
+            first.assign(chosen(self.beta1, 1) * first + (1 - self.beta1) * gradient)
+            second.assign(chosen(self.beta2, 1) * second + (1 - self.beta2) * tf.square(gradient))
             # 1 - beta ** steps, without its cancellation in float32
-            correction1 = -tf.math.expm1(steps * math.log(self.beta1))
-            correction2 = -tf.math.expm1(steps * math.log(self.beta2))
+            correction1 = -tf.math.expm1(count * math.log(self.beta1))
+            correction2 = -tf.math.expm1(count * math.log(self.beta2))
             denominator = tf.sqrt(second) / tf.sqrt(correction2) + self.epsilon
             variable.assign(variable * (1 - decay) - rate / correction1 * (first / denominator))
 

@@ -8,21 +8,26 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from data.errors import InputError, check_output_folder
+from data.frame_sources import FrameSource
 from data.open_source import open_source
 from data.pretraining import UnreadableFrames, pretraining_dataset
 from data.recordings import identity
 from data.views import Views
 from msn import checkpoint
-from msn.configuration import (
-    as_scalars,
-    check,
-    create_model,
-    describe_run,
-    mask_of_step,
-    schedule_of_step,
-)
+from msn.configuration import as_scalars, check, create_model, mask_of_step, schedule_of_step
+from msn.initial import source_of
+from msn.knn import KnnProbe
 from msn.model import MSN
-from msn.monitor import MetricsLog, progress_bar, require_finite
+from msn.monitor import MetricsLog, ProgressBar
+from msn.run_directory import (
+    CHECKPOINTS,
+    check_configuration,
+    check_room,
+    check_writable,
+    locked,
+    restore_newest,
+    write_configuration,
+)
 
 
 def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
@@ -36,41 +41,155 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
       True when the run is complete; False when SIGTERM stopped it at a checkpoint.
 
     Raises:
-      InputError: the configuration or the data cannot work; nothing is written then.
+      InputError: the configuration or the data cannot work, and nothing is written then; another
+        run is writing to `workdir`; the loss is not finite; the disk is full.
     """
     # ---- input: everything that can be checked is checked before anything is written ----------
     check(config)
-    for folder in (workdir, Path(workdir, "checkpoints") if workdir else ""):
+    for folder in (workdir, Path(workdir, CHECKPOINTS) if workdir else ""):
         check_output_folder("workdir", folder)
     workdir = Path(workdir)
-    views, data = Views(**config.views), config.data
+    check_writable(workdir)
+    source = open_frames(config)
+    steps_per_epoch = len(source) // config.batch_size
+    total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
+    check_configuration(workdir, config)
+    create_dataset(source, config, 0, total_steps)
+
+    # ---- model, update step, probe -------------------------------------------------------------
+    model = create_model(config)
+    train_step = tf.function(model.train_step, jit_compile=config.compile_with_xla)
+    probe = create_probe(config, model, source) if config.probe_every else None
+    check_room(workdir, model, config.keep_checkpoints, config.keep_every, total_steps)
+
+    with locked(workdir), StopSignal() as stop:
+        # ---- resume ----------------------------------------------------------------------------
+        write_configuration(workdir, config)
+        step, skipped = restore_newest(workdir, model)
+        describe(config, source, total_steps, step)
+        unreadable = UnreadableFrames(config.data.max_unreadable)
+
+        def save():
+            directory, keep = workdir / CHECKPOINTS, (config.keep_checkpoints, config.keep_every)
+            checkpoint.save_checkpoint(directory, model, step, *keep, skipped)
+
+        if not step and config.on_nan == "rollback":
+            save()  # what a loss that is not finite before the first checkpoint goes back to
+
+        # ---- loop ------------------------------------------------------------------------------
+        batches = iter(create_dataset(source, config, step, total_steps))
+        log = MetricsLog(workdir, config.batch_size, step)
+        with log, ProgressBar(step, total_steps) as bar:
+            while step < total_steps:
+                batch = log.wait_for(batches)
+                unreadable.add(batch.pop("unreadable").numpy())
+                is_skipped = step in skipped
+                if not is_skipped:
+                    mask = mask_of_step(config, step)
+                    schedule = schedule_of_step(config, step, total_steps, steps_per_epoch)
+                    log.add(step + 1, train_step(batch, mask, as_scalars(schedule)), schedule)
+                step += 1
+                bar.update()
+
+                to_save = is_turn(step, config.checkpoint_every, total_steps) or stop.requested
+                to_probe = probe and is_turn(step, config.probe_every, total_steps)
+                to_log = to_probe or is_turn(step, config.log_every, total_steps)
+                if not (to_save or to_log):
+                    continue
+                if failure := log.failure():
+                    skipped = (*skipped, failure[0] - 1)
+                    handle_failure(config, failure, len(skipped))
+                    step, _ = restore_newest(workdir, model)
+                    batches = iter(create_dataset(source, config, step, total_steps))
+                    log.rewind(step)
+                    bar.go_back(step)
+                    continue
+                if to_log and not is_skipped:
+                    bar.show(log.write(probe() if to_probe else None))
+                if to_save:
+                    log.sync()
+                    save()
+                if to_probe or to_save:
+                    log.restart_clock()
+                if stop.requested and step < total_steps:
+                    logging.warning("stopped by SIGTERM after step %d; start again to go on", step)
+                    return False
+
+        # ---- export ----------------------------------------------------------------------------
+        encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
+        origin = describe_origin(config, source, total_steps)
+        path = checkpoint.save_encoder(encoder, workdir / "encoder", origin)
+        logging.info("encoder: %s", path)
+        return True
+
+
+def open_frames(config: ConfigDict) -> FrameSource:
+    """The frames of a run; exclusions that name no video are said."""
+    data = config.data
     source = open_source(data.source, data.root, data.exclude_videos, data.fps)
     excluded = {identity(video) for video in source.excluded}
     if missing := [video for video in data.exclude_videos if identity(video) not in excluded]:
         logging.warning("data.exclude_videos: not in the data: %s", ", ".join(missing))
-    steps_per_epoch = len(source) // config.batch_size
-    total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
-    description = describe_run(workdir, config)
+    return source
 
-    # ---- model and update step -----------------------------------------------------------------
-    model = create_model(config)
-    train_step = tf.function(model.train_step, jit_compile=config.compile_with_xla)
 
-    # ---- resume --------------------------------------------------------------------------------
-    first_step = restore_newest(workdir / "checkpoints", model)
-    dataset = pretraining_dataset(
+def create_dataset(
+    source: FrameSource, config: ConfigDict, step: int, total_steps: int
+) -> tf.data.Dataset:
+    """The batches of the steps from `step` on."""
+    return pretraining_dataset(
         source,
-        views,
+        Views(**config.views),
         batch_size=config.batch_size,
         seed=config.seed,
-        first_step=first_step,
+        first_step=step,
         last_step=total_steps,
-        neighbour_seconds=data.neighbour_seconds,
-        balance_videos=data.balance_videos,
+        neighbour_seconds=config.data.neighbour_seconds,
+        balance_videos=config.data.balance_videos,
     )
-    unreadable = UnreadableFrames(data.max_unreadable)
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "config.json").write_text(description)
+
+
+def create_probe(config: ConfigDict, model: MSN, source: FrameSource) -> KnnProbe:
+    """The k-NN probe of the target encoder."""
+    probe = config.probe
+    if not probe.root and config.data.source != "images":
+        raise InputError(
+            "probe.root is empty; right would be the dataset directories with labelled frames"
+        )
+    return KnnProbe(
+        model.target_encoder,
+        probe.root or config.data.root,
+        probe.train_videos,
+        probe.test_videos,
+        seen=source.videos,
+        max_frames=probe.max_frames,
+    )
+
+
+def is_turn(step: int, every: int, last: int) -> bool:
+    """Whether something that is done every so many steps, and after the last, is done now."""
+    return step % every == 0 or step == last
+
+
+def handle_failure(config: ConfigDict, failure: tuple[int, str], rollbacks: int) -> None:
+    """Ends the run after a step that was not finite, unless it may go back and skip that step."""
+    step, terms = failure
+    found = f"not finite at step {step}: {terms}"
+    if config.on_nan == "stop":
+        raise InputError(
+            f"{found}; the checkpoints before it are kept. Lower optimizer.learning_rate in a new "
+            "--workdir, or start again with --config.on_nan=rollback"
+        )
+    if rollbacks > config.max_rollbacks:
+        raise InputError(
+            f"{found}; {config.max_rollbacks} batches were skipped already (max_rollbacks). The "
+            "checkpoints before it are kept; lower optimizer.learning_rate in a new --workdir"
+        )
+    logging.warning("%s; going back to the last checkpoint to skip this batch", found)
+
+
+def describe(config: ConfigDict, source: FrameSource, total_steps: int, step: int) -> None:
+    """Says in the log what a run is about to do."""
     logging.info(
         "%s on %d frames of %d videos (%d excluded): %d steps of %d images, from step %d",
         config.model.variant,
@@ -79,36 +198,12 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         len(source.excluded),
         total_steps,
         config.batch_size,
-        first_step,
+        step,
     )
 
-    # ---- loop ----------------------------------------------------------------------------------
-    def save(step):
-        directory = workdir / "checkpoints"
-        checkpoint.save_checkpoint(directory, model, step, config.keep_checkpoints)
 
-    stop = StopSignal()
-    log = MetricsLog(workdir, config.log_every, config.batch_size, first_step)
-    with stop, log, progress_bar(first_step, total_steps) as bar:
-        for step, batch in enumerate(dataset, start=first_step):
-            unreadable.add(batch.pop("unreadable").numpy())
-            mask = mask_of_step(config, step)
-            schedule = schedule_of_step(config, step, total_steps, steps_per_epoch)
-            metrics = train_step(batch, mask, as_scalars(schedule))
-            done = step + 1
-            values = log.write(done, metrics, schedule, last=done == total_steps)
-            if values:
-                bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
-            bar.update()
-            if done == total_steps or stop.requested or done % config.checkpoint_every == 0:
-                require_finite(metrics["loss"], done)
-                save(done)
-            if stop.requested and done < total_steps:
-                logging.warning("stopped by SIGTERM after step %d; start again to go on", done)
-                return False
-
-    # ---- export --------------------------------------------------------------------------------
-    encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
+def describe_origin(config: ConfigDict, source: FrameSource, total_steps: int) -> dict:
+    """Where the weights of a run come from, for encoder.json."""
     origin = {
         "method": "MSN (arXiv 2204.07141)",
         "network": config.export,
@@ -117,19 +212,11 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         "data": [str(root) for root in config.data.root],
         "videos": list(source.videos),
     }
-    path = checkpoint.save_encoder(encoder, workdir / "encoder", origin)
-    logging.info("encoder: %s", path)
-    return True
-
-
-def restore_newest(directory: Path, model: MSN) -> int:
-    """Restores the newest checkpoint that is whole and returns its step; 0 without one."""
-    for path in reversed(checkpoint.checkpoints(directory)):
-        try:
-            return checkpoint.restore_checkpoint(path, model)
-        except InputError as error:
-            logging.warning("%s; taking the one before", error)
-    return 0
+    if config.init:
+        origin["init"] = source_of(config.init)
+        before = origin["init"].get("source", {}).get("videos", [])
+        origin["videos"] += [video for video in before if video not in source.videos]
+    return origin
 
 
 class StopSignal:

@@ -46,6 +46,10 @@ class FrozenEncoder(keras.Model):
         tokens, cls = self.model(keras.ops.cast(images, "float32"))
         return tokens, cls
 
+    def represent(self, images):
+        """Images as in `call` -> cls [batch, width] alone."""
+        return self(images)[1]
+
     def get_config(self):
         """Constructor arguments."""
         return {"directory": str(self.directory)}

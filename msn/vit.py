@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from data.errors import InputError
-from msn.blocks import Block, Layout, small_normal
+from msn.blocks import Block, small_normal
 from msn.embedding import ConvStem, he_normal, position_matrix
 from msn.variants import default_image_size, variant_arguments
 
@@ -60,7 +60,7 @@ class Encoder(keras.Model):
         dtype=None,
         **backbone,
     ):
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, autocast=False)
         self.image_size = image_size
         self.mean = tuple(mean)
         self.std = tuple(std)
@@ -74,7 +74,7 @@ class Encoder(keras.Model):
 
     def represent(self, images):
         """Images as in `call` -> cls [batch, width] alone, with less work than a call."""
-        return self.backbone.represent([self.preprocess(images)])[0]
+        return self.backbone.represent(self.preprocess(images))
 
     @property
     def width(self) -> int:
@@ -86,8 +86,7 @@ class Encoder(keras.Model):
         images = ops.cast(images, self.variable_dtype)
         scale = 1.0 / (255.0 * np.asarray(self.std))
         offset = -np.asarray(self.mean) / np.asarray(self.std)
-        images = images * ops.cast(scale, images.dtype) + ops.cast(offset, images.dtype)
-        return ops.cast(images, self.compute_dtype)
+        return images * ops.cast(scale, images.dtype) + ops.cast(offset, images.dtype)
 
     def get_config(self):
         """Constructor arguments; written to encoder.json."""
@@ -111,7 +110,8 @@ class VisionTransformer(keras.Model):
       stem_channels: None for patches that are projected at once, or the channels of a `ConvStem`
         of as many convolutions as it takes to halve `patch_size` to 1.
       seed: int or None; of the random initialisation.
-      dtype: Keras dtype policy, as "mixed_bfloat16"; None for Keras' default.
+      dtype: Keras dtype policy, as "mixed_bfloat16" (products in half precision; weights, residual
+        stream, norms and outputs are not); None for Keras' default.
 
     Call arguments:
       images: float [batch, height, width, 3], normalised.
@@ -142,7 +142,7 @@ class VisionTransformer(keras.Model):
         name=None,
         dtype=None,
     ):
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, autocast=False)
         check_sizes(image_size, patch_size, width, num_heads, stem_channels)
         self.image_size = image_size
         self.patch_size = patch_size
@@ -182,63 +182,46 @@ class VisionTransformer(keras.Model):
         sizes = (width, num_heads, mlp_ratio, layer_norm_epsilon, gelu, seeds)
         self.blocks = [Block(*sizes, name=f"block{i}", dtype=policy) for i in range(depth)]
         self.norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, name="norm", dtype=policy
+            epsilon=layer_norm_epsilon, name="norm", dtype=self.variable_dtype
         )
-        self.norm.build((None, width))
+        self.norm.build((None, None, width))
         self.built = True
 
     def call(self, images, kept_patches=None, training=False):
-        tokens, layout = self.embed([images], [kept_patches], training)
+        tokens = self.embed(images, kept_patches, training)
         for block in self.blocks:
-            tokens = block(tokens, layout=layout)
-        (tokens,) = layout.split(self.norm(tokens))
+            tokens = block(tokens)
+        tokens = self.norm(tokens)
         return tokens, tokens[:, 0]
 
     def represent(
-        self, views, kept_patches=None, branch_scales=None, recompute=False, training=False
+        self, images, kept_patches=None, branch_scales=None, recompute=False, training=False
     ):
-        """CLS of several batches at once: what calls give, with less work than calls.
+        """The cls of a call [batch, width], with less work than a call.
 
-        Dense layers see the tokens of all batches as one matrix, and the last block works for CLS
-        alone: its other tokens are read by nobody (a fourteenth of ViT-S's operations).
+        The last block works for CLS alone: its other tokens are read by nobody (a fourteenth of
+        ViT-S's operations).
 
         Args:
-          views: list of images [batch, height, width, 3], normalised, each of its own size.
-          kept_patches: None, or for each of `views` what `call` takes.
-          branch_scales: None, or float [depth, 2, images of all views]: stochastic depth, what the
-            two branches of each block are multiplied by (see `msn.blocks.branch_scales`).
+          images, kept_patches, training: as in `call`.
+          branch_scales: None, or float [depth, 2, batch]: stochastic depth, what the two branches
+            of each block are multiplied by (see `msn.blocks.branch_scales`).
           recompute: whether the backward pass computes each block again instead of keeping its
             activations (gradient checkpointing): same gradients, less memory, more work.
-          training: as in `call`.
-
-        Returns:
-          list of cls [batch, width], one for each of `views`.
         """
-        tokens, layout = self.embed(views, kept_patches or [None] * len(views), training)
+        tokens = self.embed(images, kept_patches, training)
         for index, block in enumerate(self.blocks):
             scales = None if branch_scales is None else branch_scales[index]
             run = block if index < self.depth - 1 else block.represent
-            step = functools.partial(run, layout=layout, branch_scales=scales)
-            tokens = (keras.remat(step) if recompute else step)(tokens)
-        return [cls[:, 0] for cls in layout.split(self.norm(tokens), per_image=False)]
+            run = functools.partial(run, branch_scales=scales)
+            tokens = (keras.remat(run) if recompute else run)(tokens)
+        return self.norm(tokens)[:, 0]
 
-    def embed(self, views, kept_patches, training=False):
-        """Images -> tokens with positions, CLS first, before block 0.
+    def embed(self, images, kept_patches=None, training=False):
+        """Images [batch, height, width, 3] -> tokens [batch, 1 + kept, width] before block 0.
 
-        Args:
-          views: list of [batch, height, width, 3]; kept_patches: list, for each of them.
-
-        Returns:
-          tokens [rows, width], and their `Layout`.
+        CLS comes first; positions are added.
         """
-        parts = [
-            self.embed_view(images, kept, training)
-            for images, kept in zip(views, kept_patches, strict=True)
-        ]
-        return Layout.join(parts), Layout([part.shape[:2] for part in parts])
-
-    def embed_view(self, images, kept_patches=None, training=False):
-        """Images [batch, height, width, 3] -> tokens with positions [batch, 1 + kept, width]."""
         height, width = images.shape[1:3]
         if height % self.patch_size or width % self.patch_size or not height or not width:
             raise InputError(
@@ -249,11 +232,9 @@ class VisionTransformer(keras.Model):
         cls_position, positions = self.interpolated_positions(rows, columns)
         if kept_patches is not None:
             positions = ops.take(positions, kept_patches, axis=1)
-        tokens = self.embed_patches(images, rows, columns, kept_patches, training) + positions
-        cls = ops.broadcast_to(
-            ops.cast(self.cls_token, tokens.dtype) + cls_position,
-            (ops.shape(images)[0], 1, self.width),
-        )
+        tokens = self.embed_patches(images, rows, columns, kept_patches, training)
+        tokens = ops.cast(tokens, self.variable_dtype) + positions
+        cls = ops.broadcast_to(self.cls_token + cls_position, (ops.shape(images)[0], 1, self.width))
         return ops.concatenate([cls, tokens], axis=1)
 
     def embed_patches(self, images, rows, columns, kept_patches, training):
@@ -275,14 +256,13 @@ class VisionTransformer(keras.Model):
 
     def interpolated_positions(self, rows, columns):
         """Position embeddings for a grid: that of CLS [1, 1, width] (or 0), [1, patches, width]."""
-        positions = self.positions
+        positions = ops.convert_to_tensor(self.positions)
         first = int(self.cls_position)
         cls_position, patch_positions = positions[:, :first] if first else 0.0, positions[:, first:]
         if (rows, columns) != (self.grid, self.grid):
             matrix = position_matrix(self.grid, rows, columns)
             patch_positions = ops.matmul(ops.cast(matrix, positions.dtype), patch_positions)
-        cast = self.compute_dtype
-        return ops.cast(cls_position, cast), ops.cast(patch_positions, cast)
+        return cls_position, patch_positions
 
     def last_blocks(self, images, num_blocks, normalised=True):
         """Tokens [batch, 1 + patches, width] after each of the last `num_blocks` blocks, a list.
@@ -290,21 +270,20 @@ class VisionTransformer(keras.Model):
         `normalised` applies the last norm to each, as for linear evaluation on several blocks
         (arXiv 2204.07141, appendix).
         """
-        (tokens, layout), outputs = self.embed([images], [None]), []
+        tokens, outputs = self.embed(images), []
         for index, block in enumerate(self.blocks):
-            tokens = block(tokens, layout=layout)
+            tokens = block(tokens)
             if index >= self.depth - num_blocks:
-                outputs += layout.split(self.norm(tokens) if normalised else tokens)
+                outputs.append(self.norm(tokens) if normalised else tokens)
         return outputs
 
     def last_attention(self, images):
         """Attention of the last block, [batch, heads, 1 + patches, 1 + patches], rows sum to 1."""
-        tokens, layout = self.embed([images], [None])
+        tokens = self.embed(images)
         for block in self.blocks[:-1]:
-            tokens = block(tokens, layout=layout)
+            tokens = block(tokens)
         last = self.blocks[-1]
-        (attention,) = last.attention.attention(last.norm1(tokens), layout)
-        return attention
+        return last.attention.weights_of(last.norm1(tokens))
 
     def get_config(self):
         """Constructor arguments."""

@@ -4,10 +4,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports Te
 
 import pytest
 
-from tests.small_dataset import make_small_dataset
-
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory):
     """Four videos of 14 labelled frames; read only."""
+    from tests.small_dataset import make_small_dataset  # what `make test-backends` has no need for
+
     return make_small_dataset(tmp_path_factory.mktemp("data") / "cholec80")

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import cv2
@@ -8,6 +9,7 @@ from data import frames
 from data.errors import InputError
 from data.frames import extract_frames, name_videos, read_frames
 from tests.small_videos import (
+    draw_number,
     hide_beginning,
     read_number,
     read_numbers,
@@ -117,7 +119,7 @@ def test_goes_on_after_an_interruption(tmp_path, monkeypatch):
     write, written = frames.write_frame, []
 
     def fail_later(path, image, settings):
-        if len(written) == 10:
+        if len(written) >= 10:
             raise OSError(28, "no space left on device")
         write(path, image, settings)
         written.append(path)
@@ -132,6 +134,17 @@ def test_goes_on_after_an_interruption(tmp_path, monkeypatch):
     for video in videos:
         shown = read_numbers(tmp_path / "frames" / video.stem)
         assert list(shown.values()) == list(range(0, 200, 25))
+
+
+def test_frames_of_one_video_can_be_written_at_the_same_time(tmp_path):
+    paths = [tmp_path / f"op_{n:06d}.jpg" for n in range(400)]
+
+    def write(n):
+        frames.write_frame(paths[n], draw_number(n), {"size": None, "quality": 95})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(len(paths))))
+    assert read_numbers(tmp_path) == {path.name: n for n, path in enumerate(paths)}
 
 
 def test_broken_videos_are_reported_and_the_rest_goes_on(tmp_path):

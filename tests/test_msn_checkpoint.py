@@ -56,6 +56,26 @@ def test_old_checkpoints_go(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_every_kth_stays_and_what_is_ahead_goes(tmp_path):
+    model = create()
+    for step in (5, 10, 15, 20, 25):
+        checkpoint.save_checkpoint(tmp_path, model, step, keep=1, keep_every=10)
+    steps = [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)]
+    assert steps == [10, 20, 25]
+    # The run goes on from step 10, as when the others were damaged: these must not count as newest.
+    checkpoint.save_checkpoint(tmp_path, model, 13, keep=1, keep_every=10)
+    steps = [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)]
+    assert steps == [10, 13]
+
+
+def test_skipped_steps_are_kept(tmp_path):
+    model = create()
+    path = checkpoint.save_checkpoint(tmp_path, model, 5, keep=1, skipped=(2, 4))
+    assert checkpoint.skipped_steps(path) == (2, 4)
+    path = checkpoint.save_checkpoint(tmp_path, model, 6, keep=1)
+    assert checkpoint.skipped_steps(path) == ()
+
+
 def test_damaged_and_foreign_checkpoints_are_refused_and_nothing_is_set(tmp_path):
     path = checkpoint.save_checkpoint(tmp_path, create(seed=1), 5, keep=2)
     model = create(seed=2)

@@ -26,7 +26,7 @@ def test_every_key_reaches_what_it_is_for(small_dataset):
     assert model.anchor_encoder.image_size == 32
     assert model.anchor_encoder.mean == model.target_encoder.mean == (0.1, 0.2, 0.3)
     assert model.anchor_encoder.std == (0.4, 0.5, 0.6)
-    assert model.anchor_encoder.compute_dtype == model.target_head.compute_dtype == "bfloat16"
+    assert model.anchor_encoder.compute_dtype == model.target_encoder.compute_dtype == "bfloat16"
     assert len(mask_of_step(config, 0)) == 8  # half of 4 x 4 patches
 
 

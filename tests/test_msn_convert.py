@@ -54,6 +54,27 @@ def test_gelu_normalisation_and_a_cls_without_position_survive(tmp_path, output_
     assert convert.difference(opened, encoder) <= 1e-6
 
 
+def test_a_convolutional_stem_survives_where_there_are_any(tmp_path):
+    encoder = Encoder(**TINY, stem_channels=(5, 7))
+    seeds = np.random.default_rng(0)
+    for variable in encoder.weights:
+        variable.assign(seeds.uniform(0.1, 0.5, variable.shape))
+    save_encoder(encoder, tmp_path / "encoder", {})
+    convert.convert(tmp_path / "encoder", tmp_path / "msn", "msn")
+    state, _ = read_state(tmp_path / "msn", "target_encoder")
+    assert state["patch_embed.stem.6.weight"].shape == (12, 7, 1, 1)
+    _, error = convert.convert(tmp_path / "msn", tmp_path / "again", "encoder")
+    assert error <= 1e-6
+    opened = load_encoder(tmp_path / "again")
+    assert opened.get_config() == encoder.get_config()
+    pairs = zip(opened.weights, encoder.weights, strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    for output_format in ("hf", "timm"):
+        with pytest.raises(InputError, match=f"stem.*format {output_format}.*encoder or msn"):
+            convert.convert(tmp_path / "encoder", tmp_path / "output", output_format)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "encoder", "msn"]
+
+
 def test_what_the_format_cannot_express_is_refused(tmp_path):
     released = GOLDEN / "endossl-released" / "checkpoint_0"
     with pytest.raises(InputError, match=r"not written.*'gelu': 'tanh'"):

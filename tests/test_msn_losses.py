@@ -54,6 +54,67 @@ def test_me_max_is_zero_for_balanced_and_log_k_for_collapsed_predictions():
     assert abs(float(losses.me_max(collapsed)) - math.log(4)) < 1e-4
 
 
+def test_me_max_to_a_uniform_prior_is_log_k_less_the_entropy():
+    logs = np.asarray(losses.log_predictions(rows(5, 8), rows(7, 8, 1), 0.1), np.float64)
+    mean = np.exp(logs).mean(axis=0)
+    expected = math.log(7) + (mean * np.log(mean)).sum()
+    assert float(losses.me_max(logs)) == pytest.approx(expected, rel=1e-6)
+    assert float(losses.me_max(logs, prior_exponent=0.0)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [0.25, 1.0, 3.0])
+def test_me_max_to_a_power_law(exponent):
+    """PMSN, arXiv 2210.07277: KL(mean prediction || power law)."""
+    prior = np.arange(1, 9.0) ** -exponent
+    prior /= prior.sum()
+    np.testing.assert_allclose(np.exp(losses.log_power_law(8, exponent)), prior, rtol=1e-12)
+    # Single predictions may be anything: their mean is the prior.
+    shift = np.linspace(-0.5, 0.5, 8) * prior.min()
+    shift -= shift.mean()
+    predictions = np.log(np.stack([prior + shift, prior - shift]))
+    assert abs(float(losses.me_max(predictions, exponent))) < 1e-12
+    uniform = np.full((3, 8), math.log(1 / 8))
+    expected = (np.log(1 / 8) - np.log(prior)).mean()
+    assert expected > 0.01
+    assert float(losses.me_max(uniform, exponent)) == pytest.approx(expected, rel=1e-9)
+    # The law falls with the prototype's number: turned around it is another one.
+    assert float(losses.me_max(predictions[:, ::-1], exponent)) > 0.01
+
+
+def test_the_gradient_of_me_max_pulls_towards_the_prior():
+    logits = tf.Variable(np.zeros((2, 4)))
+    with tf.GradientTape() as tape:
+        loss = losses.me_max(tf.nn.log_softmax(logits), 1.0)
+    gradient = tape.gradient(loss, logits).numpy().sum(axis=0)
+    assert gradient[0] < 0 < gradient[-1]  # more of the first, fewer of the last
+    assert (np.diff(gradient) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_me_max_is_finite_for_probabilities_of_nearly_zero(dtype):
+    logits = tf.Variable(tf.cast([[0.0, -200.0, -1e4, -1e30]] * 3, dtype))
+    for exponent in (0.0, 0.25, 2.0):
+        with tf.GradientTape() as tape:
+            loss = losses.me_max(tf.nn.log_softmax(logits), exponent)
+        # All is on the first prototype: KL = -log of its prior.
+        expected = -losses.log_power_law(4, exponent)[0]
+        assert float(loss) == pytest.approx(expected, rel=1e-6)
+        assert np.isfinite(tape.gradient(loss, logits)).all()
+
+
+def test_the_prior_is_an_option_of_the_loss():
+    arguments = (rows(8, 8), rows(4, 8, 2), rows(6, 8, 1))
+    plain, uniform, law = (
+        losses.msn_loss(*arguments, **options)
+        for options in ({}, {"prior_exponent": 0.0}, {"prior_exponent": 1.5})
+    )
+    assert float(plain["me_max"]) == float(uniform["me_max"])
+    predictions = losses.log_predictions(arguments[0], arguments[2], 0.1)
+    assert float(law["me_max"]) == pytest.approx(float(losses.me_max(predictions, 1.5)))
+    assert float(law["me_max"]) != pytest.approx(float(uniform["me_max"]), rel=1e-3)
+    assert float(law["cross_entropy"]) == float(uniform["cross_entropy"])
+
+
 def test_entropy_of_uniform_predictions_is_log_k():
     uniform = np.full((3, 8), math.log(1 / 8), np.float32)
     assert abs(float(losses.entropy(uniform)) - math.log(8)) < 1e-5

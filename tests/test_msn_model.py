@@ -2,30 +2,36 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from msn.checkpoint import load_encoder, save_encoder
 from msn.model import MSN, count_distinct
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
+STEM = TINY | {"stem_channels": (5, 7)}
+PARTS = ("loss", "cross_entropy", "me_max", "entropy")
 SCHEDULE = {"learning_rate": 1e-3, "weight_decay": 0.1, "momentum": 0.9, "sharpening": 0.25}
 KEPT = tf.constant([0, 3, 5, 6, 9, 12])
 
 
-def create(**options):
-    return MSN(TINY, hidden_dim=16, output_dim=8, num_prototypes=6, **options)
+def create(encoder=TINY, **options):
+    return MSN(encoder, hidden_dim=16, output_dim=8, num_prototypes=6, **options)
 
 
-def views(focal_views=2, seed=0):
+def views(focal_views=2, seed=0, batch=4):
     random = np.random.default_rng(seed)
     shapes = {
-        "target": (4, 16, 16, 3),
-        "anchor": (4, 16, 16, 3),
-        "focal": (focal_views, 4, 8, 8, 3),
+        "target": (batch, 16, 16, 3),
+        "anchor": (batch, 16, 16, 3),
+        "focal": (focal_views, batch, 8, 8, 3),
     }
     return {name: tf.constant(random.integers(0, 256, s, np.uint8)) for name, s in shapes.items()}
 
 
-def step(model, **changes):
+def step(model, compiled="eager", drawn=None, **changes):
     schedule = {name: tf.constant(v, tf.float32) for name, v in (SCHEDULE | changes).items()}
-    return model.train_step(views(), KEPT, schedule)
+    train = model.train_step
+    if compiled != "eager":
+        train = tf.function(train, jit_compile=compiled == "xla")
+    return train(drawn or views(), KEPT, schedule)
 
 
 def values(variables):
@@ -104,7 +110,7 @@ def test_loss_falls_on_a_batch_that_repeats():
 
 def test_logged_values():
     logs = step(create())
-    assert {name for name, value in logs.items() if not np.isfinite(value)} == set()
+    assert {name for name, value in logs.items() if not np.isfinite(value).all()} == set()
     total = logs["cross_entropy"] + logs["me_max"]
     assert float(logs["loss"]) == pytest.approx(float(total), rel=1e-6)
     assert 1 <= float(logs["prototypes_used"]) <= 4
@@ -112,6 +118,136 @@ def test_logged_values():
     weighted = step(create(me_max_weight=5.0, entropy_weight=0.5))
     total = weighted["cross_entropy"] + 5 * weighted["me_max"] + 0.5 * weighted["entropy"]
     assert float(weighted["loss"]) == pytest.approx(float(total), rel=1e-5)
+
+
+def test_running_statistics_of_a_stem_move_once_for_each_batch():
+    model = create(STEM)
+    anchor, target = (
+        encoder.backbone.patch_embedding for encoder in (model.anchor_encoder, model.target_encoder)
+    )
+    drawn = views()
+    encoder = model.anchor_encoder
+    batches = [encoder.preprocess(v) for v in (drawn["anchor"], *tf.split(drawn["focal"], 1))]
+    batches[1] = tf.reshape(batches[1], (8, 8, 8, 3))
+    expected = np.zeros(5)
+    for images in batches:  # the anchor view, then the focal views: two batches
+        maps = anchor.convolutions[0](tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))))
+        expected += 0.1 * (np.mean(maps, axis=(0, 1, 2)) - expected)
+    images = encoder.preprocess(drawn["target"])
+    maps = target.convolutions[0](tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))))
+    once = 0.1 * np.mean(maps, axis=(0, 1, 2))
+    before = [np.array(norm.gamma) for norm in target.norms]
+    step(model, momentum=0.5)
+    np.testing.assert_allclose(anchor.norms[0].running_mean, expected, rtol=1e-4, atol=1e-6)
+    # Of its own batch, not an average with the anchor's; its parameters are averages.
+    np.testing.assert_allclose(target.norms[0].running_mean, once, rtol=1e-4, atol=1e-6)
+    for norm, old, new in zip(target.norms, before, anchor.norms, strict=True):
+        np.testing.assert_allclose(norm.gamma, 0.5 * old + 0.5 * np.array(new.gamma), rtol=1e-5)
+        assert not np.array_equal(norm.gamma, old)
+
+
+def test_stochastic_depth_is_drawn_anew_for_every_step():
+    model, same, other = (create(drop_path=0.5, seed=seed) for seed in (0, 0, 1))
+    first = np.array(model.draw_branch_scales(300, 0))
+    assert first.shape == (2, 2, 300)
+    np.testing.assert_array_equal(first[0], 1)  # nothing is skipped in the first block
+    assert set(np.unique(first[1])) == {0, 2}
+    assert 0.35 < (first[1] == 0).mean() < 0.65
+    assert not np.array_equal(first[1, 0], first[1, 1])
+    np.testing.assert_array_equal(first, model.draw_branch_scales(300, 0))
+    np.testing.assert_array_equal(first, same.draw_branch_scales(300, 0))
+    assert not np.array_equal(first, other.draw_branch_scales(300, 0))
+    assert not np.array_equal(first, model.draw_branch_scales(300, 1))
+    step(model)
+    assert not np.array_equal(first, model.draw_branch_scales(300, 0))
+    assert create().draw_branch_scales(300, 0) is None
+
+
+def test_stochastic_depth_is_the_anchors_alone():
+    model, without = create(drop_path=0.9), create()
+    drawn = views()
+    np.testing.assert_array_equal(
+        model.embed_target(drawn["target"]), without.embed_target(drawn["target"])
+    )
+    ours, theirs = (
+        m.embed_anchors(drawn["anchor"], drawn["focal"], KEPT) for m in (model, without)
+    )
+    assert np.abs(ours - theirs).max() > 1e-3
+
+
+def test_recomputation_trains_the_same_weights():
+    """With stochastic depth: what is computed again is what was computed."""
+    model, again = (create(drop_path=0.5, recompute=r) for r in (False, True))
+    logs, logs_again = step(model), step(again, "graph")
+    for name in PARTS:
+        assert float(logs_again[name]) == pytest.approx(float(logs[name]), rel=1e-4), name
+    norm = float(logs["gradient_norm"])
+    assert float(logs_again["gradient_norm"]) == pytest.approx(norm, rel=1e-4)
+    # Adam divides by the gradient's own size: where that is rounding noise alone, so is a step.
+    pairs = zip(model.optimizer.first, again.optimizer.first, strict=True)
+    for moment, moment_again in pairs:
+        np.testing.assert_allclose(moment, moment_again, rtol=1e-3, atol=1e-6 * norm)
+    differing = [
+        np.mean(np.abs(np.array(one) - np.array(other)) > 1e-5)
+        for one, other in zip(model.anchor_variables, again.anchor_variables, strict=True)
+    ]
+    assert np.mean(differing) < 0.1
+
+
+# Wide and many enough that rounding to eight bits averages out: predictions are sharpened to a
+# temperature of 0.025, where an embedding of few numbers is rounded to another prototype.
+WIDE = {"width": 48, "hidden_dim": 128, "output_dim": 32, "num_prototypes": 64, "batch": 64}
+
+
+@pytest.mark.parametrize(
+    "stem, compiled",
+    [(None, "graph"), ((8, 16), "graph"), (None, "xla")],
+    ids=["patches", "stem", "xla"],
+)
+def test_half_precision_agrees_within_one_percent(stem, compiled):
+    depth = 1 if compiled == "xla" else 2  # compiling takes its time
+    encoder = TINY | {"width": WIDE["width"], "stem_channels": stem, "depth": depth}
+    sizes = {name: WIDE[name] for name in ("hidden_dim", "output_dim", "num_prototypes")}
+    single, half = (MSN(encoder, **sizes, dtype=dtype) for dtype in (None, "mixed_bfloat16"))
+    drawn = views(batch=WIDE["batch"])
+    expected, logs = step(single, drawn=drawn), step(half, compiled, drawn)
+    assert {value.dtype for value in logs.values()} == {tf.float32}
+    for name in PARTS:
+        assert float(logs[name]) == pytest.approx(float(expected[name]), rel=0.01), name
+    for part in ("anchor_encoder", "anchor_head", "target_encoder", "target_head"):
+        ours, theirs = getattr(half, part).weights, getattr(single, part).weights
+        assert {v.dtype for v in ours} == {"float32"}, part
+        for one, other in zip(ours, theirs, strict=True):
+            assert np.isfinite(one).all(), one.path
+            if "running" in one.path:
+                np.testing.assert_allclose(one, other, rtol=0.01, atol=0.01)
+    for moments in (half.optimizer.first, half.optimizer.second):
+        assert {moment.dtype for moment in moments} == {tf.float32}
+        assert all(np.isfinite(moment).all() for moment in moments)
+    assert (
+        0 < float(logs["gradient_norm"]) == pytest.approx(float(expected["gradient_norm"]), rel=0.1)
+    )
+
+
+@pytest.mark.parametrize("encoder", [TINY, STEM], ids=["patches", "stem"])
+def test_the_encoder_of_a_run_in_half_precision_is_single(tmp_path, encoder):
+    model = create(encoder, dtype="mixed_bfloat16")
+    step(model)
+    opened = load_encoder(save_encoder(model.target_encoder, tmp_path / "encoder", {}))
+    assert opened.compute_dtype == opened.backbone.blocks[0].compute_dtype == "float32"
+    for one, other in zip(opened.weights, model.target_encoder.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    images = views()["target"]
+    cls = np.asarray(opened(images)[1])
+    assert cls.dtype == np.float32
+    frozen = load_encoder(tmp_path / "encoder" / "saved_model")
+    np.testing.assert_allclose(frozen(tf.cast(images, tf.float32))[1], cls, rtol=1e-4, atol=1e-4)
+
+
+def test_the_prior_reaches_the_loss():
+    uniform, law = step(create()), step(create(prior_exponent=2.0))
+    assert float(law["cross_entropy"]) == pytest.approx(float(uniform["cross_entropy"]), rel=1e-6)
+    assert float(law["me_max"]) > float(uniform["me_max"]) + 0.05
 
 
 def test_count_distinct():

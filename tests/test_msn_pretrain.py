@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 from data.errors import InputError
-from msn import checkpoint
+from msn import checkpoint, configuration
 from msn.formats import named_variables
 from msn.pretrain import pretrain
 from tests.small_msn import small_config
@@ -20,6 +21,10 @@ def lines(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
+def steps_of_checkpoints(workdir):
+    return [checkpoint.step_of(path) for path in checkpoint.checkpoints(workdir / "checkpoints")]
+
+
 @pytest.fixture(scope="module")
 def run(small_dataset, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "msn"
@@ -29,13 +34,28 @@ def run(small_dataset, tmp_path_factory):
 
 def test_what_a_run_leaves(run):
     names = {path.name for path in run.iterdir()}
-    assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events"}
+    assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events", "lock"}
     assert [line["step"] for line in lines(run)] == [2, 4, 6]
-    assert {"loss", "learning_rate", "momentum", "prototypes_used"} <= lines(run)[-1].keys()
+    assert lines(run)[-1].keys() == {
+        *("step", "loss", "cross_entropy", "me_max", "entropy", "mean_entropy", "max_target"),
+        *("learning_rate", "weight_decay", "momentum", "sharpening", "prototypes_used"),
+        *("gradient_norm", "gradient_norm_first_block", "gradient_norm_last_block"),
+        *("gradient_norm_prototypes", "embedding_std", "effective_rank"),
+        *("images_per_second", "waiting_for_input"),
+    }
     assert [path.stat().st_size > 0 for path in (run / "events").iterdir()] == [True]
     source = json.loads((run / "encoder" / "encoder.json").read_text())["source"]
     assert source["network"] == "target"
     assert source["step"] == 6
+
+
+def test_the_logged_values_can_be_what_they_are_called(run):
+    last = lines(run)[-1]
+    assert 0 <= last["entropy"] <= last["mean_entropy"] <= np.log(8) + 1e-5
+    assert last["mean_entropy"] == pytest.approx(np.log(8) - last["me_max"], abs=1e-4)
+    assert 1 <= last["effective_rank"] <= 7  # of 8 images, about their mean
+    assert 0 < last["embedding_std"] <= 1
+    assert 0 <= last["waiting_for_input"] <= 1
 
 
 def test_the_target_network_is_exported(run):
@@ -69,6 +89,64 @@ def test_another_configuration_is_refused_with_the_difference(run, small_dataset
         pretrain(config, run)
 
 
+class Sharpening:
+    """The schedule of a run, with a sharpening of NaN wherever `step` is it."""
+
+    def __init__(self, *steps):
+        self.steps, self.calls = steps, []
+
+    def __call__(self, config, step, *arguments):
+        self.calls.append(step)
+        schedule = configuration.schedule_of_step(config, step, *arguments)
+        return schedule | ({"sharpening": math.nan} if step in self.steps else {})
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    """Steps 1 and 4 (counted from 1, as in messages and metrics) are not finite."""
+    workdir, schedule = tmp_path / "msn", Sharpening(0, 3)
+    monkeypatch.setattr("msn.pretrain.schedule_of_step", schedule)
+
+    with pytest.raises(InputError, match=r"not finite at step 1: cross_entropy.*on_nan=rollback"):
+        pretrain(small_config(small_dataset), workdir)
+    assert schedule.calls == [0, 1]
+    assert steps_of_checkpoints(workdir) == []
+
+    # It may skip one batch: to do so it goes back to the beginning. The second is too many.
+    schedule.calls.clear()
+    with pytest.raises(InputError, match=r"not finite at step 4: .*1 batches were skipped already"):
+        pretrain(small_config(small_dataset, on_nan="rollback", max_rollbacks=1), workdir)
+    assert schedule.calls == [0, 1, 1, 2, 3]
+    assert "going back" in caplog.text
+    assert steps_of_checkpoints(workdir) == [0, 2]
+
+    # With two it goes on, and remembers the first.
+    schedule.calls.clear()
+    assert pretrain(small_config(small_dataset, on_nan="rollback", max_rollbacks=2), workdir)
+    assert schedule.calls == [2, 3, 2, 4, 5]
+    newest = checkpoint.checkpoints(workdir / "checkpoints")[-1]
+    assert checkpoint.skipped_steps(newest) == (0, 3)
+    assert [line["step"] for line in lines(workdir)] == [2, 6]
+    state = safetensors.numpy.load_file(newest)
+    assert all(np.isfinite(value).all() for value in state.values())
+    assert state["optimizer/steps"] == 4
+
+
+def test_the_probe_is_logged(small_dataset, tmp_path):
+    config = small_config(
+        small_dataset,
+        steps=2,
+        data__exclude_videos=("video04",),
+        probe_every=1,
+        probe__train_videos=("video01", "video02"),
+        probe__test_videos=("video04",),
+    )
+    assert pretrain(config, tmp_path)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2]
+    assert all(0 <= line["knn_macro_f1"] <= 1 for line in lines(tmp_path))
+
+
 @pytest.mark.parametrize(
     "changes, named",
     [
@@ -96,6 +174,11 @@ def test_another_configuration_is_refused_with_the_difference(run, small_dataset
         ({"views__scale": (0.3,)}, "views.scale"),
         ({"views__scale": (0.3, 5.0)}, "views.scale"),
         ({"data__exclude_videos": (3,)}, "exclude_videos"),
+        ({"on_nan": "ignore"}, "on_nan is 'ignore'"),
+        ({"keep_every": 1, "steps": 10**9}, "GB needed for 1000000004 checkpoints"),
+        ({"init": "/nonexistent"}, "init=/nonexistent"),
+        ({"probe_every": 1}, "probe.train_videos is empty"),
+        ({"probe_every": 1, "probe__test_videos": ("video01",)}, "video01 in pre-training"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_written(

@@ -1,12 +1,19 @@
 """What all benchmarks share: bench.json, the printed table, and medians of repeated runs."""
 
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from data.errors import InputError
+
 BENCH_FILE = Path("bench.json")
+# Has requirements-bench.txt; BENCH_PYTHON=PATH takes another.
+BENCH_PYTHON = ".venv-bench/bin/python"
 
 
 def report(name: str, result: dict) -> None:
@@ -44,3 +51,64 @@ def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str
 def median_ratio(slower: list[float], faster: list[float]) -> float:
     """Median over rounds of how many times `faster` is faster than `slower`."""
     return statistics.median(s / f for s, f in zip(slower, faster, strict=True))
+
+
+class OtherSide:
+    """A module run by the Python of the other side's requirements, which does one job per line.
+
+    It says "ready" when it has started; then it answers every line with the seconds of that job,
+    and does nothing in between. So the rounds of both sides can alternate.
+
+    Args:
+      module: as `python -m` takes it, with its arguments.
+    """
+
+    def __init__(self, *module: str):
+        python = os.environ.get("BENCH_PYTHON", BENCH_PYTHON)
+        if not Path(python).is_file():
+            raise InputError(f"{python}: not there; right would be `make bench`, which installs it")
+        self._process = subprocess.Popen(
+            [python, "-m", *module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self):
+        self._answer()
+        return self
+
+    def seconds(self, job: str) -> float:
+        """Has it do a job; the seconds it took by its own clock."""
+        self._process.stdin.write(f"{job}\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def _answer(self) -> str:
+        answer = self._process.stdout.readline().strip()
+        if not answer:
+            raise RuntimeError(f"{' '.join(self._process.args)} has ended")
+        return answer
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def run_alone(module: str, function: str, *arguments) -> dict:
+    """What a function of a benchmark returns in a fresh process; its arguments are JSON."""
+    code = (
+        f"import json, sys; from tests.benchmarks import {module}; "
+        f"print(json.dumps({module}.{function}(*json.loads(sys.argv[1]))))"
+    )
+    command = [sys.executable, "-c", code, json.dumps(arguments)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def memory(key: str) -> int:
+    """Bytes of this process in memory: "VmRSS" now, "VmHWM" at most since `forget_peak`."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition(f"{key}:")[2].split()[0])
+
+
+def forget_peak() -> None:
+    """Starts "VmHWM" anew (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")

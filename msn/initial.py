@@ -1,0 +1,92 @@
+"""What pre-training begins from when it does not begin at random: an encoder that is there."""
+
+import json
+from pathlib import Path
+
+from keras import ops
+
+from data.errors import InputError
+from msn.checkpoint import ENCODER_FILE, load_encoder
+from msn.embedding import position_matrix
+from msn.flax_files import FLAX_FILE
+from msn.formats import named_variables
+from msn.saved_model import FrozenEncoder
+from msn.variants import SIZES, variant_arguments
+from msn.vit import Encoder
+
+
+def open_pretrained(path: str | Path, variant: str) -> Encoder:
+    """Opens the encoder that a run begins from; `path` is anything `load_encoder` opens.
+
+    Raises:
+      InputError: it is no encoder, or frozen, or its sizes are not those of `variant`.
+    """
+    try:
+        encoder = load_encoder(path)
+    except InputError as error:
+        raise InputError(f"init={error}") from error
+    if isinstance(encoder, FrozenEncoder):
+        raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(Path(path))}")
+    found = encoder.backbone.get_config()
+    differences = [
+        f"{name} {found[name]}, not {wanted}"
+        for name, wanted in variant_arguments(variant).items()
+        if as_list(found[name]) != as_list(wanted)
+    ]
+    if differences:
+        raise InputError(
+            f"init={path}: is no {variant} ({', '.join(differences)}){named_variant(found)}"
+        )
+    return encoder
+
+
+def copy_weights(source, target) -> None:
+    """Sets a backbone's weights from another's of the same sizes.
+
+    Positions for images of another size are interpolated, as the encoder does it for focal views.
+    """
+    values = named_variables(source)
+    for name, variable in named_variables(target).items():
+        value = values[name]
+        if name == "pos_embed" and source.grid != target.grid:
+            first = int(source.cls_position)
+            matrix = ops.cast(position_matrix(source.grid, target.grid, target.grid), value.dtype)
+            patches = ops.matmul(matrix, value[:, first:])
+            value = ops.concatenate([value[:, :first], patches], axis=1)
+        variable.assign(value)
+
+
+def source_of(path: str | Path) -> dict:
+    """Where the weights at `path` came from, for encoder.json: {"path", "source" if it says so}."""
+    origin = {"path": str(path)}
+    description = Path(path, ENCODER_FILE)
+    if description.is_file():
+        origin["source"] = json.loads(description.read_text())["source"]
+    return origin
+
+
+def trainable_instead(path: Path) -> str:
+    """What to give instead of a SavedModel."""
+    for file in (path / FLAX_FILE, path.parent / FLAX_FILE):
+        if file.is_file():
+            return f"right would be the same weights in {file}"
+    if (path.parent / ENCODER_FILE).is_file():
+        return f"right would be the same encoder in {path.parent}"
+    return (
+        f"right would be the file its weights came from: {FLAX_FILE} of the EndoSSL release, or an "
+        "encoder directory"
+    )
+
+
+def named_variant(found: dict) -> str:
+    """A hint that names the variant which has these sizes, "" if none has them."""
+    for size in SIZES:
+        name = f"vit{size}{found['patch_size']}"
+        if all(found[key] == value for key, value in variant_arguments(name).items()):
+            return f"; right would be --config.model.variant={name}"
+    return ""
+
+
+def as_list(value):
+    """Tuples as lists, as constructor arguments are returned."""
+    return list(value) if isinstance(value, tuple) else value

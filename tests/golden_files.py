@@ -1,0 +1,54 @@
+"""Reading the numbers of the reference: tests/golden, or the folder named by MSN_GOLDEN."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from msn import schedules
+
+GOLDEN = Path(os.environ.get("MSN_GOLDEN", Path(__file__).parent / "golden"))
+
+
+def load(name):
+    with np.load(GOLDEN / name, allow_pickle=False) as file:
+        return dict(file)
+
+
+def subset(arrays, prefix):
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def relative_error(ours, reference):
+    ours, reference = (
+        np.asarray(ops.convert_to_numpy(value), np.float64) for value in (ours, reference)
+    )
+    assert ours.shape == reference.shape
+    return np.linalg.norm(ours - reference) / np.linalg.norm(reference)
+
+
+def encoder_arguments(config):
+    return {
+        "image_size": config["img"],
+        "patch_size": config["patch"],
+        "width": config["dim"],
+        "depth": config["depth"],
+        "num_heads": config["heads"],
+    }
+
+
+def rate_and_decay(config, step):
+    total = config["ipe"] * config["epochs"]
+    rate = schedules.learning_rate(
+        step,
+        start=config["start_lr"],
+        peak=config["lr"],
+        final=config["final_lr"],
+        warmup_steps=int(config["warmup"] * config["ipe"]),
+        total_steps=total,
+    )
+    decay = schedules.weight_decay(
+        step, start=config["wd"], final=config["final_wd"], total_steps=total
+    )
+    return rate, decay
