@@ -1,6 +1,6 @@
 # make demo    the whole way on a miniature data set: videos, pre-training, phases, embeddings
 # make setup   the environment for running and developing, in .venv
-# make test    all tests          make lint   style          make clean   removes runs and .venv
+# make test    all tests          make lint   style          make clean   removes runs/demo and .venv*
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
 # make bench   speed beside other projects', on an otherwise idle machine; bench.json
 
@@ -54,7 +54,7 @@ lint: $(DEV)
 	$(PY) -m ruff format --check .
 
 clean:
-	rm -rf runs .venv .venv-*
+	rm -rf runs/demo .venv .venv-*
 
 # Stamps: nothing is looked up on the network once the requirements are installed.
 $(PY):

@@ -28,8 +28,8 @@ Cleaning for pre-training deletes nothing: --drop_black, --drop_out_of_body and
 writes copies without borders to cropped/, which both indices then name. data/cleaning.py says what
 is measured. Without these flags the next call goes back to all frames as they are.
 
-Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input, nothing
-was written.
+Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input (frames
+that were extracted before it was found stay).
 """
 
 import shlex

@@ -47,7 +47,7 @@ def get_config(arg=""):
     # encoder needs (model.mean and std, GELU, epsilon) is then taken from it, not from here.
     config.init = ""
     config.model = ConfigDict()
-    config.model.variant = "vits16"  # vit{ti,s,b,l,h} + patch size
+    config.model.variant = "vits16"  # vit{micro,ti,s,b,l,h} + patch size, or vitc4gf16, vitconvs16
     config.model.hidden_dim = 2048  # of the projection head
     config.model.output_dim = 256
     config.model.num_prototypes = 1024

@@ -1,6 +1,7 @@
 """Tables that take long to make of large files, kept until one of the files changes."""
 
 import logging
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +17,16 @@ def cached_table(
     Args:
       path: an .npz file beside the data, a hidden one. Where it cannot be written, as on a
         read-only disk, the table is made again each time.
-      files: what the table is made of: their names, sizes and times of change are compared.
+      files: what the table is made of: their paths, sizes and times of change are compared.
       make: returns arrays of numbers or strings, none of them named "files".
     """
     states = [(file, file.stat()) for file in files]
-    now = np.array([f"{file.name} {state.st_size} {state.st_mtime_ns}" for file, state in states])
+    now = np.array(
+        [
+            f"{os.path.relpath(file, path.parent)} {state.st_size} {state.st_mtime_ns}"
+            for file, state in states
+        ]
+    )
     try:
         with np.load(path, allow_pickle=False) as table:
             if np.array_equal(table["files"], now):

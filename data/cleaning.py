@@ -97,7 +97,10 @@ def measure(path: Path) -> Measures:
       InputError: it cannot be decoded.
     """
     data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_4) if len(data) else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_4) if len(data) else None
+    except cv2.error:  # larger than OpenCV decodes
+        image = None
     if image is None:
         raise InputError(f"{path}: {len(data)} bytes that are not a complete image")
     lit = image.max(axis=2) > LIT
@@ -210,12 +213,14 @@ def clean_video(
 
 
 def crop(file: Path, box: Sequence[float], target: Path) -> Path:
-    """Writes the part `box` of an image as `target`, unless that is there; returns `target`.
+    """Writes the part `box` of an image as `target`, unless that is there and newer.
+
+    Returns `target`.
 
     Raises:
       InputError: `file` cannot be decoded.
     """
-    if target.exists():
+    if target.exists() and target.stat().st_mtime >= file.stat().st_mtime:
         return target
     image = read_image(file)
     height, width = image.shape[:2]

@@ -180,9 +180,9 @@ def read_record(frames_dir: Path, settings: Mapping | None = None) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; delete it, frames that are there are kept") from error
     for key, value in (settings or {}).items():
-        if record[key] != value:
+        if record.get(key) != value:
             raise InputError(
-                f"{key}={value}: {frames_dir} was extracted with {key}={record[key]}; "
+                f"{key}={value}: {frames_dir} was extracted with {key}={record.get(key)}; "
                 "give the same, or use another --name"
             )
     return record

@@ -165,7 +165,7 @@ def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> Vide
     files = _join(roots, found)
     timings = {}
     for root, videos in zip(roots, found, strict=True):
-        timings |= read_timings(videos, fps, root / f".timings-{fps:g}.npz")
+        timings |= read_timings(videos, fps, root / f".timings-{fps!r}.npz")
     if not timings:
         raise InputError(f"{', '.join(map(str, roots))}: none of {len(files)} videos can be read")
     kept, excluded = _divide(timings, exclude)

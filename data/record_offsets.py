@@ -55,7 +55,7 @@ def read_bytes_feature(file: Path, begin: int, length: int, feature: str) -> byt
         serialised = os.pread(content.fileno(), length, begin)
     try:
         return serialised[_find_values(serialised, 0, length, (feature,))[feature]]
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, StopIteration) as error:
         raise InputError(f"{file}: the record at byte {begin} has no {feature!r}") from error
 
 
@@ -82,7 +82,7 @@ def read_small_features(
             try:
                 values = _find_values(content, begin, begin + length, names)
                 yield begin, length, {name: content[values[name]] for name in names}
-            except (KeyError, ValueError, IndexError) as error:
+            except (KeyError, ValueError, IndexError, StopIteration) as error:
                 wanted = ", ".join(names)
                 raise InputError(f"{file}: the record at byte {begin} lacks {wanted}") from error
 

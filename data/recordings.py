@@ -143,7 +143,7 @@ def remark_shared(root: Path, audit: Audit) -> None:
             continue
         try:
             others = list(json.loads(path.read_text())["videos"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             audit.remark(f"{path}: damaged ({error!r}); not compared with {root.name}")
             continue
         for found, verb in zip(overlaps(videos, others), ("shares", "may share"), strict=True):

@@ -11,8 +11,9 @@ import tensorflow as tf
 from data.frame_sources import FrameSource
 from data.seeds import generator
 
-# Streams of random numbers beside those of the views (data/views.py counts these from 0).
-NEIGHBOUR, REPLACEMENT = 2**32, 2**32 + 1
+# Streams of random numbers beside those of the views (data/views.py counts these from 0) and
+# that of the masks (data/masking.py has 2**32).
+NEIGHBOUR, REPLACEMENT = 2**32 + 1, 2**32 + 2
 
 
 def shuffled_row(position: tf.Tensor, seed: int, frames: int, epoch_length: int) -> tf.Tensor:

@@ -112,6 +112,8 @@ def read_timings(
     for name, count in zip(table["names"].tolist(), table["counts"].tolist(), strict=True):
         rows = slice(start, start := start + count)
         timings[name] = table["numbers"][rows], table["seconds"][rows]
+    for name in videos.keys() - timings.keys():
+        logging.warning("%s: cannot be read as a video; not used", videos[name])
     return timings
 
 

@@ -213,9 +213,18 @@ def main() -> None:
         raise InputError(f"--output={output}: right would be a name that ends in .png or .jpg")
     check_range("--frames", given.frames, 1, MAX_FRAMES)
     check_range("--seed", given.seed, 0)
-    source = open_source(config.data.source, Path(given.data_rootdir) / given.name)
-    patch_size = int(re.search(r"\d+$", config.model.variant)[0])  # "vits16"
-    views = Views(**config.views)
+    if "views" not in config:
+        raise InputError("--config: no `views` in it; right would be a configuration of msn.train")
+    check_range("patch_drop", config.patch_drop, 0, 0.999)
+    patch = re.search(r"[1-9]\d*$", config.model.variant)  # "vits16"
+    if not patch:
+        raise InputError(
+            f"model.variant is {config.model.variant!r}; right would end in the size of a patch, "
+            "as vits16 does"
+        )
+    data, views, patch_size = config.data, Views(**config.views), int(patch[0])
+    root = Path(given.data_rootdir) / given.name
+    source = open_source(data.source, root, data.exclude_videos, data.fps)
     sheet = draw_sheet(source, views, config.patch_drop, patch_size, given.frames, given.seed)
     Image.fromarray(sheet).save(output)
     print(f"written to {output}")

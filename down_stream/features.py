@@ -13,17 +13,27 @@ from data.index import FrameIndex
 
 def representation(encoder) -> Callable:
     """Compiled function: images [batch, height, width, 3] -> (cls [batch, width],)."""
-    return tf.function(lambda images: (encoder.represent(images),), jit_compile=True)
+    return tf.function(lambda images: (represent_in_halves(encoder, images),), jit_compile=True)
 
 
 def probabilities_and_representation(model) -> Callable:
     """Compiled function: images -> (probabilities [batch, classes], cls [batch, width])."""
 
     def outputs(images):
-        cls = model.encoder.represent(images)
+        cls = represent_in_halves(model.encoder, images)
         return tf.nn.softmax(model.classify(cls)), cls
 
     return tf.function(outputs, jit_compile=True)
+
+
+def represent_in_halves(encoder, images: tf.Tensor) -> tf.Tensor:
+    """cls [batch, width] of images [batch, height, width, 3], two halves of a batch side by side.
+
+    In a compiled program one half multiplies while the other computes its norms, and no core waits.
+    """
+    first = images.shape[0] // 2
+    halves = [half for half in (images[:first], images[first:]) if half.shape[0]]
+    return tf.concat([encoder.represent(half) for half in halves], axis=0)
 
 
 def over_frames(

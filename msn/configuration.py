@@ -21,7 +21,7 @@ DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # of `precision`
 INF = math.inf
 # Key, least and largest value that a run can work with; None (a placeholder) passes.
 RANGES = (
-    ("seed", 0, INF),
+    ("seed", 0, 2**62),
     ("batch_size", 1, INF),
     ("epochs", 0, INF),
     ("steps", 0, INF),

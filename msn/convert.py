@@ -50,6 +50,7 @@ def convert(
     from msn.checkpoint import load_encoder, save_encoder  # TensorFlow: after the flags are checked
     from msn.formats import write_msn_checkpoint
     from msn.hugging_face import write_directory, write_timm
+    from msn.initial import source_of
 
     output = Path(output)
     if output.exists():
@@ -65,8 +66,9 @@ def convert(
             f"{source}: has a convolutional stem, which format {output_format} does not know; "
             "write format encoder or msn"
         )
+    seen = {"videos": source_of(source).get("source", {}).get("videos", [])}
     write = {
-        "encoder": lambda path: save_encoder(encoder, path, {"converted_from": str(source)}),
+        "encoder": lambda path: save_encoder(encoder, path, {"converted_from": str(source)} | seen),
         "msn": lambda path: write_msn_checkpoint(encoder, path),
         "hf": lambda path: write_directory(encoder, path),
         "timm": lambda path: write_timm(encoder, path),

@@ -11,8 +11,11 @@ from msn.embedding import position_matrix
 from msn.flax_files import FLAX_FILE
 from msn.formats import named_variables
 from msn.saved_model import FrozenEncoder
-from msn.variants import SIZES, variant_arguments
+from msn.variants import CONV_STEMS, SIZES, variant_arguments
 from msn.vit import Encoder
+
+# What a variant has that says nothing else.
+PLAIN = {"mlp_ratio": 4, "stem_channels": None}
 
 
 def open_pretrained(path: str | Path, variant: str) -> Encoder:
@@ -30,7 +33,7 @@ def open_pretrained(path: str | Path, variant: str) -> Encoder:
     found = encoder.backbone.get_config()
     differences = [
         f"{name} {found[name]}, not {wanted}"
-        for name, wanted in variant_arguments(variant).items()
+        for name, wanted in (PLAIN | variant_arguments(variant)).items()
         if as_list(found[name]) != as_list(wanted)
     ]
     if differences:
@@ -80,9 +83,11 @@ def trainable_instead(path: Path) -> str:
 
 def named_variant(found: dict) -> str:
     """A hint that names the variant which has these sizes, "" if none has them."""
-    for size in SIZES:
-        name = f"vit{size}{found['patch_size']}"
-        if all(found[key] == value for key, value in variant_arguments(name).items()):
+    for name in [f"vit{size}{found['patch_size']}" for size in SIZES] + [
+        f"vit{stem}16" for stem in CONV_STEMS
+    ]:
+        arguments = PLAIN | variant_arguments(name)
+        if all(as_list(found[key]) == as_list(value) for key, value in arguments.items()):
             return f"; right would be --config.model.variant={name}"
     return ""
 

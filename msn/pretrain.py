@@ -59,7 +59,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     # ---- model, update step, probe -------------------------------------------------------------
     model = create_model(config)
     train_step = tf.function(model.train_step, jit_compile=config.compile_with_xla)
-    probe = create_probe(config, model, source) if config.probe_every else None
+    origin = describe_origin(config, source, total_steps)
+    probe = create_probe(config, model, origin["videos"]) if config.probe_every else None
     check_room(workdir, model, config.keep_checkpoints, config.keep_every, total_steps)
 
     with locked(workdir), StopSignal() as stop:
@@ -91,7 +92,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 step += 1
                 bar.update()
 
-                to_save = is_turn(step, config.checkpoint_every, total_steps) or stop.requested
+                stopping = stop.requested  # read once: what is stopped here is also saved here
+                to_save = stopping or is_turn(step, config.checkpoint_every, total_steps)
                 to_probe = probe and is_turn(step, config.probe_every, total_steps)
                 to_log = to_probe or is_turn(step, config.log_every, total_steps)
                 if not (to_save or to_log):
@@ -111,13 +113,12 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                     save()
                 if to_probe or to_save:
                     log.restart_clock()
-                if stop.requested and step < total_steps:
+                if stopping and step < total_steps:
                     logging.warning("stopped by SIGTERM after step %d; start again to go on", step)
                     return False
 
         # ---- export ----------------------------------------------------------------------------
         encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
-        origin = describe_origin(config, source, total_steps)
         path = checkpoint.save_encoder(encoder, workdir / "encoder", origin)
         logging.info("encoder: %s", path)
         return True
@@ -149,8 +150,8 @@ def create_dataset(
     )
 
 
-def create_probe(config: ConfigDict, model: MSN, source: FrameSource) -> KnnProbe:
-    """The k-NN probe of the target encoder."""
+def create_probe(config: ConfigDict, model: MSN, seen: list[str]) -> KnnProbe:
+    """The k-NN probe of the target encoder, which has seen the videos `seen`."""
     probe = config.probe
     if not probe.root and config.data.source != "images":
         raise InputError(
@@ -161,7 +162,7 @@ def create_probe(config: ConfigDict, model: MSN, source: FrameSource) -> KnnProb
         probe.root or config.data.root,
         probe.train_videos,
         probe.test_videos,
-        seen=source.videos,
+        seen=seen,
         max_frames=probe.max_frames,
     )
 

@@ -133,8 +133,8 @@ def check_room(workdir: Path, model: MSN, keep: int, keep_every: int, total_step
     needed, free = number * one + 4 * encoder - there, shutil.disk_usage(place).free
     if free < needed:
         raise InputError(
-            f"workdir={workdir}: {free / 1e9:.2f} GB free, {needed / 1e9:.2f} GB needed for "
-            f"{number} checkpoints of {one / 1e9:.3f} GB and the encoder; make room, or keep "
+            f"workdir={workdir}: {free / 1e6:,.0f} MB free, {needed / 1e6:,.0f} MB needed "
+            f"for {number} checkpoints of {one / 1e6:,.1f} MB and the encoder; make room, or keep "
             "fewer (keep_checkpoints, keep_every)"
         )
 
@@ -144,12 +144,22 @@ def restore_newest(workdir: Path, model: MSN) -> tuple[int, tuple[int, ...]]:
 
     Returns:
       Its step, and the steps that were skipped before; 0 and () without a checkpoint.
+
+    Raises:
+      InputError: there are checkpoints, but none that can be used. To begin at step 0 would
+        overwrite what may be weeks of work.
     """
-    for path in reversed(checkpoint.checkpoints(workdir / CHECKPOINTS)):
+    paths = checkpoint.checkpoints(workdir / CHECKPOINTS)
+    for path in reversed(paths):
         try:
             return checkpoint.restore_checkpoint(path, model), checkpoint.skipped_steps(path)
         except InputError as error:
             logging.warning("%s; taking the one before", error)
+    if paths:
+        raise InputError(
+            f"{workdir}: none of {len(paths)} checkpoints can be used, the log says why; move "
+            f"{CHECKPOINTS}/ away to start anew, or take another --workdir"
+        )
     return 0, ()
 
 

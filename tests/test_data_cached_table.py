@@ -56,3 +56,13 @@ def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path, files, caplog):
     cache = tmp_path / "missing" / ".table.npz"
     assert len(cached_table(cache, files, Maker())["numbers"]) == 1
     assert "it will be made again" in caplog.text
+
+
+def test_it_is_made_again_where_a_folder_has_another_name(tmp_path):
+    make, cache = Maker(), tmp_path / ".table.npz"
+    folder = tmp_path / "op2"
+    folder.mkdir()
+    (folder / "rec.mp4").write_bytes(b"content")
+    assert len(cached_table(cache, [folder / "rec.mp4"], make)["numbers"]) == 1
+    folder = folder.rename(tmp_path / "op3")
+    assert len(cached_table(cache, [folder / "rec.mp4"], make)["numbers"]) == 2

@@ -105,6 +105,8 @@ def test_command_writes_a_picture(root, tmp_path):
     "wrong, said",
     [
         (["--output=views.pdf"], ".png or .jpg"),
+        (["--config.model.variant=vits"], "model.variant is 'vits'"),
+        (["--config.patch_drop=2.0"], "patch_drop is 2"),
         (["--frames=0"], "--frames is 0"),
         (["--name=none"], "no such dataset directory"),
         (["--config.views.size=100"], "multiple of the patch size, 16"),

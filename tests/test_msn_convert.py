@@ -11,6 +11,7 @@ import safetensors.numpy
 from data.errors import InputError
 from msn import convert, formats, hugging_face
 from msn.checkpoint import load_encoder, save_encoder
+from msn.initial import source_of
 from msn.torch_files import read_state
 from msn.vit import Encoder
 
@@ -159,3 +160,10 @@ def test_the_command(tmp_path):
     result = call(source, f"--output={tmp_path / 'other'}", "--format=onnx")
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "onnx" in result.stderr
+
+
+def test_videos_that_an_encoder_has_seen_stay_known(tmp_path):
+    encoder = Encoder(image_size=16, patch_size=8, width=12, depth=1, num_heads=3)
+    save_encoder(encoder, tmp_path / "encoder", {"videos": ["video07"]})
+    convert.convert(tmp_path / "encoder", tmp_path / "again", "encoder")
+    assert source_of(tmp_path / "again")["source"]["videos"] == ["video07"]

@@ -16,6 +16,7 @@ from msn.run_directory import (
     check_room,
     check_writable,
     locked,
+    restore_newest,
     write_configuration,
 )
 from tests.small_msn import small_config
@@ -83,10 +84,10 @@ def test_room_for_the_checkpoints_of_the_whole_run(tmp_path):
     model = MSN(TINY, hidden_dim=16, output_dim=8, num_prototypes=6)
     workdir = tmp_path / "not yet" / "there"
     check_room(workdir, model, keep=2, keep_every=0, total_steps=10**9)
-    with pytest.raises(InputError, match=r"GB free, .* GB needed for 1000000003 checkpoints"):
+    with pytest.raises(InputError, match=r"MB free, .* MB needed for 1000000003 checkpoints"):
         check_room(workdir, model, keep=2, keep_every=1, total_steps=10**9)
     path = checkpoint.save_checkpoint(tmp_path, model, 1, keep=1)
-    with pytest.raises(InputError, match=f"of {path.stat().st_size / 1e9:.3f} GB"):
+    with pytest.raises(InputError, match=f"of {path.stat().st_size / 1e6:,.1f} MB"):
         check_room(workdir, model, keep=2, keep_every=1, total_steps=10**9)
 
 
@@ -108,3 +109,14 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     finally:
         if is_root:
             subprocess.run(["umount", folder], check=True)
+
+
+def test_a_run_of_which_no_checkpoint_can_be_used_is_not_started_anew(tmp_path):
+    sizes = {"hidden_dim": 16, "output_dim": 8}
+    model, other = (MSN(TINY, **sizes, num_prototypes=count) for count in (6, 7))
+    assert restore_newest(tmp_path, model) == (0, ())
+    path = checkpoint.save_checkpoint(tmp_path / "checkpoints", other, 3, keep=1)
+    with pytest.raises(InputError, match="none of 1 checkpoints can be used"):
+        restore_newest(tmp_path, model)
+    assert path.is_file()
+    assert restore_newest(tmp_path, other) == (3, ())
