@@ -175,7 +175,7 @@ def test_the_probe_is_logged(small_dataset, tmp_path):
         ({"views__scale": (0.3, 5.0)}, "views.scale"),
         ({"data__exclude_videos": (3,)}, "exclude_videos"),
         ({"on_nan": "ignore"}, "on_nan is 'ignore'"),
-        ({"keep_every": 1, "steps": 10**9}, "GB needed for 1000000004 checkpoints"),
+        ({"keep_every": 1, "steps": 10**9}, "MB needed for 1000000004 checkpoints"),
         ({"init": "/nonexistent"}, "init=/nonexistent"),
         ({"probe_every": 1}, "probe.train_videos is empty"),
         ({"probe_every": 1, "probe__test_videos": ("video01",)}, "video01 in pre-training"),
