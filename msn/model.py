@@ -173,8 +173,11 @@ class MSN(tf.Module):
         statistics of this batch.
         """
         encoder = self.target_encoder
-        cls = encoder.backbone.represent(encoder.preprocess(images), training=True)
-        return tf.stop_gradient(self.target_head(cls, training=True))
+        cls = [
+            encoder.backbone.represent(encoder.preprocess(half), training=True)
+            for half in self.halves(images)
+        ]
+        return tf.stop_gradient(self.target_head(tf.concat(cls, axis=0), training=True))
 
     def embed_anchors(self, anchor, focal, kept_patches):
         """Anchor and focal images -> [(1 + focal views) * batch, output_dim], view by view.
@@ -182,17 +185,27 @@ class MSN(tf.Module):
         Views of one size are one batch: the masked anchor view and the focal views pass the head
         separately, each with batch statistics of its own.
         """
-        embeddings = [self.anchor_head(self.represent(anchor, kept_patches, 0), training=True)]
+        views = [(anchor, kept_patches)]
         if focal.shape[0]:
-            focal = tf.reshape(focal, (-1, *focal.shape[2:]))
-            # In halves, and apart from the anchors: while one computes its norms, another
-            # multiplies, and no core waits (a tenth of a step on two cores, measured). A stem's
-            # batch norms are over all focal views.
-            first = 0 if self.anchor_encoder.backbone.stem_channels else focal.shape[0] // 2
-            halves = [half for half in (focal[:first], focal[first:]) if half.shape[0]]
-            cls = [self.represent(half, None, 1 + i) for i, half in enumerate(halves)]
+            views.append((tf.reshape(focal, (-1, *focal.shape[2:])), None))
+        embeddings, stream = [], 0
+        for images, kept in views:
+            cls = []
+            for half in self.halves(images):
+                cls.append(self.represent(half, kept, stream))
+                stream += 1
             embeddings.append(self.anchor_head(tf.concat(cls, axis=0), training=True))
         return tf.concat(embeddings, axis=0)
+
+    def halves(self, images):
+        """Images [n, ...] -> list of two halves, which pass the encoder side by side.
+
+        In a compiled step one half multiplies while another computes its norms, and no core waits:
+        a tenth of a step on two cores. With a convolutional stem the batch stays whole: its batch
+        norms are over all of it.
+        """
+        first = 0 if self.anchor_encoder.backbone.stem_channels else images.shape[0] // 2
+        return [half for half in (images[:first], images[first:]) if half.shape[0]]
 
     def represent(self, images, kept_patches, stream):
         """Images of one size [n, height, width, 3] -> cls of the anchor encoder [n, width].
@@ -213,7 +226,7 @@ class MSN(tf.Module):
         if not self.drop_path:
             return None
         shape = (self.anchor_encoder.backbone.depth, 2, images)
-        seed = tf.stack([tf.constant(self.seed, tf.int64), 3 * self.optimizer.steps + stream])
+        seed = tf.stack([tf.constant(self.seed, tf.int64), 4 * self.optimizer.steps + stream])
         uniform = tf.random.stateless_uniform(shape, seed)
         return branch_scales(tf.cast(uniform, self.anchor_encoder.variable_dtype), self.drop_path)
 
