@@ -35,20 +35,16 @@ def read_image(path: str | Path) -> np.ndarray:
     return image
 
 
-def resize(image: np.ndarray, size: tuple[int, int], box=None) -> np.ndarray:
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes uint8 [height, width, 3] with Pillow's bilinear filter, which does not alias.
 
     Args:
       image: RGB, or any three channels.
       size: (height, width) of the result.
-      box: (left, top, right, bottom) in pixels, the part to be resized; None for all of it.
 
     Returns:
       uint8 [*size, 3].
     """
-    if box is not None:
-        left, top, right, bottom = box
-        image = image[top:bottom, left:right]
     if image.shape[:2] == tuple(size):
         return image.copy()
     height, width = size

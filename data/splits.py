@@ -38,13 +38,11 @@ def write_splits(root: str | Path) -> dict:
     root = Path(root)
     counts = count_phases(root)
     videos = sorted(counts, key=natural_key)
-    published = {video for part in SPLITS[DEFAULT_SPLIT].values() for video in part}
-    is_cholec80 = set(videos) <= published and not (root / SYNTHETIC).is_file()
-    protocols = dict(SPLITS) if is_cholec80 else {DRAWN: draw_split(videos)}
+    default, protocols = choose_protocols(root, videos)
     for name, split in protocols.items():
         check_disjoint(name, split)
     manifest = {
-        "default": DEFAULT_SPLIT if is_cholec80 else DRAWN,
+        "default": default,
         "protocols": {
             name: {part: _describe(split[part], counts) for part in PARTS}
             for name, split in protocols.items()
@@ -54,6 +52,14 @@ def write_splits(root: str | Path) -> dict:
     side.write_text(json.dumps(manifest, indent=1) + "\n")
     side.replace(root / MANIFEST)
     return manifest
+
+
+def choose_protocols(root: Path, videos: Sequence[str]) -> tuple[str, dict]:
+    """The name of the default protocol of a data set, and all of its protocols by name."""
+    published = {video for part in SPLITS[DEFAULT_SPLIT].values() for video in part}
+    if set(videos) <= published and not (root / SYNTHETIC).is_file():
+        return DEFAULT_SPLIT, dict(SPLITS)
+    return DRAWN, {DRAWN: draw_split(videos)}
 
 
 def count_phases(root: Path) -> dict[str, np.ndarray]:

@@ -33,12 +33,13 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data.cholec80 import DEFAULT_SPLIT, PHASES, SPLITS, TOOLS
+from data.cholec80 import PHASES, TOOLS
 from data.errors import InputError
 from data.frames import read_record
 from data.image_files import official_number
 from data.images import read_image
 from data.index import INDEX, load_index
+from data.splits import choose_protocols
 
 COLUMNS = ["video", "frame", "phase", *TOOLS, "file"]  # of the index
 ROWS_AT_ONCE = 1024  # of the index, as Python objects
@@ -80,9 +81,9 @@ class FramesConfig(tfds.core.BuilderConfig):
 class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
     """Frames of endoscopic videos with phases and tools, split by video.
 
-    A dataset whose videos are all named as Cholec80's (video01 to video80) has the splits "train",
-    "validation" and "test" of the published protocol, as far as it has their videos. Any other
-    dataset is all "train"; TFDS reserves "all".
+    The splits "train", "validation" and "test" are those of the default protocol in the dataset's
+    splits.json (`data.splits`): the published one for Cholec80, for others one drawn by video. A
+    split of which there is no video is left out.
 
     A frame that `data.images.read_image` cannot read is named in the log, counted at the end and
     left out.
@@ -118,7 +119,8 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         del dl_manager  # nothing is downloaded
-        splits = split_videos(load_index(self.builder_config.root).videos)
+        root = Path(self.builder_config.root)
+        splits = split_videos(root, load_index(root).videos)
         return {part: self._generate_examples(videos) for part, videos in splits.items()}
 
     def _generate_examples(self, videos):
@@ -171,22 +173,12 @@ def frame_features() -> tfds.features.FeaturesDict:
     )
 
 
-def split_videos(videos: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Sorts videos into splits.
-
-    Args:
-      videos: names.
-
-    Returns:
-      {split: names}, without empty splits. The published protocol's if all are named as Cholec80's
-      videos, otherwise all are "train".
-    """
-    published = SPLITS[DEFAULT_SPLIT]
-    if set(videos).difference(*published.values()):
-        return {"train": tuple(videos)}
+def split_videos(root: Path, videos: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """{split: names of the videos in it}, by the default protocol; without empty splits."""
+    default, protocols = choose_protocols(root, videos)
     splits = {
         part: tuple(video for video in videos if video in names)
-        for part, names in published.items()
+        for part, names in protocols[default].items()
     }
     return {part: kept for part, kept in splits.items() if kept}
 

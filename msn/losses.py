@@ -71,10 +71,14 @@ def me_max(log_probabilities, prior_exponent=0.0):
       log_probabilities: [n, k].
       prior_exponent: of the power law.
     """
-    n, k = log_probabilities.shape
-    log_mean = ops.logsumexp(log_probabilities, axis=0) - math.log(n)
-    log_prior = ops.cast(log_power_law(k, prior_exponent), log_mean.dtype)
+    log_mean = log_mean_prediction(log_probabilities)
+    log_prior = ops.cast(log_power_law(log_mean.shape[0], prior_exponent), log_mean.dtype)
     return ops.sum(ops.exp(log_mean) * (log_mean - log_prior))
+
+
+def log_mean_prediction(log_probabilities):
+    """Log of the mean over rows of probabilities: [n, k] logs -> [k] logs."""
+    return ops.logsumexp(log_probabilities, axis=0) - math.log(log_probabilities.shape[0])
 
 
 def entropy(log_probabilities):
@@ -113,7 +117,8 @@ def msn_loss(
       prior_exponent: of the power law that `me_max` compares with.
 
     Returns:
-      dict of scalars "cross_entropy", "me_max", "entropy" and the "targets" [batch, k].
+      dict of scalars "cross_entropy", "me_max", "entropy" (mean of the single predictions'),
+      "mean_entropy" (of the mean prediction), and the "targets" [batch, k].
     """
     targets = target_assignments(
         target_embeddings, prototypes, temperature, sharpening, use_sinkhorn
@@ -124,6 +129,7 @@ def msn_loss(
         "cross_entropy": cross_entropy(predictions, ops.tile(targets, (views, 1))),
         "me_max": me_max(predictions, prior_exponent),
         "entropy": entropy(predictions),
+        "mean_entropy": entropy(log_mean_prediction(predictions)[None]),
         "targets": targets,
     }
 

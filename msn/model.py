@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from msn.blocks import at_least_float32, branch_scales
 from msn.heads import ProjectionHead
-from msn.losses import l2_normalise, log_predictions, msn_loss
+from msn.losses import l2_normalise, msn_loss
 from msn.optimizer import AdamW, clip_by_global_norm
 from msn.vit import Encoder
 
@@ -142,7 +142,6 @@ class MSN(tf.Module):
         clipped, norm = clip_by_global_norm(gradients, self.clip_gradients)
         prototypes_norm = tf.norm(prototype_gradient)
         finite = tf.math.is_finite(loss + norm + prototypes_norm)
-        mean_entropy = self.mean_entropy(anchors)  # by the prototypes that the loss has seen
         self.optimizer.apply(
             [*clipped, prototype_gradient],
             schedule["learning_rate"],
@@ -162,7 +161,6 @@ class MSN(tf.Module):
             "gradient_norm_last_block": last,
             "max_target": tf.reduce_mean(tf.reduce_max(assignments, axis=1)),
             "prototypes_used": count_distinct(tf.argmax(assignments, axis=1), assignments.shape[1]),
-            "mean_entropy": mean_entropy,
             "embedding_covariance": covariance(l2_normalise(at_least_float32(targets))),
         }
 
@@ -201,8 +199,8 @@ class MSN(tf.Module):
         """Images [n, ...] -> list of two halves, which pass the encoder side by side.
 
         In a compiled step one half multiplies while another computes its norms, and no core waits:
-        a tenth of a step on two cores. With a convolutional stem the batch stays whole: its batch
-        norms are over all of it.
+        a twentieth of a step on two cores. With a convolutional stem the batch stays whole: its
+        batch norms are over all of it.
         """
         first = 0 if self.anchor_encoder.backbone.stem_channels else images.shape[0] // 2
         return [half for half in (images[:first], images[first:]) if half.shape[0]]
@@ -238,12 +236,6 @@ class MSN(tf.Module):
         for anchor, target in zip(self.anchor_variables, self.target_variables, strict=True):
             rate = tf.where(update, tf.cast(momentum, target.dtype), tf.cast(1, target.dtype))
             target.assign(rate * target + (1 - rate) * anchor)
-
-    def mean_entropy(self, anchors):
-        """Entropy of the mean prediction of anchors [n, output_dim]; at most log prototypes."""
-        log_predicted = log_predictions(anchors, self.prototypes, self.temperature)
-        mean = tf.reduce_mean(tf.exp(log_predicted), axis=0)
-        return -tf.reduce_sum(tf.math.xlogy(mean, mean))
 
     def block_gradient_norms(self, gradients):
         """Norms of the gradients of the first and last block's qkv kernels."""

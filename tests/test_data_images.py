@@ -60,9 +60,8 @@ def test_broken_files_are_named(tmp_path, content):
 
 def test_resizing_is_pillows():
     image = picture(96, 128)
-    box = (10, 20, 90, 80)
-    expected = Image.fromarray(image).crop(box).resize((24, 32), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(resize(image, (32, 24), box), np.asarray(expected))
+    expected = Image.fromarray(image).resize((24, 32), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(resize(image, (32, 24)), np.asarray(expected))
     assert frame_to_input(image, 32).shape == (32, 32, 3)
 
 

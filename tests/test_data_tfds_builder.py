@@ -16,6 +16,7 @@ from data.errors import InputError
 from data.images import read_image
 from data.index import load_index
 from data.indexing import build_index
+from data.splits import draw_split
 from data.tfds_builder import EndoscopicFrames, FramesConfig, split_videos
 from tests.small_dataset import draw_frame, make_small_dataset
 
@@ -161,15 +162,22 @@ def test_seconds_follow_the_rate_of_extraction(tmp_path):
     assert seconds == {1: 0, 2: 2, 3: 4}
 
 
-def test_other_names_than_cholec80s_are_one_split():
-    assert split_videos(["video01", "video41", "video49"]) == {
+def test_splits_are_those_of_the_default_protocol(tmp_path):
+    assert split_videos(tmp_path, ["video01", "video41", "video49"]) == {
         "train": ("video01",),
         "validation": ("video41",),
         "test": ("video49",),
     }
-    assert split_videos(["video50"]) == {"test": ("video50",)}
-    for other in ("video81", "colonoscopy", "video1"):
-        assert split_videos(["video49", other]) == {"train": ("video49", other)}
+    assert split_videos(tmp_path, ["video50"]) == {"test": ("video50",)}
+    others = split_videos(tmp_path, [f"op{n}" for n in range(10)])
+    assert others == draw_split(f"op{n}" for n in range(10))
+    (tmp_path / "synthetic.json").write_text("{}")  # rendered: no operation of Cholec80
+    rendered = split_videos(tmp_path, [f"video{n:02d}" for n in range(1, 11)])
+    assert {part: len(videos) for part, videos in rendered.items()} == {
+        "train": 7,
+        "validation": 1,
+        "test": 2,
+    }
 
 
 def test_a_configuration_says_what_is_wrong_with_it():

@@ -8,10 +8,7 @@ rendered ones, each under many names: a folder of hard links, and a symbolic lin
 video. What is read is read and decoded as in any run. Takes about three minutes and 1 GB of disk.
 """
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +20,7 @@ import pyarrow.parquet as pq
 
 from data.cholec80 import TOOLS
 from data.index import INDEX, SCHEMA
-from tests.benchmarks.report import interleaved, median_ratio, report, seconds
+from tests.benchmarks.report import interleaved, median_ratio, memory, report, run_alone, seconds
 
 FRAMES, VIDEOS = 23_300_000, 7_900
 SMALL_FRAMES, SMALL_VIDEOS = 10_000, 4
@@ -42,8 +39,8 @@ def measure() -> dict:
         draw_images(Path(folder, "images"))
         make_dataset(large, Path(folder, "images"), FRAMES, VIDEOS)
         make_dataset(small, Path(folder, "images"), SMALL_FRAMES, SMALL_VIDEOS)
-        start = run_alone("measure_start", large, time.time())
-        batches = run_alone("measure_batches", small, large)
+        start = run_alone("index", "measure_start", str(large), time.time())
+        batches = run_alone("index", "measure_batches", str(small), str(large))
     return {
         "measured": f"time per batch of {BATCH} frames, {FRAMES} frames against {SMALL_FRAMES}",
         "unit": "seconds per batch",
@@ -55,23 +52,13 @@ def measure() -> dict:
     }
 
 
-def run_alone(function: str, *arguments) -> dict:
-    """What a function of this module returns in a fresh process."""
-    code = (
-        "import json, sys; from tests.benchmarks import index; "
-        "print(json.dumps(getattr(index, sys.argv[1])(*sys.argv[2:])))"
-    )
-    command = [sys.executable, "-c", code, function, *map(str, arguments)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-
-
-def measure_start(root: str, launched: str) -> dict:
+def measure_start(root: str, launched: float) -> dict:
     """From the start of this process to its first batch, and to one of a late step."""
     from data.open_source import open_source
 
     source = open_source("images", root, [video_name(number) for number in range(EXCLUDED)])
     read_batches(source, 0, 1)
-    first = time.time() - float(launched)
+    first = time.time() - launched
     return {
         "frames_without_excluded": len(source),
         "videos_without_excluded": len(source.videos),
@@ -80,7 +67,7 @@ def measure_start(root: str, launched: str) -> dict:
         f"seconds_to_a_batch_of_step_{LATE_STEP}": seconds(
             lambda: read_batches(source, LATE_STEP, 1)
         ),
-        "peak_memory_in_GB": peak_memory() / 1e9,
+        "peak_memory_in_GB": memory("VmHWM") / 1e9,
     }
 
 
@@ -112,12 +99,6 @@ def read_batches(source, first_step: int, batches: int) -> None:
     )
     for batch in dataset.as_numpy_iterator():
         assert not batch["unreadable"].any()
-
-
-def peak_memory() -> int:
-    """Bytes of this process that were in memory at once; of nothing that started it."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def draw_images(folder: Path) -> None:
