@@ -89,6 +89,7 @@ def training_dataset(
     batch_size: int,
     seed: int,
     transformation: str = "views",
+    labels: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """One epoch after another, each a permutation of all frames, without end.
 
@@ -98,9 +99,10 @@ def training_dataset(
       batch_size: frames in a batch; every batch is full.
       seed: int; order and augmentation are functions of it and of the epoch.
       transformation: as `get_cholec80_images_datasets` takes it.
+      labels: int [frames, ...]; the phases of the index by default.
 
     Returns:
-      Dataset of (images uint8 [batch, image_size, image_size, 3], labels int32 [batch]).
+      Dataset of (images uint8 [batch, image_size, image_size, 3], labels int32 [batch, ...]).
 
     Raises:
       InputError: an argument is wrong.
@@ -109,22 +111,23 @@ def training_dataset(
     positions = tf.data.Dataset.range(np.iinfo(np.int64).max)
     read = _training_reader(index, image_size, seed, transformation)
     dataset = _map_frames(_shuffled(positions, len(index), seed), read, image_size)
-    dataset = _with_labels(dataset, index)
+    dataset = _with_labels(dataset, index, labels=labels)
     return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def class_weights(phases: np.ndarray) -> dict[int, float]:
-    """Weights in the loss that give every phase the same say.
+def class_weights(labels: np.ndarray, classes: int = len(PHASES)) -> dict[int, float]:
+    """Weights in the loss that give every class the same say.
 
     Args:
-      phases: int [frames], ids as in `cholec80.PHASES`; -1, unknown, does not count.
+      labels: int [frames], class ids, as in `cholec80.PHASES`; -1, unknown, does not count.
+      classes: how many there are.
 
     Returns:
-      {phase id: weight}, inverse to its frequency, 0 for a phase that does not occur; the mean
+      {class id: weight}, inverse to its frequency, 0 for a class that does not occur; the mean
       weight of a frame is 1.
     """
-    known = phases[phases >= 0]
-    counts = np.bincount(known, minlength=len(PHASES))
+    known = labels[labels >= 0]
+    counts = np.bincount(known, minlength=classes)
     present = np.count_nonzero(counts)
     weights = np.where(counts, len(known) / (max(1, present) * np.maximum(counts, 1)), 0.0)
     return dict(enumerate(weights.tolist()))
@@ -206,9 +209,9 @@ def _map_frames(dataset, read, image_size):
     return dataset.map(lambda image, row, readable: (image, row))
 
 
-def _with_labels(dataset, index, with_image_path=False):
+def _with_labels(dataset, index, with_image_path=False, labels=None):
     """Maps (image, row) to (image, label) or (image, label, path)."""
-    labels = tf.constant(index.phase, tf.int32)
+    labels = tf.constant(index.phase if labels is None else labels, tf.int32)
 
     def add(image, row):
         if not with_image_path:

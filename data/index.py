@@ -4,6 +4,8 @@
 phase (-1 unknown), one per tool (1, 0, -1 unknown), file (relative to the dataset directory) and
 template: `file` with the number left open, "frames/video68/video68_{:06d}.jpg". There are few
 templates, so that an index of millions of frames fits into memory without a string per frame.
+Data sets of images in classes (data/classes.py) have one column more, label: a position in the
+list of names in `classes.json`, -1 unknown.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +21,7 @@ from data.errors import InputError
 from data.image_files import natural_key
 
 INDEX = "index.parquet"
+CLASSES = "classes.json"
 PRETRAINING_INDEX = "pretraining.parquet"  # without the frames that cleaning took out
 
 SCHEMA = pa.schema(
@@ -31,6 +34,7 @@ SCHEMA = pa.schema(
         ("template", pa.string()),
     ]
 )
+LABEL = pa.field("label", pa.int16())  # where a data set has classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,7 @@ class FrameIndex:
       frame: int32 [n], the numbers in the files' names; in the official layout they count from 1.
       phase: int8 [n], phase ids, -1 where unknown.
       tools: int8 [n, 7], 1 where the tool is present, 0 where not, -1 where unknown.
+      label: int16 [n], class ids, -1 where unknown or where the data set has no classes.
       templates: absolute paths with the frame's number left open.
       template: int32 [n], positions in `templates`.
     """
@@ -52,6 +57,7 @@ class FrameIndex:
     frame: np.ndarray
     phase: np.ndarray
     tools: np.ndarray
+    label: np.ndarray
     templates: pa.LargeStringArray
     template: np.ndarray
 
@@ -100,7 +106,7 @@ class FrameIndex:
 
     def take(self, rows: np.ndarray) -> "FrameIndex":
         """The frames at `rows`, an array of positions or a mask; `videos` stay as they are."""
-        columns = ("video", "frame", "phase", "tools", "template")
+        columns = ("video", "frame", "phase", "tools", "label", "template")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
 
@@ -131,10 +137,12 @@ def _load(root: Path, pretraining: bool) -> FrameIndex:
     n = file.metadata.num_rows
     video, frame, template = (np.empty(n, np.int32) for _ in range(3))
     phase, tools = np.empty(n, np.int8), np.empty((n, len(TOOLS)), np.int8)
+    label = np.full(n, -1, np.int16)
     videos, templates = {}, {}  # name -> position, in the order of appearance
+    names = [name for name in file.schema_arrow.names if name != "file"]
     start = 0
     for group in range(file.num_row_groups):
-        table = file.read_row_group(group, [name for name in SCHEMA.names if name != "file"])
+        table = file.read_row_group(group, names)
         rows = slice(start, start := start + len(table))
         video[rows] = _positions(table["video"], videos)
         template[rows] = _positions(table["template"], templates)
@@ -142,9 +150,11 @@ def _load(root: Path, pretraining: bool) -> FrameIndex:
         phase[rows] = table["phase"]
         for column, tool in enumerate(TOOLS):
             tools[rows, column] = table[tool]
+        if LABEL.name in table.column_names:
+            label[rows] = table[LABEL.name]
     prefix = str(root.absolute()).replace("{", "{{").replace("}", "}}")
     paths = pa.array([f"{prefix}/{path}" for path in templates], pa.large_string())
-    return FrameIndex(tuple(videos), video, frame, phase, tools, paths, template)
+    return FrameIndex(tuple(videos), video, frame, phase, tools, label, paths, template)
 
 
 def _open(root: Path, pretraining: bool) -> pq.ParquetFile:
@@ -201,6 +211,7 @@ def _merge(parts: list[FrameIndex], roots: Sequence[str | Path]) -> FrameIndex:
         frame=gather("frame"),
         phase=gather("phase"),
         tools=gather("tools"),
+        label=gather("label"),
         templates=pa.concat_arrays([part.templates for part in parts]),
         template=gather("template") + np.repeat(offsets[[number for number, _ in order]], lengths),
     )

@@ -76,11 +76,11 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
         draws = 0  # one video says nothing about the spread over videos
     index = np.random.default_rng(seed).integers(len(videos), size=(draws, len(videos)))
     return {
-        name: _plain(
+        name: plain(
             {
                 "rule": EXPLANATIONS[name],
                 **score(np.arange(len(videos))),
-                "interval": {key: _interval(value) for key, value in score(index).items()},
+                "interval": {key: interval(value) for key, value in score(index).items()},
                 **details,
             }
         )
@@ -228,7 +228,7 @@ def std(values: np.ndarray) -> np.ndarray:
         return np.sqrt(np.where(number > 1, variance * number / (number - 1), np.nan))
 
 
-def _interval(draws: np.ndarray) -> list[float]:
+def interval(draws: np.ndarray) -> list[float]:
     """The middle 95% of the draws of one score; NaN where it was undefined in all of them."""
     defined = draws[~np.isnan(draws)]
     return np.percentile(defined, (2.5, 97.5)).tolist() if defined.size else [math.nan, math.nan]
@@ -247,14 +247,14 @@ def _transposed(columns: dict[str, np.ndarray], names: list[str]) -> dict[str, d
     }
 
 
-def _plain(value):
+def plain(value):
     """The same in Python's own types; None for numbers that JSON does not have."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

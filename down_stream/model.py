@@ -1,4 +1,4 @@
-"""The phase model: an encoder and a linear classifier on its representation."""
+"""The frame model: an encoder and a linear classifier on its representation."""
 
 import json
 import shutil
@@ -12,17 +12,19 @@ from keras import ops
 from data.errors import InputError
 from msn.checkpoint import load_encoder, save_encoder
 
-MODEL_FILE = "phase_model.json"
+MODEL_FILE = "frame_model.json"
 HEAD_FILE = "head.npz"
-FORMAT = "phase model 1"
+FORMAT = "frame model 1"
 
 
-class PhaseModel(keras.Model):
-    """Images -> logits over phases: encoder, feature standardisation, dense layer.
+class FrameModel(keras.Model):
+    """Images -> logits over classes, such as phases: encoder, standardisation, dense layer.
 
     Args:
       encoder: what `msn.checkpoint.load_encoder` opens.
       classes: names of the classes, in the order of their ids.
+      task: name of what they are (`down_stream.tasks`), for those who open the model.
+      multi_label: whether an image has any number of the classes, rather than one.
       mean, std: float [width]; of the training features. Standardised features make one learning
         rate fit all encoders; (0, 1) leaves them as they are.
       seed: int or None; of the head's initialisation.
@@ -34,10 +36,22 @@ class PhaseModel(keras.Model):
       logits float [batch, classes].
     """
 
-    def __init__(self, encoder, classes, mean=0.0, std=1.0, seed=None, name=None):
+    def __init__(
+        self,
+        encoder,
+        classes,
+        task="phases",
+        multi_label=False,
+        mean=0.0,
+        std=1.0,
+        seed=None,
+        name=None,
+    ):
         super().__init__(name=name)
         self.encoder = encoder
         self.classes = tuple(classes)
+        self.task = task
+        self.multi_label = multi_label
         width = encoder.width
         self.feature_mean, self.feature_std = (
             self.add_weight(
@@ -63,15 +77,21 @@ class PhaseModel(keras.Model):
         features = ops.cast(features, self.feature_mean.dtype)
         return self.head((features - self.feature_mean) / self.feature_std)
 
+    def probabilities(self, features):
+        """Representations [batch, width] -> probabilities [batch, classes]."""
+        logits = self.classify(features)
+        return ops.sigmoid(logits) if self.multi_label else ops.softmax(logits)
 
-def save_phase_model(model: PhaseModel, path: str | Path, source: dict) -> Path:
-    """Writes a model directory: phase_model.json, head.npz and encoder/."""
+
+def save_frame_model(model: FrameModel, path: str | Path, source: dict) -> Path:
+    """Writes a model directory: frame_model.json, head.npz and encoder/."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     save_encoder(model.encoder, partial / "encoder", source)
-    description = {"format": FORMAT, "classes": model.classes, "source": source}
+    description = {"format": FORMAT, "task": model.task, "classes": model.classes}
+    description |= {"multi_label": model.multi_label, "source": source}
     (partial / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
     np.savez(
         partial / HEAD_FILE,
@@ -82,26 +102,27 @@ def save_phase_model(model: PhaseModel, path: str | Path, source: dict) -> Path:
     return path
 
 
-def load_phase_model(path: str | Path) -> PhaseModel:
-    """Opens a model directory that `save_phase_model` wrote.
+def load_frame_model(path: str | Path) -> FrameModel:
+    """Opens a model directory that `save_frame_model` wrote.
 
     Raises:
-      InputError: nothing there that is a phase model.
+      InputError: nothing there that is a frame model.
     """
     path = Path(path)
     try:
         description = json.loads((path / MODEL_FILE).read_text())
-        model = PhaseModel(load_encoder(path / "encoder"), description["classes"])
+        arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
+        model = FrameModel(load_encoder(path / "encoder"), **arguments)
         with np.load(path / HEAD_FILE, allow_pickle=False) as values:
             for name, variable in _head(model).items():
                 variable.assign(values[name])
     except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a phase model, or a damaged one ({error})") from error
+        raise InputError(f"{path}: not a frame model, or a damaged one ({error})") from error
     return model
 
 
-def is_phase_model(path: str | Path) -> bool:
-    """Whether a directory holds a phase model (rather than an encoder)."""
+def is_frame_model(path: str | Path) -> bool:
+    """Whether a directory holds a frame model (rather than an encoder)."""
     return (Path(path) / MODEL_FILE).is_file()
 
 
@@ -112,3 +133,8 @@ def _head(model):
         "kernel": model.head.kernel,
         "bias": model.head.bias,
     }
+
+
+# To go once nobody uses the names of before.
+PhaseModel, save_phase_model = FrameModel, save_frame_model
+load_phase_model, is_phase_model = load_frame_model, is_frame_model

@@ -1,0 +1,104 @@
+"""The labelled frames of training, validation and test, and what a reader should know of them."""
+
+import fnmatch
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from data.errors import InputError
+from data.frames import read_record
+from data.image_files import natural_key
+from data.index import FrameIndex, load_index
+from data.recordings import overlaps
+from down_stream.tasks import Task
+from msn.checkpoint import ENCODER_FILE
+
+SPLITS = ("train", "validation", "test")
+
+
+def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
+    """The labelled frames of each split.
+
+    Raises:
+      InputError: a video in two splits, a split without labels, fewer than two classes to learn,
+        labels that are no class ids, frames at another rate than the task is evaluated at.
+    """
+    if task.fps is not None:
+        for root in config.data.root:
+            fps = read_record(Path(root, "frames"))["fps"]
+            if fps != task.fps:
+                raise InputError(
+                    f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"
+                )
+    index = load_index(config.data.root)
+    videos = {name: expand(config[f"{name}_videos"], index.videos) for name in SPLITS}
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if shared := overlaps(videos[one], videos[other])[0]:
+            raise InputError(
+                f"{', '.join(shared)}: in {one}_videos and in {other}_videos; a video belongs to "
+                "one split"
+            )
+    splits = {}
+    for name, names in videos.items():
+        selected = index.select(videos=names)
+        task.check_labels(selected, name)
+        splits[name] = task.labelled(selected)
+        if not len(splits[name]) and (names or name != "validation"):
+            raise InputError(
+                f"{name}_videos ({', '.join(names) or 'none'}): no labelled frames; annotations "
+                "go to the dataset directory, then run prepare.py again"
+            )
+    if len(task.present(splits["train"])) < (1 if task.multi_label else 2):
+        raise InputError(
+            f"train_videos: fewer than two {task.name} in the labels, nothing to learn"
+        )
+    return splits
+
+
+def expand(names: Sequence[str], videos: Sequence[str]) -> tuple[str, ...]:
+    """Names of videos, with patterns such as "test2019/*" replaced by the names that they match.
+
+    Raises:
+      InputError: a pattern that matches nothing.
+    """
+    found = []
+    for name in names:
+        matching = [name]
+        if any(sign in name for sign in "*?["):
+            matching = sorted(fnmatch.filter(videos, name), key=natural_key)
+            if not matching:
+                raise InputError(f"{name}: no video has such a name")
+        found += [video for video in matching if video not in found]
+    return tuple(found)
+
+
+def videos_seen(encoder: str) -> list[str]:
+    """The videos that an encoder was pre-trained on, as far as it says so."""
+    description = Path(encoder, ENCODER_FILE)
+    if not encoder or not description.is_file():
+        return []
+    return json.loads(description.read_text())["source"].get("videos", [])
+
+
+def remarks(task: Task, splits: dict[str, FrameIndex], seen: list[str]) -> list[str]:
+    """What a reader of the results should know about the data; `seen` in pre-training.
+
+    The same is said in the log.
+    """
+    learnt = task.present(splits["train"])
+    found = [
+        f"no training frame of {name}" for i, name in enumerate(task.classes) if i not in learnt
+    ]
+    same, possible = overlaps(splits["test"].videos, seen)
+    if same:
+        found.append(f"pre-training has seen test videos: {', '.join(same)}")
+    if possible:
+        found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
+    if not len(splits["validation"]):
+        found.append("no validation videos: the last epoch is tested")
+    for remark in found:
+        logging.warning("%s", remark)
+    return found

@@ -1,0 +1,176 @@
+"""What an experiment recognises in frames: where labels come from, how predictions are scored.
+
+One experiment serves every task; what differs between them is said here and nowhere else.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.cholec80 import LABEL_FPS, PHASES, TOOLS
+from data.errors import InputError
+from data.index import CLASSES, FrameIndex
+from down_stream import classification, metrics, multi_label
+from down_stream.predictions import Predictions, write_predictions
+
+
+@dataclass(frozen=True)
+class Task:
+    """A description of what is recognised.
+
+    Attributes:
+      name: as configurations and results name it.
+      classes: names, in the order of their ids.
+      multi_label: whether a frame has any number of the classes, rather than one.
+      labels: index of n frames -> int [n], a class id or -1 unknown; with several labels int
+        [n, classes]: 1 present, 0 absent, -1 unknown.
+      fps: frames per second that the evaluation is made for; None for any.
+      is_video: whether frames are moments of a video, in phases that take time: then temporal
+        models apply.
+      evaluate: predictions, number of draws -> scores by protocol.
+      chosen_by: protocol and score by which the best epoch is chosen, and tables compare.
+      write: path, predictions -> None; the table predictions.csv.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    multi_label: bool
+    labels: Callable[[FrameIndex], np.ndarray]
+    fps: float | None
+    is_video: bool
+    evaluate: Callable[..., dict[str, dict]]
+    chosen_by: tuple[str, str]
+    write: Callable[[Path, Any], None]
+
+    def labelled(self, index: FrameIndex) -> FrameIndex:
+        """The frames of an index whose label is known."""
+        labels = self.labels(index).reshape(len(index), -1)
+        return index.take(np.flatnonzero((labels >= 0).any(axis=1)))
+
+    def present(self, index: FrameIndex) -> set[int]:
+        """Ids of the classes that labels of an index have."""
+        labels = self.labels(index)
+        if self.multi_label:
+            return set(np.flatnonzero((labels == 1).any(axis=0)).tolist())
+        return set(np.unique(labels[labels >= 0]).tolist())
+
+    def check_labels(self, index: FrameIndex, name: str) -> None:
+        """Raises `InputError` for labels of the split `name` that are no class ids."""
+        labels = self.labels(index)
+        highest = 1 if self.multi_label else len(self.classes) - 1
+        if ((labels < -1) | (labels > highest)).any():
+            wrong = labels[(labels < -1) | (labels > highest)][0]
+            raise InputError(
+                f"{name}_videos: label {wrong}; right would be 0 to {highest}, or -1 for unknown"
+            )
+
+    def score(self, predictions) -> float:
+        """What the best epoch is chosen by; higher is better."""
+        protocol, name = self.chosen_by
+        score = self.evaluate(predictions, draws=0)[protocol][name]
+        return -np.inf if score is None else score
+
+    def table(self, index: FrameIndex, probabilities: np.ndarray):
+        """Joins probabilities [frames, classes] with the frames they belong to, row by row."""
+        columns = {
+            "video": np.asarray(index.videos)[index.video],
+            "second": index.second.astype(np.int64),
+            "label": self.labels(index).astype(np.int64),
+            "probabilities": probabilities.astype(np.float32),
+            "classes": self.classes,
+        }
+        if self.multi_label:
+            return multi_label.MultiLabelPredictions(**columns)
+        return Predictions(**columns, prediction=probabilities.argmax(axis=1))
+
+
+def phases() -> Task:
+    """Surgical phases of Cholec80, or of anything annotated in its format."""
+    return Task(
+        name="phases",
+        classes=PHASES,
+        multi_label=False,
+        labels=lambda index: index.phase,
+        fps=LABEL_FPS,
+        is_video=True,
+        evaluate=metrics.evaluate,
+        chosen_by=("video", "f1"),
+        write=write_predictions,
+    )
+
+
+def tools() -> Task:
+    """Presence of the seven tools of Cholec80."""
+    return Task(
+        name="tools",
+        classes=TOOLS,
+        multi_label=True,
+        labels=lambda index: index.tools,
+        fps=LABEL_FPS,
+        is_video=False,
+        evaluate=multi_label.evaluate,
+        chosen_by=("tool", "average_precision"),
+        write=multi_label.write_predictions,
+    )
+
+
+def classes_of(roots: tuple[str, ...]) -> Task:
+    """One class per image: polyps, or any folders of images; classes.json of the data names them.
+
+    Raises:
+      InputError: a data set has no classes.json, or two have different ones.
+    """
+    found = {str(root): _read_classes(Path(root, CLASSES)) for root in roots}
+    (first, classes), *others = found.items()
+    for root, other in others:
+        if other != classes:
+            raise InputError(
+                f"{root}: classes {', '.join(other)}, but {first} has {', '.join(classes)}; data "
+                "sets that are read as one need the same"
+            )
+    return Task(
+        name="classes",
+        classes=classes,
+        multi_label=False,
+        labels=lambda index: index.label,
+        fps=None,
+        is_video=False,
+        evaluate=classification.evaluate,
+        chosen_by=("frame", "f1"),
+        write=write_predictions,
+    )
+
+
+TASKS = {
+    "phases": lambda roots: phases(),
+    "tools": lambda roots: tools(),
+    "classes": classes_of,
+}
+
+
+def open_task(name: str, roots: tuple[str, ...]) -> Task:
+    """The task that a configuration names, for the data sets at `roots`.
+
+    Raises:
+      InputError: no such task, or the data sets do not carry it.
+    """
+    if name not in TASKS:
+        raise InputError(f"task is {name!r}; right would be {', '.join(TASKS)}")
+    return TASKS[name](roots)
+
+
+def _read_classes(path: Path) -> tuple[str, ...]:
+    try:
+        classes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: needed for task=classes, not readable ({type(error).__name__}); prepare.py "
+            "writes it for data sets of classes"
+        ) from error
+    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise InputError(f"{path}: right would be a list of names")
+    return tuple(classes)
