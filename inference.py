@@ -1,14 +1,36 @@
-r"""Extracts embeddings from images with a pre-trained encoder.
+r"""Embeddings, phase timelines, attention and maps of images and videos, with a pre-trained model.
 
-  python inference.py --model_path runs/demo/msn/encoder \
-      --image_path runs/demo/data/cholec80/frames/video13 --output embeddings.npz
+--model_path is an encoder (an encoder directory, the published EndoSSL weights or SavedModel, a
+checkpoint of facebookresearch/msn, a Hugging Face ViTMSN directory), or the model/ of a down-stream
+experiment: then probabilities are written, too. One of four inputs:
 
-The model is an encoder directory, or the model/ of a down-stream experiment (then the phase
-probabilities are written too). In Python:
+  images      an image, a folder, a glob pattern, or a text file with one path per line
+    python inference.py --model_path runs/demo/msn/encoder \
+        --image_path runs/demo/data/cholec80/frames/video13 --output embeddings.npz
+
+  videos      files or folders, decoded at --fps, nothing is extracted
+    python inference.py --model_path runs/demo/probe/model \
+        --video_path runs/demo/data/cholec80/videos --output embeddings.parquet
+
+  a dataset   as prepare.py makes it; also TFDS and TF-Cholec80's record files
+    python inference.py --model_path runs/demo/probe/model \
+        --data_rootdir runs/demo/data --attention attention --map map.html
+
+  a stream    a video file or a camera (0 is the first), labelled causally while it runs
+    python inference.py --model_path runs/demo/probe/model \
+        --stream runs/demo/data/cholec80/videos/video13.mp4
+
+The table has one row a frame. In Python:
 
   table = numpy.load("embeddings.npz")
-  table["embeddings"]      float32 [images, width]
-  table["path"]            one path per row
+  table["embeddings"]      float32 [frames, width]; with --tokens=all [frames, tokens, width]
+  table["video"], table["second"], table["path"]        second is NaN where names do not tell it
+  table["probabilities"]   float32 [frames, classes], with a phase model; names in table["classes"]
+
+With a phase model, embeddings_phases/<video>.csv and <video>.png (the timeline) are beside it. A
+run that was killed goes on where it was, with the same command. What cannot be read is named last.
+
+Exit code: 0 done, 1 some input could not be used, 2 nothing could be done.
 """
 
 from absl import flags
@@ -16,29 +38,70 @@ from absl import flags
 from configs import command
 from data.errors import InputError
 
-MODEL = flags.DEFINE_string("model_path", None, "encoder directory or phase model directory")
-IMAGES = flags.DEFINE_string("image_path", None, "an image, or a folder with images")
-OUTPUT = flags.DEFINE_string("output", "embeddings.npz", "file that receives the embeddings")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "images at a time", lower_bound=1)
-flags.mark_flags_as_required(["model_path", "image_path"])
+MODEL = flags.DEFINE_string("model_path", None, "encoder, or model/ of an experiment")
+IMAGES = flags.DEFINE_string("image_path", None, "image, folder, glob pattern or .txt of paths")
+VIDEOS = flags.DEFINE_multi_string(
+    "video_path", None, "video, or folder with videos; may be repeated"
+)
+DATA = flags.DEFINE_string("data_rootdir", None, "folder that holds the dataset --name")
+NAME = flags.DEFINE_string("name", "cholec80", "dataset in --data_rootdir")
+STREAM = flags.DEFINE_string("stream", None, "video file or number of a camera, labelled live")
+FPS = flags.DEFINE_float("fps", 1.0, "frames per second that are taken of a video")
+OUTPUT = flags.DEFINE_string("output", "embeddings.npz", "table to write, .npz or .parquet")
+TOKENS = flags.DEFINE_enum("tokens", "cls", ["cls", "mean", "all"], "what is kept of a frame")
+LAYERS = flags.DEFINE_integer("layers", 1, "last blocks whose tokens are put side by side")
+ATTENTION = flags.DEFINE_string("attention", None, "folder for pictures of the last attention")
+MAP = flags.DEFINE_string("map", None, ".html file for a map of the embeddings, with thumbnails")
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 32, "frames at a time; results do not depend on it", lower_bound=1
+)
+flags.mark_flag_as_required("model_path")
 
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    command.import_tensorflow()
-    from down_stream.embeddings import check_output, embed_images, write_embeddings
+    inputs = {"image_path": IMAGES, "video_path": VIDEOS, "data_rootdir": DATA, "stream": STREAM}
+    given = [f"--{name}" for name, flag in inputs.items() if flag.value]
+    if len(given) != 1:
+        names = ", ".join(f"--{name}" for name in inputs)
+        raise InputError(f"input: {' and '.join(given) or 'none'}; right would be one of {names}")
+    return label_stream() if STREAM.value else embed()
 
-    check_output(OUTPUT.value)
-    table = embed_images(MODEL.value, IMAGES.value, batch_size=BATCH_SIZE.value)
-    unreadable = table.pop("unreadable")
-    path = write_embeddings(OUTPUT.value, table)
-    for name, values in table.items():
-        print(f"{name:14} {values.dtype} {list(values.shape)}")
-    print(f"written to     {path}")
-    if unreadable:
-        print(f"left out, unreadable ({len(unreadable)}): {', '.join(unreadable)}")
-        return command.DONE_IN_PART
-    return command.DONE
+
+def label_stream() -> int:
+    """--stream."""
+    command.import_tensorflow()
+    from down_stream import phase_stream
+
+    result = phase_stream.label_stream(MODEL.value, STREAM.value, OUTPUT.value, FPS.value)
+    print(phase_stream.summary(result))
+    return command.DONE_IN_PART if result.fault else command.DONE
+
+
+def embed() -> int:
+    """All other inputs."""
+    from data.files import to_path
+    from data.frame_lists import list_dataset, list_images, list_videos
+
+    if IMAGES.value:
+        frames = list_images(IMAGES.value)
+    elif VIDEOS.value:
+        frames = list_videos(VIDEOS.value, FPS.value)
+    else:
+        frames = list_dataset(to_path(DATA.value) / NAME.value, FPS.value)
+    command.import_tensorflow()
+    from down_stream import embeddings
+
+    options = embeddings.Options(
+        layers=LAYERS.value,
+        tokens=TOKENS.value,
+        attention=ATTENTION.value,
+        map=MAP.value,
+        batch_size=BATCH_SIZE.value,
+    )
+    result = embeddings.embed(MODEL.value, frames, OUTPUT.value, options)
+    print(embeddings.summary(result))
+    return command.DONE_IN_PART if result.faults else command.DONE
 
 
 if __name__ == "__main__":

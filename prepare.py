@@ -19,6 +19,17 @@ Examples:
   record files in <data_rootdir>/<name>, is never downloaded over: frames that are missing are
   extracted, and it is audited and indexed. Records become frames and annotations; they are kept.
 
+  Polyps: PolypsSet (doi 10.7910/DVN/FCBUOR), the archive or the unpacked folder; whole frames, or
+  crops of the polyps with a margin, a data set of their own; or a rendered miniature of it:
+    python prepare.py --data_rootdir=datasets --dataset=polypsset --archive=/downloads/PolypsSet.zip
+    python prepare.py --data_rootdir=datasets --dataset=polypsset --name=polyp_crops \
+        --archive=datasets/polypsset --crop_margin=0.1
+    python prepare.py --data_rootdir=datasets --dataset=polypsset --synthetic
+
+  Any images in a folder for each class, with a CSV (image,sequence) of what is of one patient:
+    python prepare.py --data_rootdir=datasets --dataset=classes --name=larynx \
+        --images=/images --sequences=/images/patients.csv
+
 Annotations are <name>/phase_annotations/<video>-phase.txt and <name>/tool_annotations/
 <video>-tool.txt, in the official format. What was found is in audit.json, the splits by video are
 in splits.json.
@@ -33,6 +44,7 @@ that were extracted before it was found stay).
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -42,16 +54,28 @@ from data import cholec80
 from data.errors import InputError, check_output_folder
 
 _ROOT = flags.DEFINE_string("data_rootdir", None, "folder of datasets", required=True)
-_NAME = flags.DEFINE_string("name", "cholec80", "name of the dataset, a folder in data_rootdir")
+_DATASET = flags.DEFINE_enum(
+    "dataset",
+    "cholec80",
+    ["cholec80", "polypsset", "classes"],
+    "cholec80, and anything with videos; polypsset; classes: images in a folder for each class",
+)
+_NAME = flags.DEFINE_string(
+    "name", "cholec80", "name of the dataset, a folder in data_rootdir (default: that of --dataset)"
+)
 _VIDEOS = flags.DEFINE_string("videos", None, "folder with videos or images, searched recursively")
 
-_SYNTHETIC = flags.DEFINE_bool("synthetic", False, "render a miniature Cholec80")
+_IMAGES = flags.DEFINE_string("images", None, "of classes: folder with a folder for each class")
+_SEQUENCES = flags.DEFINE_string("sequences", None, "of classes: CSV with image,sequence")
+_MARGIN = flags.DEFINE_float("crop_margin", None, "of polypsset: crop polyps, with this margin")
+
+_SYNTHETIC = flags.DEFINE_bool("synthetic", False, "render a miniature of the dataset")
 _NUMBER = flags.DEFINE_integer("synthetic_videos", 16, "how many videos to render")
 _SECONDS = flags.DEFINE_integer("synthetic_seconds", 90, "mean length of a rendered video")
-_SEED = flags.DEFINE_integer("seed", 0, "of the rendered videos")
+_SEED = flags.DEFINE_integer("seed", 0, "of what is rendered; of classes, the split's")
 
 _URL = flags.DEFINE_string("url", cholec80.ARCHIVE_URL, "where to fetch Cholec80, or a mirror")
-_ARCHIVE = flags.DEFINE_string("archive", None, "archive that is there already, .tar or .tar.gz")
+_ARCHIVE = flags.DEFINE_string("archive", None, "archive that is there already")
 _VERIFY = flags.DEFINE_bool("verify_checksum", False, "compare the archive's MD5")
 _KEEP = flags.DEFINE_bool("keep_archive", False, "keep the fetched archive after unpacking")
 
@@ -67,8 +91,24 @@ _DUPLICATES = flags.DEFINE_bool("drop_near_duplicates", False, "nor on a picture
 _CROP = flags.DEFINE_bool("crop_borders", False, "cut black borders off, in copies of the frames")
 
 
+# What pre-trains on a data set, and on its miniature.
+CONFIGS = {
+    "cholec80": ("msn_base", "msn_demo"),
+    "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
+    "classes": ("msn_base", "msn_base"),
+}
+# Flags that a data set of classes knows; others would be without effect.
+COMMON = {"data_rootdir", "name", "dataset"}
+KNOWN = {
+    "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
+    "classes": {"images", "sequences", "seed"},
+}
+
+
 def main() -> int:
     """Runs the stages. Everything that can be checked is, before anything is written."""
+    if _DATASET.value in KNOWN:
+        return labelled_images()
     from data.audit import Audit
     from data.cleaning import Cleaning
     from data.frames import extract_frames
@@ -120,16 +160,13 @@ def check(root: Path, settings: dict):
     from data.frames import check_settings, read_record
     from data.sources import find_media, needs_archive
 
-    for flag in (_ROOT, _VIDEOS, _ARCHIVE):
-        if flag.value == "":
-            raise InputError(f"--{flag.name} is empty; right would be a path")
-    for folder in (root, root / "videos", root / "frames"):
-        check_output_folder("--data_rootdir", folder)
+    for flag in (_IMAGES, _SEQUENCES, _MARGIN):
+        if flag.present:
+            raise InputError(f"--{flag.name}: without effect for --dataset=cholec80")
+    check_place(root)
     given = [f"--{flag.name}" for flag in (_VIDEOS, _SYNTHETIC, _ARCHIVE) if flag.value]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)}: one of them at a time")
-    if _NAME.value in ("", ".", "..") or Path(_NAME.value).name != _NAME.value:
-        raise InputError(f"--name={_NAME.value}: the name of a folder in --data_rootdir is needed")
     if _SYNTHETIC.value and not needs_archive(root) and not (root / "synthetic.json").is_file():
         raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
     check_settings(**settings, workers=_WORKERS.value)
@@ -146,14 +183,68 @@ def check(root: Path, settings: dict):
     return None
 
 
+def labelled_images() -> int:
+    """Makes a data set of images with a class each: --dataset=polypsset and --dataset=classes."""
+    from data.audit import Audit
+    from data.classes import prepare_classes
+    from data.labelled_images import split_table
+    from data.polyps_images import check_margin, prepare_polyps
+    from data.synthetic_polyps import make_polyps
+
+    name = _NAME.value if _NAME.present else _DATASET.value
+    root = Path(_ROOT.value).expanduser() / name
+    check_labelled(root)
+    audit = Audit()
+    if _DATASET.value == "classes":
+        sequences = Path(_SEQUENCES.value).expanduser() if _SEQUENCES.value else None
+        images = Path(_IMAGES.value).expanduser()
+        manifest = prepare_classes(root, images, sequences, _SEED.value, audit)
+    else:
+        if _SYNTHETIC.value:
+            check_margin(root, _MARGIN.value)
+            number = {"sequences": _NUMBER.value} if _NUMBER.present else {}
+            make_polyps(root, seed=_SEED.value, **number)
+        archive = Path(_ARCHIVE.value).expanduser() if _ARCHIVE.value else None
+        manifest = prepare_polyps(root, archive, _MARGIN.value, audit)
+    code = report(root, audit)
+    print(split_table(manifest))
+    return code
+
+
+def check_labelled(root: Path) -> None:
+    """Raises `InputError` for flags that do not fit a data set of images with classes."""
+    given = {
+        flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]) if flag.present
+    }
+    if unknown := sorted(given - COMMON - KNOWN[_DATASET.value]):
+        raise InputError(f"--{unknown[0]}: without effect for --dataset={_DATASET.value}")
+    check_place(root)
+    if _SYNTHETIC.value and _ARCHIVE.value:
+        raise InputError("--synthetic and --archive: one of them at a time")
+    if _DATASET.value == "classes" and not _IMAGES.value:
+        raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
+
+
+def check_place(root: Path) -> None:
+    """Raises `InputError` if flags are empty paths, or `root` cannot be a dataset directory."""
+    for flag in (_ROOT, _VIDEOS, _ARCHIVE, _IMAGES, _SEQUENCES):
+        if flag.value == "":
+            raise InputError(f"--{flag.name} is empty; right would be a path")
+    for folder in (root, root / "videos", root / "frames"):
+        check_output_folder("--data_rootdir", folder)
+    if root.name in ("", ".", "..") or (_NAME.present and Path(_NAME.value).name != _NAME.value):
+        raise InputError(f"--name={_NAME.value}: the name of a folder in --data_rootdir is needed")
+
+
 def report(root: Path, audit) -> int:
     """Prints what there is now, what to do next and what could not be used; the exit code."""
-    counts = f"{len(audit.videos)} videos, {audit.total('frames')} frames"
+    videos = "sequences" if _DATASET.value in KNOWN else "videos"
+    counts = f"{len(audit.videos)} {videos}, {audit.total('frames')} frames"
     print(audit.table())
     print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
     if audit.cleaned():
         print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
-    config = "configs/msn_demo.py" if _SYNTHETIC.value else "configs/msn_base.py"
+    config = f"configs/{CONFIGS[_DATASET.value][_SYNTHETIC.value]}.py"
     arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
     for problem in audit.problems:

@@ -91,7 +91,10 @@ def get_config(arg=""):
     # At 0.996 the target keeps half of its random start after 170 steps: short runs need less.
     config.ema_start = 0.996
 
-    config.batch_size = 1024  # global
+    config.batch_size = 1024  # global, of all replicas together
+    # Micro-batches in which each replica's share passes the encoders: less memory and a second
+    # forward pass; the result is that of the whole batch.
+    config.accumulation = 1
     config.epochs = 100
     config.steps = config_dict.placeholder(int)  # when set, instead of epochs
     config.checkpoint_every = 1000  # steps
@@ -112,6 +115,8 @@ def get_config(arg=""):
     config.probe.max_frames = 2000  # of each, evenly spaced
 
     config.export = "target"  # or "anchor"
+    # "one_device", "mirrored" (all GPUs of this machine), "multi_worker" (the processes that
+    # TF_CONFIG or Slurm name), "tpu" (that TPU_NAME names), or "auto": what there is.
     config.strategy = "auto"
     # One compiled program; on the CPU it is also the faster one (exact GELU).
     config.compile_with_xla = True

@@ -14,6 +14,7 @@ def get_config(arg=""):
     if arg:
         raise ValueError(f":{arg}: this configuration takes no argument")
     config = ConfigDict()
+    config.task = "phases"  # or tools, classes (a class per image, as classes.json names them)
     config.seed = 0
     config.workdir = "runs/phase"
 
@@ -21,24 +22,50 @@ def get_config(arg=""):
     # model.variant (or --model) names the architecture. If both are set they must agree.
     config.encoder = ""
     config.model = ConfigDict()
-    config.model.variant = ""  # vit{ti,s,b,l,h} + patch size
-    config.model.image_size = 224  # for random initialisation; an encoder brings its own
+    config.model.variant = ""  # vit{ti,s,b,l,h} + patch size, or resnet50v2
+    config.model.image_size = 224  # from scratch; an encoder brings its own
+    config.resnet_weights = "none"  # of resnet50v2: imagenet (fetched), none, or a file of weights
 
-    # "probe": a linear classifier on frozen features; "finetune": everything is trained.
+    # "probe": a linear classifier on frozen features; "logistic": L2 logistic regression on them;
+    # "knn": nearest neighbours among them; "finetune": everything is trained.
     config.mode = "probe"
+    config.temporal = ""  # after it: "tecno" (causal) or "tecno_offline" (sees the whole video)
 
     config.data = ConfigDict()
     config.data.root = ("data/cholec80",)  # dataset directories as prepare.py makes them
+    config.feature_cache = "runs/features"  # features of frozen encoders, used again by any run
+    # Names, or patterns such as "test*".
     config.train_videos = videos(1, 40)
     config.validation_videos = videos(41, 48)  # the best epoch on them is tested
     config.test_videos = videos(49, 80)
 
     config.batch_size = 256
     config.epochs = 100
-    config.balance_classes = True  # weights in the loss, inverse to a phase's frequency
+    config.balance_classes = True  # weights in the loss, inverse to a class's frequency
+    config.label_smoothing = 0.0
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"  # adam, adamw, rmsprop, momentum, sgd
-    config.optimizer.learning_rate = 1e-2
-    config.optimizer.weight_decay = 1e-5
     config.optimizer.warmup = 0.05  # share of the updates
+    config.optimizer.learning_rate = 1e-4  # of fine-tuning
+    config.optimizer.weight_decay = 0.05  # of fine-tuning
+    config.optimizer.layer_decay = 1.0  # of fine-tuning: factor from a block to the one before it
+    # What a fine-tuned frame goes through: "views" (crop, flip, jitter), "randaug", "resize".
+    config.augmentation = "views"
+    config.randaug = ConfigDict()
+    config.randaug.layers = 3  # operations on a frame, 0 for none
+    config.randaug.magnitude = 7  # 0..10
+
+    # The probe tries all pairs in one pass; the validation videos choose.
+    config.probe = ConfigDict()
+    config.probe.learning_rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    config.probe.weight_decays = (1e-5, 1e-3, 1e-1)
+
+    # Temporal model (Czempiel et al., arXiv 2003.10751).
+    config.tecno = ConfigDict()
+    config.tecno.num_stages = 2
+    config.tecno.num_layers = 9
+    config.tecno.num_maps = 64
+    config.tecno.dropout = 0.5
+    config.tecno.epochs = 50
+    config.tecno.learning_rate = 5e-4
     return config

@@ -1,16 +1,20 @@
 """Tables that take long to make of large files, kept until one of the files changes."""
 
+import io
 import logging
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from data.files import AnyPath
+
 
 def cached_table(
-    path: Path, files: Sequence[Path], make: Callable[[], dict[str, np.ndarray]]
+    path: AnyPath,
+    files: Sequence[AnyPath],
+    make: Callable[[], dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """What `make` returns, or what it returned before for the same files.
 
@@ -28,15 +32,17 @@ def cached_table(
         ]
     )
     try:
-        with np.load(path, allow_pickle=False) as table:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as table:
             if np.array_equal(table["files"], now):
                 return {name: table[name] for name in table.files if name != "files"}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # missing or damaged: it is made again
     made = make()
     side = path.with_name(f"{path.stem}.writing.npz")
+    content = io.BytesIO()
+    np.savez(content, files=now, **made)
     try:
-        np.savez(side, files=now, **made)
+        side.write_bytes(content.getbuffer())
         side.replace(path)
     except OSError as error:
         logging.warning("%s: cannot be kept, it will be made again: %s", path, error)

@@ -13,7 +13,7 @@ from data.errors import InputError
 from data.image_files import natural_key
 from data.images import frame_to_input, read_image
 from data.index import FrameIndex, load_index
-from data.randaug import rand_augment
+from data.randaug import LAYERS, MAGNITUDE, rand_augment
 from data.seeds import generator
 from data.views import Views, augment, random_resized_crop
 
@@ -89,7 +89,10 @@ def training_dataset(
     batch_size: int,
     seed: int,
     transformation: str = "views",
+    layers: int = LAYERS,
+    magnitude: float = MAGNITUDE,
     labels: np.ndarray | None = None,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """One epoch after another, each a permutation of all frames, without end.
 
@@ -97,22 +100,30 @@ def training_dataset(
       index: labelled frames.
       image_size: height and width of the images in pixels.
       batch_size: frames in a batch; every batch is full.
-      seed: int; order and augmentation are functions of it and of the epoch.
+      seed: int; order and augmentation are functions of it and of the step.
       transformation: as `get_cholec80_images_datasets` takes it.
+      layers, magnitude: of "randaug", as `data.randaug.rand_augment` takes them.
       labels: int [frames, ...]; the phases of the index by default.
+      first_step: the batch to begin with, as if those before it had been read.
 
     Returns:
-      Dataset of (images uint8 [batch, image_size, image_size, 3], labels int32 [batch, ...]).
+      Dataset of (images uint8 [batch, image_size, image_size, 3], labels int32 [batch, ...]). A
+      frame that cannot be read is named in the log; it is black, and its labels are -1, unknown.
 
     Raises:
       InputError: an argument is wrong.
     """
     _check(batch_size, transformation)
-    positions = tf.data.Dataset.range(np.iinfo(np.int64).max)
-    read = _training_reader(index, image_size, seed, transformation)
-    dataset = _map_frames(_shuffled(positions, len(index), seed), read, image_size)
-    dataset = _with_labels(dataset, index, labels=labels)
-    return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    positions = tf.data.Dataset.range(first_step * batch_size, np.iinfo(np.int64).max)
+    read = _training_reader(index, image_size, seed, transformation, layers, magnitude)
+    dataset = _load_frames(_shuffled(positions, len(index), seed), read, image_size)
+    labels = tf.constant(index.phase if labels is None else labels, tf.int32)
+
+    def with_label(image, row, readable):
+        return image, tf.where(readable, tf.gather(labels, row), -1)
+
+    dataset = dataset.map(with_label).batch(batch_size, drop_remainder=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def class_weights(labels: np.ndarray, classes: int = len(PHASES)) -> dict[int, float]:
@@ -197,6 +208,13 @@ def _shuffled(positions, frames, seed):
 
 def _map_frames(dataset, read, image_size):
     """Maps rows (or rows and positions) to (image, row) and leaves unreadable frames out."""
+    dataset = _load_frames(dataset, read, image_size)
+    dataset = dataset.filter(lambda image, row, readable: readable)
+    return dataset.map(lambda image, row, readable: (image, row))
+
+
+def _load_frames(dataset, read, image_size):
+    """Maps rows (or rows and positions) to (image, row, whether it could be read)."""
 
     def load(row, position=0):
         image, readable = tf.numpy_function(read, [row, position], (tf.uint8, tf.bool))
@@ -204,14 +222,12 @@ def _map_frames(dataset, read, image_size):
         readable.set_shape(())
         return image, row, readable
 
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.filter(lambda image, row, readable: readable)
-    return dataset.map(lambda image, row, readable: (image, row))
+    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _with_labels(dataset, index, with_image_path=False, labels=None):
+def _with_labels(dataset, index, with_image_path):
     """Maps (image, row) to (image, label) or (image, label, path)."""
-    labels = tf.constant(index.phase if labels is None else labels, tf.int32)
+    labels = tf.constant(index.phase, tf.int32)
 
     def add(image, row):
         if not with_image_path:
@@ -223,28 +239,32 @@ def _with_labels(dataset, index, with_image_path=False, labels=None):
     return dataset.map(add)
 
 
-def _training_reader(index, image_size, seed, transformation):
-    if transformation == "resize":
-        return functools.partial(_whole_frame, index, image_size)
-    return functools.partial(_augmented_frame, index, image_size, seed, transformation)
+def _training_reader(index, image_size, seed, transformation, layers=LAYERS, magnitude=MAGNITUDE):
+    transforms = {
+        "randaug": lambda image, random: rand_augment(
+            frame_to_input(image, image_size), random, layers, magnitude
+        ),
+        "views": lambda image, random: _view(image, image_size, random),
+        "resize": lambda image, random: frame_to_input(image, image_size),
+    }
+
+    def read(row, position):
+        transform = transforms[transformation]
+        random = generator(seed, int(position))
+        return _read(index, image_size, row, lambda image: transform(image, random))
+
+    return read
+
+
+def _view(image, image_size, random):
+    views = TRAINING_VIEWS
+    crop = random_resized_crop(image, image_size, views.scale, views.aspect, random)
+    return augment(crop, views, random)
 
 
 def _whole_frame(index, image_size, row, position):
     del position
     return _read(index, image_size, row, lambda image: frame_to_input(image, image_size))
-
-
-def _augmented_frame(index, image_size, seed, transformation, row, position):
-    random = generator(seed, int(position))
-
-    def draw(image):
-        if transformation == "randaug":
-            return rand_augment(frame_to_input(image, image_size), random)
-        views = TRAINING_VIEWS
-        crop = random_resized_crop(image, image_size, views.scale, views.aspect, random)
-        return augment(crop, views, random)
-
-    return _read(index, image_size, row, draw)
 
 
 def _read(index, image_size, row, transform):

@@ -1,7 +1,7 @@
 """The one exception for what the user, not the program, has to put right."""
 
 import math
-from pathlib import Path
+from pathlib import Path, PurePath
 
 
 class InputError(ValueError):
@@ -26,11 +26,14 @@ def check_names(name: str, values) -> None:
             raise InputError(f"{name}: found {value!r}; right would be a name in quotes")
 
 
-def check_output_folder(name: str, path: str | Path) -> None:
+def check_output_folder(name: str, path: str | PurePath) -> None:
     """Raises `InputError` if a folder cannot be made at `path`; makes nothing."""
+    from data.files import to_path  # here: it imports this module
+
     if not str(path):
         raise InputError(f"{name} is empty; right would be a folder")
-    for place in (Path(path), *Path(path).parents):
+    folder = to_path(path)
+    for place in (folder, *folder.parents) if isinstance(folder, Path) else (folder,):
         if place.exists():
             if not place.is_dir():
                 raise InputError(f"{name}={path}: {place} is a file; right would be a folder")

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from data.errors import InputError
+from data.files import AnyPath
 from data.images import read_image
 from data.index import FrameIndex
 from data.record_offsets import read_bytes_feature
@@ -108,7 +109,7 @@ class RecordSource(FrameSource):
       feature: the image's name in the examples.
     """
 
-    def __init__(self, videos, counts, excluded, files: Sequence[Path], table, feature: str):
+    def __init__(self, videos, counts, excluded, files: Sequence[AnyPath], table, feature: str):
         super().__init__(videos, counts, excluded)
         self._files, self._table, self._feature = tuple(files), table, feature
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from data.clock import estimate_seconds, open_video, read_clock
 from data.errors import InputError
+from data.files import AnyPath, to_path
 from data.image_files import is_image, official_number
 
 MIN_FPS = 0.001
@@ -155,7 +156,7 @@ def frame_numbers(folder: Path, video: str) -> set[int]:
     return numbers - {None}
 
 
-def read_record(frames_dir: Path, settings: Mapping | None = None) -> dict:
+def read_record(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     """What `extract_frames` notes in its folder: its settings and the videos that are complete.
 
     Args:
@@ -165,7 +166,7 @@ def read_record(frames_dir: Path, settings: Mapping | None = None) -> dict:
     Raises:
       InputError: the frames in the folder have other settings.
     """
-    path = Path(frames_dir) / RECORD
+    path = to_path(frames_dir) / RECORD
     if not path.is_file():
         if settings and settings["fps"] != 1 and any(Path(frames_dir).glob("*/*_*.*")):
             raise InputError(

@@ -1,5 +1,7 @@
 """Image files in folders: which video and which frame they are, and whether they are complete."""
 
+import glob
+import itertools
 import os
 import re
 import shutil
@@ -93,16 +95,30 @@ def find_fault(path: Path) -> str | None:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - END_BYTES))
         end = file.read(END_BYTES)
-    if not size:
-        return "empty"
-    if begin == PNG_BEGIN:
-        return None if PNG_END in end else f"a PNG file cut off after {size} bytes"
-    if begin.startswith(JPEG_BEGIN):
-        return None if JPEG_END in end else f"a JPEG file cut off after {size} bytes"
+    if begin == PNG_BEGIN or begin.startswith(JPEG_BEGIN) or not size:
+        return find_cut(begin + end, size)
     try:
         read_image(path)
     except (InputError, cv2.error):
         return f"{size} bytes that are no image"
+    return None
+
+
+def find_cut(data: bytes, size: int) -> str | None:
+    """Whether a file is empty, or a JPEG or PNG file without its end: the reason, or None.
+
+    Decoders paint what is missing grey, and do not say so.
+
+    Args:
+      data: the file, or its first and its last bytes.
+      size: of the file, in bytes.
+    """
+    if not size:
+        return "empty"
+    if data.startswith(PNG_BEGIN) and PNG_END not in data[-END_BYTES:]:
+        return f"a PNG file cut off after {size} bytes"
+    if data.startswith(JPEG_BEGIN) and JPEG_END not in data[-END_BYTES:]:
+        return f"a JPEG file cut off after {size} bytes"
     return None
 
 
@@ -135,37 +151,74 @@ def link_images(groups: dict[str, Sequence[Path]], frames_dir: Path) -> dict[str
     return faults
 
 
-class ImageFiles:
-    """Image files by row, as `data.index.FrameIndex` gives the frames of a dataset.
+def find_images(path: str | Path) -> tuple[list[Path], Path, int]:
+    """The images that a user means by a path.
 
     Args:
-      path: an image file, or a folder that is searched with its subfolders for image suffixes, in
-        natural order; hidden files are passed over.
+      path: an image file; a folder, which is searched with its subfolders for image suffixes; a
+        glob pattern ("frames/*/*.jpg", "**" for folders at any depth); or a text file (.txt) with a
+        path per line, of which relative ones begin at its own folder.
+
+    Returns:
+      The images, in natural order, but those of a text file in its order, whether they are there or
+      not; the folder that all of them are in or below; and how many other files were passed over.
+      Hidden files are neither.
 
     Raises:
-      InputError: no such path, not an image suffix, or no images in the folder.
+      InputError: nothing there, or no images among what is there.
     """
-
-    def __init__(self, path: str | Path):
-        path = Path(path)
-        if path.is_dir():
-            files = list_files(path)
-            self.files = [file for file in files if is_image(file.name)]
-            if not self.files:
-                raise InputError(
-                    f"{path}: no images among {len(files)} files; images end in "
-                    + ", ".join(SUFFIXES)
-                )
-        elif not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        elif path.suffix.lower() not in SUFFIXES:
+    place = Path(path)
+    if place.is_dir():
+        root, files = place, list_files(place)
+    elif place.suffix.lower() == ".txt" and place.is_file():
+        return _listed_images(place)
+    elif place.is_file():
+        if not is_image(place.name):
             raise InputError(f"{path}: not an image; images end in {', '.join(SUFFIXES)}")
-        else:
-            self.files = [path]
+        return [place], place.parent, 0
+    elif glob.has_magic(str(path)):
+        root, files = _matching_files(str(path))
+    else:
+        raise InputError(f"{path}: no such file or folder")
+    images = [file for file in files if is_image(file.name)]
+    if not images:
+        raise InputError(
+            f"{path}: no images among {len(files)} files; images end in {', '.join(SUFFIXES)}"
+        )
+    return images, root, len(files) - len(images)
 
-    def __len__(self):
-        return len(self.files)
 
-    def paths(self, rows) -> list[str]:
-        """Paths of these rows."""
-        return [str(self.files[row]) for row in rows]
+def _matching_files(pattern: str) -> tuple[Path, list[Path]]:
+    """The part of a glob pattern before its first wildcard, and the files that match it."""
+    parts = Path(pattern).parts
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    found = [Path(name) for name in glob.iglob(pattern, recursive=True)]  # noqa: PTH207
+    files = {file for file in found if file.is_file()}
+    files.update(*(list_files(folder) for folder in found if folder.is_dir()))
+    return Path(*fixed), sorted(files, key=lambda file: natural_key(str(file)))
+
+
+def _listed_images(place: Path) -> tuple[list[Path], Path, int]:
+    try:
+        lines = [line.strip() for line in place.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{place}: not a text file; a path per line is needed") from error
+    files = [place.parent / line for line in lines if line]
+    if not files:
+        raise InputError(f"{place}: no paths in it; one per line is needed")
+    return files, Path(os.path.commonpath([file.parent.absolute() for file in files])), 0
+
+
+def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
+    """The video that an image is of, and its number there if its name is `<video>_NNNNNN`.
+
+    Args:
+      file: in `root` or in a folder below it.
+      root: where the search for images began.
+
+    Returns:
+      The name as `group_images` gives it, and the number, counted from 1, or None.
+    """
+    parts = file.absolute().relative_to(root.absolute()).parent.parts
+    video = "_".join(parts) or video_of(file.stem)
+    return video, official_number(file.stem, parts[-1] if parts else video)

@@ -5,34 +5,60 @@ Parts that are cropped at random, in training, are resized by `data.views.resamp
 same numbers, in less time.
 """
 
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.errors import InputError
+from data.files import is_remote, to_path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+TIFF_BEGINS = (b"II*\0", b"MM\0*")
 
 # Written to encoder.json: what turns a frame into the encoder's input.
 RESIZE_RULE = "whole frame to a square, Pillow's bilinear filter (anti-aliased)"
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decodes an image file to RGB, uint8 [height, width, 3]; grey and 16-bit become RGB 8-bit.
+    """Decodes an image file to RGB, uint8 [height, width, 3].
+
+    Grey, palettes, CMYK and 16-bit become RGB 8-bit, alpha is left away, and an orientation that
+    the file's EXIF data tell is applied.
 
     Raises:
       InputError: the file is empty or cannot be decoded.
     """
-    data = np.fromfile(path, np.uint8)
+    if is_remote(path):
+        return decode_image(np.frombuffer(to_path(path).read_bytes(), np.uint8), path)
+    return decode_image(np.fromfile(path, np.uint8), path)
+
+
+def decode_image(data: np.ndarray, name: str | Path) -> np.ndarray:
+    """Decodes the bytes of an image file, uint8 [n], as `read_image` does; `name` is for errors."""
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
     except cv2.error:  # an image larger than OpenCV's limit, for one
         image = None
+    if image is not None and bytes(data[:4]) in TIFF_BEGINS:
+        image = _without_alpha(data, image)
     if image is None:
-        raise InputError(f"{path}: {len(data)} bytes that are not a complete image")
+        raise InputError(f"{name}: {len(data)} bytes that are not a complete image")
     return image
+
+
+def _without_alpha(data, image):
+    """A TIFF image whose alpha is left away: OpenCV multiplies the colours by it."""
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            if opened.mode != "RGBA":
+                return image
+            return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(opened))[..., :3])
+    except (OSError, ValueError, SyntaxError):  # a kind of TIFF that Pillow does not read
+        return image
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

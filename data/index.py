@@ -10,7 +10,7 @@ list of names in `classes.json`, -1 unknown.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from data.cholec80 import TOOLS
 from data.errors import InputError
+from data.files import AnyPath, RemotePath, to_path
 from data.image_files import natural_key
 
 INDEX = "index.parquet"
@@ -111,12 +112,12 @@ class FrameIndex:
 
 
 def load_index(
-    roots: str | Path | Sequence[str | Path], *, pretraining: bool = False
+    roots: str | PurePath | Sequence[str | PurePath], *, pretraining: bool = False
 ) -> FrameIndex:
     """Opens the index of a dataset, or of several as one.
 
     Args:
-      roots: dataset directories, as `prepare.py` made them.
+      roots: dataset directories, as `prepare.py` made them, on a disk or a remote file system.
       pretraining: whether to leave out the frames that were cleaned away for pre-training
         (`data.cleaning`), where there are such.
 
@@ -124,14 +125,14 @@ def load_index(
       InputError: a directory or its index is missing, empty or damaged, or two datasets have a
         video of the same name.
     """
-    roots = [roots] if isinstance(roots, str | Path) else list(roots)
+    roots = [roots] if isinstance(roots, str | PurePath) else list(roots)
     if not roots:
         raise InputError("no dataset directory is given; one or more are needed")
-    parts = [_load(Path(root), pretraining) for root in roots]
+    parts = [_load(to_path(root), pretraining) for root in roots]
     return parts[0] if len(parts) == 1 else _merge(parts, roots)
 
 
-def _load(root: Path, pretraining: bool) -> FrameIndex:
+def _load(root: AnyPath, pretraining: bool) -> FrameIndex:
     """Reads one index, a group of rows at a time: nothing is in memory twice."""
     file = _open(root, pretraining)
     n = file.metadata.num_rows
@@ -157,17 +158,20 @@ def _load(root: Path, pretraining: bool) -> FrameIndex:
     return FrameIndex(tuple(videos), video, frame, phase, tools, label, paths, template)
 
 
-def _open(root: Path, pretraining: bool) -> pq.ParquetFile:
+def _open(root: AnyPath, pretraining: bool) -> pq.ParquetFile:
     if not root.is_dir():
         raise InputError(f"{root}: no such dataset directory")
     path = root / INDEX
     advice = f"run: python prepare.py --data_rootdir {root.parent} --name {root.name}"
+    if isinstance(root, RemotePath):
+        advice = "right would be a copy of a folder that prepare.py made"
     if not path.is_file():
         raise InputError(f"{root}: no {INDEX} in it; {advice}")
     if pretraining and (root / PRETRAINING_INDEX).is_file():
         path = root / PRETRAINING_INDEX
     try:
-        file = pq.ParquetFile(path, read_dictionary=["video", "template"])
+        source = path if isinstance(path, Path) else path.open("rb")
+        file = pq.ParquetFile(source, read_dictionary=["video", "template"])
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: damaged; {advice}") from error
     if missing := sorted(set(SCHEMA.names) - set(file.schema_arrow.names)):
@@ -184,7 +188,7 @@ def _positions(column: pa.ChunkedArray, known: dict[str, int]) -> np.ndarray:
     return np.array(places, np.int32)[codes.indices.to_numpy()]
 
 
-def _merge(parts: list[FrameIndex], roots: Sequence[str | Path]) -> FrameIndex:
+def _merge(parts: list[FrameIndex], roots: Sequence[str | PurePath]) -> FrameIndex:
     """One index of several; video after video in natural order."""
     where = {}  # video -> (part, rows)
     for number, part in enumerate(parts):

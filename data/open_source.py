@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from data.cached_table import cached_table
 from data.errors import InputError
+from data.files import AnyPath, check_local, to_path
 from data.frame_sources import FrameSource, ImageSource, RecordSource, VideoSource
 from data.frames import check_settings, is_video, name_videos, read_record
 from data.image_files import list_files, natural_key, official_number
@@ -23,7 +24,7 @@ TFDS_INFO = "dataset_info.json"
 
 def open_source(
     kind: str,
-    roots: str | Path | Sequence[str | Path],
+    roots: str | PurePath | Sequence[str | PurePath],
     exclude: Iterable[str] = (),
     fps: float = 1.0,
 ) -> FrameSource:
@@ -33,7 +34,7 @@ def open_source(
       kind: "images": dataset directories with their index; "records": folders with TF-Cholec80's
         record files; "tfds": folders that `data/tfds_builder.py` wrote, those with
         dataset_info.json; "videos": dataset directories with videos/, or folders with videos.
-      roots: the folders.
+      roots: the folders; but for "videos", they may be on a remote file system.
       exclude: names of videos that are left out, and so are other names of the same recordings
         (VID68 is video68); a name that is not there does no harm.
       fps: frames per second that are taken of "videos". The others have what was extracted.
@@ -44,7 +45,7 @@ def open_source(
     """
     if kind not in SOURCES:
         raise InputError(f"data.source is {kind!r}; right would be one of {', '.join(SOURCES)}")
-    roots = [Path(root) for root in ([roots] if isinstance(roots, str | Path) else roots)]
+    roots = [to_path(root) for root in ([roots] if isinstance(roots, str | PurePath) else roots)]
     if not roots:
         raise InputError("no dataset directory is given; one or more are needed")
     for root in roots:
@@ -60,20 +61,20 @@ def open_source(
     return _open_videos(roots, exclude, fps)
 
 
-def _open_images(roots: list[Path], exclude: frozenset[str]) -> ImageSource:
+def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageSource:
     index = load_index(roots, pretraining=True)
     _, excluded = _divide(index.videos, exclude)
     index = index.select(exclude=excluded)
     firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
     extracted = {root.absolute(): read_record(root / "frames")["fps"] for root in roots}
     fps = np.zeros(len(index.videos))
-    for video, first in enumerate(map(Path, index.paths(firsts))):
+    for video, first in enumerate(map(to_path, index.paths(firsts))):
         if official_number(first.stem, index.videos[video]) is not None:
             fps[video] = next(fps for root, fps in extracted.items() if first.is_relative_to(root))
     return ImageSource(index, fps, excluded)
 
 
-def _open_records(roots: list[Path], exclude: frozenset[str]) -> RecordSource:
+def _open_records(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource:
     """One file a video, in it one record a second, in order."""
     parts = [find_records(root) for root in roots]
     for root, part in zip(roots, parts, strict=True):
@@ -93,7 +94,7 @@ def _open_records(roots: list[Path], exclude: frozenset[str]) -> RecordSource:
     return RecordSource(kept, counts, excluded, files, table, "frame")
 
 
-def _open_tfds(roots: list[Path], exclude: frozenset[str]) -> RecordSource:
+def _open_tfds(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource:
     """All splits. The files hold the frames shuffled; here they are sorted."""
     shards = [_list_shards(root) for root in roots]
     tables = [
@@ -114,7 +115,7 @@ def _open_tfds(roots: list[Path], exclude: frozenset[str]) -> RecordSource:
     return RecordSource(kept, table.pop("counts"), excluded, files, table, "image")
 
 
-def _list_shards(root: Path) -> list[Path]:
+def _list_shards(root: AnyPath) -> list[AnyPath]:
     """The record files of a prepared TFDS dataset."""
     path = root / TFDS_INFO
     if not path.is_file():
@@ -136,7 +137,7 @@ def _list_shards(root: Path) -> list[Path]:
     return shards
 
 
-def _read_shards(shards: Sequence[Path]) -> dict[str, np.ndarray]:
+def _read_shards(shards: Sequence[AnyPath]) -> dict[str, np.ndarray]:
     """Where each frame lies, sorted by video and frame number."""
     videos = {}  # name -> position, in the order of appearance
     columns = ("video", "frame", "shard", "begin", "length", "second")
@@ -161,6 +162,8 @@ def _read_shards(shards: Sequence[Path]) -> dict[str, np.ndarray]:
 
 def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> VideoSource:
     check_settings(fps)
+    for root in roots:
+        check_local("data.source=videos: data.root", root)  # OpenCV opens them
     found = [_find_videos(root) for root in roots]
     files = _join(roots, found)
     timings = {}
@@ -181,7 +184,7 @@ def _find_videos(root: Path) -> dict[str, Path]:
     return videos
 
 
-def _join(roots: Sequence[Path], parts: Iterable[Mapping]) -> dict:
+def _join(roots: Sequence[PurePath], parts: Iterable[Mapping]) -> dict:
     """One mapping by video of several; raises `InputError` if two have the same video."""
     joined, of = {}, {}
     for root, part in zip(roots, parts, strict=True):

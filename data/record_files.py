@@ -7,16 +7,16 @@ is known by its content and its video by the number in its name.
 
 import re
 import struct
-from pathlib import Path
 
 from data.cholec80 import video_name
 from data.errors import InputError
+from data.files import AnyPath
 from data.image_files import natural_key
 
 _VIDEO_NUMBER = re.compile(r"(?:^|video|[-_ ])0*(\d+)$", re.IGNORECASE)
 
 
-def find_records(folder: Path) -> dict[str, Path]:
+def find_records(folder: AnyPath) -> dict[str, AnyPath]:
     """Finds the record files that lie in a folder, one per video.
 
     Returns:
@@ -44,7 +44,7 @@ def video_of_record(name: str) -> str | None:
     return match and video_name(int(match[1]))
 
 
-def is_record_file(file: Path) -> bool:
+def is_record_file(file: AnyPath) -> bool:
     """Whether a file is named or begins as TensorFlow's TFRecord files do; hidden files are none.
 
     They begin with the length of the first record, uint64, and its checksum

@@ -4,21 +4,21 @@ A record is its length (uint64), a checksum of that (4 bytes), its content and a
 (https://www.tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details").
 """
 
+import contextlib
 import logging
 import mmap
-import os
 import struct
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from data.errors import InputError
+from data.files import AnyPath, RemotePath
 
 BEFORE, AFTER = 12, 4  # bytes around a record's content
 
 
-def scan_records(file: Path) -> tuple[np.ndarray, np.ndarray]:
+def scan_records(file: AnyPath) -> tuple[np.ndarray, np.ndarray]:
     """Finds the records of a file by their lengths; their content is not read.
 
     Returns:
@@ -30,9 +30,10 @@ def scan_records(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     begins, lengths = [], []
     with file.open("rb", buffering=0) as content:
-        size, at = os.fstat(content.fileno()).st_size, 0
+        size, at = file.stat().st_size, 0
         while at + BEFORE + AFTER <= size:
-            (length,) = struct.unpack("<Q", os.pread(content.fileno(), 8, at))
+            content.seek(at)
+            (length,) = struct.unpack("<Q", content.read(8))
             if at + BEFORE + length + AFTER > size:
                 break
             begins.append(at + BEFORE)
@@ -45,14 +46,15 @@ def scan_records(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.array(begins, np.int64), np.array(lengths, np.int64)
 
 
-def read_bytes_feature(file: Path, begin: int, length: int, feature: str) -> bytes:
+def read_bytes_feature(file: AnyPath, begin: int, length: int, feature: str) -> bytes:
     """One bytes feature of the tf.train.Example at a place that `scan_records` found.
 
     Raises:
       InputError: there is no such example, or it has no such feature.
     """
     with file.open("rb", buffering=0) as content:
-        serialised = os.pread(content.fileno(), length, begin)
+        content.seek(begin)
+        serialised = content.read(length)
     try:
         return serialised[_find_values(serialised, 0, length, (feature,))[feature]]
     except (KeyError, ValueError, IndexError, StopIteration) as error:
@@ -60,7 +62,7 @@ def read_bytes_feature(file: Path, begin: int, length: int, feature: str) -> byt
 
 
 def read_small_features(
-    file: Path, names: Sequence[str]
+    file: AnyPath, names: Sequence[str]
 ) -> Iterator[tuple[int, int, dict[str, bytes]]]:
     """Some features of every record, without reading the images beside them.
 
@@ -76,8 +78,7 @@ def read_small_features(
       InputError: a record has none of that name, or is damaged.
     """
     begins, lengths = scan_records(file)
-    with file.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        content.madvise(mmap.MADV_RANDOM)
+    with _content(file) as content:
         for begin, length in zip(begins.tolist(), lengths.tolist(), strict=True):
             try:
                 values = _find_values(content, begin, begin + length, names)
@@ -85,6 +86,20 @@ def read_small_features(
             except (KeyError, ValueError, IndexError, StopIteration) as error:
                 wanted = ", ".join(names)
                 raise InputError(f"{file}: the record at byte {begin} lacks {wanted}") from error
+
+
+@contextlib.contextmanager
+def _content(file: AnyPath) -> Iterator:
+    """Context with a file's bytes; of a local file, only what is looked at is read."""
+    if isinstance(file, RemotePath):
+        yield file.read_bytes()
+        return
+    with (
+        file.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        content.madvise(mmap.MADV_RANDOM)
+        yield content
 
 
 def integer(stored: bytes) -> int:

@@ -8,7 +8,7 @@ frame. So the frame is taken whose time is right, and where none has it, frames 
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,13 +57,38 @@ class VideoReader:
         wanted = self._beginning + second
         if not any(self._seek(wanted, margin) for margin in MARGINS):
             self._count(number)
+        return self._retrieve(number)
+
+    def read_on(self, numbers: Sequence[int], second: float) -> Iterator[np.ndarray]:
+        """Decodes several frames, in one go from the first to the last.
+
+        Args:
+          numbers: of the frames in the file, ascending.
+          second: when the first of them is shown, as for `read`.
+
+        Yields:
+          RGB, uint8 [height, width, 3].
+
+        Raises:
+          InputError: a frame cannot be had; those before it were yielded by then.
+        """
+        at = numbers[0]
+        yield self.read(at, second)
+        for number in numbers[1:]:
+            for place in range(at + 1, number + 1):
+                if not self._capture.grab():
+                    raise InputError(f"{self._video}: damaged, no frame can be read after {place}")
+            at = number
+            yield self._retrieve(number)
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _retrieve(self, number: int) -> np.ndarray:
         found, image = self._capture.retrieve()
         if not found:
             raise InputError(f"{self._video}: damaged, frame {number} cannot be read")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-    def close(self) -> None:
-        self._capture.release()
 
     def _open(self) -> cv2.VideoCapture:
         # One thread a decoder: several examples are read at a time anyway.

@@ -59,6 +59,18 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
     }
 
 
+def frame_macro_f1(video: np.ndarray, label: np.ndarray, probabilities: np.ndarray) -> float:
+    """The F1 of protocol `frame` alone, for choosing between epochs; the sequences do not matter.
+
+    Args:
+      video: int [n].
+      label: int [n], -1 where unknown.
+      probabilities: float [n, classes].
+    """
+    counts = metrics.confusion(label, probabilities.argmax(axis=1), probabilities.shape[1])
+    return float(metrics.mean(metrics.phase_scores(counts)["f1"]))
+
+
 def scores(label: np.ndarray, prediction: np.ndarray, probabilities: np.ndarray) -> dict:
     """Scores of n cases; NaN where undefined.
 

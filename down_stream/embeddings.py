@@ -1,70 +1,288 @@
-"""Embeddings (and phase probabilities) of image files, and the file they are kept in."""
+"""Embeddings of frames, and with a frame model their probabilities: any source to one table."""
 
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from data.errors import InputError, check_output_folder
-from data.image_files import ImageFiles
-from down_stream.features import over_frames, probabilities_and_representation, representation
-from down_stream.model import is_phase_model, load_phase_model
+from data.files import to_path
+from data.frame_lists import FrameList, list_images
+from down_stream import embedding_map
+from down_stream.attention import AttentionPictures
+from down_stream.embeddings_table import Parts, check_output, in_parts, write_table
+from down_stream.features import frame_outputs
+from down_stream.frame_batches import embed_batches
+from down_stream.model import is_frame_model, load_frame_model
+from down_stream.phase_files import (
+    check_phase_files,
+    describe,
+    in_time,
+    open_temporal,
+    write_phase_files,
+)
 from msn.checkpoint import load_encoder
 
+PART_SECONDS = 10.0  # what a kill costs at most
+PART_BYTES = 2**25
 
-def embed_images(model_path: str | Path, image_path: str | Path, *, batch_size: int) -> dict:
-    """Embeds an image or all images of a folder.
+
+@dataclass(frozen=True)
+class Options:
+    """What is computed of each frame, as `down_stream.features.frame_outputs` explains it.
+
+    Attributes:
+      layers, tokens: of the embeddings.
+      attention: None, or a folder for pictures of it.
+      map: None, or an .html file for a map of the embeddings.
+      batch_size: frames that pass the network together; the results do not depend on it, but for
+        rounding.
+    """
+
+    layers: int = 1
+    tokens: str = "cls"
+    attention: str | None = None
+    map: str | None = None
+    batch_size: int = 32
+
+
+@dataclass
+class Result:
+    """What came of a run: `summary` says it in words.
+
+    Attributes:
+      files: what was written.
+      shape: of the embeddings.
+      before: rows that an earlier run, which was stopped, had tried.
+      frames, seconds, network_seconds: of this run's way through the frames.
+      faults: a line for everything that could not be used.
+      passed_over: files that are neither images nor videos.
+      remarks: lines that a reader of the results should know.
+    """
+
+    files: list[Path]
+    shape: tuple[int, ...]
+    before: int
+    frames: int
+    seconds: float
+    network_seconds: float
+    faults: list[str]
+    passed_over: int
+    remarks: list[str]
+
+
+def open_model(path: str | Path) -> tuple:
+    """(encoder, frame model or None) of whatever `path` is; raises `InputError`."""
+    if is_frame_model(path):
+        model = load_frame_model(path)
+        return model.encoder, model
+    return load_encoder(path), None
+
+
+def embed(
+    model_path: str | Path, frames: FrameList, output: str | Path, options: Options
+) -> Result:
+    """Embeds frames and writes the table; with a frame model also a file for every video.
+
+    What there is of a killed run that was asked for the same is gone on with.
 
     Args:
-      model_path: an encoder directory, or the model/ of a down-stream experiment.
-      image_path: an image file or a folder.
-      batch_size: images in a batch; the embeddings do not depend on it, but for rounding.
+      model_path: what `msn.checkpoint.load_encoder` opens, or the model/ of an experiment.
+      frames: what to embed.
+      output: .npz or .parquet, with the columns embeddings, video, second, path, and with a frame
+        model probabilities; files per video go to `<output without suffix>_phases/`.
+      options: what is computed.
+
+    Raises:
+      InputError: nothing to embed, nothing to embed it with, or nowhere to write to.
+    """
+    output = check_output(output)
+    encoder, model = open_model(model_path)
+    temporal = open_temporal(model_path) if model else None
+    if model:
+        check_phase_files(output, frames, temporal)
+    embedding_map.check_map(options.map)
+    if options.attention:
+        check_output_folder("attention", options.attention)
+    function = frame_outputs(
+        encoder,
+        model,
+        layers=options.layers,
+        tokens=options.tokens,
+        attention=options.attention is not None,
+    )
+    parts = Parts(output, _request(model_path, frames, options))
+    before = parts.stop
+    batches = embed_batches(
+        function, frames, encoder.image_size, min(options.batch_size, len(frames)), before
+    )
+    started = time.monotonic()
+    network_seconds = _fill(parts, batches, frames, options, before)
+    seconds = time.monotonic() - started
+
+    rows = parts.whole("rows")
+    faults = [*frames.faults, *_merged(parts.faults())]
+    if not len(rows):
+        parts.remove()
+        raise InputError(f"none of the {len(frames)} frames can be read; {'; '.join(faults[:3])}")
+    columns, files, remarks = _columns(parts, frames, rows), [output], []
+    classes = model.classes if model else ()
+    probabilities = None
+    if model:
+        probabilities = parts.whole("probabilities")
+        if temporal:
+            features = parts.column("cls")
+            probabilities = in_time(temporal, frames, rows, features, len(classes))
+        columns["probabilities"] = in_parts(len(rows), lambda part: probabilities[part])
+        files += write_phase_files(output, frames, rows, probabilities, model)
+        remarks.append(f"probabilities: {describe(temporal)}")
+    write_table(output, len(rows), columns, classes)
+    if options.map:
+        remarks.append(
+            embedding_map.write_map(
+                Path(options.map), parts, frames, rows, model, probabilities, options.tokens
+            )
+        )
+        files.append(Path(options.map))
+    if options.attention:
+        files.append(Path(options.attention))
+    shape = (len(rows), *next(columns["embeddings"]()).shape[1:])
+    parts.remove()
+    return Result(
+        files=files,
+        shape=shape,
+        before=before,
+        frames=len(frames) - before,
+        seconds=seconds,
+        network_seconds=network_seconds,
+        faults=faults,
+        passed_over=frames.passed_over,
+        remarks=remarks,
+    )
+
+
+def embed_images(model_path: str | Path, image_path: str | Path, *, batch_size: int = 32) -> dict:
+    """The embeddings of images, in memory; for more than that there is `embed`.
 
     Returns:
-      {"embeddings": float32 [images, width], "path": str [images]}, with a phase model also
-      "probabilities": float32 [images, phases]; and under "unreadable" the list of paths that were
-      left out.
+      {"embeddings": float32 [images, width], "path": str [images]}, with a frame model also
+      "probabilities": float32 [images, classes]; and under "unreadable" a line for each image that
+      was left out.
 
     Raises:
       InputError: nothing to embed, or nothing to embed it with.
     """
-    images = ImageFiles(image_path)
-    if is_phase_model(model_path):
-        model = load_phase_model(model_path)
-        function, size = probabilities_and_representation(model), model.encoder.image_size
-    else:
-        encoder = load_encoder(model_path)
-        function, size = representation(encoder), encoder.image_size
-    (*probabilities, embeddings), rows = over_frames(
-        function,
-        images,
-        image_size=size,
-        batch_size=min(batch_size, len(images)),
-        description="embedding",
+    frames = list_images(image_path)
+    encoder, model = open_model(model_path)
+    batches = list(
+        embed_batches(
+            frame_outputs(encoder, model),
+            frames,
+            encoder.image_size,
+            min(batch_size, len(frames)),
+        )
     )
-    unread = np.setdiff1d(np.arange(len(images)), rows)
-    table = {"embeddings": embeddings, "path": np.asarray(images.paths(rows))}
-    if probabilities:
-        table["probabilities"] = probabilities[0]
-    return table | {"unreadable": images.paths(unread)}
+    rows = np.concatenate([batch.rows for batch in batches])
+    if not len(rows):
+        raise InputError(f"{image_path}: none of the {len(frames)} images can be read")
+    names = ["embeddings", "probabilities"] if model else ["embeddings"]
+    table = {name: np.concatenate([b.outputs[name] for b in batches]) for name in names}
+    faults = [line for batch in batches for line in batch.faults]
+    return table | {"path": np.array(frames.paths(rows)), "unreadable": faults}
 
 
-def write_embeddings(path: str | Path, table: dict[str, np.ndarray]) -> Path:
-    """Writes arrays to an .npz that loads with `allow_pickle=False`.
+def _fill(parts: Parts, batches, frames: FrameList, options: Options, before: int) -> float:
+    """Keeps what batches bring, part by part; returns the seconds that the network took."""
+    kept, network_seconds, begun = [], 0.0, time.monotonic()
+    is_drawn = embedding_map.choose(len(frames)) if options.map else None
 
-    Raises:
-      InputError: the file would not end in .npz.
-    """
-    path = check_output(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **table)
-    partial.replace(path)
-    return path
+    def flush():
+        made = [batch for batch in kept if len(batch.rows)]
+        names = made[0].outputs if made else ()
+        table = {name: np.concatenate([b.outputs[name] for b in made]) for name in names}
+        table["rows"] = np.concatenate([batch.rows for batch in kept])
+        parts.add(kept[-1].stop, table, [line for batch in kept for line in batch.faults])
+
+    bar = tqdm(desc="embedding", total=len(frames), initial=before, unit="frame", mininterval=0.5)
+    with bar, ThreadPoolExecutor(2) as pool:
+        pictures = AttentionPictures(options.attention, frames, pool)
+        for batch in batches:
+            network_seconds += batch.seconds
+            if options.attention:
+                pictures.draw(batch.frames, batch.outputs.pop("attention", ()))
+            if options.map:
+                embedding_map.keep_thumbnails(parts.folder, batch.frames, is_drawn)
+            batch.frames = []
+            bar.update(batch.stop - bar.n)
+            kept.append(batch)
+            size = sum(value.nbytes for batch in kept for value in batch.outputs.values())
+            if size > PART_BYTES or time.monotonic() - begun > PART_SECONDS:
+                pictures.wait()
+                flush()
+                kept, begun = [], time.monotonic()
+        if kept:
+            pictures.wait()
+            flush()
+    return network_seconds
 
 
-def check_output(path: str | Path) -> Path:
-    """The path, if it ends in .npz; raises `InputError` otherwise."""
-    if Path(path).suffix != ".npz" or Path(path).is_dir():
-        raise InputError(f"{path}: embeddings are written to a file that ends in .npz")
-    check_output_folder("output", Path(path).parent)
-    return Path(path)
+def _columns(parts: Parts, frames: FrameList, rows: np.ndarray) -> dict:
+    return {
+        "embeddings": parts.column("embeddings"),
+        "video": in_parts(len(rows), lambda part: np.array(frames.video_names(rows[part]))),
+        "second": in_parts(len(rows), lambda part: frames.second[rows[part]]),
+        "path": in_parts(len(rows), lambda part: np.array(frames.paths(rows[part]))),
+    }
+
+
+def _request(model_path, frames: FrameList, options: Options) -> dict:
+    """What tells one run from another; batch sizes do not matter."""
+    model, files = to_path(model_path), hashlib.sha256()
+    if isinstance(model, Path):  # of a remote model, its path is all that is compared
+        for file in [model] if model.is_file() else sorted(model.rglob("*")):
+            files.update(f"{file.relative_to(model)} {file.stat().st_size} ".encode())
+            files.update(f"{file.stat().st_mtime_ns}\n".encode())
+    return {
+        "model_path": str(model.absolute()),
+        "model files": files.hexdigest(),
+        "frames": len(frames),
+        "list of frames": frames.digest(),
+        "layers": options.layers,
+        "tokens": options.tokens,
+        "attention": options.attention,
+        "map": options.map,
+    }
+
+
+def _merged(lines: list[str]) -> list[str]:
+    """Each line once; where one reason holds for several frames, with their number."""
+    counts = {}
+    for line in lines:
+        counts[line] = counts.get(line, 0) + 1
+    return [line if n == 1 else f"{line} ({n} frames)" for line, n in counts.items()]
+
+
+def summary(result: Result) -> str:
+    """A result in words, for people."""
+    lines = [
+        f"embeddings      float32 {list(result.shape)}",
+        f"frames          {result.frames} in {result.seconds:.1f} s, "
+        f"{result.frames / max(result.seconds, 1e-9):.1f} images/s",
+        f"network         {result.network_seconds / max(result.seconds, 1e-9):.0%} of that time",
+    ]
+    if result.before:
+        lines.append(f"before          {result.before} frames were there from a stopped run")
+    if result.passed_over:
+        lines.append(f"passed over     {result.passed_over} files of other kinds")
+    lines += [
+        f"{name:15} {rest.strip()}" for name, _, rest in (r.partition(":") for r in result.remarks)
+    ]
+    lines += [f"written to      {file}" for file in result.files]
+    if result.faults:
+        lines.append(f"left out, unreadable ({len(result.faults)}):")
+        lines += [f"  {line}" for line in result.faults]
+    return "\n".join(lines)

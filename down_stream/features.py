@@ -10,30 +10,91 @@ from data.cholec80_images import frames_dataset
 from data.errors import InputError
 from data.index import FrameIndex
 
+TOKENS = ("cls", "mean", "all")
+
 
 def representation(encoder) -> Callable:
     """Compiled function: images [batch, height, width, 3] -> (cls [batch, width],)."""
-    return tf.function(lambda images: (represent_in_halves(encoder, images),), jit_compile=True)
+    return tf.function(lambda images: (in_halves(encoder.represent, images),), jit_compile=True)
 
 
 def probabilities_and_representation(model) -> Callable:
     """Compiled function: images -> (probabilities [batch, classes], cls [batch, width])."""
 
     def outputs(images):
-        cls = represent_in_halves(model.encoder, images)
+        cls = in_halves(model.encoder.represent, images)
         return tf.nn.softmax(model.classify(cls)), cls
 
     return tf.function(outputs, jit_compile=True)
 
 
-def represent_in_halves(encoder, images: tf.Tensor) -> tf.Tensor:
-    """cls [batch, width] of images [batch, height, width, 3], two halves of a batch side by side.
+def frame_outputs(
+    encoder, model=None, *, layers: int = 1, tokens: str = "cls", attention: bool = False
+) -> Callable:
+    """Compiled function: images uint8 [batch, height, width, 3] -> {name: float32 [batch, ...]}.
+
+    Args:
+      encoder: what `msn.checkpoint.load_encoder` opens.
+      model: None, or the `FrameModel` that `encoder` is of.
+      layers: of so many last blocks the tokens are taken, each after the last norm (arXiv
+        2204.07141, appendix), and concatenated, the last block's last.
+      tokens: "cls"; "mean", over the patches; or "all", CLS first.
+      attention: whether to give that of the last block's CLS to the patches.
+
+    Returns:
+      A function whose result has "embeddings" [batch, layers * width], or with all tokens [batch,
+      1 + patches, layers * width]; with a model "cls" [batch, width] and "probabilities" [batch,
+      classes]; with attention "attention" [batch, heads, patches].
+
+    Raises:
+      InputError: there are not so many blocks, or a SavedModel, which hides them, is asked for more
+        than its tokens.
+    """
+    if tokens not in TOKENS:
+        raise InputError(f"tokens={tokens}: right would be {', '.join(TOKENS)}")
+    if (layers > 1 or attention) and not hasattr(encoder, "backbone"):
+        raise InputError(
+            f"{encoder.directory}: a SavedModel gives its tokens alone, not those of several "
+            "layers, nor attention; encoder directories and checkpoint_0 give all"
+        )
+    depth = encoder.backbone.depth if hasattr(encoder, "backbone") else 1
+    if not 1 <= layers <= depth:
+        raise InputError(f"layers={layers}: the encoder has {depth}; right would be 1 to {depth}")
+
+    def outputs(images):
+        found = {"embeddings": _embed(encoder, images, layers, tokens)}
+        if model is not None:
+            found["cls"] = encoder.represent(images)
+            found["probabilities"] = model.probabilities(found["cls"])
+        if attention:
+            weights = encoder.backbone.last_attention(encoder.preprocess(images))
+            found["attention"] = weights[:, :, 0, 1:]
+        return found
+
+    return tf.function(lambda images: in_halves(outputs, images), jit_compile=True)
+
+
+def _embed(encoder, images, layers, tokens):
+    if layers == 1 and tokens == "cls":
+        return encoder.represent(images)
+    if layers == 1:
+        every = encoder(images)[0]
+    else:
+        blocks = encoder.backbone.last_blocks(encoder.preprocess(images), layers)
+        every = tf.concat(blocks, axis=-1)
+    if tokens == "all":
+        return every
+    return every[:, 0] if tokens == "cls" else tf.reduce_mean(every[:, 1:], axis=1)
+
+
+def in_halves(function: Callable, images: tf.Tensor):
+    """What a function gives for images [batch, height, width, 3], two halves side by side.
 
     In a compiled program one half multiplies while the other computes its norms, and no core waits.
     """
     first = images.shape[0] // 2
-    halves = [half for half in (images[:first], images[first:]) if half.shape[0]]
-    return tf.concat([encoder.represent(half) for half in halves], axis=0)
+    halves = [function(half) for half in (images[:first], images[first:]) if half.shape[0]]
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *halves)
 
 
 def over_frames(

@@ -4,11 +4,11 @@ import fnmatch
 import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from data.errors import InputError
+from data.files import to_path
 from data.frames import read_record
 from data.image_files import natural_key
 from data.index import FrameIndex, load_index
@@ -28,7 +28,7 @@ def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
     """
     if task.fps is not None:
         for root in config.data.root:
-            fps = read_record(Path(root, "frames"))["fps"]
+            fps = read_record(to_path(root) / "frames")["fps"]
             if fps != task.fps:
                 raise InputError(
                     f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"
@@ -77,8 +77,7 @@ def expand(names: Sequence[str], videos: Sequence[str]) -> tuple[str, ...]:
 
 def videos_seen(encoder: str) -> list[str]:
     """The videos that an encoder was pre-trained on, as far as it says so."""
-    description = Path(encoder, ENCODER_FILE)
-    if not encoder or not description.is_file():
+    if not encoder or not (description := to_path(encoder) / ENCODER_FILE).is_file():
         return []
     return json.loads(description.read_text())["source"].get("videos", [])
 

@@ -4,12 +4,17 @@ r"""Recognises surgical phases with a pre-trained encoder: fits on some videos, 
   python down_stream/main.py --config=configs/phase_finetune.py \
       --config.data.root=DIR/cholec80 --config.encoder=runs/msn_vits16/encoder
   python down_stream/main.py --config=configs/phase_probe.py --model=vits \
-      --config.data.root=DIR/cholec80                                 random initialisation
+      --config.data.root=DIR/cholec80                                 from scratch
+  python down_stream/main.py --config=configs/phase_low_shot.py \
+      --config.data.root=DIR/cholec80          how much annotation does pre-training save?
 
-The configuration files explain every key; --model, --optimizer, --learning_rate and --weight_decay
-override theirs. Results, predictions, pictures and the model go to the configuration's workdir.
+Tools, polyps and any other classes are recognised by the same command (configs/tools_probe.py,
+configs/polyps_probe.py). The configuration files explain every key; --model, --optimizer,
+--learning_rate and --weight_decay override theirs. Results, predictions, report.html, pictures and
+the model go to the configuration's workdir.
 """
 
+import logging
 import sys
 from pathlib import Path
 
@@ -22,7 +27,10 @@ from data.errors import InputError
 
 CONFIG = command.define_config("configs/phase_demo.py", "configuration of the experiment")
 MODELS = {f"vit{size}": f"vit{size}16" for size in ("ti", "s", "b", "l", "h")}
-MODEL = flags.DEFINE_enum("model", None, list(MODELS), "architecture, with patches of 16 pixels")
+MODELS["resnet50"] = "resnet50v2"
+MODEL = flags.DEFINE_enum(
+    "model", None, list(MODELS), "architecture; of a ViT that with patches of 16 pixels"
+)
 OPTIMIZER = flags.DEFINE_enum(
     "optimizer", None, ["adam", "adamw", "rmsprop", "momentum", "sgd"], "optimizer"
 )
@@ -39,16 +47,43 @@ def main() -> int:
         config.optimizer.name = OPTIMIZER.value
     if LEARNING_RATE.value is not None:
         config.optimizer.learning_rate = LEARNING_RATE.value
+        config.probe.learning_rates = (LEARNING_RATE.value,)
     if WEIGHT_DECAY.value is not None:
         config.optimizer.weight_decay = WEIGHT_DECAY.value
+        config.probe.weight_decays = (WEIGHT_DECAY.value,)
 
     command.import_tensorflow()
+    from down_stream.training import StoppedError
+
+    try:
+        return low_shot(config) if "fractions" in config else experiment(config)
+    except StoppedError as error:
+        logging.warning("%s", error)
+        return command.STOPPED
+
+
+def low_shot(config) -> int:
+    """Runs a grid of experiments, and prints its table."""
+    from down_stream.experiment import run
+    from down_stream.low_shot import run_grid, text_table
+    from down_stream.tasks import open_task
+
+    score = open_task(config.task, config.data.root).chosen_by
+    print(text_table(run_grid(config, config.workdir, run=run, score=score)))
+    print(f"table, curve and all experiments: {config.workdir}")
+    return command.DONE
+
+
+def experiment(config) -> int:
+    """Runs one experiment, and prints its scores."""
     from down_stream.experiment import run
     from down_stream.metrics import summary
 
     results = run(config, config.workdir)
     print(summary(results["metrics"]))
-    print(f"results, predictions, pictures and the model: {config.workdir}")
+    for name, found in results["temporal"].items():
+        print(f"\n{name}, after the frame model:\n{summary(found['metrics'])}")
+    print(f"report: {config.workdir}/report.html; results, predictions and the model beside it")
     if results["unreadable_test_frames"]:
         print(results["warnings"][-1])
         return command.DONE_IN_PART

@@ -1,7 +1,6 @@
 """The frame model: an encoder and a linear classifier on its representation."""
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from data.errors import InputError
+from data.files import AnyPath, new_folder, to_path
 from msn.checkpoint import load_encoder, save_encoder
 
 MODEL_FILE = "frame_model.json"
@@ -84,36 +84,31 @@ class FrameModel(keras.Model):
 
 
 def save_frame_model(model: FrameModel, path: str | Path, source: dict) -> Path:
-    """Writes a model directory: frame_model.json, head.npz and encoder/."""
+    """Writes a model directory: encoder/, head.npz and frame_model.json."""
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_encoder(model.encoder, partial / "encoder", source)
+    values = {name: ops.convert_to_numpy(variable) for name, variable in _head(model).items()}
     description = {"format": FORMAT, "task": model.task, "classes": model.classes}
     description |= {"multi_label": model.multi_label, "source": source}
-    (partial / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
-    np.savez(
-        partial / HEAD_FILE,
-        **{name: ops.convert_to_numpy(variable) for name, variable in _head(model).items()},
-    )
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
+    with new_folder(path, MODEL_FILE) as folder:
+        folder.mkdir(parents=True)
+        save_encoder(model.encoder, folder / "encoder", source)
+        np.savez(folder / HEAD_FILE, **values)
+        (folder / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
     return path
 
 
-def load_frame_model(path: str | Path) -> FrameModel:
+def load_frame_model(path: str | AnyPath) -> FrameModel:
     """Opens a model directory that `save_frame_model` wrote.
 
     Raises:
       InputError: nothing there that is a frame model.
     """
-    path = Path(path)
+    path = to_path(path)
     try:
         description = json.loads((path / MODEL_FILE).read_text())
         arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
         model = FrameModel(load_encoder(path / "encoder"), **arguments)
-        with np.load(path / HEAD_FILE, allow_pickle=False) as values:
+        with (path / HEAD_FILE).open("rb") as file, np.load(file, allow_pickle=False) as values:
             for name, variable in _head(model).items():
                 variable.assign(values[name])
     except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
@@ -121,9 +116,9 @@ def load_frame_model(path: str | Path) -> FrameModel:
     return model
 
 
-def is_frame_model(path: str | Path) -> bool:
+def is_frame_model(path: str | AnyPath) -> bool:
     """Whether a directory holds a frame model (rather than an encoder)."""
-    return (Path(path) / MODEL_FILE).is_file()
+    return (to_path(path) / MODEL_FILE).is_file()
 
 
 def _head(model):

@@ -102,7 +102,13 @@ def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0
             for key in SCORES
         },
         "per_class": {
-            name: {key: per_class[key][place] for key in SCORES}
+            name: {
+                **{key: per_class[key][place] for key in SCORES},
+                "interval": {
+                    key: metrics.interval(np.array([each[key][place] for each in of_draw]))
+                    for key in SCORES
+                },
+            }
             for place, name in enumerate(predictions.classes)
         },
     }
@@ -116,6 +122,13 @@ def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0
         },
     }
     return metrics.plain({"tool": tool, "video": by_video})
+
+
+def mean_average_precision(
+    video: np.ndarray, label: np.ndarray, probabilities: np.ndarray
+) -> float:
+    """The mean average precision over all frames alone; the videos do not matter."""
+    return float(metrics.mean(class_scores(label, probabilities)["average_precision"]))
 
 
 def class_scores(label: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:

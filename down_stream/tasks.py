@@ -13,8 +13,9 @@ import numpy as np
 
 from data.cholec80 import LABEL_FPS, PHASES, TOOLS
 from data.errors import InputError
+from data.files import AnyPath, to_path
 from data.index import CLASSES, FrameIndex
-from down_stream import classification, metrics, multi_label
+from down_stream import classification, metrics, multi_label, report_tasks
 from down_stream.predictions import Predictions, write_predictions
 
 
@@ -31,9 +32,14 @@ class Task:
       fps: frames per second that the evaluation is made for; None for any.
       is_video: whether frames are moments of a video, in phases that take time: then temporal
         models apply.
-      evaluate: predictions, number of draws -> scores by protocol.
+      evaluate: predictions -> scores by protocol, as results.json has them.
       chosen_by: protocol and score by which the best epoch is chosen, and tables compare.
+      score_name: of that score in a history, after "val_".
+      score: (videos int [n], labels, probabilities [n, classes]) -> that score alone, as quickly as
+        one is wanted that is computed after every epoch; higher is better, NaN where undefined.
       write: path, predictions -> None; the table predictions.csv.
+      sections: (results, {name: predictions}, row -> frame) -> the parts of report.html.
+      draw: (results, predictions, folder) -> None; the pictures.
     """
 
     name: str
@@ -44,12 +50,21 @@ class Task:
     is_video: bool
     evaluate: Callable[..., dict[str, dict]]
     chosen_by: tuple[str, str]
+    score_name: str
+    score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     write: Callable[[Path, Any], None]
+    sections: Callable[[dict, dict, Callable], list]
+    draw: Callable[[dict, Any, Path], None]
+
+    @property
+    def number(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
 
     def labelled(self, index: FrameIndex) -> FrameIndex:
         """The frames of an index whose label is known."""
-        labels = self.labels(index).reshape(len(index), -1)
-        return index.take(np.flatnonzero((labels >= 0).any(axis=1)))
+        known = self.labels(index) >= 0
+        return index.take(np.flatnonzero(known.any(axis=1) if self.multi_label else known))
 
     def present(self, index: FrameIndex) -> set[int]:
         """Ids of the classes that labels of an index have."""
@@ -68,11 +83,10 @@ class Task:
                 f"{name}_videos: label {wrong}; right would be 0 to {highest}, or -1 for unknown"
             )
 
-    def score(self, predictions) -> float:
-        """What the best epoch is chosen by; higher is better."""
-        protocol, name = self.chosen_by
-        score = self.evaluate(predictions, draws=0)[protocol][name]
-        return -np.inf if score is None else score
+    def scorer(self, index: FrameIndex) -> Callable[[np.ndarray], float]:
+        """Function of probabilities [frames, classes] of an index: their score."""
+        labels = self.labels(index)
+        return lambda probabilities: self.score(index.video, labels, probabilities)
 
     def table(self, index: FrameIndex, probabilities: np.ndarray):
         """Joins probabilities [frames, classes] with the frames they belong to, row by row."""
@@ -99,7 +113,11 @@ def phases() -> Task:
         is_video=True,
         evaluate=metrics.evaluate,
         chosen_by=("video", "f1"),
+        score_name="macro_f1",
+        score=metrics.video_macro_f1,
         write=write_predictions,
+        sections=report_tasks.phases,
+        draw=report_tasks.draw_phases,
     )
 
 
@@ -114,7 +132,11 @@ def tools() -> Task:
         is_video=False,
         evaluate=multi_label.evaluate,
         chosen_by=("tool", "average_precision"),
+        score_name="average_precision",
+        score=multi_label.mean_average_precision,
         write=multi_label.write_predictions,
+        sections=report_tasks.labels,
+        draw=report_tasks.draw_labels,
     )
 
 
@@ -124,7 +146,7 @@ def classes_of(roots: tuple[str, ...]) -> Task:
     Raises:
       InputError: a data set has no classes.json, or two have different ones.
     """
-    found = {str(root): _read_classes(Path(root, CLASSES)) for root in roots}
+    found = {str(root): _read_classes(to_path(root) / CLASSES) for root in roots}
     (first, classes), *others = found.items()
     for root, other in others:
         if other != classes:
@@ -141,7 +163,11 @@ def classes_of(roots: tuple[str, ...]) -> Task:
         is_video=False,
         evaluate=classification.evaluate,
         chosen_by=("frame", "f1"),
+        score_name="macro_f1",
+        score=classification.frame_macro_f1,
         write=write_predictions,
+        sections=report_tasks.classes,
+        draw=report_tasks.draw_classes,
     )
 
 
@@ -163,7 +189,7 @@ def open_task(name: str, roots: tuple[str, ...]) -> Task:
     return TASKS[name](roots)
 
 
-def _read_classes(path: Path) -> tuple[str, ...]:
+def _read_classes(path: AnyPath) -> tuple[str, ...]:
     try:
         classes = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

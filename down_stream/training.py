@@ -1,16 +1,19 @@
-"""Fits the head, or head and encoder, of a phase model; the best epoch on validation is kept."""
+"""Fine-tuning: trains encoder and head; the best epoch on validation is kept."""
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from data.cholec80_images import training_dataset
 from data.errors import InputError
 from data.index import FrameIndex
+from down_stream.training_state import TrainingState
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -21,85 +24,200 @@ OPTIMIZERS = {
 }
 
 
-def fit_head(model, features, labels, *, validate, epochs, batch_size, seed, optimizer, weights):
-    """Linear probe: trains `model.head` alone, on features that were computed once.
+class StoppedError(Exception):
+    """SIGTERM stopped training; what it needs to go on is saved."""
+
+
+def finetune(
+    model,
+    index: FrameIndex,
+    labels: np.ndarray,
+    *,
+    loss: Callable,
+    label_smoothing: float = 0.0,
+    weights: Mapping[int, float] | None = None,
+    augmentation: dict,
+    optimizer: dict,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    validate: Callable[[], float] | None,
+    score_name: str = "macro_f1",
+    directory: Path | None = None,
+    stop=None,
+) -> tuple[dict[str, list[float]], int]:
+    """Trains encoder and head end to end, on augmented frames.
+
+    Order and augmentation of the frames are functions of seed and step, and the update is compiled
+    by XLA: training that goes on from a file ends as if it had never been interrupted.
 
     Args:
-      model: `down_stream.model.PhaseModel`; its feature standardisation is set from `features`.
-      features: float32 [frames, width]; labels: int [frames].
-      validate: None, or a function without arguments that scores the model, higher is better.
+      model: encoder and head, as `down_stream.model` has them: with `encoder` and `classify`.
+      index: n frames.
+      labels: int [n] or [n, classes], as `loss` takes them; -1 where unknown.
+      loss: function of `down_stream.losses`.
+      label_smoothing: argument of `loss`.
+      weights: None, or {class: weight} for `loss`.
+      augmentation: arguments of `training_dataset`: transformation, layers, magnitude.
+      optimizer: arguments of `create_optimizer` without `steps`; and "layer_decay", 1 for none,
+        see `learning_rate_scales`.
       epochs, batch_size, seed: ints.
-      optimizer: dict of `create_optimizer`'s arguments, without `steps`.
-      weights: None, or {label: weight in the loss}.
+      validate: None, or a function that scores the model as it is, higher is better.
+      score_name: of that score, in the history after "val_".
+      directory: None, or where a file is written after every epoch; what is there is gone on from.
+      stop: None, or an object whose attribute `requested` turns true when training shall stop.
 
     Returns:
-      history, {name: one value per epoch}, and the index of the epoch whose weights were kept.
+      history, {name: one value per epoch}, and the index of the epoch whose weights the model has.
+
+    Raises:
+      InputError: the encoder cannot be trained, the loss is not finite, the disk is full.
+      StoppedError: `stop` asked for it.
     """
-    model.feature_mean.assign(features.mean(axis=0))
-    model.feature_std.assign(np.maximum(features.std(axis=0), 1e-6))
-    inputs = keras.Input(features.shape[1:])
-    probe = keras.Model(inputs, model.classify(inputs))
-    batch_size = min(batch_size, len(features))
-    steps = -(-len(features) // batch_size)
-    keras.utils.set_random_seed(seed)  # of fit's shuffling
-    return _fit(
-        probe,
-        {"x": features, "y": labels, "batch_size": batch_size},
-        create_optimizer(**optimizer, steps=steps * epochs),
-        validate=validate,
-        epochs=epochs,
+    check_trainable(model.encoder)
+    arguments = dict(optimizer)
+    layer_decay = arguments.pop("layer_decay")
+    batch_size = min(batch_size, len(index))
+    steps = len(index) // batch_size
+    in_loss = None if weights is None else [weights[place] for place in range(len(weights))]
+    variables = model.trainable_variables
+    optimizer = create_optimizer(**arguments, steps=steps * epochs)
+    optimizer.build(variables)
+
+    def loss_of(images, labels):
+        logits = model.classify(model.encoder.represent(images, training=True))
+        return loss(labels, logits, in_loss, label_smoothing)
+
+    def batches(first_step):
+        return training_dataset(
+            index,
+            labels=labels,
+            image_size=model.encoder.image_size,
+            batch_size=batch_size,
+            seed=seed,
+            first_step=first_step,
+            **augmentation,
+        )
+
+    return fit(
+        create_train_step(
+            loss_of, variables, optimizer, learning_rate_scales(model, variables, layer_decay)
+        ),
+        batches,
+        TrainingState(model.weights, optimizer, f"val_{score_name}"),
         steps=steps,
-        weights=weights,
+        epochs=epochs,
+        validate=validate,
+        directory=directory,
+        stop=stop,
     )
 
 
-def fit_all(model, index: FrameIndex, *, validate, epochs, batch_size, seed, optimizer, weights):
-    """Fine-tuning: trains encoder and head end to end, on augmented frames.
+def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, directory, stop):
+    """The loop: updates, after each epoch validation and a checkpoint; at the end the best epoch.
 
-    Arguments and returns are `fit_head`'s, with an index of labelled frames for the features.
+    Args:
+      train_step: what `create_train_step` made.
+      batches: step -> dataset of (inputs, labels) from that step on, without end.
+      state: as it is before the first update.
+      steps: updates in an epoch.
+      epochs, validate, directory, stop: as `finetune` takes them.
 
-    Raises:
-      InputError: the encoder cannot be trained.
+    Returns, raises:
+      As `finetune`.
     """
-    if not model.encoder.trainable_variables:
-        beside = model.encoder.directory.parent / "checkpoint_0"
+    if directory is not None:
+        state.restore(directory)
+    remaining = iter(batches(state.step))
+    with ProgressBar(state.step, steps * epochs) as bar:
+        while state.step < steps * epochs:
+            state.add(*train_step(*next(remaining)))
+            bar.update()
+            is_end = state.step % steps == 0
+            if is_end:
+                finish_epoch(state, steps, validate)
+                bar.show(state.history)
+            stopping = stop is not None and stop.requested
+            if directory is not None and (is_end or stopping):
+                check_finite(state, steps)
+                state.save(directory)
+            if stopping and state.step < steps * epochs:
+                raise StoppedError(f"stopped after step {state.step}; start again to go on")
+    state.take_best()
+    logging.info("epoch %d of %d kept", state.best_epoch + 1, epochs)
+    return state.history, state.best_epoch
+
+
+def finish_epoch(state: TrainingState, steps: int, validate) -> None:
+    """Puts the epoch's mean loss and accuracy, and its score, into the history."""
+    check_finite(state, steps)
+    values = {name: float(value) / steps for name, value in state.sums.items()}
+    if validate is not None:
+        values[state.score] = validate()
+    state.finish_epoch(values)
+
+
+def check_finite(state: TrainingState, steps: int) -> None:
+    """Raises `InputError` if the loss of the epoch so far is not finite."""
+    loss = float(state.sums["loss"])
+    if not np.isfinite(loss):
         raise InputError(
-            f"{model.encoder.directory}: a SavedModel is frozen: it can be probed, not fine-tuned; "
+            f"the loss is {loss} in epoch {(state.step - 1) // steps + 1}: lower the learning rate"
+        )
+
+
+def create_train_step(loss_of, variables, optimizer, scales):
+    """Compiled update: (inputs, labels) -> loss and accuracy before it, scalars.
+
+    Args:
+      loss_of: (inputs, labels) -> loss, accuracy.
+      variables: trained ones.
+      optimizer: built for them.
+      scales: list of floats, what the learning rate of each variable is multiplied by.
+    """
+
+    @tf.function(jit_compile=True)
+    def train_step(inputs, labels):
+        with tf.GradientTape() as tape:
+            loss, accuracy = loss_of(inputs, labels)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        scaled = [pair for pair in zip(variables, scales, strict=True) if pair[1] != 1]
+        before = [tf.convert_to_tensor(variable.value) for variable, _ in scaled]
+        optimizer.apply(gradients, variables)
+        # What all of these optimizers change a weight by, decay included, is proportional to the
+        # learning rate: to scale the change is to scale the rate, which Keras has one of.
+        for (variable, scale), old in zip(scaled, before, strict=True):
+            variable.assign(old + scale * (variable - old))
+        return loss, accuracy
+
+    return train_step
+
+
+def learning_rate_scales(model, variables, layer_decay: float) -> list[float]:
+    """What the learning rate of each variable is multiplied by: less, the nearer to the input.
+
+    Layer-wise decay (Clark et al., arXiv 2003.10555, section 3.2; Bao et al., arXiv 2106.08254,
+    appendix): 1 for the head and the last norm, then one factor more for every stage before them.
+
+    Args:
+      model: whose encoder has `stages`.
+      variables: of the model.
+      layer_decay: the factor, 0..1; 1 turns it off, 0 freezes all stages.
+    """
+    stages = model.encoder.stages
+    power = {id(v): len(stages) - place for place, stage in enumerate(stages) for v in stage}
+    return [layer_decay ** power.get(id(variable), 0) for variable in variables]
+
+
+def check_trainable(encoder) -> None:
+    """Raises `InputError` for an encoder that is frozen."""
+    if not encoder.trainable_variables:
+        beside = encoder.directory.parent / "checkpoint_0"
+        raise InputError(
+            f"{encoder.directory}: a SavedModel is frozen: it can be probed, not fine-tuned; "
             f"for that, convert the weights it came with, as in: python -m msn.convert "
             f"--source={beside} --output=ENCODER"
         )
-    batch_size = min(batch_size, len(index))
-    steps = len(index) // batch_size
-    dataset = training_dataset(
-        index, image_size=model.encoder.image_size, batch_size=batch_size, seed=seed
-    )
-    return _fit(
-        model,
-        {"x": dataset, "steps_per_epoch": steps, "shuffle": False},
-        create_optimizer(**optimizer, steps=steps * epochs),
-        validate=validate,
-        epochs=epochs,
-        steps=steps,
-        weights=weights,
-    )
-
-
-def _fit(model, inputs, optimizer, *, validate, epochs, steps, weights):
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=True,
-    )
-    best = BestEpoch(validate)
-    model.fit(
-        **inputs,
-        epochs=epochs,
-        class_weight=weights,
-        verbose=0,
-        callbacks=[best, Progress(epochs * steps)],
-    )
-    return best.restore()
 
 
 def create_optimizer(name: str, learning_rate: float, weight_decay: float, warmup, steps: int):
@@ -124,57 +242,22 @@ def create_optimizer(name: str, learning_rate: float, weight_decay: float, warmu
     return optimizer
 
 
-class BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the highest `val_macro_f1`, in memory.
+class ProgressBar(tqdm):
+    """One bar over all epochs, with steps per second and time left."""
 
-    Without validation, those of the last epoch.
-    """
-
-    def __init__(self, validate: Callable | None):
-        super().__init__()
-        self.validate = validate
-        self.history: dict[str, list[float]] = {}
-        self.best_epoch, self.best_score, self.best_weights = None, -np.inf, None
-
-    def on_epoch_end(self, epoch, logs=None):
-        if not np.isfinite(logs["loss"]):
-            raise InputError(
-                f"the loss is {logs['loss']} in epoch {epoch + 1}: lower optimizer.learning_rate"
-            )
-        if self.validate is not None:
-            logs["val_macro_f1"] = self.validate()
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
-        score = logs.get("val_macro_f1", epoch)
-        if score > self.best_score:
-            self.best_epoch, self.best_score = epoch, score
-            self.best_weights = self.model.get_weights()
-
-    def restore(self):
-        """Puts the best weights back; returns the history and the best epoch."""
-        if self.best_weights is not None:
-            self.model.set_weights(self.best_weights)
-            logging.info("epoch %d of %d kept", self.best_epoch + 1, len(self.history["loss"]))
-        return self.history, self.best_epoch
-
-
-class Progress(keras.callbacks.Callback):
-    """One progress bar over all epochs."""
-
-    def __init__(self, total: int):
-        super().__init__()
-        self.total = total
-
-    def on_train_begin(self, logs=None):
+    def __init__(self, first_step: int, total_steps: int):
         interval = 0.5 if sys.stderr.isatty() else 15
-        self.bar = tqdm(total=self.total, desc="training", unit="step", mininterval=interval)
+        super().__init__(
+            total=total_steps,
+            initial=first_step,
+            desc="training",
+            unit="step",
+            mininterval=interval,
+            maxinterval=4 * interval,
+        )
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.update()
-
-    def on_epoch_end(self, epoch, logs=None):
-        shown = {name: f"{value:.3f}" for name, value in logs.items() if name != "accuracy"}
-        self.bar.set_postfix(shown, refresh=False)
-
-    def on_train_end(self, logs=None):
-        self.bar.close()
+    def show(self, history: dict[str, list[float]]) -> None:
+        """Shows the last values of a history."""
+        shown = {name: f"{values[-1]:.3f}" for name, values in history.items()}
+        shown.pop("accuracy")
+        self.set_postfix(shown, refresh=False)

@@ -1,37 +1,54 @@
 """Files of pre-training: checkpoints of a run, and encoder directories that outlive it.
 
-A checkpoint is one safetensors file that holds everything needed to go on: it is written to the
-side and renamed, so that what carries its final name is whole. An encoder directory is what
-pre-training exports and everything else opens.
+A checkpoint is one safetensors file that holds everything needed to go on; `msn.state_files` says
+when it is whole. An encoder directory is what pre-training exports and everything else opens.
 """
 
+import errno
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import keras
 import safetensors
-import safetensors.numpy
 
 from data.errors import InputError
+from data.files import AnyPath, copy_folder, local_copy, new_folder, to_path
 from data.images import RESIZE_RULE
 from msn import hugging_face, saved_model, torch_files
 from msn.flax_files import FLAX_FILE, is_flax, read_flax
 from msn.formats import encoder_of_state, named_variables, read_msn_checkpoint
-from msn.saved_model import FrozenEncoder
+from msn.resnet import RESNET, ResNetEncoder
+from msn.saved_model import FrozenEncoder, save_saved_model
+from msn.state_files import (
+    checkpoints,
+    open_state,
+    read_metadata,
+    remove,
+    step_of,
+    unmarked,
+    write_state,
+)
 from msn.vit import Encoder
 
 ENCODER_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.weights.h5"
 SAVED_MODEL = "saved_model"
 FORMAT = "msn encoder 1"
+GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 
 
 def save_checkpoint(
-    directory: Path, model, step: int, keep: int, keep_every: int = 0, skipped: Iterable[int] = ()
-) -> Path:
+    directory: AnyPath,
+    model,
+    step: int,
+    keep: int,
+    keep_every: int = 0,
+    skipped: Iterable[int] = (),
+) -> AnyPath:
     """Writes the state of a run after `step` steps and removes old files.
 
     Args:
@@ -47,76 +64,50 @@ def save_checkpoint(
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"step_{step:08d}.safetensors"
-    partial = path.with_suffix(".partial")
     state = {name: keras.ops.convert_to_numpy(value) for name, value in run_state(model).items()}
     metadata = {"step": str(step), "skipped": json.dumps(list(skipped))}
     try:
-        safetensors.numpy.save_file(state, partial, metadata=metadata)
-        sync(partial)
-        partial.replace(path)
-        sync(directory)
+        write_state(path, state, metadata)
     except (OSError, safetensors.SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise InputError(
             f"{path}: the checkpoint cannot be written ({error}); the same command goes on from "
             "the one before"
         ) from error
+    for left in unmarked(directory):
+        left.unlink()  # of a run that was killed while it wrote
     finished = checkpoints(directory)
     # Files of later steps were refused as damaged, or the run went back behind them.
     new = [old for old in finished if step_of(old) <= step][-keep:]
     for old in finished:
         is_kept_for_good = keep_every and step_of(old) % keep_every == 0 and step_of(old) <= step
         if old not in new and not is_kept_for_good:
-            old.unlink()
+            remove(old)
     return path
 
 
-def sync(path: Path) -> None:
-    """Waits until a file's content, or a directory's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def restore_checkpoint(path: Path, model) -> int:
+def restore_checkpoint(path: AnyPath, model) -> int:
     """Sets all variables of a run from a checkpoint and returns its step.
 
     Raises:
       InputError: the file is damaged, or of another model; nothing is set then.
     """
     variables = run_state(model)
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            step = int(file.metadata()["step"])
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            needed = {name: tuple(variable.shape) for name, variable in variables.items()}
-            if found != needed:
-                wrong = sorted(set(found.items()) ^ set(needed.items()))[0]
-                raise InputError(f"{path}: is of another model; {wrong[0]!r} differs")
-            values = {name: file.get_tensor(name) for name in needed}
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path}: damaged checkpoint ({error})") from error
+    with open_state(path) as file:
+        step = int(file.metadata()["step"])
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        needed = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if found != needed:
+            wrong = sorted(set(found.items()) ^ set(needed.items()))[0]
+            raise InputError(f"{path}: is of another model; {wrong[0]!r} differs")
+        values = {name: file.get_tensor(name) for name in needed}
     for name, variable in variables.items():
         variable.assign(values[name])
     return step
 
 
-def checkpoints(directory: Path) -> list[Path]:
-    """Finished checkpoints in a directory, oldest first."""
-    return sorted(directory.glob("step_*.safetensors"))
-
-
-def step_of(path: Path) -> int:
-    """The step in the name of a checkpoint."""
-    return int(path.stem.removeprefix("step_"))
-
-
-def skipped_steps(path: Path) -> tuple[int, ...]:
+def skipped_steps(path: AnyPath) -> tuple[int, ...]:
     """The steps that were left out before a checkpoint."""
-    with safetensors.safe_open(path, "numpy") as file:
-        return tuple(json.loads(file.metadata()["skipped"]))
+    return tuple(json.loads(read_metadata(path)["skipped"]))
 
 
 def run_state(model) -> dict:
@@ -140,29 +131,38 @@ def run_state(model) -> dict:
     return state
 
 
-def save_encoder(encoder: Encoder | FrozenEncoder, path: str | Path, source: dict) -> Path:
+def save_encoder(
+    encoder: Encoder | ResNetEncoder | FrozenEncoder, path: str | PurePath, source: dict
+) -> AnyPath:
     """Writes an encoder directory: encoder.json, encoder.weights.h5 and saved_model/.
 
     Args:
       encoder: what to write; of a frozen one, the SavedModel is copied.
       path: the directory; one that is there is replaced when the new one is complete.
       source: JSON-ready facts about where the weights came from (run, step, network).
+
+    Raises:
+      InputError: it cannot be written, as on a full disk; one that is there is as it was.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    if isinstance(encoder, FrozenEncoder):
-        shutil.copytree(encoder.directory, partial)
-    else:
-        write_encoder(encoder, partial, source)
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
+    path = to_path(path)
+    last = saved_model.MODEL_FILE if isinstance(encoder, FrozenEncoder) else ENCODER_FILE
+    try:
+        with new_folder(path, last) as folder:
+            if isinstance(encoder, FrozenEncoder):
+                copy_folder(encoder.directory, folder, last)
+            else:
+                write_encoder(encoder, folder, source)
+    except OSError as error:
+        raise InputError(
+            f"{path}: the encoder cannot be written ({error}); the same command does it again"
+        ) from error
     return path
 
 
-def write_encoder(encoder: Encoder, path: Path, source: dict) -> None:
+def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, source: dict) -> None:
     """Writes the files of an encoder directory into a new one."""
     path.mkdir(parents=True)
+    check_room(path, encoder)
     if encoder.compute_dtype != encoder.variable_dtype:  # trained in mixed precision
         mixed, encoder = encoder, Encoder(**encoder.get_config(), dtype=encoder.variable_dtype)
         encoder.set_weights(mixed.get_weights())
@@ -183,21 +183,17 @@ def write_encoder(encoder: Encoder, path: Path, source: dict) -> None:
     save_saved_model(encoder, path / SAVED_MODEL)
 
 
-def save_saved_model(encoder: Encoder, path: Path) -> None:
-    """Writes a TensorFlow SavedModel: __call__(float32 [batch, size, size, 3]) -> (tokens, cls)."""
-    import tensorflow as tf  # here alone: opening an encoder works under every Keras backend
-
-    size = encoder.image_size
-    module = tf.Module()
-    module.encoder = encoder
-    module.__call__ = tf.function(
-        encoder.call, input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)]
-    )
-
-    tf.saved_model.save(module, str(path))
+def check_room(folder: Path, encoder: Encoder) -> None:
+    """Raises `OSError` where an encoder has no room: HDF5 would end the process, at a full disk."""
+    needed = 2 * sum(4 * math.prod(weight.shape) for weight in encoder.weights) + GRAPH_BYTES
+    if shutil.disk_usage(folder).free < needed:
+        reason = f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:,.0f} MB are needed"
+        raise OSError(errno.ENOSPC, reason, str(folder))
 
 
-def load_encoder(path: str | Path, num_heads: int | None = None) -> Encoder | FrozenEncoder:
+def load_encoder(
+    path: str | PurePath, num_heads: int | None = None
+) -> Encoder | ResNetEncoder | FrozenEncoder:
     """Opens an encoder of any known format: `tokens, cls = encoder(images)`, raw RGB 0..255.
 
     By content, it is told apart what `path` is: an encoder directory; a TensorFlow SavedModel (it
@@ -207,7 +203,7 @@ def load_encoder(path: str | Path, num_heads: int | None = None) -> Encoder | Fr
     in a file is run.
 
     Args:
-      path: file or directory.
+      path: file or directory, on a disk or a remote file system.
       num_heads: attention heads, for files that do not say it (PyTorch's, timm's) and whose width
         is of no known variant.
 
@@ -215,7 +211,7 @@ def load_encoder(path: str | Path, num_heads: int | None = None) -> Encoder | Fr
       InputError: nothing there that is an encoder, or a damaged one, or `num_heads` is missing or
         is not the file's; the message names the path and what was found.
     """
-    path = Path(path)
+    path = to_path(path)
     try:
         encoder = (_open_directory if path.is_dir() else _open_file)(path, num_heads)
         if num_heads is not None and isinstance(encoder, Encoder):
@@ -268,8 +264,11 @@ def _open_file(path, num_heads):
 def _open_encoder_directory(path):
     try:
         description = json.loads((path / ENCODER_FILE).read_text())
-        encoder = Encoder(**description["encoder"])
-        encoder.load_weights(path / WEIGHTS_FILE)
+        arguments = description["encoder"]
+        is_resnet = arguments.pop("architecture", None) == RESNET
+        encoder = (ResNetEncoder if is_resnet else Encoder)(**arguments)
+        with local_copy(path / WEIGHTS_FILE) as file:
+            encoder.load_weights(file)
     except (KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"damaged encoder directory ({reason})") from error

@@ -6,6 +6,7 @@ configs/msn_base.py explains every key.
 import functools
 import math
 
+import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
@@ -13,6 +14,7 @@ from data.errors import InputError, check_names, check_range
 from data.masking import kept_patches, num_kept
 from data.open_source import SOURCES
 from msn import schedules
+from msn.distribution import STRATEGIES
 from msn.initial import copy_weights, open_pretrained
 from msn.model import MSN
 from msn.variants import variant_arguments
@@ -23,6 +25,7 @@ INF = math.inf
 RANGES = (
     ("seed", 0, 2**62),
     ("batch_size", 1, INF),
+    ("accumulation", 1, INF),
     ("epochs", 0, INF),
     ("steps", 0, INF),
     ("checkpoint_every", 1, INF),
@@ -86,7 +89,7 @@ def check(config: ConfigDict) -> None:
             check_range(key, value, least, largest)
     choices = {
         "data.source": SOURCES,
-        "strategy": ("auto", "one_device"),
+        "strategy": STRATEGIES,
         "export": ("target", "anchor"),
         "precision": tuple(DTYPES),
         "on_nan": ("stop", "rollback"),
@@ -167,8 +170,8 @@ def schedule_of_step(config, step: int, total_steps: int, steps_per_epoch: int) 
 
 
 def as_scalars(values: dict) -> dict:
-    """Floats as float32 tensors: as Python numbers each value would compile a new program."""
-    return {name: tf.constant(value, tf.float32) for name, value in values.items()}
+    """Floats as tensors: as Python numbers each value would compile a new program."""
+    return {name: tf.constant(value, keras.config.floatx()) for name, value in values.items()}
 
 
 def value_of(config: ConfigDict, key: str):

@@ -1,7 +1,8 @@
-"""Converts encoders between the formats of this and of other projects.
+"""Converts encoders between the formats of this and of other projects, and exports them.
 
   python -m msn.convert --source=checkpoint_0 --output=encoder
   python -m msn.convert --source=runs/msn_vits16/encoder --output=vit_msn --format=hf
+  python -m msn.convert --source=runs/msn_vits16/encoder --output=encoder.onnx --format=onnx
 
 --source is whatever `msn.checkpoint.load_encoder` opens, --output what is written, by --format:
 
@@ -10,11 +11,22 @@
   hf       a ViTMSN directory of Hugging Face: transformers.ViTMSNModel.from_pretrained(output)
   timm     a safetensors file with the names of timm's Vision Transformers
 
-Encoders with a convolutional stem can be written as encoder and msn alone.
+Encoders with a convolutional stem cannot be written as hf and timm.
 
-What was written is read back, and stays only if it computes the same.
+Exports hold the computation, too, and are no sources to convert from:
+
+  saved_model  what an encoder directory has inside, for TensorFlow Serving among others
+  onnx         for ONNX Runtime and others; needs requirements-export.txt
+  tflite       for LiteRT on phones and other devices; needs requirements-export.txt
+
+Into each go RGB frames 0..255, float32 [batch, size, size, 3]; its output number 1 is the
+representation [batch, width]. The batch may have any size.
+
+What was written is read back, and stays only if it computes the same: exports on frames that are
+rendered, or on those of --image_path.
 """
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -23,31 +35,39 @@ from absl import flags
 
 from configs import command
 from data.errors import InputError
+from data.files import to_path
 
 FORMATS = ("encoder", "msn", "hf", "timm")
+EXPORTS = ("saved_model", "onnx", "tflite")
 WITHOUT_STEMS = ("hf", "timm")  # their Vision Transformers have patch convolutions alone
 TOLERANCE = 1e-5  # relative error; another GELU alone gives ten times as much
 
 
 def convert(
-    source: str | Path, output: str | Path, output_format: str, num_heads: int | None = None
+    source: str | Path,
+    output: str | Path,
+    output_format: str,
+    num_heads: int | None = None,
+    image_path: str | None = None,
 ) -> tuple[Path, float]:
     """Writes an encoder in another format.
 
     Args:
       source: anything that `msn.checkpoint.load_encoder` opens, except a SavedModel.
       output: file or directory; must not be there yet.
-      output_format: one of FORMATS.
+      output_format: one of FORMATS or EXPORTS.
       num_heads: for sources that do not say it.
+      image_path: frames on which an export is compared, as `msn.export.read_frames` takes them.
 
     Returns:
       The path that was written; and the relative error ‖a − b‖/‖b‖ of what it computes.
 
     Raises:
-      InputError: the source cannot be converted, `output` exists, or the format cannot express
-        this encoder: then nothing is written.
+      InputError: the source cannot be converted, `output` exists, the format cannot express this
+        encoder, or its packages are not installed: then nothing is written.
     """
-    from msn.checkpoint import load_encoder, save_encoder  # TensorFlow: after the flags are checked
+    from msn import export  # TensorFlow: after the flags are checked
+    from msn.checkpoint import load_encoder, save_encoder
     from msn.formats import write_msn_checkpoint
     from msn.hugging_face import write_directory, write_timm
     from msn.initial import source_of
@@ -55,30 +75,29 @@ def convert(
     output = Path(output)
     if output.exists():
         raise InputError(f"{output}: exists already; remove it, or write to another path")
-    encoder = load_encoder(source, num_heads)
-    if not encoder.trainable_variables:
-        raise InputError(
-            f"{source}: a SavedModel is frozen, its weights cannot be converted; convert the file "
-            "that they came with (checkpoint_0, or the encoder directory around saved_model/)"
-        )
-    if output_format in WITHOUT_STEMS and encoder.backbone.stem_channels:
-        raise InputError(
-            f"{source}: has a convolutional stem, which format {output_format} does not know; "
-            "write format encoder or msn"
-        )
-    seen = {"videos": source_of(source).get("source", {}).get("videos", [])}
-    write = {
-        "encoder": lambda path: save_encoder(encoder, path, {"converted_from": str(source)} | seen),
-        "msn": lambda path: write_msn_checkpoint(encoder, path),
-        "hf": lambda path: write_directory(encoder, path),
-        "timm": lambda path: write_timm(encoder, path),
-    }[output_format]
+    if output_format in EXPORTS:
+        export.check_packages(output_format)
+    encoder = open_source(source, output_format, num_heads)
+    if output_format in EXPORTS:
+        frames = export.read_frames(image_path, encoder.image_size)
+        write = functools.partial(export.write_export, encoder, output_format)
+        measure = functools.partial(export.difference, encoder, output_format, frames)
+    else:
+        seen = {"videos": source_of(source).get("source", {}).get("videos", [])}
+        origin = {"converted_from": str(source)} | seen
+        write = {
+            "encoder": lambda path: save_encoder(encoder, path, origin),
+            "msn": lambda path: write_msn_checkpoint(encoder, path),
+            "hf": lambda path: write_directory(encoder, path),
+            "timm": lambda path: write_timm(encoder, path),
+        }[output_format]
+        measure = lambda path: difference(load_encoder(path), encoder)  # noqa: E731
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.name + ".partial")
     remove(partial)
     try:
         write(partial)
-        error = difference(load_encoder(partial), encoder)
+        error = measure(partial)
         if not error <= TOLERANCE:
             raise InputError(
                 f"{source}: not written, a reader of format {output_format} would compute "
@@ -88,6 +107,36 @@ def convert(
     finally:
         remove(partial)
     return output, error
+
+
+def open_source(source: str | Path, output_format: str, num_heads: int | None):
+    """The encoder to convert; raises `InputError` where the format cannot express it."""
+    from msn.checkpoint import load_encoder
+    from msn.vit import Encoder
+
+    inside = to_path(source) / "encoder"
+    if inside.is_dir():  # of a run, or of a down-stream model
+        raise InputError(
+            f"{source}: a directory around an encoder, which alone can be converted; right would "
+            f"be {inside}"
+        )
+    encoder = load_encoder(source, num_heads)
+    if not encoder.trainable_variables:
+        raise InputError(
+            f"{source}: a SavedModel is frozen, its weights cannot be converted; convert the file "
+            "that they came with (checkpoint_0, or the encoder directory around saved_model/)"
+        )
+    if output_format not in ("encoder", *EXPORTS) and not isinstance(encoder, Encoder):
+        raise InputError(
+            f"{source}: no Vision Transformer, as format {output_format} needs it; write format "
+            "encoder"
+        )
+    if output_format in WITHOUT_STEMS and encoder.backbone.stem_channels:
+        raise InputError(
+            f"{source}: has a convolutional stem, which format {output_format} does not know; "
+            "write format encoder or msn"
+        )
+    return encoder
 
 
 def difference(encoder, reference) -> float:
@@ -125,15 +174,20 @@ def define_flags() -> None:
     """Defines the flags of this command; importing the module does not."""
     flags.DEFINE_string("source", None, "encoder to convert", required=True)
     flags.DEFINE_string("output", None, "file or directory that is written", required=True)
-    flags.DEFINE_enum("format", "encoder", FORMATS, "format of the output")
+    flags.DEFINE_enum("format", "encoder", FORMATS + EXPORTS, "format of the output")
     flags.DEFINE_integer("num_heads", None, "attention heads, where the source does not say it")
+    flags.DEFINE_string(
+        "image_path", None, "images to compare an export on, instead of rendered ones"
+    )
 
 
 def main() -> int:
     """Runs the command and returns its exit code."""
     command.import_tensorflow()
     given = flags.FLAGS
-    path, error = convert(given.source, given.output, given.format, given.num_heads)
+    path, error = convert(
+        given.source, given.output, given.format, given.num_heads, given.image_path
+    )
     print(f"written to {path} ({given.format}), relative error {error:.1e}")
     return command.DONE
 

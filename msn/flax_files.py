@@ -10,12 +10,12 @@ Hirsch et al., arXiv 2308.12394.
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgpack
 import numpy as np
 
 from data.errors import InputError
+from data.files import AnyPath
 
 FLAX_FILE = "checkpoint_0"  # its name in a release
 NDARRAY, SCALAR = 1, 3
@@ -35,7 +35,7 @@ def is_flax(start: bytes) -> bool:
     return re.match(rb"([\x81-\x8f]|\xde..|\xdf....)[\xa0-\xbf\xd9]", start, re.DOTALL) is not None
 
 
-def read_flax(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+def read_flax(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
     """The teacher of a checkpoint.
 
     Returns:

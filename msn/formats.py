@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from data.errors import InputError
+from data.files import AnyPath
 from msn.torch_files import read_state, write_torch_file
 from msn.variants import SIZES
 from msn.vit import Encoder
@@ -57,7 +58,7 @@ def load_msn_state(state: dict[str, np.ndarray], backbone, head=None) -> None:
         variable.assign(value)
 
 
-def read_msn_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+def read_msn_checkpoint(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
     """The target encoder in a checkpoint of facebookresearch/msn.
 
     Returns:

@@ -19,6 +19,7 @@ import safetensors
 import safetensors.numpy
 
 from data.errors import InputError
+from data.files import AnyPath, local_copy
 from msn.formats import msn_state, sizes_of_state, with_cls_position
 from msn.vit import IMAGENET_MEAN, IMAGENET_STD, Encoder
 
@@ -49,7 +50,7 @@ LAYERS = {  # each with a .weight and a .bias
 UNUSED = ("classifier.", "embeddings.mask_token")
 
 
-def read_directory(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+def read_directory(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
     """A ViTMSN directory.
 
     Returns:
@@ -117,7 +118,7 @@ def write_directory(encoder: Encoder, path: Path) -> None:
     write_safetensors(path / WEIGHTS_FILE, to_hugging_face(state), {})
 
 
-def read_timm(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+def read_timm(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
     """A safetensors file with timm's names; returns and raises as `read_directory` does.
 
     A file that is not ours does not tell heads, GELU, epsilon and normalisation: timm's defaults
@@ -184,7 +185,7 @@ def configured_sizes(sizes: dict) -> dict:
     }
 
 
-def normalisation(path: Path) -> dict:
+def normalisation(path: AnyPath) -> dict:
     """`mean` and `std` of a directory's preprocessor, for RGB in 0..1; ImageNet's without one."""
     if not (path / PREPROCESSOR_FILE).exists():
         return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
@@ -224,10 +225,10 @@ def checked(
         ) from error
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_safetensors(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and metadata of a safetensors file; raises `InputError` where it is not whole."""
     try:
-        with safetensors.safe_open(path, "numpy") as file:
+        with local_copy(path) as copy, safetensors.safe_open(copy, "numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError as error:
         raise InputError(f"no {path.name}") from error
@@ -242,7 +243,7 @@ def write_safetensors(path: Path, weights: dict[str, np.ndarray], metadata: dict
     path.write_bytes(safetensors.numpy.save(whole, metadata={"format": "pt"} | metadata))
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: AnyPath) -> dict:
     """A JSON object from a file; raises `InputError`."""
     try:
         content = json.loads(path.read_text())

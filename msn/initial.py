@@ -1,11 +1,12 @@
 """What pre-training begins from when it does not begin at random: an encoder that is there."""
 
 import json
-from pathlib import Path
+from pathlib import PurePath
 
 from keras import ops
 
 from data.errors import InputError
+from data.files import AnyPath, to_path
 from msn.checkpoint import ENCODER_FILE, load_encoder
 from msn.embedding import position_matrix
 from msn.flax_files import FLAX_FILE
@@ -18,7 +19,7 @@ from msn.vit import Encoder
 PLAIN = {"mlp_ratio": 4, "stem_channels": None}
 
 
-def open_pretrained(path: str | Path, variant: str) -> Encoder:
+def open_pretrained(path: str | PurePath, variant: str) -> Encoder:
     """Opens the encoder that a run begins from; `path` is anything `load_encoder` opens.
 
     Raises:
@@ -29,7 +30,9 @@ def open_pretrained(path: str | Path, variant: str) -> Encoder:
     except InputError as error:
         raise InputError(f"init={error}") from error
     if isinstance(encoder, FrozenEncoder):
-        raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(Path(path))}")
+        raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(to_path(path))}")
+    if not isinstance(encoder, Encoder):
+        raise InputError(f"init={path}: is no {variant}, no Vision Transformer at all")
     found = encoder.backbone.get_config()
     differences = [
         f"{name} {found[name]}, not {wanted}"
@@ -59,16 +62,16 @@ def copy_weights(source, target) -> None:
         variable.assign(value)
 
 
-def source_of(path: str | Path) -> dict:
+def source_of(path: str | PurePath) -> dict:
     """Where the weights at `path` came from, for encoder.json: {"path", "source" if it says so}."""
     origin = {"path": str(path)}
-    description = Path(path, ENCODER_FILE)
+    description = to_path(path) / ENCODER_FILE
     if description.is_file():
         origin["source"] = json.loads(description.read_text())["source"]
     return origin
 
 
-def trainable_instead(path: Path) -> str:
+def trainable_instead(path: AnyPath) -> str:
     """What to give instead of a SavedModel."""
     for file in (path / FLAX_FILE, path.parent / FLAX_FILE):
         if file.is_file():

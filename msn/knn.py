@@ -19,8 +19,8 @@ from data.cholec80_images import frames_dataset
 from data.errors import InputError
 from data.index import FrameIndex, load_index
 from data.recordings import identity
+from msn.neighbours import votes
 
-NEIGHBOURS, TEMPERATURE = 20, 0.07
 BATCH_SIZE = 64
 
 
@@ -72,37 +72,9 @@ class KnnProbe:
         }
 
 
-def vote(
-    train: np.ndarray,
-    labels: np.ndarray,
-    test: np.ndarray,
-    neighbours: int = NEIGHBOURS,
-    temperature: float = TEMPERATURE,
-) -> np.ndarray:
-    """Labels by a vote of the nearest neighbours, each weighted by exp(cosine / temperature).
-
-    Args:
-      train: float [n, width], any length of rows; labels: int [n], phase ids.
-      test: float [m, width].
-      neighbours: of which there may be fewer.
-
-    Returns:
-      int [m].
-    """
-    train, test = (
-        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (train, test)
-    )
-    neighbours = min(neighbours, len(train))
-    predictions = []
-    for part in np.array_split(test, max(1, len(test) // 1000)):  # similarities fit into memory
-        similarity = part @ train.T
-        nearest = np.argpartition(-similarity, neighbours - 1, axis=1)[:, :neighbours]
-        weights = np.exp(np.take_along_axis(similarity, nearest, axis=1) / temperature)
-        votes = np.zeros((len(part), len(PHASES)))
-        rows = np.arange(len(part))[:, None]
-        np.add.at(votes, (rows, labels[nearest]), weights)
-        predictions.append(votes.argmax(axis=1))
-    return np.concatenate(predictions)
+def vote(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Labels int [m] by the vote of `msn.neighbours`; labels int [n] are phase ids."""
+    return votes(train, np.eye(len(PHASES))[labels], test).argmax(axis=1)
 
 
 def labelled(index: FrameIndex, part: str, videos: Sequence[str], max_frames: int) -> FrameIndex:

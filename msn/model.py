@@ -123,22 +123,44 @@ class MSN(tf.Module):
         targets = self.embed_target(views["target"])
         with tf.GradientTape() as tape:
             anchors = self.embed_anchors(views["anchor"], views["focal"], kept_patches)
-            parts = msn_loss(
-                anchors,
-                targets,
-                self.prototypes,
-                temperature=self.temperature,
-                sharpening=schedule["sharpening"],
-                use_sinkhorn=self.use_sinkhorn,
-                prior_exponent=self.prior_exponent,
-            )
-            loss = (
-                parts["cross_entropy"]
-                + self.me_max_weight * parts["me_max"]
-                + self.entropy_weight * parts["entropy"]
-            )
+            parts = self.loss(anchors, targets, schedule["sharpening"])
         variables = [variable.value for variable in self.anchor_variables]
-        *gradients, prototype_gradient = tape.gradient(loss, [*variables, self.prototypes.value])
+        gradients = tape.gradient(parts["loss"], [*variables, self.prototypes.value])
+        return self.update(gradients, parts, targets, schedule)
+
+    def loss(self, anchors, targets, sharpening):
+        """Embeddings as `msn_loss` takes them -> its parts, and their weighted sum "loss"."""
+        parts = msn_loss(
+            anchors,
+            targets,
+            self.prototypes,
+            temperature=self.temperature,
+            sharpening=sharpening,
+            use_sinkhorn=self.use_sinkhorn,
+            prior_exponent=self.prior_exponent,
+        )
+        loss = (
+            parts["cross_entropy"]
+            + self.me_max_weight * parts["me_max"]
+            + self.entropy_weight * parts["entropy"]
+        )
+        return parts | {"loss": loss}
+
+    def update(self, gradients, parts, targets, schedule):
+        """The end of a train step: moves all variables by gradients of the whole batch.
+
+        Args:
+          gradients: list of tensors, of `anchor_variables` and of the prototypes.
+          parts: what `loss` returned.
+          targets: embeddings [batch, output_dim].
+          schedule: as in `train_step`.
+
+        Returns:
+          what `train_step` returns.
+        """
+        *gradients, prototype_gradient = gradients
+        parts = dict(parts)
+        loss, assignments = parts["loss"], parts.pop("targets")
         clipped, norm = clip_by_global_norm(gradients, self.clip_gradients)
         prototypes_norm = tf.norm(prototype_gradient)
         finite = tf.math.is_finite(loss + norm + prototypes_norm)
@@ -150,10 +172,8 @@ class MSN(tf.Module):
         )
         self.update_target(schedule["momentum"], update=finite)
 
-        assignments = parts.pop("targets")
         first, last = self.block_gradient_norms(gradients)
         return parts | {
-            "loss": loss,
             "updated": tf.cast(finite, loss.dtype),
             "gradient_norm": norm,
             "gradient_norm_prototypes": prototypes_norm,
@@ -165,35 +185,59 @@ class MSN(tf.Module):
         }
 
     def embed_target(self, images):
-        """Images [batch, height, width, 3] -> [batch, output_dim], no gradient.
+        """Images [batch, height, width, 3] -> [batch, output_dim], no gradient."""
+        return self.project_target(self.represent_target(images))
 
-        The target network runs in training mode, as the reference's does: its batch norm uses the
-        statistics of this batch.
-        """
+    def represent_target(self, images):
+        """Images [batch, height, width, 3] -> cls of the target encoder [batch, width]."""
         encoder = self.target_encoder
         cls = [
             encoder.backbone.represent(encoder.preprocess(half), training=True)
             for half in self.halves(images)
         ]
-        return tf.stop_gradient(self.target_head(tf.concat(cls, axis=0), training=True))
+        return tf.concat(cls, axis=0)
+
+    def project_target(self, cls):
+        """[batch, width] -> [batch, output_dim], no gradient.
+
+        The target network runs in training mode, as the reference's does: its batch norm uses the
+        statistics of this batch.
+        """
+        return tf.stop_gradient(self.target_head(cls, training=True))
 
     def embed_anchors(self, anchor, focal, kept_patches):
-        """Anchor and focal images -> [(1 + focal views) * batch, output_dim], view by view.
+        """Anchor and focal images -> [(1 + focal views) * batch, output_dim], view by view."""
+        scales = self.draw_branch_scales(anchor.shape[0], focal.shape[0])
+        return self.project_anchors(self.represent_anchors(anchor, focal, kept_patches, scales))
 
-        Views of one size are one batch: the masked anchor view and the focal views pass the head
-        separately, each with batch statistics of its own.
+    def represent_anchors(self, anchor, focal, kept_patches, scales):
+        """Yields cls of the anchor views [batch, width], then [focal views * batch, width].
+
+        Args:
+          anchor, focal, kept_patches: as in `train_step`; without focal views there is one batch.
+          scales: None, or stochastic depth of all these images, float
+            [depth, 2, (1 + focal views) * batch].
         """
         views = [(anchor, kept_patches)]
         if focal.shape[0]:
             views.append((tf.reshape(focal, (-1, *focal.shape[2:])), None))
-        embeddings, stream = [], 0
+        done = 0
         for images, kept in views:
             cls = []
             for half in self.halves(images):
-                cls.append(self.represent(half, kept, stream))
-                stream += 1
-            embeddings.append(self.anchor_head(tf.concat(cls, axis=0), training=True))
-        return tf.concat(embeddings, axis=0)
+                end = done + half.shape[0]
+                drawn = None if scales is None else scales[:, :, done:end]
+                cls.append(self.represent(half, kept, drawn))
+                done = end
+            yield tf.concat(cls, axis=0)
+
+    def project_anchors(self, cls):
+        """What `represent_anchors` yields -> [(1 + focal views) * batch, output_dim].
+
+        Views of one size are one batch: the masked anchor view and the focal views pass the head
+        separately, each with batch statistics of its own.
+        """
+        return tf.concat([self.anchor_head(rows, training=True) for rows in cls], axis=0)
 
     def halves(self, images):
         """Images [n, ...] -> list of two halves, which pass the encoder side by side.
@@ -205,28 +249,38 @@ class MSN(tf.Module):
         first = 0 if self.anchor_encoder.backbone.stem_channels else images.shape[0] // 2
         return [half for half in (images[:first], images[first:]) if half.shape[0]]
 
-    def represent(self, images, kept_patches, stream):
+    def represent(self, images, kept_patches, scales):
         """Images of one size [n, height, width, 3] -> cls of the anchor encoder [n, width].
 
-        `stream` numbers the random numbers of stochastic depth.
+        `scales` are those of stochastic depth, None or [depth, 2, n].
         """
         encoder = self.anchor_encoder
         return encoder.backbone.represent(
             encoder.preprocess(images),
             kept_patches,
-            branch_scales=self.draw_branch_scales(images.shape[0], stream),
+            branch_scales=scales,
             recompute=self.recompute,
             training=True,
         )
 
-    def draw_branch_scales(self, images, stream):
-        """Stochastic depth of this step for a batch, [depth, 2, images]; None without it."""
+    def draw_branch_scales(self, batch, focal_views):
+        """Stochastic depth of this step for the anchor views of a batch, then the focal views.
+
+        Returns:
+          float [depth, 2, (1 + focal_views) * batch]; None without stochastic depth.
+        """
         if not self.drop_path:
             return None
-        shape = (self.anchor_encoder.backbone.depth, 2, images)
-        seed = tf.stack([tf.constant(self.seed, tf.int64), 4 * self.optimizer.steps + stream])
-        uniform = tf.random.stateless_uniform(shape, seed)
-        return branch_scales(tf.cast(uniform, self.anchor_encoder.variable_dtype), self.drop_path)
+        depth = self.anchor_encoder.backbone.depth
+        drawn = []
+        for images in (batch, focal_views * batch):
+            for half in self.halves(tf.zeros(images)):
+                seed = tf.stack(
+                    [tf.constant(self.seed, tf.int64), 4 * self.optimizer.steps + len(drawn)]
+                )
+                drawn.append(tf.random.stateless_uniform((depth, 2, half.shape[0]), seed))
+        uniform = tf.cast(tf.concat(drawn, axis=2), self.anchor_encoder.variable_dtype)
+        return branch_scales(uniform, self.drop_path)
 
     def update_target(self, momentum, update=True):
         """Moves the target's parameters (not its running statistics) towards the anchor's.

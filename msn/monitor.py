@@ -1,20 +1,19 @@
 """What a run tells while it runs: metrics.jsonl, TensorBoard events and a progress bar."""
 
 import contextlib
-import errno
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from data.errors import InputError
+from data.files import AnyPath
+from msn.metrics_file import open_metrics
 
 ROUNDING = 1e-6  # singular values below are noise of embeddings of length 1 in float32
 
@@ -68,29 +67,35 @@ class MetricsLog:
       first_step: where the run goes on; lines of later steps are of a run that was cut off.
     """
 
-    def __init__(self, workdir: Path, batch_size: int, first_step: int):
+    def __init__(self, workdir: AnyPath, batch_size: int, first_step: int):
         self.path, self.events_path = workdir / "metrics.jsonl", workdir / "events"
         self.batch_size, self.first_step = batch_size, first_step
 
     def __enter__(self):
-        self._lines = self.path.open("ab", buffering=0)  # nothing is left to write when it closes
+        self._lines = open_metrics(self.path)
         self._events = tf.summary.create_file_writer(str(self.events_path))
         self.rewind(self.first_step)
         return self
 
     def __exit__(self, *_):
-        self._lines.close()
-        with contextlib.suppress(tf.errors.OpError):  # a full disk, which `sync` has told
+        with contextlib.suppress(OSError, tf.errors.OpError):  # a full disk, which `sync` has told
+            self._lines.close()
             self._events.close()
 
     def rewind(self, step: int) -> None:
         """Forgets everything after a step: the run goes on from there."""
-        content = self.path.read_bytes().splitlines(keepends=True)
-        kept = (line for line in content if _step_of(line) <= step)
-        self._lines.truncate(sum(map(len, kept)))  # steps increase: what goes is at the end
+        self._lines.rewind(step)
+        self._hide_events_after(step)
         self._pending = []
         self.restart_clock()
         self._since = None  # until the first step is compiled
+
+    def _hide_events_after(self, step: int) -> None:
+        """TensorBoard forgets what came before where it reads that a session starts anew."""
+        status = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+        start = tf.compat.v1.Event(step=step + 1, session_log=status)
+        resource = self._events._resource  # tf.summary itself writes no events but summaries
+        tf.raw_ops.ImportEvent(writer=resource, event=start.SerializeToString())
 
     def restart_clock(self) -> None:
         """Speed and waiting are measured from here on: what came before was no training."""
@@ -134,9 +139,7 @@ class MetricsLog:
         values |= {name: float(value) for name, value in metrics.items()} | schedule
         values |= self._speed() | (extra or {})
         with self._named_errors(), self._events.as_default():
-            line = json.dumps({"step": step} | values).encode() + b"\n"
-            if self._lines.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._lines.append(json.dumps({"step": step} | values).encode() + b"\n")
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=step)
         return values
@@ -144,7 +147,7 @@ class MetricsLog:
     def sync(self) -> None:
         """Brings all lines to the disk: a checkpoint must not outlive the lines before it."""
         with self._named_errors():
-            os.fsync(self._lines.fileno())
+            self._lines.sync()
             self._events.flush()
 
     @contextlib.contextmanager
@@ -191,11 +194,3 @@ def spread(covariance: np.ndarray) -> dict[str, float]:
         "embedding_std": float(deviations.mean() * math.sqrt(len(deviations))),
         "effective_rank": float(rank),
     }
-
-
-def _step_of(line: bytes) -> float:
-    """The step that a line of metrics.jsonl is about; infinite for half a line of a killed run."""
-    try:
-        return json.loads(line)["step"] if line.endswith(b"\n") else math.inf
-    except ValueError:
-        return math.inf

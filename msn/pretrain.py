@@ -1,13 +1,16 @@
 """Pre-training: one readable loop from a configuration to an encoder directory."""
 
+import contextlib
 import logging
-import signal
+import tempfile
+import zlib
 from pathlib import Path
 
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from data.errors import InputError, check_output_folder
+from data.files import to_path
 from data.frame_sources import FrameSource
 from data.open_source import open_source
 from data.pretraining import UnreadableFrames, pretraining_dataset
@@ -15,12 +18,15 @@ from data.recordings import identity
 from data.views import Views
 from msn import checkpoint
 from msn.configuration import as_scalars, check, create_model, mask_of_step, schedule_of_step
+from msn.distribution import Distribution, create_distribution
 from msn.initial import source_of
 from msn.knn import KnnProbe
 from msn.model import MSN
 from msn.monitor import MetricsLog, ProgressBar
 from msn.run_directory import (
     CHECKPOINTS,
+    StopSignal,
+    as_json,
     check_configuration,
     check_room,
     check_writable,
@@ -28,6 +34,7 @@ from msn.run_directory import (
     restore_newest,
     write_configuration,
 )
+from msn.variants import variant_arguments
 
 
 def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
@@ -46,31 +53,40 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     """
     # ---- input: everything that can be checked is checked before anything is written ----------
     check(config)
-    for folder in (workdir, Path(workdir, CHECKPOINTS) if workdir else ""):
+    for folder in (workdir, to_path(workdir) / CHECKPOINTS if workdir else ""):
         check_output_folder("workdir", folder)
-    workdir = Path(workdir)
+    workdir = to_path(workdir)
     check_writable(workdir)
+    distribution = create_distribution(config.strategy)
     source = open_frames(config)
     steps_per_epoch = len(source) // config.batch_size
     total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
     check_configuration(workdir, config)
-    create_dataset(source, config, 0, total_steps)
+    has_stem = "stem_channels" in variant_arguments(config.model.variant)
+    distribution.check(config.batch_size, config.accumulation, has_stem)
+    create_dataset(source, config, distribution, 0, total_steps)
 
     # ---- model, update step, probe -------------------------------------------------------------
-    model = create_model(config)
-    train_step = tf.function(model.train_step, jit_compile=config.compile_with_xla)
+    with distribution.named_errors(), distribution.strategy.scope():
+        model = create_model(config)
+    train_step = distribution.create_step(model, config.accumulation, config.compile_with_xla)
     origin = describe_origin(config, source, total_steps)
     probe = create_probe(config, model, origin["videos"]) if config.probe_every else None
     check_room(workdir, model, config.keep_checkpoints, config.keep_every, total_steps)
 
-    with locked(workdir), StopSignal() as stop:
+    with written_by_chief(workdir, distribution) as log_directory, StopSignal() as stop:
         # ---- resume ----------------------------------------------------------------------------
-        write_configuration(workdir, config)
+        if distribution.is_chief:
+            write_configuration(workdir, config)
         step, skipped = restore_newest(workdir, model)
+        checksum = zlib.crc32(as_json(config).encode())
+        distribution.agree(step=step, frames=len(source), configuration=checksum)
         describe(config, source, total_steps, step)
         unreadable = UnreadableFrames(config.data.max_unreadable)
 
         def save():
+            if not distribution.is_chief:
+                return
             directory, keep = workdir / CHECKPOINTS, (config.keep_checkpoints, config.keep_every)
             checkpoint.save_checkpoint(directory, model, step, *keep, skipped)
 
@@ -78,9 +94,10 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
             save()  # what a loss that is not finite before the first checkpoint goes back to
 
         # ---- loop ------------------------------------------------------------------------------
-        batches = iter(create_dataset(source, config, step, total_steps))
-        log = MetricsLog(workdir, config.batch_size, step)
-        with log, ProgressBar(step, total_steps) as bar:
+        batches = iter(create_dataset(source, config, distribution, step, total_steps))
+        log = MetricsLog(log_directory, config.batch_size, step)
+        with distribution.named_errors(), log, ProgressBar(step, total_steps) as bar:
+            bar.disable = bar.disable or not distribution.is_chief
             while step < total_steps:
                 batch = log.wait_for(batches)
                 unreadable.add(batch.pop("unreadable").numpy())
@@ -92,7 +109,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 step += 1
                 bar.update()
 
-                stopping = stop.requested  # read once: what is stopped here is also saved here
+                # Read once: what is stopped here is also saved here.
+                stopping = distribution.anywhere(stop.requested)
                 to_save = stopping or is_turn(step, config.checkpoint_every, total_steps)
                 to_probe = probe and is_turn(step, config.probe_every, total_steps)
                 to_log = to_probe or is_turn(step, config.log_every, total_steps)
@@ -102,12 +120,12 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                     skipped = (*skipped, failure[0] - 1)
                     handle_failure(config, failure, len(skipped))
                     step, _ = restore_newest(workdir, model)
-                    batches = iter(create_dataset(source, config, step, total_steps))
+                    batches = iter(create_dataset(source, config, distribution, step, total_steps))
                     log.rewind(step)
                     bar.go_back(step)
                     continue
                 if to_log and not is_skipped:
-                    bar.show(log.write(probe() if to_probe else None))
+                    bar.show(log.write(probe() if to_probe and distribution.is_chief else None))
                 if to_save:
                     log.sync()
                     save()
@@ -115,12 +133,15 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                     log.restart_clock()
                 if stopping and step < total_steps:
                     logging.warning("stopped by SIGTERM after step %d; start again to go on", step)
+                    distribution.agree(stopped=step)
                     return False
 
         # ---- export ----------------------------------------------------------------------------
-        encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
-        path = checkpoint.save_encoder(encoder, workdir / "encoder", origin)
-        logging.info("encoder: %s", path)
+        if distribution.is_chief:
+            encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
+            path = checkpoint.save_encoder(encoder, workdir / "encoder", origin)
+            logging.info("encoder: %s", path)
+        distribution.agree(complete=step)
         return True
 
 
@@ -134,10 +155,26 @@ def open_frames(config: ConfigDict) -> FrameSource:
     return source
 
 
+@contextlib.contextmanager
+def written_by_chief(workdir: Path, distribution: Distribution):
+    """Context in which the chief may write to `workdir`, and other workers to a folder that goes.
+
+    Yields:
+      the folder for metrics of this worker.
+    """
+    folder = locked(workdir) if distribution.is_chief else tempfile.TemporaryDirectory()
+    with folder as name:
+        yield workdir if distribution.is_chief else Path(name)
+
+
 def create_dataset(
-    source: FrameSource, config: ConfigDict, step: int, total_steps: int
+    source: FrameSource,
+    config: ConfigDict,
+    distribution: Distribution,
+    step: int,
+    total_steps: int,
 ) -> tf.data.Dataset:
-    """The batches of the steps from `step` on."""
+    """The batches of this worker for the steps from `step` on."""
     return pretraining_dataset(
         source,
         Views(**config.views),
@@ -147,6 +184,8 @@ def create_dataset(
         last_step=total_steps,
         neighbour_seconds=config.data.neighbour_seconds,
         balance_videos=config.data.balance_videos,
+        worker=distribution.worker,
+        workers=distribution.workers,
     )
 
 
@@ -218,18 +257,3 @@ def describe_origin(config: ConfigDict, source: FrameSource, total_steps: int) -
         before = origin["init"].get("source", {}).get("videos", [])
         origin["videos"] += [video for video in before if video not in source.videos]
     return origin
-
-
-class StopSignal:
-    """Context in which SIGTERM sets `requested` instead of ending the process."""
-
-    def __enter__(self):
-        self.requested = False
-        self._previous = signal.signal(signal.SIGTERM, self._request)
-        return self
-
-    def _request(self, *_):
-        self.requested = True
-
-    def __exit__(self, *_):
-        signal.signal(signal.SIGTERM, self._previous)

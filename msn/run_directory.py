@@ -7,13 +7,15 @@ import logging
 import math
 import os
 import shutil
+import signal
 import socket
-from pathlib import Path
+from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
 from data.errors import InputError
-from msn import checkpoint
+from data.files import AnyPath, RemotePath
+from msn import checkpoint, state_files
 from msn.model import MSN
 
 CONFIG_FILE = "config.json"
@@ -43,15 +45,20 @@ CHANGEABLE = (
 
 
 @contextlib.contextmanager
-def locked(workdir: Path):
+def locked(workdir: AnyPath):
     """Context in which this process alone writes to `workdir`, which is made if it is missing.
 
-    The kernel frees the lock when the process ends, however it ends.
+    The kernel frees the lock when the process ends, however it ends. Remote file systems have no
+    such locks: there the log says that nothing keeps a second run away.
 
     Raises:
       InputError: another process has the lock.
     """
     workdir.mkdir(parents=True, exist_ok=True)
+    if isinstance(workdir, RemotePath):
+        logging.warning("%s: cannot be locked; see that no other run writes here", workdir)
+        yield
+        return
     with (workdir / LOCK_FILE).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,8 +74,30 @@ def locked(workdir: Path):
         yield
 
 
-def check_configuration(workdir: Path, config: ConfigDict) -> list[str]:
+class StopSignal:
+    """Context in which SIGTERM sets `requested` instead of ending the process."""
+
+    def __enter__(self):
+        self.requested = False
+        self._previous = signal.signal(signal.SIGTERM, self._request)
+        return self
+
+    def _request(self, *_):
+        self.requested = True
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGTERM, self._previous)
+
+
+def check_configuration(
+    workdir: AnyPath, config: ConfigDict, changeable: Collection[str] = CHANGEABLE
+) -> list[str]:
     """What changed since the last start in `workdir`, as "key old -> new"; writes nothing.
+
+    Args:
+      workdir: the run directory.
+      config: of this start.
+      changeable: keys that may change.
 
     Raises:
       InputError: keys changed that may not.
@@ -85,7 +114,7 @@ def check_configuration(workdir: Path, config: ConfigDict) -> list[str]:
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     }
-    if refused := [change for key, change in changes.items() if key not in CHANGEABLE]:
+    if refused := [change for key, change in changes.items() if key not in changeable]:
         raise InputError(
             f"{workdir} holds a run of another configuration ({', '.join(refused)}); take another "
             "--workdir or the same configuration"
@@ -93,9 +122,11 @@ def check_configuration(workdir: Path, config: ConfigDict) -> list[str]:
     return list(changes.values())
 
 
-def write_configuration(workdir: Path, config: ConfigDict) -> None:
+def write_configuration(
+    workdir: AnyPath, config: ConfigDict, changeable: Collection[str] = CHANGEABLE
+) -> None:
     """Checks as `check_configuration`, says what changed, and writes config.json."""
-    if changes := check_configuration(workdir, config):
+    if changes := check_configuration(workdir, config, changeable):
         logging.info("changed since the last start: %s", ", ".join(changes))
     partial = workdir / f"{CONFIG_FILE}.partial"  # a killed process leaves the old or the new one
     partial.write_text(as_json(config))
@@ -107,28 +138,35 @@ def as_json(config: ConfigDict) -> str:
     return json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
 
 
-def check_writable(workdir: Path) -> None:
-    """Raises `InputError` if nothing can be written to `workdir`, or it cannot be made."""
+def check_writable(workdir: AnyPath) -> None:
+    """Raises `InputError` if nothing can be written to `workdir`, or it cannot be made.
+
+    Of a remote one only writing can tell.
+    """
+    if isinstance(workdir, RemotePath):
+        return
     for folder in (workdir / CHECKPOINTS, workdir):
         place = next(place for place in (folder, *folder.parents) if place.exists())
         if not os.access(place, os.W_OK | os.X_OK):
             raise InputError(f"workdir={workdir}: no permission to write to {place}")
 
 
-def check_room(workdir: Path, model: MSN, keep: int, keep_every: int, total_steps: int) -> None:
+def check_room(workdir: AnyPath, model: MSN, keep: int, keep_every: int, total_steps: int) -> None:
     """Raises `InputError` if the disk has no room for the checkpoints of a run, and its encoder.
 
     Args:
-      workdir: the run directory; it need not exist.
+      workdir: the run directory; it need not exist. A remote one has room.
       model, total_steps: of the run.
       keep, keep_every: as `msn.checkpoint.save_checkpoint` takes them.
     """
+    if isinstance(workdir, RemotePath):
+        return
     one = sum(_bytes(variable) for variable in checkpoint.run_state(model).values())
     encoder = sum(_bytes(variable) for variable in model.target_encoder.weights)
     # One more than is kept, because the oldest goes when the newest is there; an encoder twice, as
     # weights and as SavedModel, and both once more while one that is there is replaced.
     number = keep + 1 + (total_steps // keep_every if keep_every else 0)
-    there = sum(path.stat().st_size for path in checkpoint.checkpoints(workdir / CHECKPOINTS))
+    there = sum(path.stat().st_size for path in state_files.checkpoints(workdir / CHECKPOINTS))
     place = next(place for place in (workdir, *workdir.parents) if place.exists())
     needed, free = number * one + 4 * encoder - there, shutil.disk_usage(place).free
     if free < needed:
@@ -139,7 +177,7 @@ def check_room(workdir: Path, model: MSN, keep: int, keep_every: int, total_step
         )
 
 
-def restore_newest(workdir: Path, model: MSN) -> tuple[int, tuple[int, ...]]:
+def restore_newest(workdir: AnyPath, model: MSN) -> tuple[int, tuple[int, ...]]:
     """Restores the newest checkpoint that is whole.
 
     Returns:
@@ -149,16 +187,19 @@ def restore_newest(workdir: Path, model: MSN) -> tuple[int, tuple[int, ...]]:
       InputError: there are checkpoints, but none that can be used. To begin at step 0 would
         overwrite what may be weeks of work.
     """
-    paths = checkpoint.checkpoints(workdir / CHECKPOINTS)
+    unmarked = state_files.unmarked(workdir / CHECKPOINTS)
+    for path in unmarked:
+        logging.warning("%s: has no %s beside it; not used", path, state_files.marker_of(path).name)
+    paths = state_files.checkpoints(workdir / CHECKPOINTS)
     for path in reversed(paths):
         try:
             return checkpoint.restore_checkpoint(path, model), checkpoint.skipped_steps(path)
         except InputError as error:
             logging.warning("%s; taking the one before", error)
-    if paths:
+    if paths or unmarked:
         raise InputError(
-            f"{workdir}: none of {len(paths)} checkpoints can be used, the log says why; move "
-            f"{CHECKPOINTS}/ away to start anew, or take another --workdir"
+            f"{workdir}: none of {len(paths) + len(unmarked)} checkpoints can be used, the log "
+            f"says why; move {CHECKPOINTS}/ away to start anew, or take another --workdir"
         )
     return 0, ()
 

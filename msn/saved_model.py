@@ -4,14 +4,16 @@ Source: github.com/RoyHirsch/endossl, inference.py: called with raw pixels, outp
 representation.
 """
 
-from pathlib import Path
+from pathlib import PurePath
 
 import keras
 
 from data.errors import InputError
+from data.files import AnyPath, os_errors, to_path
 
 MODEL_FILE = "saved_model.pb"
 SIGNATURE = "serving_default"
+OUTPUTS = ("tokens", "cls")  # their names in the signature
 
 
 class FrozenEncoder(keras.Model):
@@ -30,9 +32,9 @@ class FrozenEncoder(keras.Model):
       InputError: damaged; not such a model; or Keras runs on another backend than TensorFlow.
     """
 
-    def __init__(self, directory: str | Path, name=None):
+    def __init__(self, directory: str | PurePath, name=None):
         super().__init__(name=name, trainable=False)
-        self.directory = Path(directory)
+        self.directory = to_path(directory)
         self.model = open_saved_model(self.directory)
         self.image_size, self.width = sizes(self.model)
         self.built = True
@@ -55,7 +57,36 @@ class FrozenEncoder(keras.Model):
         return {"directory": str(self.directory)}
 
 
-def open_saved_model(path: Path):
+def save_saved_model(encoder, path: AnyPath) -> None:
+    """Writes an encoder: __call__(float32 [batch, size, size, 3]) -> (tokens, cls).
+
+    Its signature, which TensorFlow Serving calls, is the same by name: images -> tokens, cls.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    import tensorflow as tf  # here alone: opening an encoder works under every Keras backend
+
+    module = tf.Module()
+    module.encoder = encoder
+    call = tf.function(encoder.call, input_signature=[images_spec(encoder)])
+    module.__call__ = call
+    named = tf.function(
+        lambda images: dict(zip(OUTPUTS, call(images), strict=True)),
+        input_signature=[images_spec(encoder)],
+    )
+    with os_errors(path):
+        tf.saved_model.save(module, str(path), signatures={SIGNATURE: named})
+
+
+def images_spec(encoder):
+    """What an encoder takes, wherever it is exported to: a `tf.TensorSpec`."""
+    import tensorflow as tf
+
+    return tf.TensorSpec((None, encoder.image_size, encoder.image_size, 3), tf.float32, "images")
+
+
+def open_saved_model(path: AnyPath):
     """The callable object in a SavedModel directory; raises `InputError`."""
     if keras.backend.backend() != "tensorflow":
         raise InputError(
@@ -77,7 +108,9 @@ def sizes(model) -> tuple[int, int]:
     """Image size and width by the signature of a SavedModel; raises `InputError`."""
     signature = model.signatures[SIGNATURE]
     inputs = [tuple(spec.shape) for spec in signature.structured_input_signature[1].values()]
-    outputs = [tuple(spec.shape) for _, spec in sorted(signature.structured_outputs.items())]
+    named = signature.structured_outputs
+    names = OUTPUTS if set(named) == set(OUTPUTS) else sorted(named)  # output_0, output_1
+    outputs = [tuple(named[name].shape) for name in names]
     match inputs, outputs:
         case [(_, int(height), int(width), 3)], [(_, _, int(tokens)), (_, int(cls))] if (
             height == width and tokens == cls

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import InputError
+from data.files import AnyPath
 from msn.torch_pickle import BFLOAT16, PICKLE_ERRORS, STORAGES, Interpreter, Tensor, opcodes
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -26,7 +27,7 @@ BYTE_ORDERS = {b"little": "<", b"big": ">"}
 ZIP_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error)
 
 
-def read_state(path: Path, key: str) -> tuple[dict[str, np.ndarray], dict]:
+def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
     """The tensors of one state dict in a checkpoint; other storages are not read.
 
     Args:
@@ -40,7 +41,7 @@ def read_state(path: Path, key: str) -> tuple[dict[str, np.ndarray], dict]:
       InputError: damaged, or no such state dict; or the pickle names what is not in KNOWN.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             root, order = layout(archive)
             content = Interpreter().run(archive.read(f"{root}/data.pkl"))
             if not isinstance(content, dict) or not isinstance(content.get(key), dict):

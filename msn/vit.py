@@ -72,9 +72,22 @@ class Encoder(keras.Model):
     def call(self, images, training=False):
         return self.backbone(self.preprocess(images), training=training)
 
-    def represent(self, images):
+    def represent(self, images, training=False):
         """Images as in `call` -> cls [batch, width] alone, with less work than a call."""
-        return self.backbone.represent(self.preprocess(images))
+        return self.backbone.represent(self.preprocess(images), training=training)
+
+    @property
+    def stages(self) -> list[list]:
+        """Trainable variables, input first: the embedding's, then each block's.
+
+        The last norm is in none of them: it counts with the head that follows it, as in BEiT's
+        layer-wise learning rates (arXiv 2106.08254).
+        """
+        blocks = [block.trainable_variables for block in self.backbone.blocks]
+        later = {
+            id(v) for block in (*blocks, self.backbone.norm.trainable_variables) for v in block
+        }
+        return [[v for v in self.trainable_variables if id(v) not in later], *blocks]
 
     @property
     def width(self) -> int:

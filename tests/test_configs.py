@@ -7,7 +7,7 @@ import pytest
 
 from data.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.views import Views
-from down_stream import experiment
+from down_stream import experiment, labelled_splits
 from msn import configuration
 from msn.variants import variant_arguments
 from tests.test_configs_command import ROOT
@@ -15,13 +15,17 @@ from tests.test_configs_command import ROOT
 FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
 PRETRAINING = [name for name in FILES if name.startswith("msn_")]
 PHASES = [name for name in FILES if name.startswith("phase_")]
+OTHER_TASKS = [name for name in FILES if name.startswith(("polyps_", "tools_"))]
+COLONOSCOPY = [n for n in PRETRAINING if "colonoscopy" in n or "polyps" in n]
 
 
 def load(name, *arguments):
     return runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"](*arguments)
 
 
-@pytest.mark.parametrize("name", [n for n in PRETRAINING + PHASES if not n.endswith("_base")])
+@pytest.mark.parametrize(
+    "name", [n for n in PRETRAINING + PHASES + OTHER_TASKS if not n.endswith("_base")]
+)
 def test_the_docstring_holds_the_command(name):
     text = importlib.import_module(f"configs.{name}").__doc__
     assert f"--config=configs/{name}.py" in text
@@ -55,8 +59,8 @@ def test_ways_to_balance_assignments(name, argument, loss):
         load(name, "uniform")
 
 
-@pytest.mark.parametrize("name", PHASES)
-def test_phase_configurations_pass_the_checks_of_an_experiment(name):
+@pytest.mark.parametrize("name", PHASES + OTHER_TASKS)
+def test_configurations_pass_the_checks_of_an_experiment(name):
     config = load(name)
     config.encoder = "somewhere"
     experiment.check(config)
@@ -71,7 +75,25 @@ def test_the_default_split_is_the_published_one():
         assert config[f"{part}_videos"] == videos
 
 
-@pytest.mark.parametrize("name", [n for n in PRETRAINING if n != "msn_base"])
+@pytest.mark.parametrize("name", OTHER_TASKS)
+def test_the_task_is_the_files(name):
+    config = load(name)
+    assert config.task == {"polyps": "classes", "tools": "tools"}[name.split("_")[0]]
+    assert config.mode == ("finetune" if name.endswith("finetune") else "probe")
+    assert config.keys() <= load("phase_base").keys() | load("phase_low_shot").keys()
+
+
+@pytest.mark.parametrize("name", COLONOSCOPY)
+def test_no_encoder_sees_a_polyp_that_it_is_evaluated_on(name):
+    """Whatever the numbers of the sequences are; there are fewer than 50 in a part."""
+    polyps, config = load("polyps_base"), load(name)
+    there = [f"{part}-{n}" for part in ("train2019", "val2019", "test2019") for n in range(1, 50)]
+    kept = set(there) - set(config.data.exclude_videos)
+    assert set(labelled_splits.expand(polyps.train_videos, there)) == kept
+    assert config.views.colour_jitter < load("msn_base").views.colour_jitter
+
+
+@pytest.mark.parametrize("name", [n for n in PRETRAINING if n not in ["msn_base", *COLONOSCOPY]])
 def test_no_encoder_sees_a_video_that_it_is_evaluated_on(name):
     phases = load("phase_demo" if name == "msn_demo" else "phase_base")
     excluded = set(load(name).data.exclude_videos)
@@ -80,7 +102,11 @@ def test_no_encoder_sees_a_video_that_it_is_evaluated_on(name):
 
 @pytest.mark.parametrize(
     "name, variant, patch_drop",
-    [("msn_vits16", "vits16", 0.15), ("msn_vitb16", "vitb16", 0.3), ("msn_vitl16", "vitl16", 0.5)],
+    [
+        (f"msn_{variant}{where}", variant, patch_drop)
+        for variant, patch_drop in [("vits16", 0.15), ("vitb16", 0.3), ("vitl16", 0.5)]
+        for where in ("", "_colonoscopy")
+    ],
 )
 def test_masking_grows_with_the_network(name, variant, patch_drop):
     config = load(name)

@@ -45,6 +45,51 @@ def training(index, batches=7, **options):
     return list(training_dataset(index, **options).take(batches).as_numpy_iterator())
 
 
+def assert_same(some, others):
+    for ours, theirs in zip(some, others, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_it_begins_at_any_step(small_dataset):
+    index = load_index(small_dataset)
+    assert_same(training(index, 4, first_step=9), training(index, 13)[9:])
+
+
+def test_labels_of_unreadable_frames_are_unknown(small_dataset, tmp_path):
+    """All others stay where they are in the order."""
+    root = shutil.copytree(small_dataset, tmp_path / "copy")
+    (root / "frames" / "video01" / "video01_000002.png").write_bytes(b"")
+    index = load_index(root)
+    tools = {"labels": index.tools}
+    for options, unknown in (({}, -1), (tools, [-1] * 7)):
+        whole = training(load_index(small_dataset), **options)
+        found = training(index, **options)
+        changed = 0
+        for (images, labels), (expected_images, expected) in zip(found, whole, strict=True):
+            assert labels.shape == expected.shape
+            for row in range(len(labels)):
+                if np.array_equal(labels[row], expected[row]):
+                    np.testing.assert_array_equal(images[row], expected_images[row])
+                else:
+                    np.testing.assert_array_equal(labels[row], unknown)
+                    assert not images[row].any()
+                    changed += 1
+        assert changed == 1
+
+
+def test_strength_of_randaug(small_dataset):
+    index = load_index(small_dataset)
+    plain = training(index, transformation="resize")
+    assert_same(training(index, transformation="randaug", layers=0), plain)
+    usual, given, other = (
+        training(index, transformation="randaug", **options)
+        for options in ({}, {"layers": 3, "magnitude": 7}, {"magnitude": 2})
+    )
+    assert_same(usual, given)
+    assert any(not np.array_equal(a[0], b[0]) for a, b in zip(usual, other, strict=True))
+
+
 def test_labels_belong_to_their_frames(small_dataset):
     """Without augmentation every image is a frame of the index; its label must be that one's."""
     index = load_index(small_dataset)

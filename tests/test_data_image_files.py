@@ -1,3 +1,5 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -5,14 +7,16 @@ import pytest
 from data.errors import InputError
 from data.image_files import (
     END_BYTES,
-    ImageFiles,
+    find_cut,
     find_fault,
+    find_images,
     group_images,
     is_image,
     link_images,
     list_files,
     natural_key,
     official_number,
+    place_in_video,
     trailing_number,
     video_of,
 )
@@ -132,19 +136,72 @@ def test_images_are_copied_where_there_are_no_links(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_searched_for_images(tmp_path):
-    (tmp_path / "b").mkdir()
     for name in ("b/10.png", "b/9.JPG", "notes.txt", "b/._9.JPG"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    files = ImageFiles(tmp_path)
-    assert [path.rsplit("/", 1)[1] for path in files.paths(range(len(files)))] == [
-        "9.JPG",
-        "10.png",
-    ]
+    files, root, passed_over = find_images(tmp_path)
+    assert [file.name for file in files] == ["9.JPG", "10.png"]
+    assert (root, passed_over) == (tmp_path, 1)
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "notes.txt"])
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*/v_2.png", ["op1/v_2.png", "op2/v_2.png"]),
+        ("op1/*", ["op1/v_1.png", "op1/v_2.png"]),
+        ("**/*_1.png", ["op1/v_1.png", "op2/v_1.png"]),
+        ("op*", ["op1/v_1.png", "op1/v_2.png", "op2/v_1.png", "op2/v_2.png"]),
+    ],
+)
+def test_glob_patterns(tmp_path, pattern, names):
+    for video in ("op1", "op2"):
+        for number in (1, 2):
+            write_image(tmp_path / video / f"v_{number}.png")
+        (tmp_path / video / "v_1.txt").write_text("x")
+    files, root, _ = find_images(tmp_path / pattern)
+    assert [str(file.relative_to(tmp_path)) for file in files] == names
+    assert all(file.is_relative_to(root) for file in files)
+
+
+def test_a_list_of_paths_keeps_its_order_and_what_is_missing(tmp_path):
+    other = write_image(tmp_path / "elsewhere" / "z.png")
+    (tmp_path / "lists").mkdir()
+    text = f"b_2.png\n\n{other}\nsub/a_1.png\n"
+    (tmp_path / "lists" / "all.txt").write_text(text)
+    files, root, _ = find_images(tmp_path / "lists" / "all.txt")
+    lists = tmp_path / "lists"
+    assert files == [lists / "b_2.png", other, lists / "sub" / "a_1.png"]
+    assert root == tmp_path
+    (lists / "all.txt").write_text("\n")
+    with pytest.raises(InputError, match="no paths"):
+        find_images(lists / "all.txt")
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "notes.md", "*.png"])
 def test_what_is_no_image_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(InputError, match=name):
-        ImageFiles(tmp_path / name)
+    (tmp_path / "notes.md").write_text("x")
+    with pytest.raises(InputError, match=re.escape(name)):
+        find_images(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("op1/op1_000007.png", ("op1", 7)),
+        ("day1/op1/op1_000007.png", ("day1_op1", 7)),
+        ("op1/img_000007.png", ("op1", None)),
+        ("op3_000007.png", ("op3", 7)),
+        ("overview.png", ("overview", None)),
+    ],
+)
+def test_the_place_of_an_image_in_its_video(tmp_path, name, place):
+    assert place_in_video(tmp_path / name, tmp_path) == place
+
+
+def test_a_cut_file_is_known_by_its_end():
+    for suffix in (".png", ".jpg"):
+        data = cv2.imencode(suffix, IMAGE)[1].tobytes()
+        assert find_cut(data, len(data)) is None
+        assert "cut off" in find_cut(data[:-20], len(data) - 20)
+    assert find_cut(b"", 0) == "empty"

@@ -3,7 +3,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.errors import InputError
 from data.images import frame_to_input, read_image, resize
@@ -37,6 +37,52 @@ def test_other_modes_become_rgb_bytes(tmp_path, mode):
     assert found.shape == (48, 64, 3)
     assert found.dtype == np.uint8
     assert np.abs(found.astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_alpha_is_left_away_not_multiplied(tmp_path, suffix):
+    image = Image.fromarray(picture())
+    image.putalpha(128)
+    image.save(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), picture())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_a_channel(tmp_path, suffix):
+    deep = picture()[..., ::-1].astype(np.uint16) * 257
+    assert cv2.imwrite(str(tmp_path / f"a{suffix}"), deep)
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), picture())
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "LA"])
+def test_palettes_bits_and_grey_with_alpha(tmp_path, mode):
+    image = Image.fromarray(picture()).convert(mode)
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, suffix, orientation):
+    path, exif = tmp_path / f"a{suffix}", Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture()).save(path, exif=exif, lossless=True, quality=100)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    found = read_image(path)
+    assert found.shape == ((48, 64, 3) if orientation < 5 else (64, 48, 3))
+    assert np.abs(found.astype(int) - expected).mean() < 0.5
+
+
+def test_a_tiff_of_cmyk(tmp_path):
+    Image.fromarray(picture()).convert("CMYK").save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), picture())
+
+
+def test_a_kind_of_image_that_is_not_read_is_named(tmp_path):
+    path = tmp_path / "real.tif"
+    assert cv2.imwrite(str(path), picture().astype(np.float32))
+    with pytest.raises(InputError, match=r"real\.tif"):
+        read_image(path)
 
 
 def test_an_image_beyond_opencvs_limit_is_named(tmp_path):

@@ -55,6 +55,23 @@ def test_every_frame_is_the_one_that_decoding_in_order_yields(kind, tmp_path):
         np.testing.assert_array_equal(reader.read(number, times[number]), images[number])
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "hidden beginning"])
+def test_reading_on_from_anywhere(kind, tmp_path):
+    path = make(kind, tmp_path)
+    images, times = decode_all(path), read_clock(path).times
+    for start, step in ((0, 7), (41, 10), (90, 1)):
+        numbers = list(range(start, len(images), step))
+        found = list(VideoReader(path).read_on(numbers, times[start]))
+        np.testing.assert_array_equal(found, [images[number] for number in numbers])
+
+
+def test_reading_on_past_the_end(tmp_path):
+    frames = VideoReader(write_video(tmp_path / "video.mp4", frames=30)).read_on([28, 29, 30], 1.12)
+    assert [read_number(next(frames)) for _ in range(2)] == [28, 29]
+    with pytest.raises(InputError, match="no frame can be read after 30"):
+        next(frames)
+
+
 def test_the_h264_file_is_a_hard_one():
     """Frames of one group refer to later ones, and reading them costs a seek over many."""
     capture, kinds = open_video(H264), ""

@@ -7,12 +7,15 @@ import pytest
 
 from data.errors import InputError
 from data.images import frame_to_input, read_image
-from down_stream.experiment import macro_f1, predict, run, select_splits
-from down_stream.features import probabilities_and_representation
+from down_stream.classifiers import probabilities_of
+from down_stream.encoders import Frames
+from down_stream.experiment import run
+from down_stream.labelled_splits import select_splits
 from down_stream.metrics import evaluate
-from down_stream.model import load_phase_model
+from down_stream.model import load_frame_model
 from down_stream.predictions import read_predictions
 from msn.checkpoint import save_encoder
+from down_stream.tasks import phases
 from msn.vit import create_encoder
 from tests.small_dataset import make_small_dataset
 from tests.small_phases import small_config
@@ -30,8 +33,10 @@ def test_what_an_experiment_leaves(probe):
     assert {path.name for path in workdir.iterdir()} == {
         "results.json",
         "predictions.csv",
+        "report.html",
         "phase_timeline.png",
         "confusion_matrix.png",
+        "per_phase.png",
         "history.png",
         "model",
     }
@@ -62,15 +67,16 @@ def test_stripes_are_recognised_in_a_video_that_was_not_seen(probe):
 def test_the_best_epoch_is_chosen_on_the_validation_video(probe, small_dataset):
     """Scored again from the saved model, video03 gives the best value in the history."""
     workdir, results = probe
-    config = small_config(small_dataset, encoder=str(workdir / "model" / "encoder"))
-    model = load_phase_model(workdir / "model")
-    splits = select_splits(config)
-    outputs = probabilities_and_representation(model)
-    scores = {
-        name: macro_f1(predict(config, model, outputs, splits[name], name))
-        for name in ("validation", "test")
-    }
+    task, model = phases(), load_frame_model(workdir / "model")
+    splits = select_splits(small_config(small_dataset), task)
+    frames = Frames(model.encoder, splits, 14, None)
+    scores = {}
+    for name in ("validation", "test"):
+        features, index = frames(name)
+        scores[name] = task.scorer(index)(probabilities_of(model, features))
     best = max(results["history"]["val_macro_f1"])
+    assert best == results["history"]["val_macro_f1"][results["best_epoch"]]
+    assert best == max(point["score"] for point in results["chosen"]["grid"])
     assert best == pytest.approx(scores["validation"], abs=1e-6)
     assert scores["validation"] != pytest.approx(scores["test"], abs=1e-3)
     assert scores["test"] == pytest.approx(results["metrics"]["video"]["f1"], abs=1e-6)
@@ -79,7 +85,7 @@ def test_the_best_epoch_is_chosen_on_the_validation_video(probe, small_dataset):
 def test_the_model_directory_predicts_the_same(probe, small_dataset):
     workdir, _ = probe
     predictions = read_predictions(workdir / "predictions.csv")
-    model = load_phase_model(workdir / "model")
+    model = load_frame_model(workdir / "model")
     for second in range(14):
         path = small_dataset / "frames" / "video04" / f"video04_{second + 1:06d}.png"
         image = frame_to_input(read_image(path), 16)
@@ -94,7 +100,7 @@ def test_fine_tuning_an_encoder_directory(small_dataset, tmp_path):
     results = run(config, tmp_path / "finetune")
     assert results["mode"] == "finetune"
     assert 0 <= results["metrics"]["video"]["f1"] <= 1
-    tuned = load_phase_model(tmp_path / "finetune" / "model").encoder
+    tuned = load_frame_model(tmp_path / "finetune" / "model").encoder
     pairs = zip(tuned.get_weights(), encoder.get_weights(), strict=True)
     assert not all(np.array_equal(a, b) for a, b in pairs)
 

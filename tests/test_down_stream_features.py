@@ -6,7 +6,13 @@ import pytest
 from data.errors import InputError
 from data.images import frame_to_input, read_image
 from data.index import load_index
-from down_stream.features import over_frames, probabilities_and_representation, representation
+from down_stream.features import (
+    frame_outputs,
+    in_halves,
+    over_frames,
+    probabilities_and_representation,
+    representation,
+)
 from down_stream.model import PhaseModel
 from msn.vit import Encoder
 
@@ -42,6 +48,19 @@ def test_probabilities_come_with_the_representation(encoder, small_dataset):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     logits = np.asarray(model.classify(features))
     np.testing.assert_array_equal(probabilities.argmax(axis=1), logits.argmax(axis=1))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_two_halves_are_the_whole(size):
+    images = np.random.default_rng(0).normal(size=(size, 3)).astype(np.float32)
+    found = in_halves(lambda half: {"sum": half.sum(axis=1), "twice": 2 * half}, images)
+    np.testing.assert_array_equal(found["twice"], 2 * images)
+    np.testing.assert_allclose(found["sum"], images.sum(axis=1), rtol=1e-6)
+
+
+def test_wrong_tokens_are_named(encoder):
+    with pytest.raises(InputError, match="tokens=patches: right would be cls, mean, all"):
+        frame_outputs(encoder, tokens="patches")
 
 
 def test_unreadable_frames_are_left_out(encoder, small_dataset, tmp_path):

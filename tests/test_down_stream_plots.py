@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,32 +145,68 @@ def test_confusion_matrix_of_phases_that_are_absent(tmp_path):
     draw(plots.confusion_matrix, table([0, 0, -1], [0, 1, 2]), tmp_path / "c.png")
 
 
-def best_column(history, path):
-    """The column of the line that marks the best epoch in the left panel, as part of its width."""
-    picture = draw(plots.history, history, path)
-    if "val_macro_f1" in history:  # then there are two panels
-        picture = picture[:, : picture.shape[1] // 2]
+def test_timeline_stacks_the_probabilities_below(tmp_path):
+    shares = np.array([0.25, 0, 0.5, 0, 0, 0.25, 0])
+    predictions = table([1] * 100, [2] * 100)
+    predictions = replace(predictions, probabilities=np.tile(shares, (100, 1)).astype(np.float32))
+    picture = draw(plots.phase_timeline, predictions, tmp_path / "t.png")
+    truth, _, stacked = ribbons(picture)
+    column = picture[stacked, where(picture[truth], plots.PHASE_COLOURS[1])[1].mean().astype(int)]
+    found = [len(where(column, plots.PHASE_COLOURS[k])[0]) / len(stacked) for k in (5, 2, 0)]
+    np.testing.assert_allclose(found, [0.25, 0.5, 0.25], atol=0.06)
+    rows = [where(column, plots.PHASE_COLOURS[k])[0].mean() for k in (5, 2, 0)]
+    assert rows == sorted(rows), "the first phase is at the bottom"
+
+
+def bars(scores, path):
+    """Length of each class's bar in the first panel, in pixels."""
+    picture = draw(plots.class_bars, scores, path)
+    rows = [where(picture, colour) for colour in plots.PHASE_COLOURS[: len(scores)]]
+    return [columns.max() - columns.min() if len(columns) else 0 for _, columns in rows], picture
+
+
+def test_bars_are_as_long_as_the_scores(tmp_path):
+    scores = {"Hook": 0.8, "Clipper": 0.4, "SpecimenBag": np.nan}
+    none = {name: {"F1": (value, np.nan, np.nan)} for name, value in scores.items()}
+    (hook, clipper, bag), plain = bars(none, tmp_path / "b.png")
+    assert clipper == pytest.approx(hook / 2, abs=3)
+    assert bag == 0
+    _, picture = bars({**none, "Hook": {"F1": (0.8, 0.6, 0.9)}}, tmp_path / "i.png")
+    changed = np.nonzero(np.abs(picture - plain).max(axis=-1) > 0.5)[1]
+    assert np.ptp(changed) == pytest.approx(hook * 0.3 / 0.8, abs=8)
+
+
+def test_roc_curve_of_the_second_class(tmp_path):
+    label = np.array([0, 0, 1, 1, -1])
+    second = np.array([0.1, 0.4, 0.35, 0.8, 0.9], np.float32)
+    predictions = replace(
+        table(label, second > 0.5, classes=("hyperplastic", "adenomatous")),
+        probabilities=np.stack([1 - second, second], axis=1),
+    )
+    *_, area, point = plots.roc(predictions)
+    assert area == 0.75  # of four pairs, one is the wrong way round
+    assert point == (0, 0.5)
+    draw(plots.roc_picture, predictions, tmp_path / "r.png")
+    one_class = replace(predictions, label=np.zeros(5, int))
+    for without in (one_class, table([0, 1], [0, 1], classes=("a", "b")), table([0, 1], [0, 1])):
+        assert plots.roc(without) is None
+    with pytest.raises(ValueError, match="two classes"):
+        plots.roc_picture(one_class, tmp_path / "r.png")
+
+
+def marked_column(best_epoch, path):
+    """The column of the line that marks the epoch tested, as part of the picture's width."""
+    plots.history({"loss": [3, 2, 1], "val_loss": [1, 2, 3]}, path, best_epoch)
+    picture = imread(path)[..., :3]
     count = np.bincount(where(picture, plots._FAINT, 0.05)[1], minlength=picture.shape[1])
     assert count.max() > picture.shape[0] / 6, "no vertical line"
     return np.flatnonzero(count > count.max() / 2).mean() / picture.shape[1]
 
 
-def test_history_marks_the_epoch_with_the_highest_macro_f1(tmp_path):
-    curves = {"loss": [3, 2, 1], "val_loss": [1, 2, 3]}
-    first, middle, last = (
-        best_column({**curves, "val_macro_f1": scores}, tmp_path / "h.png")
-        for scores in ([0.9, 0.1, 0.2], [0.1, 0.9, float("nan")], [0.1, 0.2, 0.3])
-    )
+def test_history_marks_the_epoch_that_was_tested(tmp_path):
+    first, middle, last = (marked_column(epoch, tmp_path / "h.png") for epoch in range(3))
     assert first < middle < last
     assert middle - first == pytest.approx(last - middle, abs=0.03)
-
-
-def test_history_without_scores_marks_the_lowest_validation_loss(tmp_path):
-    columns = [
-        best_column({"loss": [3, 2, 1], "val_loss": losses}, tmp_path / "h.png")
-        for losses in ([1, 2, 3], [3, 2, 1])
-    ]
-    assert columns[0] < columns[1]
 
 
 def test_history_has_one_panel_per_kind_of_curve(tmp_path):

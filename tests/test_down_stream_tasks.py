@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from data.cholec80 import PHASES, TOOLS
 from data.errors import InputError
 from data.index import load_index
+from down_stream import classification
 from down_stream.tasks import TASKS, classes_of, open_task, phases, tools
 
 
@@ -36,15 +38,20 @@ def test_frames_without_a_label_are_left_out(index):
     assert len(tools().labelled(half)) == len(index) // 2
 
 
-def test_the_score_that_chooses_is_one_that_the_task_gives(index):
-    """Predictions that are right score 1, those that are wrong less."""
+def test_the_score_that_chooses_is_the_one_of_the_evaluation(index):
     some = index.take(np.arange(len(index)))
     some.tools[:] = np.eye(7)[some.phase]
-    for task in (phases(), tools()):
-        labels = task.labels(some)
-        right = np.eye(7)[labels] if labels.ndim == 1 else labels * 0.9
-        assert task.score(task.table(some, right)) == pytest.approx(1)
-        assert task.score(task.table(some, np.roll(right, 1, axis=1))) < 0.5
+    some.label[:] = some.phase
+    some.phase[:3], some.label[:3], some.tools[4:6, 2] = -1, -1, -1
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(some))
+    classes = replace(phases(), labels=lambda index: index.label, evaluate=classification.evaluate)
+    classes = replace(classes, chosen_by=("frame", "f1"), score=classification.frame_macro_f1)
+    for task in (phases(), tools(), classes):
+        protocol, name = task.chosen_by
+        expected = task.evaluate(task.table(some, probabilities), draws=0)[protocol][name]
+        assert task.scorer(some)(probabilities) == pytest.approx(expected)
+        right = np.eye(7)[task.labels(some)] if task.name == "phases" else some.tools * 0.9
+        assert task.scorer(some)(right) == pytest.approx(1)
 
 
 def test_labels_that_are_no_class_are_named(index):

@@ -1,3 +1,5 @@
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -5,105 +7,210 @@ import pytest
 from data.errors import InputError
 from data.index import load_index
 from down_stream import training
+from down_stream.losses import sigmoid_cross_entropy, softmax_cross_entropy
 from down_stream.model import PhaseModel
+from msn.state_files import checkpoints
 from msn.vit import Encoder
+from tests.small_dataset import make_small_dataset
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}
-ADAM = {"name": "adamw", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup": 0.1}
+ADAM = {
+    "name": "adamw",
+    "learning_rate": 0.01,
+    "weight_decay": 1e-4,
+    "warmup": 0.1,
+    "layer_decay": 1.0,
+}
+VIEWS = {"transformation": "views"}
 
 
-def blobs(n=300, classes=3, seed=0):
-    random = np.random.default_rng(seed)
-    labels = random.integers(classes, size=n)
-    centres = np.random.default_rng(9).normal(0, 3, (classes, 12))
-    features = 100 + 20 * (centres[labels] + random.normal(size=(n, 12)))
-    return features.astype(np.float32), labels.astype(np.int32)
+def small_model(classes=7):
+    return PhaseModel(Encoder(**TINY), [str(i) for i in range(classes)], seed=0)
 
 
-def fit(model, features, labels, validate=None, epochs=10, optimizer=ADAM):
-    return training.fit_head(
-        model,
-        features,
-        labels,
-        validate=validate,
-        epochs=epochs,
-        batch_size=64,
-        seed=0,
-        optimizer=optimizer,
-        weights=None,
-    )
+def fit(model, root, labels=None, optimizer=ADAM, **changes):
+    index = load_index(root)
+    arguments = {
+        "loss": softmax_cross_entropy,
+        "augmentation": VIEWS,
+        "epochs": 2,
+        "batch_size": 14,
+        "seed": 0,
+        "validate": None,
+    }
+    labels = index.phase if labels is None else labels
+    return training.finetune(model, index, labels, optimizer=optimizer, **(arguments | changes))
 
 
-def accuracy(model, features, labels):
-    return float((np.asarray(model.classify(features)).argmax(axis=1) == labels).mean())
+def changed(before, after):
+    return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
 
-def test_the_probe_learns_features_of_any_scale_and_leaves_the_encoder():
-    model = PhaseModel(Encoder(**TINY), ("a", "b", "c"), seed=0)
-    before = model.encoder.get_weights()
-    features, labels = blobs()
-    history, best = fit(model, features, labels)
-    assert accuracy(model, *blobs(seed=1)) > 0.95
-    assert all(map(np.array_equal, before, model.encoder.get_weights()))
-    assert len(history["loss"]) == 10
-    assert best == 9  # without validation the last epoch counts
+def test_fine_tuning_changes_everything_and_learns(small_dataset):
+    model = small_model()
+    before = [np.array(variable) for variable in model.trainable_variables]
+    history, best = fit(model, small_dataset, epochs=30, augmentation={"transformation": "resize"})
+    assert all(changed(before, model.trainable_variables))
+    assert set(history) == {"loss", "accuracy"}
+    assert len(history["loss"]) == 30
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert history["accuracy"][-1] > 0.4  # chance is 1 in 7
+    assert best == 29  # without validation the last epoch counts
 
 
-def test_the_best_epoch_is_kept_even_if_later_ones_are_worse():
-    model = PhaseModel(Encoder(**TINY), ("a", "b", "c"), seed=0)
+def test_the_best_epoch_is_kept_even_if_later_ones_are_worse(small_dataset):
+    model = small_model()
     scores = iter([0.2, 0.9, 0.1, 0.3])
-    kernels = []
+    weights = []
 
     def validate():
-        kernels.append(np.array(model.head.kernel))
+        weights.append(model.get_weights())
         return next(scores)
 
-    history, best = fit(model, *blobs(), validate=validate, epochs=4)
+    history, best = fit(model, small_dataset, epochs=4, validate=validate, score_name="val_map")
     assert best == 1
-    assert history["val_macro_f1"] == [0.2, 0.9, 0.1, 0.3]
-    np.testing.assert_array_equal(model.head.kernel, kernels[1])
-    assert not np.array_equal(kernels[1], kernels[3])
+    assert history["val_map"] == [0.2, 0.9, 0.1, 0.3]
+    assert not any(changed(model.get_weights(), weights[1]))
+    assert any(changed(model.get_weights(), weights[3]))
 
 
-def test_a_loss_that_is_not_finite_ends_the_fit():
-    model = PhaseModel(Encoder(**TINY), ("a", "b", "c"), seed=0)
-    features, labels = blobs()
-    with pytest.raises(InputError, match="epoch 1"):
-        fit(model, features * np.nan, labels)
-
-
-def test_class_weights_reach_the_loss():
-    """Classes without weight are never told apart."""
-    model = PhaseModel(Encoder(**TINY), ("a", "b", "c"), seed=0)
-    features, labels = blobs()
-    training.fit_head(
-        model,
-        features,
-        labels,
-        validate=None,
-        epochs=10,
-        batch_size=64,
-        seed=0,
-        optimizer=ADAM,
-        weights={0: 0.0, 1: 1.0, 2: 0.0},
-    )
-    logits = np.asarray(model.classify(features))
-    assert np.abs(logits[:, 0] - logits[:, 2]).max() < 0.5
-    assert np.abs(logits[:, 0] - logits[:, 1]).max() > 5
-
-
-def test_fine_tuning_changes_the_encoder(small_dataset):
-    model = PhaseModel(Encoder(**TINY), [str(i) for i in range(7)], seed=0)
-    before = model.encoder.get_weights()
+def test_tools_are_learnt_and_unknown_ones_ignored(small_dataset):
+    """A label that is unknown in all frames leaves its part of the head as it is."""
+    model = small_model()
     index = load_index(small_dataset)
-    history, _ = training.fit_all(
-        model, index, validate=None, epochs=2, batch_size=28, seed=0, optimizer=ADAM, weights=None
-    )
-    changed = [
-        not np.array_equal(a, b) for a, b in zip(before, model.encoder.get_weights(), strict=True)
+    labels = index.tools.copy()
+    labels[:, 1] = -1
+    kernel = np.array(model.head.kernel)
+    no_decay = ADAM | {"weight_decay": 0.0}
+    history, _ = fit(model, small_dataset, labels, no_decay, loss=sigmoid_cross_entropy, epochs=6)
+    moved = np.abs(np.asarray(model.head.kernel) - kernel).max(axis=0)
+    assert moved[1] == 0
+    assert moved[0] > 0
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["accuracy"][-1] == 1
+
+
+def test_class_weights_reach_the_loss(small_dataset):
+    weights = dict(enumerate(np.eye(7)[3].tolist()))
+    model = small_model()
+    fit(model, small_dataset, weights=weights, epochs=10)
+    images = np.zeros((1, 16, 16, 3), np.float32)
+    assert np.asarray(model(images)).argmax() == 3
+
+
+def test_a_loss_that_is_not_finite_ends_the_fit(small_dataset):
+    sgd = ADAM | {"name": "sgd", "learning_rate": 1e30, "warmup": 0.0}
+    with pytest.raises(InputError, match=r"epoch [12]: lower optimizer.learning_rate"):
+        fit(small_model(), small_dataset, optimizer=sgd)
+
+
+def test_frames_that_cannot_be_read_are_not_learnt_from(tmp_path):
+    """With all of them broken nothing moves, and the fit ends."""
+    root = make_small_dataset(tmp_path, videos=1)
+    for path in load_index(root).paths(slice(None)):
+        os.truncate(path, 10)
+    model = small_model()
+    before = model.get_weights()
+    history, _ = fit(model, root, optimizer=ADAM | {"weight_decay": 0.0})
+    assert not any(changed(before, model.get_weights()))
+    assert history["loss"] == [0, 0]
+
+
+def test_scales_fall_towards_the_input():
+    model = PhaseModel(Encoder(**(TINY | {"depth": 2})), ["a", "b"])
+    scales = training.learning_rate_scales(model, model.trainable_variables, 0.5)
+    of = {id(v): scale for v, scale in zip(model.trainable_variables, scales, strict=True)}
+    backbone = model.encoder.backbone
+    expected = [
+        (model.head.trainable_variables, 1),
+        (backbone.norm.trainable_variables, 1),
+        (backbone.blocks[1].trainable_variables, 0.5),
+        (backbone.blocks[0].trainable_variables, 0.25),
+        (backbone.patch_embedding.trainable_variables, 0.125),
+        ([backbone.cls_token, backbone.positions], 0.125),
     ]
-    assert all(changed)
-    assert len(history["loss"]) == 2
+    for variables, scale in expected:
+        assert {of.pop(id(variable)) for variable in variables} == {scale}
+    assert not of
+
+
+@pytest.mark.parametrize("name", sorted(training.OPTIMIZERS))
+def test_a_scaled_step_is_that_of_an_optimizer_with_a_scaled_rate(name):
+    """Ten updates, decay included, beside one optimizer for each variable."""
+    scales = [1.0, 0.3, 0.0]
+    start = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+
+    def variables():
+        return [keras.Variable(row, name="kernel") for row in start]
+
+    def optimizer_of(rate, trained):
+        optimizer = training.create_optimizer(name, rate, 0.2, warmup=0.2, steps=10)
+        optimizer.build(trained)
+        return optimizer
+
+    together = variables()
+
+    def loss_of(inputs, labels):
+        loss = sum(keras.ops.sum((v - labels) ** 2 * inputs) for v in together)
+        return loss, loss
+
+    train_step = training.create_train_step(loss_of, together, optimizer_of(0.1, together), scales)
+    apart = variables()
+    optimizers = [optimizer_of(0.1 * s, [v]) for s, v in zip(scales, apart, strict=True)]
+    random = np.random.default_rng(1)
+    for _ in range(10):
+        inputs, labels = random.normal(size=(2, 4)).astype(np.float32)
+        train_step(inputs, labels)
+        for optimizer, variable in zip(optimizers, apart, strict=True):
+            optimizer.apply([2 * (np.asarray(variable) - labels) * inputs], [variable])
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert np.abs(np.asarray(together[1]) - start[1]).max() > 1e-3
+    np.testing.assert_array_equal(together[2], start[2])
+
+
+def test_layer_decay_of_zero_trains_the_head_and_the_last_norm_alone(small_dataset):
+    model = small_model()
+    before = model.encoder.get_weights()
+    kernel = np.array(model.head.kernel)
+    fit(model, small_dataset, optimizer=ADAM | {"layer_decay": 0.0})
+    assert sum(changed(before, model.encoder.get_weights())) == 2
+    assert not np.array_equal(model.head.kernel, kernel)
+
+
+class StopAfter:
+    """A stop that is requested in the step of this number."""
+
+    def __init__(self, step):
+        self.left = step
+
+    @property
+    def requested(self):
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_stopped_in_mid_epoch_it_goes_on_to_the_same_end(small_dataset, tmp_path):
+    def run(directory, stop=None):
+        model = small_model()
+        scores = iter([0.5, 0.7, 0.6, 0.1])
+
+        def validate():
+            return next(scores)
+
+        arguments = {"epochs": 3, "batch_size": 10, "directory": directory, "stop": stop}
+        return model, lambda: fit(model, small_dataset, validate=validate, **arguments)
+
+    model, start = run(tmp_path / "a")
+    expected = start()
+    other, start = run(tmp_path / "b", StopAfter(3))
+    with pytest.raises(training.StoppedError, match="after step 3"):
+        start()
+    assert len(checkpoints(tmp_path / "b")) == 1
+    other, start = run(tmp_path / "b")
+    assert start() == expected
+    assert expected[1] == 1
+    assert not any(changed(model.get_weights(), other.get_weights()))
 
 
 @pytest.mark.parametrize("name", sorted(training.OPTIMIZERS))

@@ -13,7 +13,16 @@ COMMANDS = {"prepare", "inference", "msn.train", "down_stream.main"}
 ALLOWED = {
     "data": ("data",),
     "msn": ("msn", "data"),
-    "down_stream": ("down_stream", "data", "msn.vit", "msn.checkpoint"),
+    "down_stream": (
+        "down_stream",
+        "data",
+        "msn.vit",
+        "msn.checkpoint",
+        "msn.resnet",
+        "msn.neighbours",
+        "msn.run_directory",
+        "msn.state_files",
+    ),
     "configs": ("configs",),
 }
 # Library modules with a small main() may use what commands share, for its exit codes.

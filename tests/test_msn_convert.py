@@ -157,9 +157,15 @@ def test_the_command(tmp_path):
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert str(heads + 7) in result.stderr
-    result = call(source, f"--output={tmp_path / 'other'}", "--format=onnx")
+    result = call(source, f"--output={tmp_path / 'other'}", "--format=pb")
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
-    assert "onnx" in result.stderr
+    assert "saved_model|onnx|tflite" in result.stderr
+
+    arguments = (f"--output={tmp_path / 'exported'}", "--format=saved_model")
+    result = call(f"--source={tmp_path / 'encoder'}", *arguments)
+    assert (result.returncode, "relative error" in result.stdout) == (0, True), result.stderr
+    exported, encoder = load_encoder(tmp_path / "exported"), load_encoder(tmp_path / "encoder")
+    assert convert.difference(exported, encoder) <= 1e-5
 
 
 def test_videos_that_an_encoder_has_seen_stay_known(tmp_path):

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from data.errors import InputError
+from msn.metrics_file import open_metrics
 from msn.monitor import MetricsLog, ProgressBar, spread
 
 
@@ -75,14 +77,14 @@ def test_the_first_step_that_is_not_finite_is_found_with_its_terms(tmp_path):
 
 
 def test_lines_of_a_run_that_was_cut_off_go(tmp_path):
-    write_steps(tmp_path, 0, 4, loss=1.0)
+    write_steps(tmp_path, 0, 5, loss=1.0)
     write_steps(tmp_path, 2, 4, loss=3.0)
-    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [
-        (1, 1.0),
-        (2, 1.0),
-        (3, 3.0),
-        (4, 3.0),
-    ]
+    expected = [(1, 1.0), (2, 1.0), (3, 3.0), (4, 3.0)]
+    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == expected
+    events = EventAccumulator(str(tmp_path / "events"), size_guidance={"tensors": 0})
+    events.Reload()
+    shown = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors("loss")]
+    assert shown == expected
 
 
 def test_half_a_line_of_a_killed_run_goes(tmp_path):
@@ -135,7 +137,7 @@ def test_the_bar_starts_where_the_run_goes_on_and_can_go_back(capsys):
 def test_a_full_disk_is_said(tmp_path):
     with MetricsLog(tmp_path, batch_size=8, first_step=0) as log:
         log._lines.close()
-        log._lines = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115
+        log._lines = open_metrics(Path("/dev/full"))
         log.add(1, metrics(), {})
         with pytest.raises(InputError, match="No space left on device"):
             log.write()

@@ -229,3 +229,68 @@ def test_an_archive_of_records_becomes_frames_and_annotations(tmp_path, small_da
     root = tmp_path / "out" / "cholec80"
     np.testing.assert_array_equal(load_index(root).phase, load_index(small_dataset).phase[:42])
     assert (root / "video01.tfrecord").is_file()
+
+
+def test_polyps_rendered_and_cropped(tmp_path):
+    """The miniature, then the crops of it as a data set of their own."""
+    arguments = ("--dataset=polypsset", "--synthetic", "--synthetic_videos=6")
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    assert code == 0, errors
+    root = tmp_path / "out" / "polypsset"
+    index = load_index(root)
+    known = np.count_nonzero(index.label >= 0)
+    assert f"{len(index.videos)} sequences, {len(index)} frames, {known} of them" in output
+    assert "--config=configs/msn_polyps_demo.py" in output
+    assert "hyperplastic" in output.splitlines()[-3]
+    assert prepare(tmp_path / "out", "--dataset=polypsset")[0] == 0  # it is there
+
+    crops = ("--dataset=polypsset", "--name=crops", f"--archive={root}", "--crop_margin=0.1")
+    assert prepare(tmp_path / "out", *crops)[0] == 0
+    cropped = load_index(tmp_path / "out" / "crops")
+    assert len(cropped) < len(index)
+    assert all("/crops/cropped/" in path for path in cropped.paths(slice(None)))
+
+
+def test_a_folder_of_classes(tmp_path):
+    for number in range(6):
+        write_image(tmp_path / "in" / "ab"[number % 2] / f"{number}.png")
+    rows = "".join(f"{'ab'[n % 2]}/{n}.png,p{n % 3}\n" for n in range(6))
+    (tmp_path / "patients.csv").write_text("image,sequence\n" + rows)
+    flags = ("--dataset=classes", f"--images={tmp_path / 'in'}")
+    code, output, errors = prepare(
+        *(tmp_path / "out", *flags, f"--sequences={tmp_path / 'patients.csv'}", "--name=ours")
+    )
+    assert code == 0, errors
+    assert "ours: 3 sequences, 6 frames, 6 of them labelled" in output
+    (tmp_path / "in" / "a" / "0.png").write_bytes(b"")
+    code, output, _ = prepare(tmp_path / "out", *flags)
+    assert code == 1
+    assert "not used:" in output
+    assert load_index(tmp_path / "out" / "classes").videos[0] == "a_2.png"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=classes"], "needs --images"),
+        (["--dataset=classes", "--images=absent"], "absent: no such folder"),
+        (["--dataset=classes", "--images=in", "--crop_margin=1"], "--crop_margin: without effect"),
+        (["--dataset=polypsset"], "no PolypsSet in it"),
+        (["--dataset=polypsset", "--archive=absent.zip"], "absent.zip: no such file"),
+        (["--dataset=polypsset", "--synthetic", "--archive=in"], "one of them at a time"),
+        (["--dataset=polypsset", "--synthetic", "--synthetic_videos=1"], "sequences"),
+        (["--dataset=polypsset", "--synthetic", "--crop_margin=-1"], "crop_margin"),
+        (["--dataset=polypsset", "--drop_black"], "--drop_black: without effect"),
+        (["--images=in"], "--images: without effect for --dataset=cholec80"),
+        (["--dataset=kvasir"], "cholec80"),
+    ],
+)
+def test_wrong_data_sets_of_classes_write_nothing(tmp_path, arguments, message):
+    (tmp_path / "in").mkdir()
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    last = errors.strip().splitlines()[-1]
+    assert code == 2
+    assert last.startswith("error:")
+    assert message in last
+    assert output == ""
+    assert not (tmp_path / "out").exists()

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.report import OtherSide, median_ratio, report, seconds
+from data.synthetic import make_dataset
+from tests.benchmarks.report import OtherSide, interleaved, median_ratio, report, seconds
 
 BATCH, SIZE = 16, 224
 ROUNDS = 15
+SECONDS, FRAME_SIZE, INPUT_ROUNDS = 20, (854, 480), 3  # rendered
 TOLERANCE = 1e-4  # relative error of CLS
 THEIRS = ("sdpa", "eager")
 
@@ -53,6 +55,8 @@ def measure() -> dict:
                 for kind in THEIRS:
                     taken[kind].append(torch.seconds(kind))
 
+    with tempfile.TemporaryDirectory() as name:
+        with_input = measure_input(encoder, Path(name))
     fastest = min(THEIRS, key=lambda kind: statistics.median(taken[kind]))
     rates = {kind: BATCH / statistics.median(values) for kind, values in taken.items()}
     return {
@@ -66,7 +70,65 @@ def measure() -> dict:
         "all_tokens_ratio": median_ratio(taken[fastest], taken["all_tokens"]),
         **{f"baseline_{kind}": rates[kind] for kind in THEIRS},
         "relative_error": error,
+        **with_input,
     }
+
+
+def measure_input(encoder, folder: Path) -> dict:
+    """Images per second from files and videos, beside the network alone and reading alone."""
+    import tensorflow as tf
+
+    from data.read_ahead import read_ahead
+    from down_stream.features import frame_outputs
+    from down_stream.frame_batches import embed_batches
+
+    function, sources = frame_outputs(encoder), make_sources(folder)
+    batch = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
+    count = min(map(len, sources.values())) // BATCH * BATCH
+    if not all(len(frames) == count for frames in sources.values()):
+        raise ValueError(f"{count} frames are not what all sources have")
+
+    def network():
+        for _ in range(count // BATCH):
+            function(tf.constant(batch))["embeddings"].numpy()
+
+    calls = {"network": network}
+    for kind, frames in sources.items():
+        calls[kind] = lambda frames=frames: list(embed_batches(function, frames, SIZE, BATCH))
+        calls[f"{kind}_reading"] = lambda frames=frames: list(read_ahead(frames, SIZE, 2 * BATCH))
+    interleaved(calls, 1)  # compiles, and fills the disk's cache
+    taken = interleaved(calls, INPUT_ROUNDS)
+    result = {"input_frames": count, "network_alone": count / statistics.median(taken["network"])}
+    for kind in sources:
+        share = median_ratio(taken["network"], taken[kind])
+        reading = median_ratio(taken[f"{kind}_reading"], taken["network"])
+        result |= {
+            f"from_{kind}": count / statistics.median(taken[kind]),
+            f"from_{kind}_share": share,
+            f"from_{kind}_floor": 1 / (1 + reading),
+            f"from_{kind}_share_of_floor": share * (1 + reading),
+        }
+    return result
+
+
+def make_sources(folder: Path) -> dict:
+    """The same frames as JPEG, PNG and video, a multiple of BATCH of each."""
+    from data.frame_lists import list_images, list_videos
+    from data.frames import extract_frames
+
+    make_dataset(folder, 1, seconds=SECONDS, size=FRAME_SIZE)
+    (video,) = (folder / "videos").iterdir()
+    names = [f"copy{number}" for number in range(BATCH)]  # of any number of frames, BATCH times
+    for name in names:
+        (folder / "copies").mkdir(exist_ok=True)
+        (folder / "copies" / f"{name}{video.suffix}").symlink_to(video)
+    sources = {}
+    for format in ("jpg", "png"):
+        extract_frames([video], folder / format, format=format)
+        lines = [str(file) for file in sorted((folder / format / video.stem).iterdir())]
+        (folder / f"{format}.txt").write_text("\n".join(lines * len(names)))
+        sources[format] = list_images(folder / f"{format}.txt")
+    return sources | {"video": list_videos([folder / "copies"])}
 
 
 def relative_error(ours, theirs) -> float:

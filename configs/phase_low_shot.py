@@ -1,0 +1,40 @@
+r"""Few labels: how much annotation does pre-training save?
+
+  python down_stream/main.py --config=configs/phase_low_shot.py --config.data.root=DIR/cholec80
+  python down_stream/main.py --config=configs/phase_low_shot.py:demo       after `make demo`
+
+A linear probe for every encoder, number of labelled training videos and seed: the table, mean and
+deviation over seeds, is printed and in low_shot.csv, the curve in low_shot.png, everything in
+low_shot.json. Stopped, the same command goes on. Features are computed once per encoder and video,
+so that a cell takes about as long as its probe. The protocol of Hirsch et al., arXiv 2308.12394,
+section 4; not run on the full data by us yet. The demo takes some minutes on two cores.
+"""
+
+from configs import msn_demo, phase_base, phase_demo
+
+
+def get_config(arg=""):
+    if arg not in ("", "demo"):
+        raise ValueError(f"phase_low_shot.py:{arg}; right would be nothing or demo")
+    config = phase_demo.get_config() if arg else phase_base.get_config()
+    config.workdir = "runs/demo/low_shot" if arg else "runs/phase_low_shot"
+
+    # (name, path that msn.checkpoint.load_encoder opens) of each; an empty path is the architecture
+    # of model.variant, initialised by the seed. {seed} in a path becomes the seed: an encoder that
+    # was pre-trained several times is evaluated with that variation. On the command line all at
+    # once: --config.encoders="(('msn', 'PATH'), ('random', ''))"
+    pretrained = config.encoder or "runs/msn_vits16/encoder"
+    config.encoders = (("msn", pretrained), ("random", ""))
+    config.baseline = "random"  # with all labels: what the others are compared with
+    config.encoder = ""
+    config.model.variant = "vits16"
+    if arg:
+        pretraining = msn_demo.get_config()
+        config.model.variant = pretraining.model.variant
+        config.model.image_size = pretraining.views.size
+
+    # Of the training videos. A seed draws them, the smaller parts out of the larger ones.
+    config.fractions = (0.125, 0.25, 0.5, 0.75, 1.0)
+    config.numbers = ()  # besides: so many training videos
+    config.seeds = (0, 1, 2)
+    return config

@@ -1,0 +1,29 @@
+"""What every polyp-classification configuration starts from.
+
+Protocol: PolypsSet's own split by sequence, of which the test part is scored by frame and by
+sequence (down_stream/classification.py). Hirsch et al., arXiv 2308.12394, report accuracy; they do
+not say whether they used whole frames or crops of the polyps, nor whether they count frames or
+sequences. Here: whole frames unless the data set was prepared with --crop_margin, and both counts.
+data/polyps_images.py says what "train2019-..." is: the archive has no training sequences.
+"""
+
+from configs import phase_base
+
+LAST = 99  # more than there are sequences in a part: 17 and 22, numbered with gaps
+
+
+def get_config(arg=""):
+    config = phase_base.get_config(arg)
+    config.task = "classes"
+    config.workdir = "runs/polyps"
+    config.data.root = ("data/polypsset",)
+    config.train_videos = ("train2019-*",)
+    config.validation_videos = ("val2019-*",)
+    config.test_videos = ("test2019-*",)
+    return config
+
+
+def evaluated(last: int = LAST) -> tuple[str, ...]:
+    """Names of the sequences to validate and to test, that no pre-training may see."""
+    numbers = range(1, last + 1)
+    return tuple(f"{part}-{number}" for part in ("val2019", "test2019") for number in numbers)

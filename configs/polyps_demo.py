@@ -1,0 +1,34 @@
+"""Polyps of the miniature PolypsSet, with an encoder that was pre-trained on its training part.
+
+  python prepare.py --data_rootdir=runs/demo/data --dataset=polypsset --synthetic --crop_margin=0.1
+  python -m msn.train --config=configs/msn_polyps_demo.py --workdir=runs/demo/msn_polyps
+  python down_stream/main.py --config=configs/polyps_demo.py
+  python down_stream/main.py --config=configs/polyps_demo.py:random      random initialisation
+  python down_stream/main.py --config=configs/polyps_demo.py:finetune    everything is trained
+
+44 rendered polyps: 24 to train, 8 to validate, 12 to test. Crops, because 64 pixels for a whole
+frame would leave nothing of the surface patterns that tell the classes apart.
+"""
+
+from configs import msn_polyps_demo, phase_demo, polyps_base
+
+
+def get_config(arg=""):
+    if arg not in ("", "random", "finetune"):
+        raise ValueError(f"polyps_demo.py:{arg}; right would be nothing, random or finetune")
+    config = polyps_base.get_config()
+    pretraining = msn_polyps_demo.get_config()
+    config.workdir = "runs/demo/polyps_" + (arg or "probe")
+    config.data.root = pretraining.data.root
+    config.encoder = "runs/demo/msn_polyps/encoder"
+    if arg == "random":
+        config.encoder = ""
+        config.model.variant = pretraining.model.variant
+        config.model.image_size = pretraining.views.size
+    if arg == "finetune":
+        finetune = phase_demo.get_config("finetune")
+        config.mode = finetune.mode
+        config.batch_size = finetune.batch_size
+        config.epochs = finetune.epochs
+        config.optimizer.learning_rate = finetune.optimizer.learning_rate
+    return config
