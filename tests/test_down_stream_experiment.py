@@ -14,8 +14,10 @@ from down_stream.labelled_splits import select_splits
 from down_stream.metrics import evaluate
 from down_stream.model import load_frame_model
 from down_stream.predictions import read_predictions
-from msn.checkpoint import save_encoder
 from down_stream.tasks import phases
+from down_stream.temporal import load_temporal
+from down_stream.temporal_training import predict_temporal
+from msn.checkpoint import save_encoder
 from msn.vit import create_encoder
 from tests.small_dataset import make_small_dataset
 from tests.small_phases import small_config
@@ -105,9 +107,61 @@ def test_fine_tuning_an_encoder_directory(small_dataset, tmp_path):
     assert not all(np.array_equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.parametrize("mode", ["logistic", "knn"])
+def test_other_classifiers_recognise_the_stripes_too(small_dataset, tmp_path, mode):
+    results = run(small_config(small_dataset, mode=mode), tmp_path / mode)
+    assert results["metrics"]["video"]["accuracy"] > 0.3
+    assert results["history"] == {} and results["best_epoch"] is None
+    assert (tmp_path / mode / "report.html").is_file()
+    assert (tmp_path / mode / "model").is_dir() == (mode == "logistic")
+
+
+def test_a_temporal_model_comes_after_the_frame_model(small_dataset, tmp_path):
+    config = small_config(small_dataset, temporal="tecno", tecno__epochs=3, tecno__num_maps=4)
+    results = run(config, tmp_path / "run")
+    table = read_predictions(tmp_path / "run" / "predictions_tecno.csv")
+    found = results["temporal"]["tecno"]
+    assert evaluate(table)["video"]["f1"] == pytest.approx(found["metrics"]["video"]["f1"])
+    assert len(found["history"]["val_macro_f1"]) == 3
+    opened = load_temporal(tmp_path / "run" / "model" / "temporal")
+    frames = Frames(
+        load_frame_model(tmp_path / "run" / "model").encoder,
+        select_splits(config, phases()),
+        14,
+        None,
+    )
+    features, index = frames("test")
+    probabilities = predict_temporal(opened, features, index.video, index.second)
+    np.testing.assert_allclose(probabilities, table.probabilities, atol=1e-5)
+
+
+def test_tools_are_a_task_of_the_same_experiment(small_dataset, tmp_path):
+    """The tool annotations of tests/small_dataset.py have a grasper all the time."""
+    results = run(small_config(small_dataset, task="tools"), tmp_path / "run")
+    per_class = results["metrics"]["tool"]["per_class"]
+    assert per_class["Grasper"]["average_precision"] == pytest.approx(1)
+    assert per_class["Hook"]["average_precision"] is None
+    assert load_frame_model(tmp_path / "run" / "model").multi_label
+    with pytest.raises(InputError, match="tools have no order in time"):
+        run(small_config(small_dataset, task="tools", temporal="tecno"), tmp_path / "temporal")
+
+
+def test_patterns_name_videos(small_dataset, tmp_path):
+    config = small_config(small_dataset, train_videos=("video0[12]",), test_videos=("*4",))
+    assert run(config, tmp_path / "run")["videos"]["train"] == ["video01", "video02"]
+    with pytest.raises(InputError, match=r"op\*: no video has such a name"):
+        run(small_config(small_dataset, train_videos=("op*",)), tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     "changes, named",
     [
+        ({"task": "organs"}, "task is 'organs'"),
+        ({"task": "classes"}, r"classes\.json"),
+        ({"temporal": "lstm"}, "temporal is 'lstm'"),
+        ({"augmentation": "cutmix"}, "augmentation is 'cutmix'"),
+        ({"probe__learning_rates": ()}, "probe.learning_rates is empty"),
+        ({"optimizer__layer_decay": 1.5}, "layer_decay"),
         ({"mode": "train"}, "mode is 'train'"),
         ({"optimizer__name": "lamb"}, "lamb"),
         ({"epochs": 0}, "epochs"),
