@@ -33,4 +33,10 @@ def get_config(arg=""):
     config.steps = 300
     config.checkpoint_every = 100
     config.log_every = 10
+
+    # Are frames of other patients told apart, and better as training goes on?
+    config.probe_every = 100
+    config.probe.train_videos = videos(1, 10)
+    config.probe.test_videos = videos(11, 12)
+    config.probe.max_frames = 250
     return config

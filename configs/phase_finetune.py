@@ -16,5 +16,6 @@ def get_config(arg=""):
     config.mode = "finetune"
     config.batch_size = 64
     config.epochs = 10
-    config.optimizer.learning_rate = 1e-4
+    config.optimizer.layer_decay = 0.75
+    config.augmentation = "randaug"  # the published loader's
     return config

@@ -10,39 +10,60 @@ from pathlib import Path
 
 from data.errors import InputError
 
-_PROTOCOL = "video"
-_HEADER = ("name", "test accuracy", "macro-F1", "time")
+_TITLES = {"f1": "macro-F1", "average_precision": "mAP"}
 
 
 def table(run_dirs: list[str | Path]) -> str:
-    """One line per run directory: name, accuracy and macro-F1 in percent, time.
+    """One line per run directory, and per temporal model in it: name, scores in percent, time.
 
-    Both scores are those of the protocol `video` (see `down_stream.metrics`) on the test videos.
+    The scores are accuracy, and what the epoch was chosen by, on the test videos: for phases
+    macro-F1, both of protocol `video` (see `down_stream.metrics`).
 
     Raises:
-      InputError: a directory has no `results.json`, or not one of an experiment.
+      InputError: a directory has no `results.json`, or not one of an experiment; or experiments
+        that are measured by different scores.
     """
-    rows = [_HEADER, *(_row(Path(run_dir)) for run_dir in run_dirs)]
+    found = [_read(Path(run_dir)) for run_dir in run_dirs]
+    titles = {title for title, _ in found}
+    if len(titles) > 1:
+        raise InputError(
+            f"experiments with {' and '.join(sorted(titles))} do not stand side by side; right "
+            "would be those of one task"
+        )
+    header = ("name", "test accuracy", *titles, "time")
+    rows = [header, *(row for _, rows in found for row in rows)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     )
 
 
-def _row(run_dir: Path) -> tuple[str, ...]:
+def _read(run_dir: Path) -> tuple[str, list[tuple[str, ...]]]:
+    """Title of the score of an experiment, and its lines."""
     path = run_dir / "results.json"
     if not path.is_file():
         found = "no results.json in it" if run_dir.is_dir() else "no such folder"
         raise InputError(f"{run_dir}: {found}; give run directories of down_stream/main.py")
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        scores = results["metrics"][_PROTOCOL]
-        name, seconds = str(results["name"]), duration(results["seconds"])
-        return name, percent(scores["accuracy"]), percent(scores["f1"]), seconds
-    except (ValueError, KeyError, TypeError) as error:
+        protocol, score = results["chosen_by"]
+        models = {results["name"]: results["metrics"]}
+        for name, temporal in results["temporal"].items():
+            models[f"{results['name']} + {name}"] = temporal["metrics"]
+        seconds = duration(results["seconds"])
+        return _TITLES[score], [
+            (
+                name,
+                percent(found[protocol].get("accuracy")),
+                percent(found[protocol][score]),
+                seconds,
+            )
+            for name, found in models.items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: not the results of an experiment ({type(error).__name__}: {error}); "
-            f"name, seconds and metrics.{_PROTOCOL} are needed"
+            "down_stream/main.py writes them"
         ) from error
 
 

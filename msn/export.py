@@ -99,7 +99,6 @@ def to_tflite(encoder) -> bytearray:
     import tensorflow as tf
     from ai_edge_litert.schema_py_generated import Model
 
-    # As constants: LiteRT finds the variables of a Keras model without a value, and computes NaN.
     function = frozen_function(encoder)
     named = tf.function(
         lambda images: dict(zip(OUTPUTS, function(images), strict=True)),

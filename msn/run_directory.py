@@ -36,6 +36,7 @@ CHANGEABLE = (
     "probe.test_videos",
     "probe.max_frames",
     "strategy",
+    "accumulation",
     "compile_with_xla",
     "gradient_checkpointing",
     "data.max_unreadable",

@@ -68,7 +68,9 @@ def save_saved_model(encoder, path: AnyPath) -> None:
     import tensorflow as tf  # here alone: opening an encoder works under every Keras backend
 
     module = tf.Module()
-    module.encoder = encoder
+    # TensorFlow's variables: of Keras' it restores copies, where nothing but tf.saved_model.load (so
+    # no server, and no converter) connects them with the function.
+    module.weights = [variable.value for variable in encoder.variables]
     call = tf.function(encoder.call, input_signature=[images_spec(encoder)])
     module.__call__ = call
     named = tf.function(

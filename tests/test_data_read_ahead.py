@@ -64,3 +64,24 @@ def test_no_more_is_read_ahead_than_was_asked_for():
 def test_a_mistake_in_a_thread_is_raised():
     with pytest.raises(RuntimeError, match="a mistake"):
         list(read_ahead(Noise(100, fail_at=50), 4, ahead=32))
+
+
+class Long(Noise):
+    """One piece, as of a video, that takes a second or more."""
+
+    def read(self, rows):
+        for row in rows:
+            time.sleep(0.001)
+            self.read_rows += 1
+            yield picture(row)
+
+    def pieces(self, start=0):
+        yield range(start, len(self))
+
+
+def test_a_long_piece_is_given_up():
+    frames = Long(1000)
+    items = read_ahead(frames, 4, ahead=32)
+    assert next(items).row == 0
+    items.close()
+    assert frames.read_rows < 500

@@ -11,10 +11,11 @@ from data.errors import InputError
 from down_stream.compare import duration, table
 
 
-def write(folder, name, seconds, accuracy, f1):
+def write(folder, name, seconds, accuracy, f1, **changes):
     folder.mkdir()
     scores = {"accuracy": accuracy, "f1": f1}
     results = {"name": name, "seconds": seconds, "metrics": {"video": scores, "frame": {}}}
+    results |= {"chosen_by": ["video", "f1"], "temporal": {}} | changes
     (folder / "results.json").write_text(json.dumps(results))
     return folder
 
@@ -29,6 +30,25 @@ def test_table_is_aligned_and_in_the_order_given(tmp_path):
     ]
 
 
+def test_a_temporal_model_has_a_line_of_its_own(tmp_path):
+    temporal = {"tecno": {"metrics": {"video": {"accuracy": 0.75, "f1": 0.5}}}}
+    probe = write(tmp_path / "a", "probe", 9.44, 0.5, 0.25, temporal=temporal)
+    assert table([probe]).splitlines()[1:] == [
+        "probe                 50.0 %    25.0 %  9.4 s",
+        "probe + tecno         75.0 %    50.0 %  9.4 s",
+    ]
+
+
+def test_tasks_that_are_measured_otherwise_are_not_mixed(tmp_path):
+    metrics = {"tool": {"average_precision": 0.5}}
+    tools = write(
+        tmp_path / "t", "t", 1, 0, 0, metrics=metrics, chosen_by=["tool", "average_precision"]
+    )
+    assert table([tools]).splitlines()[1].split() == ["t", "-", "50.0", "%", "1.0", "s"]
+    with pytest.raises(InputError, match="mAP and macro-F1"):
+        table([tools, write(tmp_path / "p", "p", 1, 0, 0)])
+
+
 def test_durations_read_well():
     assert duration(0.04) == "0.0 s"
     assert duration(59.96) == "1 min 0 s"
@@ -41,8 +61,11 @@ def test_durations_read_well():
     [
         ("{", r"results\.json: not the results of an experiment \(JSONDecodeError"),
         ("[]", r"results\.json: not the results of an experiment \(TypeError"),
-        ('{"name": "x", "seconds": 1}', r"KeyError: 'metrics'\); name, seconds and metrics\.video"),
-        ('{"name": "x", "seconds": null, "metrics": {"video": {}}}', "TypeError"),
+        ('{"name": "x", "seconds": 1}', r"KeyError: 'chosen_by'\); down_stream/main\.py"),
+        (
+            '{"chosen_by": ["video", "f1"], "name": "x", "seconds": null, "temporal": {}, "metrics": 1}',
+            "TypeError",
+        ),
     ],
 )
 def test_files_of_other_kinds_are_refused(tmp_path, content, message):

@@ -77,7 +77,7 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
     command = [sys.executable, "-c", slow, str(ROOT / "inference.py"), *arguments]
     running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     partial = tmp_path / "a.parquet.partial"
-    until = time.monotonic() + 120
+    until = time.monotonic() + 250
     while not list(partial.glob("part_*")) and time.monotonic() < until:
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
