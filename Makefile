@@ -11,7 +11,7 @@ RUN := .venv/requirements.installed
 DEV := .venv/requirements-dev.installed
 
 BENCH := .venv-bench/requirements.installed
-BENCHMARKS := pretrain_step inference views extraction index input
+BENCHMARKS := pretrain_step inference views extraction index input probe
 BACKENDS := .venv-backends/requirements.installed
 BEAM := .venv-beam/requirements.installed
 

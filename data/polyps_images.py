@@ -1,15 +1,16 @@
 """PolypsSet: colonoscopy frames with the box and the kind of a polyp, as a data set of two classes.
 
-Facts. Li et al., PLoS ONE 16(8):e0255809, 2021 (doi 10.1371/journal.pone.0255809); archive, CC0:
-doi 10.7910/DVN/FCBUOR. A collection of public videos (MICCAI 2017, CVC-ColonDB, GLRC) and of the
-University of Kansas Medical Center. Parts by video sequence, within each source and class; long
-sequences were thinned to about 300 to 500 frames. 28,773 / 4,254 / 4,872 frames to train, validate
-and test. The layout is `val2019/Image/<sequence>/M.jpg` and `val2019/Annotation/<sequence>/M.xml`,
-the same for `test2019`, and flat in `train2019`. As others have counted, `val2019` and `test2019`
-have 376 and 422 annotations more than images: that is remarked here, and is no fault of a copy.
+Facts. Li et al., PLoS ONE 16(8):e0255809, 2021 (doi 10.1371/journal.pone.0255809); archive: doi
+10.7910/DVN/FCBUOR (CC0 1.0, as its users quote), which we have not seen ourselves. Frames of public
+videos (MICCAI 2017, CVC-ColonDB, GLRC) and of the University of Kansas Medical Center, divided by
+video sequence within each source and class; long sequences were thinned to about 300 to 500 frames.
+28,773 / 4,254 / 4,872 frames to train, validate and test. The layout is
+`val2019/Image/<sequence>/M.jpg` and `val2019/Annotation/<sequence>/M.xml`, the same for `test2019`,
+and flat in `train2019`. As others have counted (usmanasifdar/fyp), `val2019` and `test2019` have
+376 and 422 annotations more than images: that is remarked here, and is no fault of a copy.
 
 Joining. An image and an annotation belong together if they have the same place and name. The tags
-`folder`, `filename` and `path` name where an image was when it was annotated, and are not used.
+`folder`, `filename` and `path` name where an image was when it was annotated, and join nothing.
 
 Sequences of `train2019`. The archive has none there: its numbers are reported to be shuffled (a
 public script that undoes it, Lechtr/Master_Daten, sorts by the tag `path`). Here a training

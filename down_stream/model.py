@@ -128,8 +128,3 @@ def _head(model):
         "kernel": model.head.kernel,
         "bias": model.head.bias,
     }
-
-
-# To go once nobody uses the names of before.
-PhaseModel, save_phase_model = FrameModel, save_frame_model
-load_phase_model, is_phase_model = load_frame_model, is_frame_model

@@ -13,6 +13,7 @@ from data.files import AnyPath, os_errors, to_path
 
 MODEL_FILE = "saved_model.pb"
 SIGNATURE = "serving_default"
+UNSTATED_SIZE = 224
 OUTPUTS = ("tokens", "cls")  # their names in the signature
 
 
@@ -68,8 +69,8 @@ def save_saved_model(encoder, path: AnyPath) -> None:
     import tensorflow as tf  # here alone: opening an encoder works under every Keras backend
 
     module = tf.Module()
-    # TensorFlow's variables: of Keras' it restores copies, where nothing but tf.saved_model.load (so
-    # no server, and no converter) connects them with the function.
+    # TensorFlow's variables: of Keras' it restores copies, which nothing but tf.saved_model.load
+    # (so no server, and no converter) connects with the function.
     module.weights = [variable.value for variable in encoder.variables]
     call = tf.function(encoder.call, input_signature=[images_spec(encoder)])
     module.__call__ = call
@@ -107,17 +108,20 @@ def open_saved_model(path: AnyPath):
 
 
 def sizes(model) -> tuple[int, int]:
-    """Image size and width by the signature of a SavedModel; raises `InputError`."""
+    """Image size and width by the signature of a SavedModel; raises `InputError`.
+
+    Where the signature leaves the size open, it is 224.
+    """
     signature = model.signatures[SIGNATURE]
     inputs = [tuple(spec.shape) for spec in signature.structured_input_signature[1].values()]
     named = signature.structured_outputs
     names = OUTPUTS if set(named) == set(OUTPUTS) else sorted(named)  # output_0, output_1
     outputs = [tuple(named[name].shape) for name in names]
     match inputs, outputs:
-        case [(_, int(height), int(width), 3)], [(_, _, int(tokens)), (_, int(cls))] if (
+        case [(_, height, width, 3)], [(_, _, int(tokens)), (_, int(cls))] if (
             height == width and tokens == cls
         ):
-            return height, cls
+            return height or UNSTATED_SIZE, cls
     raise InputError(
         f"a SavedModel that is no encoder: inputs {inputs}, outputs {outputs}; right would be "
         "images [batch, size, size, 3] and (tokens [batch, tokens, width], cls [batch, width])"

@@ -63,7 +63,8 @@ def test_durations_read_well():
         ("[]", r"results\.json: not the results of an experiment \(TypeError"),
         ('{"name": "x", "seconds": 1}', r"KeyError: 'chosen_by'\); down_stream/main\.py"),
         (
-            '{"chosen_by": ["video", "f1"], "name": "x", "seconds": null, "temporal": {}, "metrics": 1}',
+            '{"chosen_by": ["video", "f1"], "name": "x", "seconds": null, "temporal": {}, '
+            '"metrics": 1}',
             "TypeError",
         ),
     ],

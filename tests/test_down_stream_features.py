@@ -13,7 +13,7 @@ from down_stream.features import (
     probabilities_and_representation,
     representation,
 )
-from down_stream.model import PhaseModel
+from down_stream.model import FrameModel
 from msn.vit import Encoder
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}
@@ -42,7 +42,7 @@ def test_features_belong_to_their_rows_for_any_batch_size(encoder, small_dataset
 
 def test_probabilities_come_with_the_representation(encoder, small_dataset):
     index = load_index(small_dataset).select(videos=("video01",))
-    model = PhaseModel(encoder, ("a", "b", "c"), seed=0)
+    model = FrameModel(encoder, ("a", "b", "c"), seed=0)
     (probabilities, features), _ = features_of(probabilities_and_representation(model), index)
     assert probabilities.shape == (14, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 from data.errors import InputError
 from down_stream.embeddings import embed_images
 from down_stream.experiment import run
-from down_stream.model import load_phase_model
+from down_stream.model import load_frame_model
 from msn.checkpoint import load_encoder
 from tests.small_phases import small_config
 
@@ -25,7 +25,7 @@ def config(root, **changes):
 def test_probe_and_inference(small_dataset, tmp_path):
     results = run(config(small_dataset, mode="probe"), tmp_path)
     assert results["metrics"]
-    model = load_phase_model(tmp_path / "model")
+    model = load_frame_model(tmp_path / "model")
     assert not model.encoder.trainable_variables
     images = small_dataset / "frames" / "video04"
     table = embed_images(tmp_path / "model", images, batch_size=4)

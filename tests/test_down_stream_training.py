@@ -8,7 +8,7 @@ from data.errors import InputError
 from data.index import load_index
 from down_stream import training
 from down_stream.losses import sigmoid_cross_entropy, softmax_cross_entropy
-from down_stream.model import PhaseModel
+from down_stream.model import FrameModel
 from msn.state_files import checkpoints
 from msn.vit import Encoder
 from tests.small_dataset import make_small_dataset
@@ -25,7 +25,7 @@ VIEWS = {"transformation": "views"}
 
 
 def small_model(classes=7):
-    return PhaseModel(Encoder(**TINY), [str(i) for i in range(classes)], seed=0)
+    return FrameModel(Encoder(**TINY), [str(i) for i in range(classes)], seed=0)
 
 
 def fit(model, root, labels=None, optimizer=ADAM, **changes):
@@ -117,7 +117,7 @@ def test_frames_that_cannot_be_read_are_not_learnt_from(tmp_path):
 
 
 def test_scales_fall_towards_the_input():
-    model = PhaseModel(Encoder(**(TINY | {"depth": 2})), ["a", "b"])
+    model = FrameModel(Encoder(**(TINY | {"depth": 2})), ["a", "b"])
     scales = training.learning_rate_scales(model, model.trainable_variables, 0.5)
     of = {id(v): scale for v, scale in zip(model.trainable_variables, scales, strict=True)}
     backbone = model.encoder.backbone

@@ -24,14 +24,14 @@ def fine_tune(root, workdir):
     """Fine-tunes in a process of its own and writes history and weights."""
     from data.index import load_index
     from down_stream import losses, training
-    from down_stream.model import PhaseModel
+    from down_stream.model import FrameModel
     from msn.pretrain import StopSignal
     from msn.vit import Encoder
 
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # compiles in half the time
     os.dup2(os.open(workdir / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     encoder = Encoder(image_size=16, patch_size=8, width=12, depth=1, num_heads=3, seed=0)
-    model = PhaseModel(encoder, [str(i) for i in range(7)], seed=0)
+    model = FrameModel(encoder, [str(i) for i in range(7)], seed=0)
     images = np.random.default_rng(0).uniform(0, 255, (8, 16, 16, 3))
     index = load_index(root)
     optimizer = {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1, "warmup": 0.1}

@@ -8,7 +8,7 @@ import pytest
 from keras.applications import resnet_v2
 
 from data.errors import InputError
-from down_stream.model import PhaseModel
+from down_stream.model import FrameModel
 from down_stream.training import learning_rate_scales
 from msn.checkpoint import load_encoder, save_encoder
 from msn.resnet import WEIGHTS_FILE, ResNetEncoder, create_resnet, fetch_imagenet
@@ -114,7 +114,7 @@ def test_batch_norms_learn_when_fine_tuned_alone():
 
 
 def test_learning_rates_fall_from_stage_to_stage(encoder):
-    model = PhaseModel(encoder, ["a", "b"])
+    model = FrameModel(encoder, ["a", "b"])
     variables = model.trainable_variables
     scales = learning_rate_scales(model, variables, 0.5)
     of = {variable.path: scale for variable, scale in zip(variables, scales, strict=True)}
