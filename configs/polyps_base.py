@@ -9,8 +9,6 @@ data/polyps_images.py says what "train2019-..." is: the archive has no training 
 
 from configs import phase_base
 
-LAST = 40  # both parts have 39 sequences together; others report numbers up to 24
-
 
 def get_config(arg=""):
     config = phase_base.get_config(arg)
@@ -23,7 +21,6 @@ def get_config(arg=""):
     return config
 
 
-def evaluated(last: int = LAST) -> tuple[str, ...]:
-    """Names of the sequences to validate and to test, that no pre-training may see."""
-    numbers = range(1, last + 1)
-    return tuple(f"{part}-{number}" for part in ("val2019", "test2019") for number in numbers)
+def evaluated() -> tuple[str, ...]:
+    """The sequences to validate and to test, that no pre-training may see."""
+    return ("val2019-*", "test2019-*")

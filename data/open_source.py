@@ -13,6 +13,7 @@ from data.frame_sources import FrameSource, ImageSource, RecordSource, VideoSour
 from data.frames import check_settings, is_video, name_videos, read_record
 from data.image_files import list_files, natural_key, official_number
 from data.index import load_index
+from data.patterns import expand
 from data.record_files import find_records
 from data.record_offsets import integer, read_small_features, real, scan_records
 from data.recordings import identity
@@ -201,7 +202,8 @@ def _join(roots: Sequence[PurePath], parts: Iterable[Mapping]) -> dict:
 
 def _divide(videos: Iterable[str], exclude: frozenset[str]) -> tuple[list[str], list[str]]:
     """The videos that are kept and those that are not; raises `InputError` if none is kept."""
-    videos, recordings = list(videos), {identity(video) for video in exclude}
+    videos = list(videos)
+    recordings = {identity(video) for video in expand(exclude, videos)}
     kept = [video for video in videos if identity(video) not in recordings]
     if not kept:
         raise InputError(f"all of {len(videos)} videos are excluded; leave some to train on")

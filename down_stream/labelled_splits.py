@@ -1,6 +1,5 @@
 """The labelled frames of training, validation and test, and what a reader should know of them."""
 
-import fnmatch
 import json
 import logging
 from collections.abc import Sequence
@@ -10,13 +9,12 @@ from ml_collections import ConfigDict
 from data.errors import InputError
 from data.files import to_path
 from data.frames import read_record
-from data.image_files import natural_key
 from data.index import FrameIndex, load_index
+from data.patterns import expand
 from data.recordings import overlaps
+from data.splits import MANIFEST, PARTS
 from down_stream.tasks import Task
 from msn.checkpoint import ENCODER_FILE
-
-SPLITS = ("train", "validation", "test")
 
 
 def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
@@ -34,7 +32,7 @@ def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
                     f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"
                 )
     index = load_index(config.data.root)
-    videos = {name: expand(config[f"{name}_videos"], index.videos) for name in SPLITS}
+    videos = {name: names_of(config, name, index.videos) for name in PARTS}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if shared := overlaps(videos[one], videos[other])[0]:
             raise InputError(
@@ -58,21 +56,34 @@ def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
     return splits
 
 
-def expand(names: Sequence[str], videos: Sequence[str]) -> tuple[str, ...]:
-    """Names of videos, with patterns such as "test2019/*" replaced by the names that they match.
+def names_of(config: ConfigDict, part: str, videos: Sequence[str]) -> tuple[str, ...]:
+    """Names of the videos of a split, "train", "validation" or "test".
+
+    Patterns are replaced by what they match in `videos`, and the name "splits.json" by what the
+    data sets' own manifest says (`data.splits`).
 
     Raises:
-      InputError: a pattern that matches nothing.
+      InputError: a pattern that matches nothing; no such manifest.
     """
-    found = []
-    for name in names:
-        matching = [name]
-        if any(sign in name for sign in "*?["):
-            matching = sorted(fnmatch.filter(videos, name), key=natural_key)
-            if not matching:
-                raise InputError(f"{name}: no video has such a name")
-        found += [video for video in matching if video not in found]
-    return tuple(found)
+    key = f"{part}_videos"
+    if tuple(config[key]) == (MANIFEST,):
+        return tuple(name for root in config.data.root for name in _manifest(root)[part]["videos"])
+    for name in config[key]:
+        if not expand((name,), videos):
+            raise InputError(f"{key}: no video has a name like {name}")
+    return expand(config[key], videos)
+
+
+def _manifest(root: str) -> dict:
+    """The default protocol of a data set's manifest."""
+    path = to_path(root) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        return manifest["protocols"][manifest["default"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: not there or damaged ({type(error).__name__}); prepare.py writes it"
+        ) from error
 
 
 def videos_seen(encoder: str) -> list[str]:

@@ -21,6 +21,7 @@ Exports hold the computation, too, and are no sources to convert from:
 
 Into each go RGB frames 0..255, float32 [batch, size, size, 3]; its output number 1 is the
 representation [batch, width]. The batch may have any size.
+The last two are written in memory, about fifty times that of the weights (4.9 GB for ViT-S).
 
 What was written is read back, and stays only if it computes the same: exports on frames that are
 rendered, or on those of --image_path.

@@ -13,6 +13,7 @@ from data.errors import InputError, check_output_folder
 from data.files import to_path
 from data.frame_sources import FrameSource
 from data.open_source import open_source
+from data.patterns import expand
 from data.pretraining import UnreadableFrames, pretraining_dataset
 from data.recordings import identity
 from data.views import Views
@@ -150,7 +151,11 @@ def open_frames(config: ConfigDict) -> FrameSource:
     data = config.data
     source = open_source(data.source, data.root, data.exclude_videos, data.fps)
     excluded = {identity(video) for video in source.excluded}
-    if missing := [video for video in data.exclude_videos if identity(video) not in excluded]:
+    if missing := [
+        name
+        for name in data.exclude_videos
+        if excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
+    ]:
         logging.warning("data.exclude_videos: not in the data: %s", ", ".join(missing))
     return source
 

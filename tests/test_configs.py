@@ -6,8 +6,9 @@ import runpy
 import pytest
 
 from data.cholec80 import DEFAULT_SPLIT, SPLITS
+from data.patterns import expand
 from data.views import Views
-from down_stream import experiment, labelled_splits
+from down_stream import experiment
 from msn import configuration
 from msn.variants import variant_arguments
 from tests.test_configs_command import ROOT
@@ -88,8 +89,8 @@ def test_no_encoder_sees_a_polyp_that_it_is_evaluated_on(name):
     """Whatever the numbers of the sequences are; both parts have 39 together."""
     polyps, config = load("polyps_base"), load(name)
     there = [f"{part}-{n}" for part in ("train2019", "val2019", "test2019") for n in range(1, 40)]
-    kept = set(there) - set(config.data.exclude_videos)
-    assert set(labelled_splits.expand(polyps.train_videos, there)) == kept
+    kept = set(there) - set(expand(config.data.exclude_videos, there))
+    assert set(expand(polyps.train_videos, there)) == kept
     assert config.views.colour_jitter < load("msn_base").views.colour_jitter
 
 

@@ -149,8 +149,21 @@ def test_tools_are_a_task_of_the_same_experiment(small_dataset, tmp_path):
 def test_patterns_name_videos(small_dataset, tmp_path):
     config = small_config(small_dataset, train_videos=("video0[12]",), test_videos=("*4",))
     assert run(config, tmp_path / "run")["videos"]["train"] == ["video01", "video02"]
-    with pytest.raises(InputError, match=r"op\*: no video has such a name"):
+    with pytest.raises(InputError, match=r"train_videos: no video has a name like op\*"):
         run(small_config(small_dataset, train_videos=("op*",)), tmp_path / "other")
+
+
+def test_splits_may_come_from_the_manifest_of_the_data(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    names = dict.fromkeys(("train_videos", "validation_videos", "test_videos"), ("splits.json",))
+    with pytest.raises(InputError, match=r"splits\.json: not there"):
+        run(small_config(root, **names), tmp_path / "run")
+    parts = {"train": ["video02", "video04"], "validation": ["video01"], "test": ["video03"]}
+    protocol = {part: {"videos": videos} for part, videos in parts.items()}
+    (root / "splits.json").write_text(
+        json.dumps({"default": "ours", "protocols": {"ours": protocol}})
+    )
+    assert run(small_config(root, **names), tmp_path / "run")["videos"] == parts
 
 
 @pytest.mark.parametrize(
