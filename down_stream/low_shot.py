@@ -15,10 +15,8 @@ from ml_collections import ConfigDict
 
 from data.errors import InputError, check_output_folder
 from data.files import check_local
-from data.index import load_index
 from down_stream.compare import duration
 from down_stream.label_subsets import draw_subsets, read_subsets, write_subsets
-from down_stream.labelled_splits import names_of
 from down_stream.low_shot_curve import draw_curve
 
 MANIFEST = "label_subsets.json"
@@ -211,8 +209,7 @@ def _shown(one: dict) -> str:
 
 def _manifest(config, workdir):
     """The subsets; those of an earlier start stay what they were, whatever draws them now."""
-    videos = names_of(config, "train", load_index(config.data.root).videos)
-    manifest = draw_subsets(videos, config.fractions, config.seeds, config.numbers)
+    manifest = draw_subsets(config.train_videos, config.fractions, config.seeds, config.numbers)
     if not (workdir / MANIFEST).is_file():
         return manifest
     before = read_subsets(workdir / MANIFEST)

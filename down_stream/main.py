@@ -64,10 +64,13 @@ def main() -> int:
 
 def low_shot(config) -> int:
     """Runs a grid of experiments, and prints its table."""
+    from data.index import load_index
     from down_stream.experiment import run
+    from down_stream.labelled_splits import names_of
     from down_stream.low_shot import run_grid, text_table
     from down_stream.tasks import open_task
 
+    config.train_videos = names_of(config, "train", load_index(config.data.root).videos)
     score = open_task(config.task, config.data.root).chosen_by
     print(text_table(run_grid(config, config.workdir, run=run, score=score)))
     print(f"table, curve and all experiments: {config.workdir}")
