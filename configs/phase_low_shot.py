@@ -1,23 +1,28 @@
 r"""Few labels: how much annotation does pre-training save?
 
   python down_stream/main.py --config=configs/phase_low_shot.py --config.data.root=DIR/cholec80
+  python down_stream/main.py --config=configs/phase_low_shot.py:finetune   everything is trained
   python down_stream/main.py --config=configs/phase_low_shot.py:demo       after `make demo`
 
-A linear probe for every encoder, number of labelled training videos and seed: the table, mean and
-deviation over seeds, is printed and in low_shot.csv, the curve in low_shot.png, everything in
-low_shot.json. Stopped, the same command goes on. Features are computed once per encoder and video,
-so that a cell takes about as long as its probe. The protocol of Hirsch et al., arXiv 2308.12394,
-section 4; not run on the full data by us yet. The demo takes some minutes on two cores.
+A linear probe (or fine-tuning) for every encoder, number of labelled training videos and seed: the
+table, mean and deviation over seeds, is printed and in low_shot.csv, the curve in low_shot.png,
+everything in low_shot.json. Stopped, the same command goes on. Features are computed once per
+encoder and video, so that a cell takes about as long as its probe. The protocol of Hirsch et al.,
+arXiv 2308.12394, section 4; not run on the full data by us yet. The demo takes some minutes on two
+cores.
 """
 
-from configs import msn_demo, phase_base, phase_demo
+from configs import msn_demo, phase_base, phase_demo, phase_finetune
+
+WAYS = {"": phase_base, "finetune": phase_finetune, "demo": phase_demo}
+WORKDIRS = {"": "phase_low_shot", "finetune": "phase_low_shot_finetune", "demo": "demo/low_shot"}
 
 
 def get_config(arg=""):
-    if arg not in ("", "demo"):
-        raise ValueError(f"phase_low_shot.py:{arg}; right would be nothing or demo")
-    config = phase_demo.get_config() if arg else phase_base.get_config()
-    config.workdir = "runs/demo/low_shot" if arg else "runs/phase_low_shot"
+    if arg not in WAYS:
+        raise ValueError(f"phase_low_shot.py:{arg}; right would be nothing, finetune or demo")
+    config = WAYS[arg].get_config()
+    config.workdir = f"runs/{WORKDIRS[arg]}"
 
     # (name, path that msn.checkpoint.load_encoder opens) of each; an empty path is the architecture
     # of model.variant, initialised by the seed. {seed} in a path becomes the seed: an encoder that
@@ -28,7 +33,7 @@ def get_config(arg=""):
     config.baseline = "random"  # with all labels: what the others are compared with
     config.encoder = ""
     config.model.variant = "vits16"
-    if arg:
+    if arg == "demo":
         pretraining = msn_demo.get_config()
         config.model.variant = pretraining.model.variant
         config.model.image_size = pretraining.views.size

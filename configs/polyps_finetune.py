@@ -8,14 +8,13 @@ Needs a GPU. Published accuracy with EndoSSL's private pre-training data: 78.5 (
 (ViT-B), 80.4 (ViT-L), Hirsch et al., arXiv 2308.12394. Not run on the real data by us yet.
 """
 
-from configs import polyps_base
+from configs import phase_finetune, polyps_base
 
 
 def get_config(arg=""):
     config = polyps_base.get_config(arg)
     config.workdir = "runs/polyps_finetune"
-    config.mode = "finetune"
-    config.batch_size = 64
-    config.epochs = 10
-    config.optimizer.learning_rate = 1e-4
+    phases = phase_finetune.get_config()
+    for key in ("mode", "batch_size", "epochs", "augmentation", "optimizer"):
+        config[key] = phases[key]
     return config
