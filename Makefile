@@ -2,6 +2,8 @@
 # make setup   the environment for running and developing, in .venv
 # make test    all tests          make lint   style          make clean   removes runs/demo and .venv*
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
+# make test-export     ONNX and TFLite, in an environment of its own
+# make proof   does MSN learn? three encoders, few labels, a table and a curve; some hours
 # make bench   speed beside other projects', on an otherwise idle machine; bench.json
 
 PYTHON ?= python3
@@ -14,8 +16,9 @@ BENCH := .venv-bench/requirements.installed
 BENCHMARKS := pretrain_step inference views extraction index input probe
 BACKENDS := .venv-backends/requirements.installed
 BEAM := .venv-beam/requirements.installed
+EXPORT := .venv-export/requirements.installed
 
-.PHONY: demo setup test test-backends test-beam bench lint clean
+.PHONY: demo proof setup test test-backends test-beam test-export bench lint clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -24,18 +27,25 @@ demo: $(RUN)
 	$(PY) down_stream/main.py --config=configs/phase_demo.py:random
 	$(PY) down_stream/main.py --config=configs/phase_demo.py:finetune
 	$(PY) inference.py --model_path=runs/demo/msn/encoder \
-	    --image_path=runs/demo/data/cholec80/frames --output=runs/demo/embeddings.npz
+	    --data_rootdir=runs/demo/data --output=runs/demo/embeddings.npz --map=runs/demo/map.html
 	@echo
 	@$(PY) -m down_stream.compare runs/demo/probe runs/demo/random runs/demo/finetune
 	@echo
 	@echo "encoder      runs/demo/msn/encoder"
-	@echo "reports      runs/demo/{probe,random,finetune}/{phase_timeline,confusion_matrix,history}.png"
-	@echo "embeddings   runs/demo/embeddings.npz"
+	@echo "reports      runs/demo/{probe,random,finetune}/report.html"
+	@echo "embeddings   runs/demo/embeddings.npz, as a map runs/demo/map.html"
+
+proof: $(RUN)
+	$(PY) prepare.py --data_rootdir=runs/proof/data --synthetic \
+	    --synthetic_videos=99 --synthetic_seconds=60
+	for seed in 0 1 2; do $(PY) -m msn.train --config=configs/msn_proof.py \
+	    --workdir=runs/proof/msn_seed$$seed --config.seed=$$seed || exit 1; done
+	$(PY) down_stream/main.py --config=configs/phase_proof.py
 
 setup: $(DEV)
 
 test: $(DEV)
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 test-backends: $(BACKENDS)
 	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_golden.py tests/test_backends.py
@@ -45,6 +55,9 @@ test-backends: $(BACKENDS)
 # In an environment of its own: Apache Beam asks for older versions of what the others need.
 test-beam: $(BEAM)
 	.venv-beam/bin/python -m pytest tests/test_data_tfds_builder.py
+
+test-export: $(EXPORT)
+	.venv-export/bin/python -m pytest tests/test_msn_export.py
 
 bench: $(RUN) $(BENCH)
 	@for name in $(BENCHMARKS); do $(PY) -m tests.benchmarks.$$name || exit 1; done
@@ -92,4 +105,11 @@ $(BEAM): requirements.txt requirements-dev.txt requirements-beam.txt | $(PY)
 	    -r requirements.txt -r requirements-dev.txt
 	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements-beam.txt
+	touch $@
+
+$(EXPORT): requirements.txt requirements-dev.txt requirements-export.txt | $(PY)
+	@echo "installing requirements-export.txt into .venv-export (some minutes)"
+	$(PYTHON) -m venv .venv-export
+	.venv-export/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -r requirements-dev.txt -r requirements-export.txt
 	touch $@

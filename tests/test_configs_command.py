@@ -104,7 +104,7 @@ def test_another_keras_backend_is_said(command, tmp_path):
     arguments = {
         "train": [CONFIG, f"--workdir={tmp_path / 'run'}"],
         "main": [],
-        "inference": ["--model_path=x", "--image_path=x"],
+        "inference": ["--model_path=x", "--stream=x"],
     }
     result = call(command, *arguments[command], environment={"KERAS_BACKEND": "jax"})
     assert result.returncode == 2

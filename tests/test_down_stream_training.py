@@ -67,7 +67,7 @@ def test_the_best_epoch_is_kept_even_if_later_ones_are_worse(small_dataset):
         weights.append(model.get_weights())
         return next(scores)
 
-    history, best = fit(model, small_dataset, epochs=4, validate=validate, score_name="val_map")
+    history, best = fit(model, small_dataset, epochs=4, validate=validate, score_name="map")
     assert best == 1
     assert history["val_map"] == [0.2, 0.9, 0.1, 0.3]
     assert not any(changed(model.get_weights(), weights[1]))
@@ -100,7 +100,7 @@ def test_class_weights_reach_the_loss(small_dataset):
 
 def test_a_loss_that_is_not_finite_ends_the_fit(small_dataset):
     sgd = ADAM | {"name": "sgd", "learning_rate": 1e30, "warmup": 0.0}
-    with pytest.raises(InputError, match=r"epoch [12]: lower optimizer.learning_rate"):
+    with pytest.raises(InputError, match=r"epoch [12]: lower the learning rate"):
         fit(small_model(), small_dataset, optimizer=sgd)
 
 

@@ -1,0 +1,28 @@
+r"""Does MSN learn? Linear probes on encoders of configs/msn_proof.py and on random ones, few labels.
+
+  make proof                                  renders, pre-trains three times, then runs the below
+  python down_stream/main.py --config=configs/phase_proof.py
+
+The patients are apart: 1-80 pre-training and, as many as there shall be labels, training; 81-85
+validation, 86-99 test. Each seed has a pre-training, a random encoder and a choice of labelled
+videos of its own; learning rate and weight decay are chosen alike for both, on the validation
+videos.
+"""
+
+from configs import msn_proof, phase_low_shot
+from configs.videos import videos
+
+
+def get_config(arg=""):
+    config = phase_low_shot.get_config(arg)
+    pretraining = msn_proof.get_config()
+    config.workdir = "runs/proof/low_shot"
+    config.data.root = pretraining.data.root
+    config.train_videos = videos(1, 80)
+    config.validation_videos = videos(81, 85)
+    config.test_videos = videos(86, 99)
+    config.encoders = (("msn", "runs/proof/msn_seed{seed}/encoder"), ("random", ""))
+    config.model.variant = pretraining.model.variant
+    config.model.image_size = pretraining.views.size
+    config.fractions = (0.1, 0.25, 0.5, 1.0)
+    return config
