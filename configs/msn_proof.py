@@ -21,4 +21,5 @@ def get_config(arg=""):
     config.views.focal_scale = (0.15, 0.5)
 
     config.steps = 600
+    config.probe.test_videos = videos(81, 85)
     return config

@@ -32,4 +32,5 @@ def get_config(arg=""):
         config.batch_size = 32
         config.epochs = 10
         config.optimizer.learning_rate = 3e-4
+        config.optimizer.weight_decay = 1e-5
     return config

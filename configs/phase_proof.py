@@ -1,4 +1,4 @@
-r"""Does MSN learn? Linear probes on encoders of configs/msn_proof.py and on random ones, few labels.
+r"""Does MSN learn? Linear probes on encoders of configs/msn_proof.py and on random ones.
 
   make proof                                  renders, pre-trains three times, then runs the below
   python down_stream/main.py --config=configs/phase_proof.py

@@ -103,12 +103,13 @@ def fit_neighbours(config: ConfigDict, task: Task, encoder, splits, workdir: Pat
 def fit_end_to_end(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
     """Fine-tuning: encoder and head are trained on augmented frames."""
     model = FrameModel(encoder, task.classes, task.name, task.multi_label, seed=config.seed)
+    frames = Frames(encoder, splits, config.batch_size, None)
     index = splits["train"]
     validate = None
     if len(splits["validation"]):
 
         def validate():
-            features, index = Frames(encoder, splits, config.batch_size, None)("validation")
+            features, index = frames.compute("validation")
             return task.scorer(index)(probabilities_of(model, features))
 
     check_trainable(encoder)
@@ -131,7 +132,6 @@ def fit_end_to_end(config: ConfigDict, task: Task, encoder, splits, workdir: Pat
             directory=workdir / CHECKPOINTS,
             stop=stop,
         )
-    frames = Frames(encoder, splits, config.batch_size, None)
     return Fitted(frames, partial(probabilities_of, model), model, history, best_epoch)
 
 

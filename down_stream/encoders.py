@@ -67,10 +67,14 @@ class Frames:
     @functools.cache  # noqa: B019  one object lives as long as its experiment
     def __call__(self, name: str) -> tuple[np.ndarray, FrameIndex]:
         """Representations float32 [frames, width] of a split, and the frames they are of."""
+        return self.compute(name, f"features of {name} videos")
+
+    def compute(self, name: str, description: str = "") -> tuple[np.ndarray, FrameIndex]:
+        """The same, as the encoder is now; with a description, behind a progress bar."""
         arguments = {
             "image_size": self.encoder.image_size,
             "batch_size": self.batch_size,
-            "description": f"features of {name} videos",
+            "description": description,
         }
         split = self.splits[name]
         if self.cache is not None:

@@ -110,7 +110,7 @@ def over_frames(
       index: the frames.
       image_size: pixels.
       batch_size: int.
-      description: for the progress bar.
+      description: for the progress bar; without it there is none.
 
     Returns:
       The outputs, each concatenated to [frames read, ...], and the rows of the index that were
@@ -121,7 +121,8 @@ def over_frames(
     """
     outputs, rows = [], []
     dataset = frames_dataset(index, image_size=image_size, batch_size=batch_size)
-    with tqdm(total=len(index), desc=description, unit="frame", mininterval=0.5) as bar:
+    shown = {"desc": description, "disable": not description}
+    with tqdm(total=len(index), unit="frame", mininterval=0.5, **shown) as bar:
         for images, batch_rows in dataset:
             count = len(batch_rows)
             padded = tf.pad(images, [[0, batch_size - count], [0, 0], [0, 0], [0, 0]])
