@@ -18,7 +18,7 @@ from down_stream.model import FrameModel
 from down_stream.probes import NeighbourProbe, fit_logistic
 from down_stream.tasks import Task
 from down_stream.training import check_trainable, finetune
-from msn.run_directory import CHECKPOINTS, StopSignal, locked, write_configuration
+from msn.run_directory import CHECKPOINTS, CONFIG_FILE, StopSignal, locked, write_configuration
 
 CHANGEABLE = ("workdir", "feature_cache")  # between two starts of fine-tuning in one folder
 
@@ -114,6 +114,8 @@ def fit_end_to_end(config: ConfigDict, task: Task, encoder, splits, workdir: Pat
 
     check_trainable(encoder)
     with locked(workdir), StopSignal() as stop:
+        if not (workdir / CHECKPOINTS).exists():  # what is here, if anything, is finished
+            (workdir / CONFIG_FILE).unlink(missing_ok=True)
         write_configuration(workdir, config, CHANGEABLE)
         history, best_epoch = finetune(
             model,
