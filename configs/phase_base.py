@@ -57,7 +57,7 @@ def get_config(arg=""):
 
     # The probe tries all pairs in one pass; the validation videos choose.
     config.probe = ConfigDict()
-    config.probe.learning_rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    config.probe.learning_rates = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
     config.probe.weight_decays = (1e-5, 1e-3, 1e-1)
 
     # Temporal model (Czempiel et al., arXiv 2003.10751).

@@ -1,6 +1,7 @@
 """The one exception for what the user, not the program, has to put right."""
 
 import math
+import numbers
 from pathlib import Path, PurePath
 
 
@@ -14,9 +15,10 @@ class InputError(ValueError):
 
 def check_range(name: str, value: float, least: float, largest: float = math.inf) -> None:
     """Raises `InputError` unless `value` is finite and least <= value <= largest."""
-    if not (math.isfinite(value) and least <= value <= largest):
+    is_number = isinstance(value, numbers.Real)
+    if not (is_number and math.isfinite(value) and least <= value <= largest):
         limit = "" if largest == math.inf else f" and at most {largest}"
-        raise InputError(f"{name} is {value}; right would be at least {least}{limit}")
+        raise InputError(f"{name} is {value!r}; right would be at least {least}{limit}")
 
 
 def check_names(name: str, values) -> None:

@@ -46,7 +46,7 @@ class Fitted:
 
 def fit_probe(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
     """Linear probe on frozen features; learning rate and weight decay from a grid."""
-    frames = Frames(encoder, splits, config.batch_size, Path(config.feature_cache))
+    frames = Frames(encoder, splits, config.batch_size, config.feature_cache)
     features, index = frames("train")
     found = fit_grid(
         features,
@@ -77,7 +77,7 @@ def fit_probe(config: ConfigDict, task: Task, encoder, splits, workdir: Path) ->
 
 def fit_regression(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
     """L2 logistic regression on frozen features, MSN's low-shot protocol."""
-    frames = Frames(encoder, splits, config.batch_size, Path(config.feature_cache))
+    frames = Frames(encoder, splits, config.batch_size, config.feature_cache)
     features, index = frames("train")
     found = fit_logistic(
         features,
@@ -93,7 +93,7 @@ def fit_regression(config: ConfigDict, task: Task, encoder, splits, workdir: Pat
 
 def fit_neighbours(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
     """k nearest neighbours on frozen features: nothing is fitted."""
-    frames = Frames(encoder, splits, config.batch_size, Path(config.feature_cache))
+    frames = Frames(encoder, splits, config.batch_size, config.feature_cache)
     features, index = frames("train")
     labels = task.labels(index).astype(np.int32)
     probe = NeighbourProbe(features, labels, task.number)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import InputError, check_output_folder
+from data.files import check_local
 
 SUFFIXES = (".npz", ".parquet")
 PARTIAL = ".partial"
@@ -105,6 +106,7 @@ def in_parts(length: int, make: Callable[[slice], np.ndarray]) -> Column:
 
 def check_output(path: str | Path) -> Path:
     """The path, if a table can be written there; raises `InputError` otherwise."""
+    check_local("output", path)
     path = Path(path)
     if path.suffix not in SUFFIXES or path.is_dir():
         raise InputError(

@@ -1,8 +1,5 @@
 """The encoder of an experiment, and its representations of the frames of each split."""
 
-import functools
-from pathlib import Path
-
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -34,7 +31,7 @@ def open_encoder(config: ConfigDict):
 
 def check_variant(encoder, variant: str, path: str) -> None:
     """Raises `InputError` if the encoder from `path` is not of the architecture `variant`."""
-    found = encoder.get_config()
+    found = encoder.get_config() | {"width": encoder.width}
     if variant == RESNET or found.get("architecture") == RESNET:
         if variant != found.get("architecture"):
             raise InputError(f"{path} is no {variant}")
@@ -43,7 +40,7 @@ def check_variant(encoder, variant: str, path: str) -> None:
     wrong = [
         f"{key} {found[key]} instead of {named[key]}"
         for key in named
-        if key in found and found[key] != named[key]  # a SavedModel does not tell all of them
+        if key in found and found[key] != named[key]  # a SavedModel tells its width alone
     ]
     if wrong:
         raise InputError(f"{path} is no {variant}: {', '.join(wrong)}")
@@ -59,15 +56,17 @@ class Frames:
       cache: folder of `down_stream.feature_cache`; None for an encoder that is used once.
     """
 
-    def __init__(self, encoder, splits: dict[str, FrameIndex], batch_size: int, cache: Path | None):
+    def __init__(self, encoder, splits: dict[str, FrameIndex], batch_size: int, cache: str | None):
         self.encoder, self.splits = encoder, splits
         self.batch_size, self.cache = batch_size, cache
         self._function = representation(encoder)
+        self._known = {}
 
-    @functools.cache  # noqa: B019  one object lives as long as its experiment
     def __call__(self, name: str) -> tuple[np.ndarray, FrameIndex]:
         """Representations float32 [frames, width] of a split, and the frames they are of."""
-        return self.compute(name, f"features of {name} videos")
+        if name not in self._known:
+            self._known[name] = self.compute(name, f"features of {name} videos")
+        return self._known[name]
 
     def compute(self, name: str, description: str = "") -> tuple[np.ndarray, FrameIndex]:
         """The same, as the encoder is now; with a description, behind a progress bar."""

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 
 from data.cholec80_images import TRANSFORMATIONS
 from data.errors import InputError, check_names, check_output_folder, check_range
-from data.files import filled_folder, remove_folder, to_path
+from data.files import check_local, filled_folder, remove_folder, to_path
 from data.images import read_image
 from data.index import FrameIndex
-from down_stream import plots, training
+from down_stream import metrics, plots, training
 from down_stream.classifiers import CHANGEABLE, FITS
 from down_stream.encoders import open_encoder
 from down_stream.labelled_splits import remarks, select_splits, videos_seen
@@ -23,6 +23,7 @@ from down_stream.report import write_report
 from down_stream.sequences import TEMPORAL_MODELS, fit_sequences
 from down_stream.tasks import Task, open_task
 from down_stream.temporal import save_temporal
+from msn.resnet import RESNET
 from msn.run_directory import CHECKPOINTS, check_configuration
 
 RESULTS = "results.json"
@@ -53,7 +54,8 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
         raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
     splits = select_splits(config, task)
     encoder = open_encoder(config)
-    warnings = remarks(task, splits, videos_seen(config.encoder))
+    seen = videos_seen(config.encoder)
+    warnings = remarks(task, splits, seen)
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
     fitted = FITS[config.mode](config, task, encoder, splits, workdir)
@@ -66,15 +68,13 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))
     unreadable = len(splits["test"]) - len(test)
-    if unreadable:
-        warnings.append(f"{unreadable} test frames cannot be read and are not scored")
-        logging.warning("%s", warnings[-1])
+    warnings += remarks_on_fit(config, task, fitted, unreadable)
     scores = {name: task.evaluate(table) for name, table in tables.items()}
     results = {
         "name": workdir.name,
         "task": task.name,
         "mode": config.mode,
-        "encoder": str(config.encoder) or f"{config.model.variant}, from scratch",
+        "encoder": describe_encoder(config),
         "seconds": round(time.monotonic() - started, 1),
         "seconds_to_fit": round(seconds_to_fit, 1),
         "frames": {name: len(index) for name, index in splits.items()},
@@ -92,18 +92,17 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
 
     # ---- report: results.json comes last and says that all is there ----------------------------
     with filled_folder(workdir, RESULTS) as folder:
+        forget(folder)
         write_report_of(task, results, tables, functools.partial(read_frame, test), folder)
         if fitted.model is not None:
-            source = {
-                "experiment": str(workdir),
-                "mode": config.mode,
-                "encoder": results["encoder"],
-            }
+            learnt = splits["train"].videos if config.mode == "finetune" else ()
+            source = {"experiment": str(workdir), "mode": config.mode}
+            source |= {"encoder": results["encoder"], "videos": sorted({*seen, *learnt})}
             path = save_frame_model(fitted.model, folder / "model", source)
             if sequences:
                 save_temporal(sequences.model, path / "temporal")
         beside = folder / f"{RESULTS}.part"
-        beside.write_text(json.dumps(results, indent=2) + "\n")
+        beside.write_text(json.dumps(metrics.plain(results), indent=2, allow_nan=False) + "\n")
         beside.replace(folder / RESULTS)
     remove_folder(workdir / CHECKPOINTS)
     return results
@@ -114,11 +113,12 @@ def check(config: ConfigDict) -> None:
     for name, found, allowed in (
         ("mode", config.mode, FITS),
         ("optimizer.name", config.optimizer.name, training.OPTIMIZERS),
-        ("temporal", config.temporal, ("empty", *TEMPORAL_MODELS)),
+        ("temporal", config.temporal, ("", *TEMPORAL_MODELS)),
         ("augmentation", config.augmentation, TRANSFORMATIONS),
     ):
-        if (found or "empty") not in allowed:
-            raise InputError(f"{name} is {found!r}; right would be {', '.join(allowed)}")
+        if found not in allowed:
+            right = ", ".join(choice or "empty" for choice in allowed)
+            raise InputError(f"{name} is {found!r}; right would be {right}")
     check_range("seed", config.seed, 0)
     check_range("epochs", config.epochs, 1)
     check_range("batch_size", config.batch_size, 1)
@@ -138,6 +138,12 @@ def check(config: ConfigDict) -> None:
     check_range("tecno.dropout", config.tecno.dropout, 0, 0.99)
     check_range("tecno.learning_rate", config.tecno.learning_rate, 0)
     check_names("data.root", config.data.root)
+    check_local("feature_cache", config.feature_cache)
+    if config.resnet_weights != "none" and (config.encoder or config.model.variant != RESNET):
+        raise InputError(
+            f"resnet_weights is {config.resnet_weights!r} without resnet50v2 from scratch; right "
+            "would be none, or --model=resnet50 without an encoder"
+        )
     for name in ("train_videos", "validation_videos", "test_videos"):
         check_names(name, config[name])
     if not config.encoder and not config.model.variant:
@@ -145,6 +151,36 @@ def check(config: ConfigDict) -> None:
             "no encoder: set --config.encoder=PATH, or --model=vits (for instance) to start from "
             "random initialisation"
         )
+
+
+def describe_encoder(config: ConfigDict) -> str:
+    """Where the encoder of an experiment is from, in words."""
+    if config.encoder:
+        return str(config.encoder)
+    weights = config.resnet_weights
+    origin = "from scratch" if weights == "none" else f"weights: {weights}"
+    return f"{config.model.variant}, {origin}"
+
+
+def remarks_on_fit(config: ConfigDict, task: Task, fitted, unreadable: int) -> list[str]:
+    """What a reader of the results should know about how they came about; also in the log."""
+    found = []
+    scores = fitted.history.get(f"val_{task.score_name}", [0])
+    if np.isnan(scores).all():
+        found.append(f"val_{task.score_name} is undefined in every epoch: the last one is tested")
+    if unreadable:
+        found.append(f"{unreadable} test frames cannot be read and are not scored")
+    for remark in found:
+        logging.warning("%s", remark)
+    return found
+
+
+def forget(folder: Path) -> None:
+    """Removes what an earlier experiment has left in a folder, its results.json first."""
+    (folder / RESULTS).unlink(missing_ok=True)
+    for path in (folder / "history.png", *folder.glob("predictions_*.csv")):
+        path.unlink(missing_ok=True)
+    remove_folder(folder / "model")
 
 
 def write_report_of(task: Task, results: dict, tables: dict, read_frame, folder: Path) -> None:

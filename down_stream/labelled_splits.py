@@ -17,6 +17,10 @@ from down_stream.tasks import Task
 from msn.checkpoint import ENCODER_FILE
 
 
+class NothingToLearnError(InputError):
+    """The labels of the training videos hold one class."""
+
+
 def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
     """The labelled frames of each split.
 
@@ -50,7 +54,7 @@ def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
                 "go to the dataset directory, then run prepare.py again"
             )
     if len(task.present(splits["train"])) < (1 if task.multi_label else 2):
-        raise InputError(
+        raise NothingToLearnError(
             f"train_videos: fewer than two {task.name} in the labels, nothing to learn"
         )
     return splits
@@ -88,9 +92,13 @@ def _manifest(root: str) -> dict:
 
 def videos_seen(encoder: str) -> list[str]:
     """The videos that an encoder was pre-trained on, as far as it says so."""
-    if not encoder or not (description := to_path(encoder) / ENCODER_FILE).is_file():
+    if not encoder:
         return []
-    return json.loads(description.read_text())["source"].get("videos", [])
+    path = to_path(encoder)
+    for folder in (path, path.parent):  # a SavedModel lies in the encoder directory
+        if (description := folder / ENCODER_FILE).is_file():
+            return json.loads(description.read_text())["source"].get("videos", [])
+    return []
 
 
 def remarks(task: Task, splits: dict[str, FrameIndex], seen: list[str]) -> list[str]:

@@ -62,10 +62,11 @@ def positive_weights(labels: np.ndarray) -> dict[int, float]:
       labels: int [frames, classes], 1 present, 0 absent, -1 unknown.
 
     Returns:
-      {class: frames without over frames with it}; 1 for a class that is never present.
+      {class: frames without over frames with it}; 1 for a class that is never present, or always.
     """
     present, absent = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
-    weights = np.where(present > 0, absent / np.maximum(present, 1), 1.0)
+    is_mixed = (present > 0) & (absent > 0)
+    weights = np.where(is_mixed, absent / np.maximum(present, 1), 1.0)
     return dict(enumerate(weights.tolist()))
 
 

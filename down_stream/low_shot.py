@@ -17,12 +17,13 @@ from data.errors import InputError, check_output_folder
 from data.files import check_local
 from down_stream.compare import duration
 from down_stream.label_subsets import draw_subsets, read_subsets, write_subsets
+from down_stream.labelled_splits import NothingToLearnError
 from down_stream.low_shot_curve import draw_curve
 
 MANIFEST = "label_subsets.json"
 RESULTS = "results.json"
 GRID_KEYS = ("encoders", "baseline", "fractions", "numbers", "seeds")  # of the grid, not of a cell
-_CHANGEABLE = ("workdir",)
+_CHANGEABLE = ("workdir", "feature_cache")
 
 
 def run_grid(
@@ -71,7 +72,7 @@ def run_grid(
         results = done[directory]
         if results is None:
             started = time.monotonic()
-            results = run(cell, directory)
+            results = _run(run, cell, directory, protocol, name)
             seconds.append(time.monotonic() - started)
             left -= 1
         value = results["metrics"][protocol][name]
@@ -104,9 +105,18 @@ def run_grid(
     return summary
 
 
+def _run(run, cell, directory, protocol, name) -> dict:
+    """The results of a cell; without a score where its few labels are all of one class."""
+    try:
+        return run(cell, directory)
+    except NothingToLearnError as error:
+        logging.warning("%s: %s", directory.name, error)
+        return {"metrics": {protocol: {name: None}}, "warnings": [str(error)]}
+
+
 def check(config: ConfigDict) -> None:
     """Raises `InputError` for values with which there is no grid."""
-    wrong = [one for one in config.encoders if not (len(one) == 2 and all(map(_is_text, one)))]
+    wrong = [one for one in config.encoders if not _is_pair(one)]
     names = [one[0] for one in config.encoders if one not in wrong]
     if wrong or not names or len(set(names)) < len(names) or not all(names):
         raise InputError(
@@ -115,6 +125,9 @@ def check(config: ConfigDict) -> None:
         )
     if unfit := [name for name in names if "/" in name]:
         raise InputError(f"encoders: {unfit[0]!r} names folders; right would be without /")
+    for key, kind in (("fractions", int | float), ("numbers", int), ("seeds", int)):
+        if odd := [one for one in config[key] if not isinstance(one, kind)]:
+            raise InputError(f"{key}: found {odd[0]!r}; right would be numbers alone")
     if config.baseline not in names:
         raise InputError(
             f"baseline is {config.baseline!r}; right would be one of {', '.join(names)}"
@@ -272,8 +285,8 @@ def _flat(tree: dict, prefix: str = ""):
             yield f"{prefix}{key}", value
 
 
-def _is_text(value) -> bool:
-    return isinstance(value, str)
+def _is_pair(value) -> bool:
+    return isinstance(value, tuple) and [type(one) for one in value] == [str, str]
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -42,9 +42,11 @@ def check_phase_files(output: Path, frames: FrameList, temporal) -> None:
     if temporal is None:
         return
     for place, name in enumerate(frames.videos):
-        if (np.diff(frames.second[frames.video == place]) < 0).any():
+        second = frames.second[frames.video == place]
+        known = ~np.isnan(second)
+        if known.any() != known.all() or (np.diff(second) < 0).any():
             raise InputError(
-                f"{name}: its frames are not in the order of time, which the temporal model needs"
+                f"{name}: its frames are not all in order of time, which the temporal model needs"
             )
 
 

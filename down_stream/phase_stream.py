@@ -4,6 +4,7 @@ No frame knows of a later one. Memory does not depend on how long the video runs
 """
 
 import csv
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -87,14 +88,16 @@ def label_stream(
     label = _labeller(model, temporal)
     frames = camera_frames(int(source), fps) if source.isdecimal() else _file_frames(source, fps)
     name = f"camera{source}" if source.isdecimal() else Path(source).stem
+    if (first := next(frames, None)) is None:  # before anything is written
+        raise InputError(f"{source}: no frame in it")
     folder.mkdir(parents=True, exist_ok=True)
-    result = StreamResult(folder / f"{name}.csv", model=describe(temporal))
+    result = StreamResult(folder / f"{name}_stream.csv", model=describe(temporal))
     latest = None
     with result.file.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["second", "prediction", *model.classes])
         try:
-            for second, image in frames:
+            for second, image in itertools.chain([first], frames):
                 begun = time.perf_counter()
                 probabilities = label(image, second)
                 result.latency[int((time.perf_counter() - begun) / BIN)] += 1

@@ -31,7 +31,8 @@ _NEVER = 1e4  # as a logit: a probability of 0
 def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation float32 [width] of training features, none of the latter 0."""
     mean = features.mean(axis=0, dtype=np.float64)
-    std = np.maximum(features.std(axis=0, dtype=np.float64), 1e-6)
+    std = features.std(axis=0, dtype=np.float64)
+    std = np.where(std > 1e-6, std, 1.0)  # one that is constant here may differ elsewhere
     return mean.astype(np.float32), std.astype(np.float32)
 
 
@@ -126,7 +127,7 @@ def fit_logistic(
       labels: as `NeighbourProbe` has them; several labels are a regression each.
       validation: what the penalty is chosen on; without it, it is the first.
       classes: their number. One that no label has gets probability 0.
-      weights: of frames in the loss, by label; of one label per frame alone.
+      weights: of frames in the loss, by label; with several labels, of those that have each.
       penalties: rising.
 
     Returns:
@@ -135,15 +136,15 @@ def fit_logistic(
     mean, std = standardisation(features)
     inputs = (np.asarray(features, np.float64) - mean) / std
     targets = list(labels.T) if labels.ndim == 2 else [labels]
-    sample_weights = None if weights is None else np.array([weights.get(k, 0.0) for k in labels])
     penalties = penalties if validation else penalties[:1]
     models = [_model() for _ in targets]
     fitted = []
     for penalty in sorted(penalties, reverse=True):  # each starts where the one before has ended
         parts = []
-        for model, target in zip(models, targets, strict=True):
+        for place, (model, target) in enumerate(zip(models, targets, strict=True)):
+            by_label = {0: 1.0, 1: weights[place]} if weights and labels.ndim == 2 else weights
             model.C = 1 / (penalty * inputs.shape[1])
-            parts.append(_fit(model, inputs, target, sample_weights))
+            parts.append(_fit(model, inputs, target, by_label))
         kernel, bias = _assemble(parts, classes, labels.ndim == 2, inputs.shape[1])
         head = LinearHead(kernel, bias, mean, std, labels.ndim == 2)
         score = float(validation[1](head.probabilities(validation[0]))) if validation else None
@@ -157,14 +158,13 @@ def _model() -> LogisticRegression:
     return LogisticRegression(solver="lbfgs", max_iter=_MAX_ITERATIONS, tol=1e-5, warm_start=True)
 
 
-def _fit(model, inputs, target, sample_weights):
+def _fit(model, inputs, target, weights):
     """(Classes found, kernel [width, found], bias [found], whether it converged)."""
     known = np.flatnonzero(target >= 0)
     found = np.unique(target[known])
     if len(found) < 2:  # nothing to separate
         return found, np.zeros((inputs.shape[1], len(found))), np.zeros(len(found)), True
-    if sample_weights is not None:
-        sample_weights = sample_weights[known]
+    sample_weights = weights and np.array([weights.get(label, 0.0) for label in target[known]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the grid says it
         model.fit(inputs[known], target[known], sample_weight=sample_weights)

@@ -146,6 +146,8 @@ def classes_of(roots: tuple[str, ...]) -> Task:
     Raises:
       InputError: a data set has no classes.json, or two have different ones.
     """
+    if not roots:
+        raise InputError("data.root is empty; right would be one or more dataset directories")
     found = {str(root): _read_classes(to_path(root) / CLASSES) for root in roots}
     (first, classes), *others = found.items()
     for root, other in others:

@@ -78,7 +78,7 @@ def fit_temporal(
         dropout=dropout,
         causal=causal,
         mean=mean,
-        std=np.maximum(std, 1e-6),
+        std=np.where(std > 1e-6, std, 1.0),
         seed=seed,
     )
     variables = model.trainable_variables

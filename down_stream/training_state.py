@@ -58,7 +58,8 @@ class TrainingState:
             self.history.setdefault(name, []).append(float(value))
         epoch = len(self.history["loss"]) - 1
         scores = self.history.get(self.score)
-        if self.best_epoch is None or not scores or scores[-1] > scores[self.best_epoch]:
+        # NaN is less than any score; where all are NaN, the last epoch counts.
+        if self.best_epoch is None or not scores or not scores[self.best_epoch] >= scores[-1]:
             self.best_epoch = epoch
             self._best = [keras.ops.convert_to_numpy(variable) for variable in self.variables]
         self.clear_sums()

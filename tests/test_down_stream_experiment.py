@@ -3,6 +3,8 @@ import shutil
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.errors import InputError
@@ -10,7 +12,7 @@ from data.images import frame_to_input, read_image
 from down_stream.classifiers import probabilities_of
 from down_stream.encoders import Frames
 from down_stream.experiment import run
-from down_stream.labelled_splits import select_splits
+from down_stream.labelled_splits import select_splits, videos_seen
 from down_stream.metrics import evaluate
 from down_stream.model import load_frame_model
 from down_stream.predictions import read_predictions
@@ -185,6 +187,10 @@ def test_splits_may_come_from_the_manifest_of_the_data(small_dataset, tmp_path):
     [
         ({"task": "organs"}, "task is 'organs'"),
         ({"task": "classes"}, r"classes\.json"),
+        ({"task": "classes", "data__root": ()}, "data.root is empty"),
+        ({"probe__learning_rates": ("a",)}, "learning_rates is 'a'"),
+        ({"feature_cache": "gs://bucket/features"}, "feature_cache=gs"),
+        ({"resnet_weights": "imagenet"}, "resnet_weights"),
         ({"temporal": "lstm"}, "temporal is 'lstm'"),
         ({"augmentation": "cutmix"}, "augmentation is 'cutmix'"),
         ({"probe__learning_rates": ()}, "probe.learning_rates is empty"),
@@ -257,3 +263,45 @@ def test_missing_phases_and_missing_validation_are_recorded(tmp_path):
     assert any("GallbladderRetraction" in warning for warning in results["warnings"])
     assert any("no validation videos" in warning for warning in results["warnings"])
     assert results["best_epoch"] == 1
+
+
+def test_several_labels_by_logistic_regression(small_dataset, tmp_path):
+    """A tool that is there all the time, or never, has nothing to be fitted."""
+    results = run(small_config(small_dataset, task="tools", mode="logistic"), tmp_path / "run")
+    assert results["metrics"]["tool"]["per_class"]["Grasper"]["average_precision"] == 1
+
+
+def test_what_fine_tuning_has_seen_stays_known(small_dataset, tmp_path):
+    encoder = create_encoder("vitmicro8", image_size=16)
+    path = save_encoder(encoder, tmp_path / "encoder", {"videos": ["video09"]})
+    config = small_config(small_dataset, encoder=str(path), mode="finetune", epochs=1)
+    run(config, tmp_path / "first")
+    tuned = tmp_path / "first" / "model" / "encoder"
+    for encoder in (tuned, tuned / "saved_model"):
+        assert videos_seen(str(encoder)) == ["video01", "video02", "video09"]
+
+
+def test_another_run_in_the_folder_leaves_nothing_of_the_first(small_dataset, tmp_path):
+    run(small_config(small_dataset), tmp_path)
+    assert (tmp_path / "model").is_dir() and (tmp_path / "history.png").is_file()
+    run(small_config(small_dataset, mode="knn"), tmp_path)
+    assert not (tmp_path / "model").exists() and not (tmp_path / "history.png").exists()
+
+
+def test_a_validation_score_that_is_undefined_is_said(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    table = pq.read_table(root / "index.parquet")
+    absent = [
+        0 if video == "video03" else value
+        for video, value in zip(
+            table["video"].to_pylist(), table["Grasper"].to_pylist(), strict=True
+        )
+    ]
+    place = table.schema.get_field_index("Grasper")
+    table = table.set_column(place, table.schema.field(place), pa.array(absent, pa.int8()))
+    pq.write_table(table, root / "index.parquet")
+    results = run(small_config(root, task="tools"), tmp_path / "run")
+    assert results["best_epoch"] == 1
+    assert any("undefined in every epoch" in warning for warning in results["warnings"])
+    text = (tmp_path / "run" / "results.json").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

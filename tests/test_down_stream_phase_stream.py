@@ -54,7 +54,7 @@ def test_each_frame_by_itself(model, video, tmp_path):
     folder, frame_model, _ = model
     said = []
     result = label_stream(folder / "frame", str(video), tmp_path / "x.npz", 2.0, said.append)
-    header, seconds, phases, values = read(tmp_path / "x_phases" / "op.csv")
+    header, seconds, phases, values = read(tmp_path / "x_phases" / "op_stream.csv")
     assert header == ["second", "prediction", *PHASES]
     assert seconds == [n / 2 for n in range(40)]
     expected = frame_model.probabilities(features_of(frame_model, video, 2.0))
