@@ -52,6 +52,7 @@ from absl import flags
 from configs import command
 from data import cholec80
 from data.errors import InputError, check_output_folder
+from data.files import check_local
 
 _ROOT = flags.DEFINE_string("data_rootdir", None, "folder of datasets", required=True)
 _DATASET = flags.DEFINE_enum(
@@ -230,6 +231,8 @@ def check_place(root: Path) -> None:
     for flag in (_ROOT, _VIDEOS, _ARCHIVE, _IMAGES, _SEQUENCES):
         if flag.value == "":
             raise InputError(f"--{flag.name} is empty; right would be a path")
+        if flag.value:
+            check_local(f"--{flag.name}", flag.value)
     for folder in (root, root / "videos", root / "frames"):
         check_output_folder("--data_rootdir", folder)
     if root.name in ("", ".", "..") or (_NAME.present and Path(_NAME.value).name != _NAME.value):

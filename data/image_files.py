@@ -24,7 +24,7 @@ _TRAILING_NUMBER = re.compile(r"[-_. ]*(?:frame)?[-_. ]*(\d+)$", re.IGNORECASE)
 def natural_key(name: str) -> tuple:
     """A sort key that takes digits as numbers: video2 before video10."""
     parts = re.split(r"(\d+)", name)
-    return (*(int(part) if part.isdecimal() else part for part in parts), name)
+    return tuple(int(part) if part.isdecimal() else part for part in parts), name
 
 
 def is_image(name: str) -> bool:
@@ -90,11 +90,14 @@ def find_fault(path: Path) -> str | None:
     finds what interrupted copies and downloads leave behind. Files of which this cannot be said are
     decoded. Damage in the middle of a file shows when it is read.
     """
-    with path.open("rb", buffering=0) as file:
-        begin = file.read(8)
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - END_BYTES))
-        end = file.read(END_BYTES)
+    try:
+        with path.open("rb", buffering=0) as file:
+            begin = file.read(8)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - END_BYTES))
+            end = file.read(END_BYTES)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
     if begin == PNG_BEGIN or begin.startswith(JPEG_BEGIN) or not size:
         return find_cut(begin + end, size)
     try:

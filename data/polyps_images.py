@@ -27,6 +27,7 @@ Hirsch et al., arXiv 2308.12394, who classify these polyps, do not say whether t
 frames or crops; whole frames are the default here.
 """
 
+import itertools
 import json
 import tarfile
 import zipfile
@@ -174,12 +175,15 @@ def name_sequences(folder: Path, frames: Sequence[Frame], audit: Audit) -> dict[
         starts = range(0, len(group), step)
         blocks += [group[start : start + step] for start in starts]
         cut += 0 if is_sequence else len(starts)
-    for number, block in enumerate(blocks, 1):
+    taken = set(sequences)
+    free = (n for n in itertools.count(1) if f"{folder.name}-{n}" not in taken)
+    for block, number in zip(blocks, free, strict=False):
         sequences[f"{folder.name}-{number}"] = block
     if blocks:
         audit.remark(
-            f"{folder}: has no sequences; {len(blocks) - cut} are made from the tag path, {cut} by "
-            "number alone: approximations, two may show one polyp"
+            f"{folder}: {len(flat)} images in no sequence's folder; {len(blocks) - cut} sequences "
+            f"are made from the tag path, {cut} by number alone: approximations, two may show one "
+            "polyp"
         )
     for name, members in sequences.items():
         if len(kinds := {frame.label for frame in members} - {UNKNOWN}) > 1:

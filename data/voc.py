@@ -41,10 +41,12 @@ def read_voc(file: Path) -> VocAnnotation:
     Raises:
       InputError: not a complete XML file, not an annotation, or an object without name or box.
     """
-    if (size := file.stat().st_size) > MAX_BYTES:
-        raise InputError(f"{file}: {size} bytes; an annotation has a few thousand at most")
     try:
+        if (size := file.stat().st_size) > MAX_BYTES:
+            raise InputError(f"{file}: {size} bytes; an annotation has a few thousand at most")
         root = ElementTree.fromstring(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: {(error.strerror or str(error)).lower()}") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{file}: not readable as XML ({error})") from error
     if root.tag != "annotation":

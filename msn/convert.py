@@ -36,7 +36,7 @@ from absl import flags
 
 from configs import command
 from data.errors import InputError
-from data.files import to_path
+from data.files import check_local, to_path
 
 FORMATS = ("encoder", "msn", "hf", "timm")
 EXPORTS = ("saved_model", "onnx", "tflite")
@@ -73,6 +73,12 @@ def convert(
     from msn.hugging_face import write_directory, write_timm
     from msn.initial import source_of
 
+    check_local("--output", output)
+    if image_path is not None and output_format not in EXPORTS:
+        raise InputError(
+            f"--image_path: {output_format} is compared on an image of its own; right would be one "
+            f"of --format={'|'.join(EXPORTS)} with it"
+        )
     output = Path(output)
     if output.exists():
         raise InputError(f"{output}: exists already; remove it, or write to another path")

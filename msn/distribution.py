@@ -150,10 +150,11 @@ class Distribution:
         except LOST as error:
             if self.workers == 1:
                 raise
+            reason = str(error.message).strip().partition("\n")[0][:200]
             raise InputError(
                 f"worker {self.worker} of {self.workers} has lost another one, whose log says why "
-                f"({type(error).__name__} here); start all of them again to go on from the last "
-                "checkpoint"
+                f"({type(error).__name__} here: {reason}); start all of them again to go on from "
+                "the last checkpoint"
             ) from error
 
     def _sum_of_replicas(self, own):
@@ -182,18 +183,21 @@ def create_distribution(name: str) -> Distribution:
     Raises:
       InputError: there are no such devices, or the cluster cannot be joined.
     """
-    if name == "auto":
-        name = found_strategy()
     create = {
         "one_device": tf.distribute.get_strategy,
         "mirrored": mirrored,
         "multi_worker": multi_worker,
         "tpu": tpu,
-    }[name]
+    }
     try:
-        distribution = Distribution(create())
-    except tf.errors.OpError as error:
-        reason = str(error.message).strip().splitlines()[0]
+        if name == "auto":
+            name = found_strategy()
+        distribution = Distribution(create[name]())
+    except InputError:
+        raise
+    # What TensorFlow's resolvers raise for a cluster that makes no sense, or is not there.
+    except (tf.errors.OpError, ValueError, TypeError, RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
         raise InputError(f"strategy={name}: the devices cannot be had ({reason})") from error
     if distribution.replicas > 1:
         logging.info(

@@ -121,6 +121,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                     skipped = (*skipped, failure[0] - 1)
                     handle_failure(config, failure, len(skipped))
                     step, _ = restore_newest(workdir, model)
+                    distribution.agree(step=step)
                     batches = iter(create_dataset(source, config, distribution, step, total_steps))
                     log.rewind(step)
                     bar.go_back(step)

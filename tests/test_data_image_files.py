@@ -205,3 +205,12 @@ def test_a_cut_file_is_known_by_its_end():
         assert find_cut(data, len(data)) is None
         assert "cut off" in find_cut(data[:-20], len(data) - 20)
     assert find_cut(b"", 0) == "empty"
+
+
+def test_names_of_which_one_is_the_other_and_a_number_have_an_order():
+    assert sorted(["op10", "op2", "op", "2op"], key=natural_key) == ["2op", "op", "op2", "op10"]
+
+
+def test_a_file_that_cannot_be_opened_is_a_fault(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert find_fault(tmp_path / "gone.png") == "no such file or directory"

@@ -221,7 +221,7 @@ def test_the_demo_has_the_architecture_of_its_encoder():
     check(config)
     assert dict(config.encoders) == {"msn": "runs/demo/msn/encoder", "random": ""}
     assert (config.model.variant, config.model.image_size) == ("vitmicro8", 64)
-    with pytest.raises(ValueError, match="nothing or demo"):
+    with pytest.raises(ValueError, match="nothing, finetune or demo"):
         phase_low_shot.get_config("other")
 
 
