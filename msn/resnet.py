@@ -13,7 +13,6 @@ import numpy as np
 from keras import ops
 from keras.applications.resnet_v2 import ResNet50V2
 
-from data.download import fetch
 from data.errors import InputError
 from msn.blocks import draw_seed
 
@@ -153,6 +152,8 @@ def fetch_imagenet(url: str = WEIGHTS_URL, folder: Path | None = None) -> Path:
     Raises:
       InputError: it cannot be fetched.
     """
+    from data.download import fetch  # here alone: encoders open where nothing can be fetched
+
     folder = folder or Path(os.environ.get("KERAS_HOME", "~/.keras"), "models").expanduser()
     try:
         return fetch(url, folder / WEIGHTS_FILE, md5=WEIGHTS_MD5, retries=1, timeout=5)
