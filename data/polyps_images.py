@@ -181,8 +181,8 @@ def name_sequences(folder: Path, frames: Sequence[Frame], audit: Audit) -> dict[
         sequences[f"{folder.name}-{number}"] = block
     if blocks:
         audit.remark(
-            f"{folder}: {len(flat)} images in no sequence's folder; {len(blocks) - cut} sequences "
-            f"are made from the tag path, {cut} by number alone: approximations, two may show one "
+            f"{folder}: {len(flat)} images in no sequence's folder; {len(blocks) - cut} "
+            f"sequences are made from the tag path, {cut} by number alone: approximations, two may show one "
             "polyp"
         )
     for name, members in sequences.items():

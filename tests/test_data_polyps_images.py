@@ -66,7 +66,9 @@ def test_training_sequences_are_the_folders_of_the_tag(tmp_path, unpacked):
     frames = {name: index.select([name]).frame.tolist() for name in index.videos}
     found = sorted(frames[name] for name in frames if name.startswith("train"))
     assert found == [[1, 5], [2, 6], [3, 7], [4, 8]]
-    assert any("4 are made from the tag path, 0 by number" in line for line in audit.remarks)
+    assert any(
+        "4 sequences are made from the tag path, 0 by number" in line for line in audit.remarks
+    )
 
 
 def test_without_the_tag_training_sequences_are_blocks_of_numbers(tmp_path, monkeypatch):
@@ -75,7 +77,9 @@ def test_without_the_tag_training_sequences_are_blocks_of_numbers(tmp_path, monk
         write_frame(tmp_path / "train2019", str(number), [("adenomatous", BOX)])
     index, _, audit = prepare(tmp_path)
     assert np.bincount(index.video).tolist() == [3, 3, 2]
-    assert any("0 are made from the tag path, 3 by number" in line for line in audit.remarks)
+    assert any(
+        "0 sequences are made from the tag path, 3 by number" in line for line in audit.remarks
+    )
     assert sum("missing; nothing to" in line for line in audit.remarks) == 2
 
 

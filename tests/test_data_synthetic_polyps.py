@@ -45,7 +45,7 @@ def test_the_reader_finds_what_was_made_and_what_is_wrong(rendered):
     assert sorted(train.frame) == list(range(1, len(train) + 1))
     steps = np.diff(train.video[np.argsort(train.frame)])
     assert np.count_nonzero(steps) > len(train) / 2, "numbers are shuffled"
-    assert any("7 are made from the tag path" in line for line in audit.remarks)
+    assert any("7 sequences are made from the tag path" in line for line in audit.remarks)
 
 
 def test_it_is_the_seeds_and_kept(rendered, tmp_path):

@@ -31,6 +31,7 @@ WITH_MAIN = {
     "down_stream.compare",
     "down_stream.metrics",
     "msn.convert",
+    "msn.curves",
     "msn.method_figure",
 }
 
