@@ -182,8 +182,8 @@ def name_sequences(folder: Path, frames: Sequence[Frame], audit: Audit) -> dict[
     if blocks:
         audit.remark(
             f"{folder}: {len(flat)} images in no sequence's folder; {len(blocks) - cut} "
-            f"sequences are made from the tag path, {cut} by number alone: approximations, two may show one "
-            "polyp"
+            f"sequences are made from the tag path, {cut} by number alone: "
+            "approximations, two may show one polyp"
         )
     for name, members in sequences.items():
         if len(kinds := {frame.label for frame in members} - {UNKNOWN}) > 1:
