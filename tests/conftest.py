@@ -11,3 +11,13 @@ def small_dataset(tmp_path_factory):
     from tests.small_dataset import make_small_dataset  # what `make test-backends` has no need for
 
     return make_small_dataset(tmp_path_factory.mktemp("data") / "cholec80")
+
+
+@pytest.fixture(scope="module")
+def eager():
+    """Nothing is compiled for a module's tests: that takes longer than to run a miniature."""
+    import tensorflow as tf  # which `make test-backends` has not
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -24,9 +24,11 @@ from msn.vit import create_encoder
 from tests.small_dataset import make_small_dataset
 from tests.small_phases import small_config
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
-def probe(small_dataset, tmp_path_factory):
+def probe(small_dataset, tmp_path_factory, eager):
     workdir = tmp_path_factory.mktemp("runs") / "probe"
     config = small_config(small_dataset, epochs=60)
     return workdir, run(config, workdir)

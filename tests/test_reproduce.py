@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 from absl import flags
 from ml_collections import config_flags
 
@@ -56,14 +55,6 @@ def parse(command, monkeypatch):
     monkeypatch.setattr(sys, "argv", [program(command), *argv])  # where it looks for overrides
     values(sys.argv)
     return holder.value, values
-
-
-@pytest.fixture
-def eager():
-    """Nothing is compiled: that takes longer than to run a miniature."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
