@@ -20,12 +20,11 @@ import numpy as np
 
 from data.audit import Audit
 from data.errors import InputError
-from data.image_files import find_fault, is_image, list_files, natural_key
+from data.image_files import find_fault, is_image, link_file, list_files, natural_key
 from data.labelled_images import (
     LabelledImage,
     count_classes,
     draw_stratified,
-    link_file,
     write_dataset,
 )
 

@@ -143,15 +143,35 @@ def link_images(groups: dict[str, Sequence[Path]], frames_dir: Path) -> dict[str
             if fault := find_fault(file):
                 faults[str(file)] = f"{file}: {fault}"
                 continue
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                target.hardlink_to(file)
-            except OSError:  # another disk, or a file system without links
-                side = folder / f".{file.name}"
-                shutil.copyfile(file, side)
-                side.replace(target)
+            link_file(file, target)
     bar.close()
     return faults
+
+
+def link_file(file: Path, target: Path) -> None:
+    """Makes a file appear as `target` too, without copying it where that is possible.
+
+    Raises:
+      InputError: another file is there.
+    """
+    if target.exists():
+        if target.samefile(file) or _is_copy(target, file):
+            return
+        raise InputError(
+            f"{target}: another image than {file}; right would be another --name for other images"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(file)
+    except OSError:  # another disk, or a file system without links
+        side = target.with_name(f".{target.name}")
+        shutil.copy2(file, side)  # with its time, by which a copy is known
+        side.replace(target)
+
+
+def _is_copy(one: Path, other: Path) -> bool:
+    one, other = one.stat(), other.stat()
+    return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
 
 
 def find_images(path: str | Path) -> tuple[list[Path], Path, int]:

@@ -6,7 +6,6 @@ and is in one part of a split. `classes.json` is the list of names that labels a
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -133,32 +132,6 @@ def split_table(manifest: Mapping) -> str:
             cells.append(f"{cell:>26}")
         lines.append(f"{name or 'without a label':{width}}" + "".join(cells))
     return "\n".join(lines)
-
-
-def link_file(file: Path, target: Path) -> None:
-    """Makes a file appear as `target` too, without copying it where that is possible.
-
-    Raises:
-      InputError: another file is there.
-    """
-    if target.exists():
-        if target.samefile(file) or _is_copy(target, file):
-            return
-        raise InputError(
-            f"{target}: another image than {file}; right would be another --name for other images"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(file)
-    except OSError:  # another disk, or a file system without links
-        side = target.with_name(f".{target.name}")
-        shutil.copy2(file, side)  # with its time, by which a copy is known
-        side.replace(target)
-
-
-def _is_copy(one: Path, other: Path) -> bool:
-    one, other = one.stat(), other.stat()
-    return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
 
 
 def _table(images: Sequence[LabelledImage]) -> pa.Table:

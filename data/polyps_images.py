@@ -40,9 +40,9 @@ from data import download
 from data.audit import Audit
 from data.cleaning import CROPPED, crop
 from data.errors import InputError, check_range
-from data.image_files import list_files, natural_key
+from data.image_files import link_file, list_files, natural_key
 from data.index import CLASSES
-from data.labelled_images import UNKNOWN, LabelledImage, link_file, write_dataset
+from data.labelled_images import UNKNOWN, LabelledImage, write_dataset
 from data.polyps_frames import ANNOTATIONS_IN, FINDINGS, IMAGES_IN, NAMES, Frame, read_part
 from data.sources import UNPACKING
 from data.zip_files import unpack_zip
