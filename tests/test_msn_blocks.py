@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,6 +35,15 @@ def large_weights(layer):
 
 def create_block(dtype=None):
     return large_weights(Block(8, 2, 4, 1e-6, "erf", SEEDS, dtype=dtype))
+
+
+def test_exact_gelu_is_x_times_the_normal_distribution():
+    x = np.linspace(-8, 8, 401, dtype=np.float32)
+    expected = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x.tolist()]
+    np.testing.assert_allclose(GELU["erf"](x), expected, rtol=1e-6, atol=5e-7)
+    half = tf.cast(x, tf.bfloat16)
+    rounded = tf.cast(GELU["erf"](tf.cast(half, tf.float32)), tf.bfloat16)
+    np.testing.assert_array_equal(GELU["erf"](half), rounded)  # nothing but the result is rounded
 
 
 def test_attention_is_the_textbook_formula():
