@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import keras
 import numpy as np
 from ml_collections import ConfigDict
 
 from data.cholec80_images import class_weights
+from data.files import AnyPath
 from data.index import FrameIndex
 from down_stream.encoders import Frames
 from down_stream.grid_probe import fit_grid
@@ -28,7 +28,6 @@ class Fitted:
     """What fitting comes to.
 
     Attributes:
-      frames: the representations that the classifier takes.
       probabilities: features [frames, width] -> probabilities [frames, classes].
       model: `FrameModel`; None for k-NN, which is none.
       history: {name: one value per epoch}; empty where there are no epochs.
@@ -36,7 +35,6 @@ class Fitted:
       chosen: what validation has chosen besides, by name, for results.json.
     """
 
-    frames: Frames
     probabilities: Callable[[np.ndarray], np.ndarray]
     model: FrameModel | None
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -44,9 +42,8 @@ class Fitted:
     chosen: dict = field(default_factory=dict)
 
 
-def fit_probe(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
+def fit_probe(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
     """Linear probe on frozen features; learning rate and weight decay from a grid."""
-    frames = Frames(encoder, splits, config.batch_size, config.feature_cache)
     features, index = frames("train")
     found = fit_grid(
         features,
@@ -66,18 +63,16 @@ def fit_probe(config: ConfigDict, task: Task, encoder, splits, workdir: Path) ->
     )
     chosen = {"learning_rate": found.learning_rate, "weight_decay": found.weight_decay}
     return Fitted(
-        frames,
         found.head.probabilities,
-        model_of(task, encoder, found.head),
+        model_of(task, frames.encoder, found.head),
         found.history,
         found.best_epoch,
         chosen | {"grid": found.grid},
     )
 
 
-def fit_regression(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
+def fit_regression(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
     """L2 logistic regression on frozen features, MSN's low-shot protocol."""
-    frames = Frames(encoder, splits, config.batch_size, config.feature_cache)
     features, index = frames("train")
     found = fit_logistic(
         features,
@@ -87,26 +82,24 @@ def fit_regression(config: ConfigDict, task: Task, encoder, splits, workdir: Pat
         weights=weights_of(config, task, index),
     )
     chosen = {"penalty": found.penalty, "grid": found.grid}
-    model = model_of(task, encoder, found.head)
-    return Fitted(frames, found.head.probabilities, model, chosen=chosen)
+    model = model_of(task, frames.encoder, found.head)
+    return Fitted(found.head.probabilities, model, chosen=chosen)
 
 
-def fit_neighbours(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
+def fit_neighbours(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
     """k nearest neighbours on frozen features: nothing is fitted."""
-    frames = Frames(encoder, splits, config.batch_size, config.feature_cache)
     features, index = frames("train")
     labels = task.labels(index).astype(np.int32)
     probe = NeighbourProbe(features, labels, task.number)
-    return Fitted(frames, probe.probabilities, None)
+    return Fitted(probe.probabilities, None)
 
 
-def fit_end_to_end(config: ConfigDict, task: Task, encoder, splits, workdir: Path) -> Fitted:
+def fit_end_to_end(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
     """Fine-tuning: encoder and head are trained on augmented frames."""
+    encoder, index = frames.encoder, frames.splits["train"]
     model = FrameModel(encoder, task.classes, task.name, task.multi_label, seed=config.seed)
-    frames = Frames(encoder, splits, config.batch_size, None)
-    index = splits["train"]
     validate = None
-    if len(splits["validation"]):
+    if len(frames.splits["validation"]):
 
         def validate():
             features, index = frames.compute("validation")
@@ -134,7 +127,7 @@ def fit_end_to_end(config: ConfigDict, task: Task, encoder, splits, workdir: Pat
             directory=workdir / CHECKPOINTS,
             stop=stop,
         )
-    return Fitted(frames, partial(probabilities_of, model), model, history, best_epoch)
+    return Fitted(partial(probabilities_of, model), model, history, best_epoch)
 
 
 FITS = {

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from data.errors import InputError, check_output_folder
 from data.files import to_path
-from data.frame_lists import FrameList, list_images
+from data.frame_lists import FrameList
 from down_stream import embedding_map
 from down_stream.attention import AttentionPictures
 from down_stream.embeddings_table import Parts, check_output, in_parts, write_table
@@ -163,36 +163,6 @@ def embed(
         passed_over=frames.passed_over,
         remarks=remarks,
     )
-
-
-def embed_images(model_path: str | Path, image_path: str | Path, *, batch_size: int = 32) -> dict:
-    """The embeddings of images, in memory; for more than that there is `embed`.
-
-    Returns:
-      {"embeddings": float32 [images, width], "path": str [images]}, with a frame model also
-      "probabilities": float32 [images, classes]; and under "unreadable" a line for each image that
-      was left out.
-
-    Raises:
-      InputError: nothing to embed, or nothing to embed it with.
-    """
-    frames = list_images(image_path)
-    encoder, model = open_model(model_path)
-    batches = list(
-        embed_batches(
-            frame_outputs(encoder, model),
-            frames,
-            encoder.image_size,
-            min(batch_size, len(frames)),
-        )
-    )
-    rows = np.concatenate([batch.rows for batch in batches])
-    if not len(rows):
-        raise InputError(f"{image_path}: none of the {len(frames)} images can be read")
-    names = ["embeddings", "probabilities"] if model else ["embeddings"]
-    table = {name: np.concatenate([b.outputs[name] for b in batches]) for name in names}
-    faults = [line for batch in batches for line in batch.faults]
-    return table | {"path": np.array(frames.paths(rows)), "unreadable": faults}
 
 
 def _fill(parts: Parts, batches, frames: FrameList, options: Options, before: int) -> float:

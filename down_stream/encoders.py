@@ -79,5 +79,5 @@ class Frames:
         if self.cache is not None:
             features, rows = cached_features(self.encoder, split, folder=self.cache, **arguments)
         else:
-            (features,), rows = over_frames(self._function, split, **arguments)
+            features, rows = over_frames(self._function, split, **arguments)
         return features, split.take(rows)

@@ -16,7 +16,7 @@ from data.images import read_image
 from data.index import FrameIndex
 from down_stream import metrics, plots, training
 from down_stream.classifiers import CHANGEABLE, FITS
-from down_stream.encoders import open_encoder
+from down_stream.encoders import Frames, open_encoder
 from down_stream.labelled_splits import remarks, select_splits, videos_seen
 from down_stream.model import save_frame_model
 from down_stream.report import write_report
@@ -40,7 +40,9 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
       What results.json holds.
 
     Raises:
-      InputError: the configuration or the data cannot work; nothing is written then.
+      InputError: the configuration or the data cannot work, and nothing is written then; or what
+        is found out later, as a loss that is not finite: there are no results then.
+      StoppedError: SIGTERM stopped fine-tuning; the same call goes on.
     """
     started = time.monotonic()
     # ---- input ---------------------------------------------------------------------------------
@@ -58,12 +60,14 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     warnings = remarks(task, splits, seen)
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
-    fitted = FITS[config.mode](config, task, encoder, splits, workdir)
-    sequences = fit_sequences(config, task, fitted.frames) if config.temporal else None
+    cache = None if config.mode == "finetune" else config.feature_cache
+    frames = Frames(encoder, splits, config.batch_size, cache)
+    fitted = FITS[config.mode](config, task, frames, workdir)
+    sequences = fit_sequences(config, task, frames) if config.temporal else None
     seconds_to_fit = time.monotonic() - started
 
     # ---- evaluate ------------------------------------------------------------------------------
-    features, test = fitted.frames("test")
+    features, test = frames("test")
     tables = {config.mode: task.table(test, fitted.probabilities(features))}
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))

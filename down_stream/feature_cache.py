@@ -12,21 +12,19 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-from tqdm import tqdm
 
-from data.cholec80_images import frames_dataset
 from data.errors import InputError
 from data.files import check_local, to_path
 from data.images import RESIZE_RULE
 from data.index import FrameIndex
-from down_stream.features import representation
+from down_stream.features import batches_of_features, representation
 from msn.checkpoint import FrozenEncoder
 
 VERSION = 1  # of what an entry holds
@@ -106,14 +104,15 @@ def fingerprint(encoder) -> str:
 
 def entry_name(video: str, paths: list[str], image_size: int) -> str:
     """File name of a video's features: of its frames, path, size and time of change count."""
-    digest = hashlib.sha256(f"{VERSION} {image_size} {RESIZE_RULE}".encode())
+    digest = hashlib.sha256(f"{VERSION} {video} {image_size} {RESIZE_RULE}".encode())
     for path in paths:
         try:
             state = to_path(path).stat()
             digest.update(f"\n{path} {state.st_size} {state.st_mtime_ns}".encode())
         except OSError:  # such a frame is left out; once it is there it counts
             digest.update(f"\n{path} missing".encode())
-    return f"{video[:80]}-{digest.hexdigest()[:32]}.npy"
+    readable = re.sub(r"[^\w.-]", "_", video, flags=re.ASCII)[:80]
+    return f"{readable}-{digest.hexdigest()[:32]}.npy"
 
 
 def _extract(encoder, index, videos, image_size, batch_size, description) -> Iterator[np.ndarray]:
@@ -127,7 +126,10 @@ def _extract(encoder, index, videos, image_size, batch_size, description) -> Ite
     ends = np.cumsum([len(rows) for rows in videos])
     kind = _kind(encoder.width)
     pending, done = [np.empty(0, kind)], 0
-    for features, rows in _batches(encoder, chosen, image_size, batch_size, description):
+    batches = batches_of_features(
+        representation(encoder), chosen, image_size, min(batch_size, len(chosen)), description
+    )
+    for features, rows in batches:
         pending.append(np.empty(len(rows), kind))
         pending[-1]["row"], pending[-1]["feature"] = rows, features
         while done < len(ends) and rows[-1] >= ends[done] - 1:
@@ -145,20 +147,6 @@ def _cut(seen, videos, ends, number):
     entry = seen[(seen["row"] >= start) & (seen["row"] < ends[number])]
     entry["row"] -= start
     return entry
-
-
-def _batches(encoder, index, image_size, batch_size, description):
-    """Yields (features [frames, width], rows [frames]) of all readable frames, in order."""
-    function = representation(encoder)
-    batch_size = min(batch_size, len(index))
-    dataset = frames_dataset(index, image_size=image_size, batch_size=batch_size)
-    with tqdm(total=len(index), desc=description, unit="frame", mininterval=0.5) as bar:
-        for images, rows in dataset:
-            count = len(rows)  # the last batch is filled up: one compiled program serves all
-            padded = tf.pad(images, [[0, batch_size - count], [0, 0], [0, 0], [0, 0]])
-            (features,) = function(tf.cast(padded, tf.float32))
-            yield features.numpy()[:count], rows.numpy()
-            bar.update(count)
 
 
 def _kind(width: int) -> np.dtype:

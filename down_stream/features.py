@@ -1,6 +1,6 @@
-"""Runs an encoder or a phase model over many frames, batch by batch."""
+"""Runs an encoder or a frame model over many frames, batch by batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -14,18 +14,8 @@ TOKENS = ("cls", "mean", "all")
 
 
 def representation(encoder) -> Callable:
-    """Compiled function: images [batch, height, width, 3] -> (cls [batch, width],)."""
-    return tf.function(lambda images: (in_halves(encoder.represent, images),), jit_compile=True)
-
-
-def probabilities_and_representation(model) -> Callable:
-    """Compiled function: images -> (probabilities [batch, classes], cls [batch, width])."""
-
-    def outputs(images):
-        cls = in_halves(model.encoder.represent, images)
-        return tf.nn.softmax(model.classify(cls)), cls
-
-    return tf.function(outputs, jit_compile=True)
+    """Compiled function: images [batch, height, width, 3] -> cls [batch, width]."""
+    return tf.function(lambda images: in_halves(encoder.represent, images), jit_compile=True)
 
 
 def frame_outputs(
@@ -99,37 +89,46 @@ def in_halves(function: Callable, images: tf.Tensor):
 
 def over_frames(
     function: Callable, index: FrameIndex, *, image_size: int, batch_size: int, description: str
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Applies a compiled function of image batches to all readable frames of an index.
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `batches_of_features` yields, for all frames at once.
+
+    Returns:
+      Features float32 [frames read, width], and the rows of the index that were read, int64
+      [frames read].
+
+    Raises:
+      InputError: not one frame can be read.
+    """
+    batches = list(batches_of_features(function, index, image_size, batch_size, description))
+    if not batches:
+        raise InputError(f"none of the {len(index)} frames can be read")
+    features, rows = zip(*batches, strict=True)
+    return np.concatenate(features), np.concatenate(rows)
+
+
+def batches_of_features(
+    function: Callable, index: FrameIndex, image_size: int, batch_size: int, description: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Applies a compiled function of image batches to all readable frames of an index, in order.
 
     Every batch has the same size, the last one filled up with black: one compiled program serves
     all of them, and no result depends on what else is in the index.
 
     Args:
-      function: images float32 [batch_size, image_size, image_size, 3] -> tuple of tensors.
+      function: images float32 [batch_size, image_size, image_size, 3] -> [batch_size, width].
       index: the frames.
       image_size: pixels.
       batch_size: int.
       description: for the progress bar; without it there is none.
 
-    Returns:
-      The outputs, each concatenated to [frames read, ...], and the rows of the index that were
-      read, int64 [frames read].
-
-    Raises:
-      InputError: not one frame can be read.
+    Yields:
+      Features float32 [n, width], and the rows of the index that they are of, int64 [n].
     """
-    outputs, rows = [], []
     dataset = frames_dataset(index, image_size=image_size, batch_size=batch_size)
     shown = {"desc": description, "disable": not description}
     with tqdm(total=len(index), unit="frame", mininterval=0.5, **shown) as bar:
-        for images, batch_rows in dataset:
-            count = len(batch_rows)
+        for images, rows in dataset:
+            count = len(rows)
             padded = tf.pad(images, [[0, batch_size - count], [0, 0], [0, 0], [0, 0]])
-            batch = function(tf.cast(padded, tf.float32))
-            outputs.append([output.numpy()[:count] for output in batch])
-            rows.append(batch_rows.numpy())
+            yield function(tf.cast(padded, tf.float32)).numpy()[:count], rows.numpy()
             bar.update(count)
-    if not rows:
-        raise InputError(f"none of the {len(index)} frames can be read")
-    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)], np.concatenate(rows)

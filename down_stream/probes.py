@@ -150,7 +150,8 @@ def fit_logistic(
         score = float(validation[1](head.probabilities(validation[0]))) if validation else None
         row = {"penalty": penalty, "score": score, "converged": all(part[3] for part in parts)}
         fitted.append((head, row))
-    head, row = max(fitted, key=lambda one: -np.inf if one[1]["score"] is None else one[1]["score"])
+    scores = [np.nan if row["score"] is None else row["score"] for _, row in fitted]
+    head, row = fitted[np.argmax(np.nan_to_num(scores, nan=-np.inf))]
     return LogisticProbe(head, row["penalty"], [row for _, row in fitted])
 
 

@@ -141,7 +141,7 @@ def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, d
             if directory is not None and (is_end or stopping):
                 check_finite(state, steps)
                 state.save(directory)
-            if stopping and state.step < steps * epochs:
+            if stopping:
                 raise StoppedError(f"stopped after step {state.step}; start again to go on")
     state.take_best()
     logging.info("epoch %d of %d kept", state.best_epoch + 1, epochs)

@@ -14,7 +14,7 @@ from data.images import frame_to_input, read_image
 from data.index import load_index
 from data.record_files import find_records
 from down_stream import embeddings
-from down_stream.embeddings import Options, embed, embed_images, summary
+from down_stream.embeddings import Options, embed, summary
 from down_stream.frame_batches import embed_batches
 from down_stream.model import FrameModel, save_frame_model
 from down_stream.temporal import TemporalModel, load_temporal, save_temporal
@@ -224,10 +224,3 @@ def test_batches_say_where_they_end_and_what_was_unreadable(tmp_path, models):
     assert [batch.stop for batch in batches] == [2, 5, 7]
     assert [len(batch.faults) for batch in batches] == [0, 1, 1]
     assert [len(batch.outputs["embeddings"]) for batch in batches] == [2, 2, 1]
-
-
-def test_images_in_memory(models, small_dataset):
-    table = embed_images(models[1] / "model", small_dataset / "frames" / "video01", batch_size=4)
-    assert table["embeddings"].shape == (14, 12)
-    assert table["probabilities"].shape == (14, 7)
-    assert table["unreadable"] == []

@@ -10,10 +10,8 @@ from down_stream.features import (
     frame_outputs,
     in_halves,
     over_frames,
-    probabilities_and_representation,
     representation,
 )
-from down_stream.model import FrameModel
 from msn.vit import Encoder
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}
@@ -32,22 +30,12 @@ def features_of(function, index, batch_size=10):
 
 def test_features_belong_to_their_rows_for_any_batch_size(encoder, small_dataset):
     index = load_index(small_dataset).select(videos=("video02", "video03"))
-    (features,), rows = features_of(representation(encoder), index)
+    features, rows = features_of(representation(encoder), index)
     np.testing.assert_array_equal(rows, np.arange(28))
     images = np.stack([frame_to_input(read_image(path), 16) for path in index.paths(rows)])
     np.testing.assert_allclose(features, encoder(images)[1], atol=1e-4)
-    (others,), _ = features_of(representation(encoder), index, batch_size=28)
+    others, _ = features_of(representation(encoder), index, batch_size=28)
     np.testing.assert_allclose(features, others, atol=1e-4)
-
-
-def test_probabilities_come_with_the_representation(encoder, small_dataset):
-    index = load_index(small_dataset).select(videos=("video01",))
-    model = FrameModel(encoder, ("a", "b", "c"), seed=0)
-    (probabilities, features), _ = features_of(probabilities_and_representation(model), index)
-    assert probabilities.shape == (14, 3)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    logits = np.asarray(model.classify(features))
-    np.testing.assert_array_equal(probabilities.argmax(axis=1), logits.argmax(axis=1))
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -68,7 +56,7 @@ def test_unreadable_frames_are_left_out(encoder, small_dataset, tmp_path):
     folder = root / "frames" / "video01"
     (folder / "video01_000004.png").write_bytes(b"")
     index = load_index(root).select(videos=("video01",))
-    (features,), rows = features_of(representation(encoder), index)
+    features, rows = features_of(representation(encoder), index)
     np.testing.assert_array_equal(rows, np.delete(np.arange(14), 3))
     assert len(features) == 13
     for file in folder.iterdir():

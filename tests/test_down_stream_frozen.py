@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from down_stream.embeddings import embed_images
+from data.frame_lists import list_images
+from down_stream.embeddings import Options, embed
 from down_stream.experiment import run
 from down_stream.model import load_frame_model
 from msn.checkpoint import load_encoder
@@ -27,12 +28,17 @@ def test_probe_and_inference(small_dataset, tmp_path):
     assert results["metrics"]
     model = load_frame_model(tmp_path / "model")
     assert not model.encoder.trainable_variables
-    images = small_dataset / "frames" / "video04"
-    table = embed_images(tmp_path / "model", images, batch_size=4)
+    images = list_images(small_dataset / "frames" / "video04")
+
+    def table_of(path):
+        embed(path, images, tmp_path / "table.npz", Options(batch_size=4))
+        with np.load(tmp_path / "table.npz") as table:
+            return dict(table)
+
+    table = table_of(tmp_path / "model")
     assert table["probabilities"].shape == (14, 7)
     frozen, trainable = (
-        embed_images(path, images, batch_size=4)["embeddings"]
-        for path in (FROZEN, RELEASED / "checkpoint_0")
+        table_of(path)["embeddings"] for path in (FROZEN, RELEASED / "checkpoint_0")
     )
     np.testing.assert_allclose(table["embeddings"], frozen, rtol=1e-5)
     np.testing.assert_allclose(frozen, trainable, atol=1e-3)

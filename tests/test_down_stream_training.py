@@ -213,6 +213,15 @@ def test_stopped_in_mid_epoch_it_goes_on_to_the_same_end(small_dataset, tmp_path
     assert not any(changed(model.get_weights(), other.get_weights()))
 
 
+def test_stopped_by_its_last_update_it_says_so_and_the_next_call_ends(small_dataset, tmp_path):
+    """Who runs several of them must not go on with the next."""
+    arguments = {"epochs": 1, "batch_size": 28, "directory": tmp_path}
+    with pytest.raises(training.StoppedError, match="after step 2"):
+        fit(small_model(), small_dataset, stop=StopAfter(2), **arguments)
+    history, best = fit(small_model(), small_dataset, **arguments)
+    assert (len(history["loss"]), best) == (1, 0)
+
+
 @pytest.mark.parametrize("name", sorted(training.OPTIMIZERS))
 def test_every_published_optimizer_takes_every_value(name):
     for rate, decay in ((0.1, 0.01), (0.1, 0.0), (0.0, 0.0)):
