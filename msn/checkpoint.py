@@ -264,6 +264,7 @@ def _open_file(path, num_heads):
 def _open_encoder_directory(path):
     try:
         description = json.loads((path / ENCODER_FILE).read_text())
+        rule = description["preprocessing"]["resize"]
         arguments = description["encoder"]
         is_resnet = arguments.pop("architecture", None) == RESNET
         encoder = (ResNetEncoder if is_resnet else Encoder)(**arguments)
@@ -272,6 +273,10 @@ def _open_encoder_directory(path):
     except (KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"damaged encoder directory ({reason})") from error
+    if rule != RESIZE_RULE:
+        raise InputError(
+            f"{ENCODER_FILE} asks for frames resized by {rule!r}; right would be {RESIZE_RULE!r}"
+        )
     return encoder
 
 

@@ -163,6 +163,16 @@ def test_what_is_no_encoder_is_said(encoder_dir, tmp_path):
             checkpoint.load_encoder(copy)
 
 
+def test_another_rule_of_resizing_is_refused(encoder_dir, tmp_path):
+    """Its embeddings would be others than those it was trained with, and nobody would see."""
+    copy = shutil.copytree(encoder_dir[1], tmp_path / "copy")
+    description = json.loads((copy / "encoder.json").read_text())
+    description["preprocessing"]["resize"] = "centre crop"
+    (copy / "encoder.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="resized by 'centre crop'; right would be 'whole frame"):
+        checkpoint.load_encoder(copy)
+
+
 FILES = ("endossl-released/checkpoint_0", "msn-reference.pth.tar", "hf-vit-msn/model.safetensors")
 
 

@@ -1,11 +1,13 @@
 """Every command of REPRODUCE.md, on miniature data sets and with miniature networks."""
 
+import importlib
 import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from absl import flags
 from ml_collections import config_flags
@@ -18,6 +20,7 @@ from down_stream.main import MODELS
 from down_stream.tasks import open_task
 from msn.pretrain import pretrain
 from msn.variants import variant_arguments
+from tests.benchmarks.pretrain_step import operations
 from tests.small_dataset import make_small_dataset
 from tests.small_polyps import BOX, write_frame
 from tests.test_configs_command import ROOT, call
@@ -69,6 +72,18 @@ def place(tmp_path_factory):
                 write_polyp(root / "PolypsSet" / part, sequence, frame, kind)
     shutil.make_archive(str(root / "PolypsSet"), "zip", root / "PolypsSet")
     return root
+
+
+def test_costs_are_those_of_the_configurations():
+    rows = re.findall(r"\| ViT-(\w)/16 \| (\d+) \| ([\d.]+) \| ([\d.]+) \|", TEXT)
+    assert [size for size, *_ in rows] == ["S", "B", "L"]
+    for size, *told in rows:
+        config = importlib.import_module(f"configs.msn_vit{size.lower()}16").get_config()
+        per_image = operations(config)
+        hours = [100 * frames * per_image / 125e12 / 3600 for frames in (86_304, 28_773)]
+        told = [float(number) for number in told]
+        np.testing.assert_allclose(told, [per_image / 1e9, *hours], rtol=0.05, err_msg=size)
+        assert told[0] == round(per_image / 1e9), size
 
 
 def write_polyp(folder, sequence, frame, kind):

@@ -18,6 +18,7 @@ import statistics
 import numpy as np
 
 from data.masking import num_kept
+from msn.variants import variant_arguments
 from tests.benchmarks.report import (
     OtherSide,
     forget_peak,
@@ -31,7 +32,7 @@ from tests.benchmarks.report import (
 BATCH_SIZES = (8, 16)
 ROUNDS = 5
 ATTENTION_ROUNDS = 3
-WIDTH, DEPTH, PATCH = 384, 12, 16
+WIDTH, PATCH = 384, 16
 TOTAL_STEPS, STEPS_PER_EPOCH = 100_000, 1_000  # only the schedules see them
 LARGE = 4096  # side of the large matrix product
 LEAST_OPERATIONS = 2e10  # of one measurement of the peak: a tenth of a second
@@ -83,18 +84,20 @@ def random_views(views, batch_size):
 
 def operations(config) -> float:
     """Floating-point operations per image and step: forward on all views, backward on anchors."""
+    views, model = config.views, config.model
+    sizes = variant_arguments(model.variant)
+    width, patch_size = sizes["width"], sizes["patch_size"]
 
     def forward(patches):
         tokens = 1 + patches
-        dense = tokens * 12 * WIDTH**2  # qkv, out, and the MLP's two
-        attention = 2 * tokens**2 * WIDTH
-        encoder = patches * 3 * PATCH**2 * WIDTH + DEPTH * (dense + attention)
+        dense = tokens * 12 * width**2  # qkv, out, and the MLP's two
+        attention = 2 * tokens**2 * width
+        encoder = patches * 3 * patch_size**2 * width + sizes["depth"] * (dense + attention)
         return 2 * (encoder + head)
 
-    views, model = config.views, config.model
-    widths = (WIDTH, model.hidden_dim, model.hidden_dim, model.output_dim, model.num_prototypes)
+    widths = (width, model.hidden_dim, model.hidden_dim, model.output_dim, model.num_prototypes)
     head = sum(a * b for a, b in itertools.pairwise(widths))
-    patches, focal = ((size // PATCH) ** 2 for size in (views.size, views.focal_size))
+    patches, focal = ((size // patch_size) ** 2 for size in (views.size, views.focal_size))
     anchors = forward(num_kept(patches, config.patch_drop)) + views.focal_views * forward(focal)
     return forward(patches) + 3 * anchors
 
