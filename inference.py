@@ -4,7 +4,7 @@ r"""Embeddings, phase timelines, attention and maps of images and videos, with a
 checkpoint of facebookresearch/msn, a Hugging Face ViTMSN directory), or the model/ of a down-stream
 experiment: then probabilities are written, too. One of four inputs:
 
-  images      an image, a folder, a glob pattern, or a text file with one path per line
+  images      an image, a folder, a glob pattern, or a text file with one path per line (# comment)
     python inference.py --model_path runs/demo/msn/encoder \
         --image_path runs/demo/data/cholec80/frames/video13 --output embeddings.npz
 
@@ -30,8 +30,10 @@ The table has one row a frame. In Python:
 With a phase model, embeddings_phases/<video>.csv and <video>.png (the timeline) are beside it. A
 run that was killed goes on where it was, with the same command. What cannot be read is named last.
 
-Exit code: 0 done, 1 some input could not be used, 2 nothing could be done.
+Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 stopped by SIGTERM.
 """
+
+import logging
 
 from absl import flags
 
@@ -91,6 +93,7 @@ def embed() -> int:
         frames = list_dataset(to_path(DATA.value) / NAME.value, FPS.value)
     command.import_tensorflow()
     from down_stream import embeddings
+    from msn.run_directory import StoppedError
 
     options = embeddings.Options(
         layers=LAYERS.value,
@@ -99,7 +102,11 @@ def embed() -> int:
         map=MAP.value,
         batch_size=BATCH_SIZE.value,
     )
-    result = embeddings.embed(MODEL.value, frames, OUTPUT.value, options)
+    try:
+        result = embeddings.embed(MODEL.value, frames, OUTPUT.value, options)
+    except StoppedError as error:
+        logging.warning("%s", error)
+        return command.STOPPED
     print(embeddings.summary(result))
     return command.DONE_IN_PART if result.faults else command.DONE
 

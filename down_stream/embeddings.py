@@ -26,6 +26,7 @@ from down_stream.phase_files import (
     write_phase_files,
 )
 from msn.checkpoint import load_encoder
+from msn.run_directory import StoppedError, StopSignal
 
 PART_SECONDS = 10.0  # what a kill costs at most
 PART_BYTES = 2**25
@@ -99,6 +100,7 @@ def embed(
 
     Raises:
       InputError: nothing to embed, nothing to embed it with, or nowhere to write to.
+      StoppedError: SIGTERM came; the same call goes on.
     """
     output = check_output(output)
     encoder, model = open_model(model_path)
@@ -178,7 +180,7 @@ def _fill(parts: Parts, batches, frames: FrameList, options: Options, before: in
         parts.add(kept[-1].stop, table, [line for batch in kept for line in batch.faults])
 
     bar = tqdm(desc="embedding", total=len(frames), initial=before, unit="frame", mininterval=0.5)
-    with bar, ThreadPoolExecutor(2) as pool:
+    with bar, StopSignal() as stop, ThreadPoolExecutor(2) as pool:
         pictures = AttentionPictures(options.attention, frames, pool)
         for batch in batches:
             network_seconds += batch.seconds
@@ -190,10 +192,13 @@ def _fill(parts: Parts, batches, frames: FrameList, options: Options, before: in
             bar.update(batch.stop - bar.n)
             kept.append(batch)
             size = sum(value.nbytes for batch in kept for value in batch.outputs.values())
-            if size > PART_BYTES or time.monotonic() - begun > PART_SECONDS:
+            is_due = size > PART_BYTES or time.monotonic() - begun > PART_SECONDS
+            if is_due or stop.requested:
                 pictures.wait()
                 flush()
                 kept, begun = [], time.monotonic()
+            if stop.requested:
+                raise StoppedError(f"stopped after frame {batch.stop}; start again to go on")
         if kept:
             pictures.wait()
             flush()

@@ -53,7 +53,7 @@ def main() -> int:
         config.probe.weight_decays = (WEIGHT_DECAY.value,)
 
     command.import_tensorflow()
-    from down_stream.training import StoppedError
+    from msn.run_directory import StoppedError
 
     try:
         return low_shot(config) if "fractions" in config else experiment(config)
@@ -64,15 +64,14 @@ def main() -> int:
 
 def low_shot(config) -> int:
     """Runs a grid of experiments, and prints its table."""
-    from data.index import load_index
     from down_stream.experiment import run
-    from down_stream.labelled_splits import names_of
+    from down_stream.labelled_splits import labelled_videos
     from down_stream.low_shot import run_grid, text_table
     from down_stream.tasks import open_task
 
-    config.train_videos = names_of(config, "train", load_index(config.data.root).videos)
-    score = open_task(config.task, config.data.root).chosen_by
-    print(text_table(run_grid(config, config.workdir, run=run, score=score)))
+    task = open_task(config.task, config.data.root)
+    config.train_videos = labelled_videos(config, "train", task)
+    print(text_table(run_grid(config, config.workdir, run=run, score=task.chosen_by)))
     print(f"table, curve and all experiments: {config.workdir}")
     return command.DONE
 
@@ -87,7 +86,7 @@ def experiment(config) -> int:
     for name, found in results["temporal"].items():
         print(f"\n{name}, after the frame model:\n{summary(found['metrics'])}")
     print(f"report: {config.workdir}/report.html; results, predictions and the model beside it")
-    if results["unreadable_test_frames"]:
+    if any(results["unreadable_frames"].values()):
         print(results["warnings"][-1])
         return command.DONE_IN_PART
     return command.DONE

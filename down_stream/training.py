@@ -14,6 +14,7 @@ from data.cholec80_images import training_dataset
 from data.errors import InputError
 from data.index import FrameIndex
 from down_stream.training_state import TrainingState
+from msn.run_directory import StoppedError
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -22,10 +23,6 @@ OPTIMIZERS = {
     "momentum": lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments),
     "sgd": keras.optimizers.SGD,
 }
-
-
-class StoppedError(Exception):
-    """SIGTERM stopped training; what it needs to go on is saved."""
 
 
 def finetune(
@@ -45,6 +42,7 @@ def finetune(
     score_name: str = "macro_f1",
     directory: Path | None = None,
     stop=None,
+    unreadable: set[int] | None = None,
 ) -> tuple[dict[str, list[float]], int]:
     """Trains encoder and head end to end, on augmented frames.
 
@@ -66,6 +64,7 @@ def finetune(
       score_name: of that score, in the history after "val_".
       directory: None, or where a file is written after every epoch; what is there is gone on from.
       stop: None, or an object whose attribute `requested` turns true when training shall stop.
+      unreadable: receives the rows that this call could not read.
 
     Returns:
       history, {name: one value per epoch}, and the index of the epoch whose weights the model has.
@@ -96,6 +95,7 @@ def finetune(
             batch_size=batch_size,
             seed=seed,
             first_step=first_step,
+            unreadable=unreadable,
             **augmentation,
         )
 

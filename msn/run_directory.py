@@ -75,6 +75,10 @@ def locked(workdir: AnyPath):
         yield
 
 
+class StoppedError(Exception):
+    """SIGTERM stopped a run; what it needs to go on is saved."""
+
+
 class StopSignal:
     """Context in which SIGTERM sets `requested` instead of ending the process."""
 

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from down_stream.frame_batches import embed_batches
 from down_stream.model import FrameModel, save_frame_model
 from down_stream.temporal import TemporalModel, load_temporal, save_temporal
 from msn.checkpoint import save_encoder
+from msn.run_directory import StoppedError
 from msn.vit import Encoder
 from tests.small_records import write_records
 from tests.small_videos import write_video
@@ -124,8 +127,8 @@ class Killed(BaseException):
     pass
 
 
-def kill_after(monkeypatch, parts):
-    """Every batch is a part; after some of them the run dies."""
+def kill_after(monkeypatch, parts, kill=None):
+    """Every batch is a part; after some of them the run dies, or `kill` is called."""
     monkeypatch.setattr(embeddings, "PART_SECONDS", 0.0)
     original, made = embeddings.Parts.add, []
 
@@ -133,7 +136,9 @@ def kill_after(monkeypatch, parts):
         original(self, *arguments)
         made.append(arguments)
         if len(made) == parts:
-            raise Killed
+            if kill is None:
+                raise Killed
+            kill()
 
     monkeypatch.setattr(embeddings.Parts, "add", add)
     return made
@@ -161,6 +166,18 @@ def test_a_killed_run_goes_on_and_ends_with_the_same(models, small_dataset, tmp_
         np.testing.assert_array_equal(table[name], values)
     assert (tmp_path / "map.html").read_text() == page
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_sigterm_keeps_what_was_embedded(models, small_dataset, tmp_path, monkeypatch):
+    model, frames = models[1] / "encoder", list_dataset(small_dataset)
+    expected, _ = run(model, frames, tmp_path / "whole.npz", batch_size=5)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(StoppedError, match="after frame 10; start again"):
+            run(model, frames, tmp_path / "a.npz", batch_size=5)
+    table, result = run(model, frames, tmp_path / "a.npz", batch_size=5)
+    assert result.before == 10
+    np.testing.assert_array_equal(table["embeddings"], expected["embeddings"])
 
 
 def test_a_changed_model_is_not_gone_on_with(models, small_dataset, tmp_path, monkeypatch):
