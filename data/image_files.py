@@ -180,7 +180,7 @@ def find_images(path: str | Path) -> tuple[list[Path], Path, int]:
     Args:
       path: an image file; a folder, which is searched with its subfolders for image suffixes; a
         glob pattern ("frames/*/*.jpg", "**" for folders at any depth); or a text file (.txt) with a
-        path per line, of which relative ones begin at its own folder.
+        path per line, of which relative ones begin at its own folder; "# ..." is a comment.
 
     Returns:
       The images, in natural order, but those of a text file in its order, whether they are there or
@@ -223,13 +223,16 @@ def _matching_files(pattern: str) -> tuple[Path, list[Path]]:
 
 def _listed_images(place: Path) -> tuple[list[Path], Path, int]:
     try:
-        lines = [line.strip() for line in place.read_text(encoding="utf-8-sig").splitlines()]
+        text = place.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not a text file; a path per line is needed") from error
-    files = [place.parent / line for line in lines if line]
+        raise InputError(f"{place}: not UTF-8; right would be a path per line in it") from error
+    if "\0" in text:  # UTF-16 without its mark, or no text at all
+        raise InputError(f"{place}: holds zero bytes; right would be a path per line, in UTF-8")
+    lines = [line.strip() for line in text.split("\n")]
+    files = [place.parent / line for line in lines if line and not line.startswith("#")]
     if not files:
         raise InputError(f"{place}: no paths in it; one per line is needed")
-    return files, Path(os.path.commonpath([file.parent.absolute() for file in files])), 0
+    return files, Path(os.path.commonpath([_plain(file.parent) for file in files])), 0
 
 
 def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
@@ -242,6 +245,11 @@ def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
     Returns:
       The name as `group_images` gives it, and the number, counted from 1, or None.
     """
-    parts = file.absolute().relative_to(root.absolute()).parent.parts
+    parts = _plain(file).relative_to(_plain(root)).parent.parts
     video = "_".join(parts) or video_of(file.stem)
     return video, official_number(file.stem, parts[-1] if parts else video)
+
+
+def _plain(path: Path) -> Path:
+    """The absolute path without "..", for names: one folder is one video, however it is written."""
+    return Path(os.path.abspath(path))  # noqa: PTH100, of links nothing is resolved

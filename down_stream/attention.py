@@ -20,7 +20,7 @@ class AttentionPictures:
     """Writes `<folder>/<video>/<frame>.png` for frames, in threads.
 
     A frame is named as its file, or in a video `<video>_NNNNNN`, counted from 1 as `prepare.py`
-    does.
+    does. Of files that are no PNG the suffix is kept, a.jpg.png: beside a.jpg there may be a.png.
 
     Args:
       folder: made where it is missing; None for no pictures.
@@ -51,7 +51,7 @@ class AttentionPictures:
         place = int(self._frames.video[row])
         video = self._frames.videos[place]
         if file.suffix.lower() in SUFFIXES:
-            return self._folder / video / f"{file.stem}.png"
+            return self._folder / video / f"{file.name.removesuffix('.png')}.png"
         if place not in self._first:
             self._first[place] = int(np.searchsorted(self._frames.video, place))
         return self._folder / video / f"{video}_{row - self._first[place] + 1:06d}.png"
@@ -76,7 +76,7 @@ def write_attention(path: Path, frame, weights: np.ndarray) -> None:
     panels += [blank] * (-len(panels) % COLUMNS)
     rows = [np.hstack(panels[at : at + COLUMNS]) for at in range(0, len(panels), COLUMNS)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f".{path.name}")
+    side = path.with_name(f".{frame.row}_{path.name}")  # a list may have a file twice
     encoded = cv2.imencode(".png", np.vstack(rows))[1]
     side.write_bytes(encoded.tobytes())
     side.replace(path)

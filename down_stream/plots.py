@@ -52,7 +52,7 @@ def phase_timeline(predictions: Predictions, path: str | Path) -> None:
     _beside(axes, -0.8, *_BESIDE.values())
     axes.set_xlim(0, (predictions.second.max() + 1) / 60)
     axes.set_ylim(len(videos) - 0.5, -0.5)
-    axes.set_yticks(range(len(videos)), videos)
+    axes.set_yticks(range(len(videos)), videos, parse_math=False)  # names may hold $
     axes.set_xlabel("time in minutes")
     below = ", probabilities" if has_chances else ""
     axes.set_title(f"From above: truth, prediction{below}", loc="left", pad=14)

@@ -228,6 +228,9 @@ def _open_directory(path, num_heads):
         return _open_encoder_directory(path)
     if (path / saved_model.MODEL_FILE).is_file():
         return FrozenEncoder(path)
+    for name in ("encoder", "model"):  # in the directory of a run, or of an experiment
+        if (path / name).is_dir():
+            raise InputError(f"a directory with {name}/ in it; right would be {path / name}")
     if (path / hugging_face.CONFIG_FILE).is_file():
         return _encoder(*hugging_face.read_directory(path), num_heads)
     if (path / FLAX_FILE).is_file():  # a release of EndoSSL; its SavedModel is the same, frozen

@@ -97,7 +97,8 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
         if sizes["width"] not in heads_of_width:
             raise InputError(
                 f"does not say how many heads there are, and no known variant is "
-                f"{sizes['width']} wide: give num_heads"
+                f"{sizes['width']} wide: give num_heads (for a command: python -m msn.convert "
+                "--num_heads=N writes an encoder directory, which says it)"
             )
         num_heads = heads_of_width[sizes["width"]]
     if num_heads < 1:

@@ -172,9 +172,33 @@ def test_a_list_of_paths_keeps_its_order_and_what_is_missing(tmp_path):
     lists = tmp_path / "lists"
     assert files == [lists / "b_2.png", other, lists / "sub" / "a_1.png"]
     assert root == tmp_path
-    (lists / "all.txt").write_text("\n")
-    with pytest.raises(InputError, match="no paths"):
-        find_images(lists / "all.txt")
+
+
+def test_a_list_of_paths_from_any_editor(tmp_path):
+    text = "\ufeff# of op1\r\n\r\n  op1/a b_1.png \r\n../lists/op1/c_2.png\r\n#x.png\r\n"
+    (tmp_path / "lists").mkdir()
+    place = tmp_path / "lists" / "all.txt"
+    place.write_bytes(text.encode())
+    files, root, _ = find_images(place)
+    assert [file.name for file in files] == ["a b_1.png", "c_2.png"]
+    assert [place_in_video(file, root) for file in files] == [("a b", 1), ("c", 2)]
+    place.write_text("op1/v_1.png\nop2/../op2/v_1.png\n../lists/op1/v_2.png\n")
+    files, root, _ = find_images(place)
+    assert [place_in_video(file, root)[0] for file in files] == ["op1", "op2", "op1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\n# nothing\n", "no paths"),
+        ("b_2.png\n".encode("utf-16"), "not UTF-8"),
+        ("b_2.png\n".encode("utf-16-le"), "zero bytes"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_one_clear_line(tmp_path, content, reason):
+    (tmp_path / "all.txt").write_bytes(content)
+    with pytest.raises(InputError, match=rf"all\.txt.*{reason}"):
+        find_images(tmp_path / "all.txt")
 
 
 @pytest.mark.parametrize("name", ["missing", "empty", "notes.md", "*.png"])

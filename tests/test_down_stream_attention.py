@@ -23,9 +23,9 @@ def panel(image, place):
     return image[top : top + HEIGHT, left : left + WIDTH]
 
 
-def draw(folder, frames, rows, attention):
+def draw(folder, frames, rows, attention, threads=1):
     grey = np.full((32, 32, 3), 100, np.uint8)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         pictures = AttentionPictures(folder, frames, pool)
         pictures.draw([Frame(row, grey, 2.0) for row in rows], attention)
         pictures.wait()
@@ -51,6 +51,23 @@ def test_frames_of_videos_are_numbered_as_extraction_does(tmp_path):
     draw(tmp_path / "out", frames, [0, 5], np.ones((2, 1, 4), np.float32))
     names = [str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.png")]
     assert sorted(names) == ["op1/op1_000001.png", "op2/op2_000003.png"]
+
+
+def test_no_picture_replaces_that_of_another_file(tmp_path):
+    files = [tmp_path / name for name in ("op_1.jpg", "op_1.png", "op_2.bmp")]
+    for file in files:
+        assert cv2.imwrite(str(file), np.zeros((8, 16, 3), np.uint8))
+    draw(tmp_path / "out", list_images(tmp_path), range(3), np.ones((3, 1, 4), np.float32))
+    names = [file.name for file in (tmp_path / "out" / "op").iterdir()]
+    assert sorted(names) == ["op_1.jpg.png", "op_1.png", "op_2.bmp.png"]
+
+
+def test_a_file_may_be_listed_twice(tmp_path):
+    assert cv2.imwrite(str(tmp_path / "op_1.png"), np.zeros((8, 16, 3), np.uint8))
+    (tmp_path / "list.txt").write_text("op_1.png\n" * 40)
+    frames = list_images(tmp_path / "list.txt")
+    draw(tmp_path / "out", frames, range(40), np.ones((40, 1, 4), np.float32), threads=4)
+    assert [file.name for file in (tmp_path / "out" / "op").iterdir()] == ["op_1.png"]
 
 
 def test_what_cannot_be_written_is_raised(tmp_path):

@@ -243,3 +243,9 @@ def test_neither_tensorflow_nor_pyplot_is_imported():
         "assert not {'tensorflow', 'keras', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True)
+
+
+@pytest.mark.parametrize("video", ["op$^$", "$1 and $2", "_op"])
+def test_any_name_of_a_video_is_drawn(tmp_path, video):
+    plots.phase_timeline(table([0, 1], [0, 1], video=video), tmp_path / "timeline.png")
+    assert imread(tmp_path / "timeline.png").size

@@ -152,6 +152,11 @@ def test_what_is_no_encoder_is_said(encoder_dir, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="found: nothing"):
         checkpoint.load_encoder(tmp_path / "empty")
+    for name in ("encoder", "model"):
+        (tmp_path / f"run_of_{name}" / name).mkdir(parents=True)
+        (tmp_path / f"run_of_{name}" / "config.json").write_text("{}")
+        with pytest.raises(InputError, match=f"right would be .*run_of_{name}/{name}"):
+            checkpoint.load_encoder(tmp_path / f"run_of_{name}")
     for name, content in (
         ("encoder.weights.h5", b"x"),
         ("encoder.json", b"{}"),
@@ -169,7 +174,7 @@ def test_another_rule_of_resizing_is_refused(encoder_dir, tmp_path):
     description = json.loads((copy / "encoder.json").read_text())
     description["preprocessing"]["resize"] = "centre crop"
     (copy / "encoder.json").write_text(json.dumps(description))
-    with pytest.raises(InputError, match="resized by 'centre crop'; right would be 'whole frame"):
+    with pytest.raises(InputError, match=r"resized by 'centre crop'; .*whole frame to a"):
         checkpoint.load_encoder(copy)
 
 
