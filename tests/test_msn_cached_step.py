@@ -25,11 +25,19 @@ def create(**options):
     return MSN(TINY, hidden_dim=16, output_dim=8, num_prototypes=6, **options)
 
 
-def step(train, drawn):
-    schedule = {name: tf.constant(value, tf.float32) for name, value in SCHEDULE.items()}
-    return tf.function(train)(drawn, KEPT, schedule)
+def schedule():
+    return {name: tf.constant(value, tf.float32) for name, value in SCHEDULE.items()}
 
 
+@pytest.fixture
+def eagerly():
+    """To trace one step takes longer than to run it."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     "accumulation, focal_views, options, rounding",
     [
@@ -43,8 +51,8 @@ def test_micro_batches_are_the_whole_batch(accumulation, focal_views, options, r
     """First moments are a tenth of the gradient after one step."""
     whole, parts = create(**options), create(**options)
     drawn = views(focal_views)
-    expected = step(whole.train_step, drawn)
-    logs = step(CachedStep(parts, accumulation, compiled=False), drawn)
+    expected = whole.train_step(drawn, KEPT, schedule())
+    logs = CachedStep(parts, accumulation, compiled=False)(drawn, KEPT, schedule())
     assert logs.keys() == expected.keys()
     for name in EXACT:
         assert float(logs[name]) == pytest.approx(float(expected[name]), rel=rounding), name
@@ -68,12 +76,10 @@ def test_a_micro_batch_is_embedded_alone():
 
     model.represent = watched
     train = tf.function(CachedStep(model, 2, compiled=False))
-    schedule = {name: tf.constant(value, tf.float32) for name, value in SCHEDULE.items()}
-    train(views(batch=8), KEPT, schedule)
+    graph = train.get_concrete_function(views(batch=8), KEPT, schedule()).graph
     # Halves of the four anchor images of a micro-batch, and of its eight focal ones, traced twice:
     # to embed, and to go back.
     assert seen == [2, 2, 4, 4] * 2
-    graph = train.get_concrete_function(views(batch=8), KEPT, schedule).graph
     calls = [op for op in graph.get_operations() if "encoder_gradients" in str(op.node_def)]
     assert len(calls) == 2
     assert calls[0] in ancestors(calls[1])

@@ -57,6 +57,8 @@ def train(root, log, dtype, runs, environment=None, signals=None):
 
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.environ |= environment or {}
+    # To rewrite the graphs takes longer than they run.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
     configuration.DTYPES["float32"] = dtype  # of the encoders
@@ -189,7 +191,7 @@ ALONE = {
 @pytest.fixture(scope="module")
 def alone(start, folder):
     """Runs in one process each of float64 and float32; {(dtype, name): run directory}."""
-    chosen = {"float64": tuple(ALONE), "float32": ("one", "mirrored")}
+    chosen = {"float64": tuple(ALONE), "float32": ("one",)}
     runs = {(dtype, name): folder / f"{dtype}_{name}" for dtype in chosen for name in chosen[dtype]}
     processes = [
         start(dtype, [(runs[dtype, name], ALONE[name]) for name in names])
@@ -208,13 +210,11 @@ def test_replicas_and_micro_batches_end_where_one_device_ends(alone, name):
     assert error[0] <= 1e-6, error
 
 
-@pytest.mark.parametrize("name", ["mirrored"])
-def test_in_single_precision_within_its_rounding(alone, name):
-    assert_close(alone["float32", name], alone["float32", "one"])
-
-
-def assert_close(ours, theirs):
+def test_two_workers_in_single_precision_within_its_rounding(start_two, alone, folder):
     """Within the bounds that single precision has to keep beside the reference."""
+    ours, theirs = folder / "two_float32", alone["float32", "one"]
+    codes, logs = join(start_two(ours, "float32"))
+    assert codes == [0, 0], logs
     for loss, bound in (("cross_entropy", 5e-4), ("me_max", 2e-3)):
         one, other = losses(ours)[loss], losses(theirs)[loss]
         np.testing.assert_allclose(one, other, rtol=bound, atol=1e-6, err_msg=loss)
@@ -228,14 +228,7 @@ def assert_close(ours, theirs):
     )
     error = largest_error(weights, expected)
     assert error[0] <= 2e-3, error
-
-
-def test_two_workers_in_single_precision(start_two, alone, folder):
-    workdir = folder / "two_float32"
-    codes, logs = join(start_two(workdir, "float32"))
-    assert codes == [0, 0], logs
-    assert_close(workdir, alone["float32", "one"])
-    assert checkpoint.load_encoder(workdir / "encoder").trainable_variables
+    assert checkpoint.load_encoder(ours / "encoder").trainable_variables
 
 
 def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(

@@ -12,6 +12,8 @@ from msn.formats import named_variables
 from msn.pretrain import pretrain
 from tests.small_msn import small_config
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def weights(workdir):
     return checkpoint.load_encoder(workdir / "encoder").get_weights()
@@ -26,7 +28,7 @@ def steps_of_checkpoints(workdir):
 
 
 @pytest.fixture(scope="module")
-def run(small_dataset, tmp_path_factory):
+def run(small_dataset, tmp_path_factory, eager):
     workdir = tmp_path_factory.mktemp("runs") / "msn"
     assert pretrain(small_config(small_dataset), workdir)
     return workdir
