@@ -34,7 +34,7 @@ def get_config(arg=""):
     config.data = ConfigDict()
     config.data.root = ("data/cholec80",)  # dataset directories as prepare.py makes them
     config.feature_cache = "runs/features"  # features of frozen encoders, used again by any run
-    # Names, or patterns such as "test*".
+    # Names, or patterns such as "test*"; or "splits.json": as that file of the data set says.
     config.train_videos = videos(1, 40)
     config.validation_videos = videos(41, 48)  # the best epoch on them is tested
     config.test_videos = videos(49, 80)

@@ -93,6 +93,7 @@ def training_dataset(
     magnitude: float = MAGNITUDE,
     labels: np.ndarray | None = None,
     first_step: int = 0,
+    unreadable: set[int] | None = None,
 ) -> tf.data.Dataset:
     """One epoch after another, each a permutation of all frames, without end.
 
@@ -105,6 +106,7 @@ def training_dataset(
       layers, magnitude: of "randaug", as `data.randaug.rand_augment` takes them.
       labels: int [frames, ...]; the phases of the index by default.
       first_step: the batch to begin with, as if those before it had been read.
+      unreadable: receives the rows of the frames that cannot be read.
 
     Returns:
       Dataset of (images uint8 [batch, image_size, image_size, 3], labels int32 [batch, ...]). A
@@ -116,6 +118,8 @@ def training_dataset(
     _check(batch_size, transformation)
     positions = tf.data.Dataset.range(first_step * batch_size, np.iinfo(np.int64).max)
     read = _training_reader(index, image_size, seed, transformation, layers, magnitude)
+    if unreadable is not None:
+        read = _noting(unreadable, read)
     dataset = _load_frames(_shuffled(positions, len(index), seed), read, image_size)
     labels = tf.constant(index.phase if labels is None else labels, tf.int32)
 
@@ -254,6 +258,18 @@ def _training_reader(index, image_size, seed, transformation, layers=LAYERS, mag
         return _read(index, image_size, row, lambda image: transform(image, random))
 
     return read
+
+
+def _noting(unreadable, read):
+    """`read`, which adds to the set `unreadable` the rows that it could not read."""
+
+    def read_and_note(row, position):
+        image, is_readable = read(row, position)
+        if not is_readable:
+            unreadable.add(int(row))
+        return image, is_readable
+
+    return read_and_note
 
 
 def _view(image, image_size, random):

@@ -50,9 +50,14 @@ def prepare_classes(
       What `data.labelled_images.write_dataset` returns.
 
     Raises:
-      InputError: fewer than two classes, no usable image, a CSV without the columns, or with two
-        sequences for one image.
+      InputError: `root` is in `folder`, fewer than two classes, no usable image, a CSV without the
+        columns, or with two sequences for one image.
     """
+    if root.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"{root}: is in --images={folder}, and would be one of its classes; right would be "
+            "another --data_rootdir"
+        )
     images = find_classes(folder)
     classes = list(images)
     files = [file for found in images.values() for file in found]
@@ -136,8 +141,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """[(line number, row)] of a CSV with the columns; separated by commas or by semicolons."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as text ({type(error).__name__})") from error
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text in UTF-8; save it as CSV UTF-8") from error
     head = text.partition("\n")[0]
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head else ",", restval="")
     if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:

@@ -1,13 +1,14 @@
 """The frames of PolypsSet and their annotations, joined by place and name, and what is wrong there.
 
 An image and an annotation belong together if they have the same place and name. The tags `folder`,
-`filename` and `path` name where an image was when it was annotated, and join nothing.
+`filename` and `path` name where an image was when it was annotated, and join nothing. Where two
+images have one name (`1.jpg`, `1.png`), or two annotations, nobody knows what belongs together.
 
 Several objects in one frame: one class, or no label if they differ.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -35,6 +36,7 @@ FINDINGS = {
     "name": "objects of an unknown name",
     "xml": "unreadable annotations",
     "image": "unreadable images",
+    "twice": "names that several images or several annotations have",
 }
 
 
@@ -77,16 +79,18 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
     if not folder.is_dir():
         return []
     places = {name: folder / name for name in (IMAGES_IN, ANNOTATIONS_IN)}
-    images = [file for file in list_files(places[IMAGES_IN]) if is_image(file.name)]
-    annotations = {
-        file.relative_to(places[ANNOTATIONS_IN]).with_suffix("").as_posix(): file
-        for file in list_files(places[ANNOTATIONS_IN])
-        if file.suffix.lower() == ".xml"
-    }
-    pairs = []
-    for image in images:
-        key = image.relative_to(places[IMAGES_IN]).with_suffix("").as_posix()
-        pairs.append((image, annotations.pop(key, None)))
+    images = _by_name(places[IMAGES_IN], is_image)
+    annotations = _by_name(places[ANNOTATIONS_IN], lambda name: name.lower().endswith(".xml"))
+    pairs, twice = [], []
+    for name, files in images.items():
+        said = annotations.pop(name, [])
+        if len(files) > 1 or len(said) > 1:
+            shown = ", ".join(str(file.relative_to(folder)) for file in files + said)
+            twice.append(
+                Finding("twice", f"{folder}: {shown}: one name; right: one image, one annotation")
+            )
+        else:
+            pairs.append((files[0], said[0] if said else None))
     with ThreadPoolExecutor() as pool:
         bar = tqdm(desc=folder.name, total=len(pairs), unit="frame")
         frames, findings = [], []
@@ -95,11 +99,22 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
             findings += found
             bar.update()
         bar.close()
-    findings += [Finding("no_image", f"{file}: no such image") for file in annotations.values()]
-    for kind, text in findings:
+    without = [file for files in annotations.values() for file in files]
+    findings += [Finding("no_image", f"{file}: no such image") for file in without]
+    for kind, text in findings + twice:
         counts[kind] += 1
-        (audit.problem if kind in ("xml", "image", "name") else audit.remark)(text)
+        (audit.problem if kind in ("xml", "image", "name", "twice") else audit.remark)(text)
     return frames
+
+
+def _by_name(folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, list[Path]]:
+    """{place and name without suffix: files}, in natural order."""
+    found = {}
+    for file in list_files(folder):
+        if is_wanted(file.name):
+            name = file.relative_to(folder).with_suffix("").as_posix()
+            found.setdefault(name, []).append(file)
+    return found
 
 
 def _read_frame(pair: tuple[Path, Path | None]) -> tuple[Frame | None, list[Finding]]:
@@ -142,6 +157,7 @@ def _judge(annotation: Path, objects: Sequence, size: tuple[int, int]) -> tuple:
         boxes += [inside] if _area(inside) else []
     if len(objects) > 1:
         text = f"{annotation}: {len(objects)} objects ({', '.join(sorted(set(names)))})"
+        text += "" if label != UNKNOWN else "; without a label"
         findings.append(Finding("several", text))
     return label, max(boxes, key=_area, default=None), findings
 

@@ -44,14 +44,16 @@ from data.image_files import link_file, list_files, natural_key
 from data.index import CLASSES
 from data.labelled_images import UNKNOWN, LabelledImage, write_dataset
 from data.polyps_frames import ANNOTATIONS_IN, FINDINGS, IMAGES_IN, NAMES, Frame, read_part
+from data.recordings import SYNTHETIC
 from data.sources import UNPACKING
-from data.zip_files import unpack_zip
+from data.zip_files import list_zip, unpack_zip
 
 FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}
 PROTOCOL = "published"
 MOST_FRAMES = 1000  # of a sequence: twice what the paper thins long ones to
 BLOCK = 250
 SETTINGS = "polypsset.json"
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 DEPTH = 3  # folders above the layout that an archive may have
 
 
@@ -85,7 +87,8 @@ def prepare_polyps(
         data set that was prepared with another one.
     """
     check_polyps(root, source, crop_margin)
-    if source is not None and needs_archive(root):
+    is_taken = source is not None and needs_archive(root)
+    if is_taken:
         _take_over(root, source)
     top = find_layout(root)
     if top is None:
@@ -96,6 +99,13 @@ def prepare_polyps(
             audit.remark(f"{top / folder}: missing; nothing to {part} there")
         frames[part] = read_part(top / folder, counts, audit)
     _summarise(top, counts, audit)
+    if crop_margin is not None:
+        boxless = sum(frame.box is None for found in frames.values() for frame in found)
+        audit.remarks.insert(1, f"{top}: {boxless} frames without a box have no crop")
+    if source is not None and not is_taken:
+        audit.remarks.insert(
+            0, f"{root}: has a PolypsSet already; {source} is not read, for it use another --name"
+        )
     images, split = [], {}
     for part, found in frames.items():
         sequences = name_sequences(top / FOLDERS[part], found, audit)
@@ -115,12 +125,26 @@ def check_polyps(root: Path, source: Path | None, crop_margin: float | None) -> 
         raise InputError(f"{root}: not all of its archive is unpacked; give --archive again")
     if source is not None and not source.exists():
         raise InputError(f"--archive={source}: no such file or folder")
+    if source is not None and (root / SYNTHETIC).is_file():
+        raise InputError(f"{root}: holds rendered polyps; use another --name for {source}")
     if source is not None and source.is_file():
         if not zipfile.is_zipfile(source) and not tarfile.is_tarfile(source):
             raise InputError(f"{source}: neither a zip nor a tar archive, or cut off")
+        if zipfile.is_zipfile(source) and needs_archive(root):
+            _check_members(source, list_zip(source))
     elif find_layout(source or root) is None:
         raise InputError(f"{source or root}: {_no_layout()}")
     check_margin(root, crop_margin)
+
+
+def _check_members(source: Path, names: Sequence[str]) -> None:
+    """Raises `InputError` if an archive holds no part of PolypsSet."""
+    parts = [f"/{part}/{IMAGES_IN}/" for part in FOLDERS.values()]
+    if any(part in f"/{name}" for name in names for part in parts):
+        return
+    within = [name for name in names if name.lower().endswith(ARCHIVES)]
+    advice = f"; it holds {', '.join(within)}: unpack it first" if within else ""
+    raise InputError(f"{source}: {_no_layout()}{advice}")
 
 
 def needs_archive(root: Path) -> bool:

@@ -42,6 +42,15 @@ def unpack_zip(archive: Path, target: Path) -> None:
         raise InputError(f"{archive}: cannot be unpacked ({error}); is it complete?") from error
 
 
+def list_zip(archive: Path) -> list[str]:
+    """Names of what a zip archive holds; raises `InputError` where it is damaged."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.namelist()
+    except _UNREADABLE as error:
+        raise InputError(f"{archive}: not readable as a zip archive ({error})") from error
+
+
 def _destination(archive: Path, member: zipfile.ZipInfo, target: Path) -> Path:
     """Where a member belongs; raises `InputError` for what has no place in the target."""
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):

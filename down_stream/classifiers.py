@@ -110,6 +110,7 @@ def fit_end_to_end(config: ConfigDict, task: Task, frames: Frames, workdir: AnyP
         if not (workdir / CHECKPOINTS).exists():  # what is here, if anything, is finished
             (workdir / CONFIG_FILE).unlink(missing_ok=True)
         write_configuration(workdir, config, CHANGEABLE)
+        unreadable = set()
         history, best_epoch = finetune(
             model,
             index,
@@ -126,7 +127,9 @@ def fit_end_to_end(config: ConfigDict, task: Task, frames: Frames, workdir: AnyP
             score_name=task.score_name,
             directory=workdir / CHECKPOINTS,
             stop=stop,
+            unreadable=unreadable,
         )
+    frames.unreadable["train"] = len(unreadable)
     return Fitted(partial(probabilities_of, model), model, history, best_epoch)
 
 

@@ -61,6 +61,7 @@ class Frames:
         self.batch_size, self.cache = batch_size, cache
         self._function = representation(encoder)
         self._known = {}
+        self.unreadable = dict.fromkeys(splits, 0)  # frames of each split
 
     def __call__(self, name: str) -> tuple[np.ndarray, FrameIndex]:
         """Representations float32 [frames, width] of a split, and the frames they are of."""
@@ -80,4 +81,5 @@ class Frames:
             features, rows = cached_features(self.encoder, split, folder=self.cache, **arguments)
         else:
             features, rows = over_frames(self._function, split, **arguments)
+        self.unreadable[name] = len(split) - len(rows)
         return features, split.take(rows)

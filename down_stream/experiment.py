@@ -71,8 +71,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     tables = {config.mode: task.table(test, fitted.probabilities(features))}
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))
-    unreadable = len(splits["test"]) - len(test)
-    warnings += remarks_on_fit(config, task, fitted, unreadable)
+    warnings += remarks_on_fit(task, fitted, frames.unreadable)
     scores = {name: task.evaluate(table) for name, table in tables.items()}
     results = {
         "name": workdir.name,
@@ -83,7 +82,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
         "seconds_to_fit": round(seconds_to_fit, 1),
         "frames": {name: len(index) for name, index in splits.items()},
         "videos": {name: list(index.videos) for name, index in splits.items()},
-        "unreadable_test_frames": unreadable,
+        "unreadable_frames": frames.unreadable,
         "history": fitted.history,
         "best_epoch": fitted.best_epoch,
         "chosen": fitted.chosen,
@@ -166,14 +165,14 @@ def describe_encoder(config: ConfigDict) -> str:
     return f"{config.model.variant}, {origin}"
 
 
-def remarks_on_fit(config: ConfigDict, task: Task, fitted, unreadable: int) -> list[str]:
+def remarks_on_fit(task: Task, fitted, unreadable: dict[str, int]) -> list[str]:
     """What a reader of the results should know about how they came about; also in the log."""
     found = []
     scores = fitted.history.get(f"val_{task.score_name}", [0])
     if np.isnan(scores).all():
         found.append(f"val_{task.score_name} is undefined in every epoch: the last one is tested")
-    if unreadable:
-        found.append(f"{unreadable} test frames cannot be read and are not scored")
+    if counts := [f"{count} {part} frames" for part, count in unreadable.items() if count]:
+        found.append(f"{', '.join(counts)} cannot be read and do not count")
     for remark in found:
         logging.warning("%s", remark)
     return found

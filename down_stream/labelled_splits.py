@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from data.errors import InputError
@@ -60,6 +61,13 @@ def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
     return splits
 
 
+def labelled_videos(config: ConfigDict, part: str, task: Task) -> tuple[str, ...]:
+    """Names of the videos of a split that have labels; raises `InputError` as `names_of` does."""
+    index = load_index(config.data.root)
+    frames = task.labelled(index.select(names_of(config, part, index.videos)))
+    return tuple(frames.videos[place] for place in np.unique(frames.video))
+
+
 def names_of(config: ConfigDict, part: str, videos: Sequence[str]) -> tuple[str, ...]:
     """Names of the videos of a split, "train", "validation" or "test".
 
@@ -74,7 +82,10 @@ def names_of(config: ConfigDict, part: str, videos: Sequence[str]) -> tuple[str,
         return tuple(name for root in config.data.root for name in _manifest(root)[part]["videos"])
     for name in config[key]:
         if not expand((name,), videos):
-            raise InputError(f"{key}: no video has a name like {name}")
+            raise InputError(
+                f"{key}: no video has a name like {name}; right would be names, patterns, or "
+                f"{MANIFEST}, for those of the data set"
+            )
     return expand(config[key], videos)
 
 

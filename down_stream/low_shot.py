@@ -178,7 +178,7 @@ def savings(by_number: dict, baseline: dict) -> dict:
         needed = float(number)
         if place:
             before, lower = points[place - 1]
-            needed = before + (number - before) * (target - lower) / (mean - lower)
+            needed = before + (number - before) * ((target - lower) / (mean - lower))
         return found | {"videos": needed, "share": 1 - needed / most, "is_bound": place == 0}
     return found
 
@@ -186,7 +186,7 @@ def savings(by_number: dict, baseline: dict) -> dict:
 def text_table(summary: dict) -> str:
     """What low_shot.json says, for people: a row per encoder, a column per number of videos."""
     numbers = sorted({int(number) for row in summary["table"].values() for number in row})
-    header = [f"{number} ({100 * number / summary['videos']:g} %)" for number in numbers]
+    header = [f"{number} ({100 * number / summary['videos']:.3g} %)" for number in numbers]
     rows = [["labelled videos", *header]]
     for encoder, by_number in summary["table"].items():
         rows.append([encoder, *(_shown(by_number[str(number)]) for number in numbers)])

@@ -134,16 +134,23 @@ def test_semicolons_and_bare_names_as_spreadsheets_write_them(tmp_path, folder):
         ("picture,patient\n", "no column 'image' in 'picture,patient'"),
         ("", "no column 'image'"),
         ("image,sequence\ncyst/0.png,a\ncyst/0.png,b\n", "line 3: cyst/0.png is of b and of a"),
-        (None, "not readable"),
+        (None, "no such file"),
+        ("image,sequence\ncyst/0.png,M\udcfcller\n", "not text in UTF-8"),
     ],
 )
 def test_tables_that_are_none(tmp_path, folder, text, message):
     path = tmp_path / "p.csv"
     if text is not None:
-        path.write_text(text)
+        path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match=message):
         prepare(tmp_path / "out", folder, path)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_is_not_one_of_its_own_classes(folder):
+    with pytest.raises(InputError, match="would be one of its classes"):
+        prepare(folder / "out", folder)
+    assert not (folder / "out").exists()
 
 
 def test_folders_that_are_none(tmp_path, folder):

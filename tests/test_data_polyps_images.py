@@ -140,14 +140,30 @@ def test_everything_that_is_wrong_is_named(tmp_path):
     assert audit.videos["test2019-1"] == {"frames": 9, "labelled": 4}
 
 
+def test_of_two_files_with_one_name_none_is_used(tmp_path):
+    """Which annotation is whose is nowhere said."""
+    folder = tmp_path / "val2019"
+    for name in ("1/1", "1/2", "1/3"):
+        write_frame(folder, name, [("hyperplastic", BOX)])
+    write_image(folder, "1/2", ".png")
+    (folder / "Annotation/1/3.XML").write_bytes((folder / "Annotation/1/3.xml").read_bytes())
+    index, _, audit = prepare(tmp_path)
+    assert index.frame.tolist() == [1]
+    assert len(audit.problems) == 2
+    assert "Image/1/2.jpg, Image/1/2.png, Annotation/1/2.xml" in audit.problems[0]
+    assert "Annotation/1/3.XML" in audit.problems[1]
+    assert "2 names that several images or several annotations have" in audit.remarks[0]
+
+
 def test_crops_show_the_largest_box_with_a_margin(tmp_path, unpacked):
     write_frame(
         unpacked / "test2019", "3/2", [("hyperplastic", (0, 0, 3, 3)), ("hyperplastic", BOX)]
     )
     write_frame(unpacked / "test2019", "3/10")
     root = tmp_path / "crops"
-    index, _, _ = prepare(root, unpacked, crop_margin=0.0)
+    index, _, audit = prepare(root, unpacked, crop_margin=0.0)
     rows = index.select(["test2019-3"])
+    assert "1 frames without a box have no crop" in audit.remarks[1]
     assert rows.frame.tolist() == [1, 2], "a frame without a box is not in a data set of crops"
     assert rows.paths([1]) == [str(root / "cropped/test2019-3/2.jpg")]
     crop = cv2.imread(rows.paths([1])[0])
@@ -189,6 +205,7 @@ def test_archives(tmp_path, unpacked, kind):
     assert len(index) == 20
     assert index.paths([0])[0] == str(root / "PolypsSet/test2019/Image/3/1.jpg")
     assert not (root / "__MACOSX").exists()
+    assert "has a PolypsSet already" in prepare(root, path)[2].remarks[0]
     path.unlink()
     assert prepare(root)[0].videos == index.videos, "what is there is enough"
 
@@ -201,6 +218,22 @@ def test_an_interrupted_unpacking_is_no_data_set(tmp_path, unpacked):
     with pytest.raises(InputError, match="not all of its archive is unpacked; give --archive"):
         prepare(root)
     assert len(prepare(root, unpacked)[0]) == 20
+
+
+def test_archives_within_an_archive_are_named_and_nothing_is_written(tmp_path):
+    with zipfile.ZipFile(tmp_path / "dataverse_files.zip", "w") as archive:
+        archive.writestr("in/PolypsSet.ZIP", "not looked into")
+        archive.writestr("MANIFEST.TXT", "text")
+    with pytest.raises(InputError, match=r"no PolypsSet in it.*it holds in/PolypsSet\.ZIP: unp"):
+        prepare(tmp_path / "out", tmp_path / "dataverse_files.zip")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rendered_polyps_are_not_taken_for_the_archive(tmp_path, unpacked):
+    root = write_polypsset(tmp_path / "out")
+    (root / "synthetic.json").touch()
+    with pytest.raises(InputError, match="holds rendered polyps; use another --name"):
+        prepare(root, unpacked)
 
 
 @pytest.mark.parametrize(

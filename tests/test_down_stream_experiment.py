@@ -12,7 +12,7 @@ from data.images import frame_to_input, read_image
 from down_stream.classifiers import probabilities_of
 from down_stream.encoders import Frames
 from down_stream.experiment import run
-from down_stream.labelled_splits import select_splits, videos_seen
+from down_stream.labelled_splits import labelled_videos, select_splits, videos_seen
 from down_stream.metrics import evaluate
 from down_stream.model import load_frame_model
 from down_stream.predictions import read_predictions
@@ -171,6 +171,18 @@ def test_patterns_name_videos(small_dataset, tmp_path):
         run(small_config(small_dataset, train_videos=("op*",)), tmp_path / "other")
 
 
+def test_few_labels_are_drawn_from_videos_that_have_labels(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    table = pq.read_table(root / "index.parquet")
+    phase = table["phase"].to_numpy().copy()
+    phase[np.array(table["video"].to_pylist()) == "video02"] = -1
+    column = table.schema.get_field_index("phase")
+    table = table.set_column(column, table.schema.field("phase"), pa.array(phase))
+    pq.write_table(table, root / "index.parquet")
+    config = small_config(root, train_videos=("video0[1-3]",))
+    assert labelled_videos(config, "train", phases()) == ("video01", "video03")
+
+
 def test_splits_may_come_from_the_manifest_of_the_data(small_dataset, tmp_path):
     root = shutil.copytree(small_dataset, tmp_path / "data")
     names = dict.fromkeys(("train_videos", "validation_videos", "test_videos"), ("splits.json",))
@@ -228,13 +240,14 @@ def test_an_encoder_of_another_architecture_is_refused(small_dataset, tmp_path):
         run(config, tmp_path / "run")
 
 
-def test_unreadable_test_frames_are_counted_not_scored(small_dataset, tmp_path):
+@pytest.mark.parametrize("mode", ["probe", "finetune"])
+def test_unreadable_frames_are_counted_not_scored(small_dataset, tmp_path, mode):
     root = shutil.copytree(small_dataset, tmp_path / "copy")
-    for second in (3, 9):
-        (root / "frames" / "video04" / f"video04_{second:06d}.png").write_bytes(b"")
-    results = run(small_config(root), tmp_path / "run")
-    assert results["unreadable_test_frames"] == 2
-    assert "2 test frames" in results["warnings"][-1]
+    for video, second in ((1, 4), (2, 1), (2, 2), (3, 5), (4, 3), (4, 9)):
+        (root / f"frames/video{video:02d}/video{video:02d}_{second:06d}.png").write_bytes(b"")
+    results = run(small_config(root, mode=mode), tmp_path / "run")
+    assert results["unreadable_frames"] == {"train": 3, "validation": 1, "test": 2}
+    assert "3 train frames, 1 validation frames, 2 test frames" in results["warnings"][-1]
     seconds = read_predictions(tmp_path / "run" / "predictions.csv").second
     assert set(range(14)) - set(seconds.tolist()) == {2, 8}
 

@@ -2,6 +2,7 @@ import csv
 import json
 
 import cv2
+import numpy as np
 import pytest
 
 from configs import phase_low_shot
@@ -122,6 +123,14 @@ def test_savings_are_read_between_the_points(means, videos, is_bound):
     else:
         assert saved["videos"] == pytest.approx(videos)
         assert saved["share"] == pytest.approx(1 - videos / 40)
+
+
+def test_as_good_with_all_videos_saves_nothing():
+    """Not "-0 %", which one rounding too many made of it."""
+    means = {"7": {"mean": 0.8531}, "28": {"mean": 0.9126}}
+    for lower in np.linspace(0.1, 0.9, 99):
+        means["7"]["mean"] = float(lower)
+        assert savings(means, means)["share"] == 0
 
 
 def test_sentences():
