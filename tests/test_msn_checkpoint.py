@@ -152,11 +152,11 @@ def test_what_is_no_encoder_is_said(encoder_dir, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="found: nothing"):
         checkpoint.load_encoder(tmp_path / "empty")
-    for name in ("encoder", "model"):
-        (tmp_path / f"run_of_{name}" / name).mkdir(parents=True)
-        (tmp_path / f"run_of_{name}" / "config.json").write_text("{}")
-        with pytest.raises(InputError, match=f"right would be .*run_of_{name}/{name}"):
-            checkpoint.load_encoder(tmp_path / f"run_of_{name}")
+    for run, inner in (("run", "encoder"), ("experiment", "model/encoder")):
+        shutil.copytree(encoder_dir[1], tmp_path / run / inner)
+        (tmp_path / run / "config.json").write_text("{}")
+        with pytest.raises(InputError, match=f"right would be .*/{run}/{inner.split('/')[0]}$"):
+            checkpoint.load_encoder(tmp_path / run)
     for name, content in (
         ("encoder.weights.h5", b"x"),
         ("encoder.json", b"{}"),
