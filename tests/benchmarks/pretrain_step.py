@@ -5,7 +5,7 @@
 ViT-S/16 with MSN's published configuration, on the CPU. Every round does a step of ours and one of
 PyTorch's (tests/benchmarks/torch_step.py) at each batch size, and measures the peak of float32
 matrix products in TensorFlow before and after ours: whatever else the machine does meets all of
-them. Ratios and shares are medians over rounds. Takes about five minutes.
+them. Ratios and shares are medians over rounds. Takes about eight minutes.
 
 The operations are nominal: those of a step that computes every token of every block, where ours
 leaves out what nobody reads.
