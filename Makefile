@@ -48,16 +48,17 @@ test: $(DEV)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-backends: $(BACKENDS)
-	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_golden.py tests/test_backends.py
+	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_golden.py \
+	    tests/end_to_end/test_backends.py
 	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_golden.py \
-	    tests/test_backends.py
+	    tests/end_to_end/test_backends.py
 
 # In an environment of its own: Apache Beam asks for older versions of what the others need.
 test-beam: $(BEAM)
-	.venv-beam/bin/python -m pytest tests/test_data_tfds_builder.py
+	.venv-beam/bin/python -m pytest tests/data/test_tfds_builder.py
 
 test-export: $(EXPORT)
-	.venv-export/bin/python -m pytest tests/test_msn_export.py
+	.venv-export/bin/python -m pytest tests/msn/formats/test_export.py
 
 bench: $(RUN) $(BENCH)
 	@for name in $(BENCHMARKS); do $(PY) -m tests.benchmarks.$$name || exit 1; done

@@ -37,8 +37,8 @@ import logging
 
 from absl import flags
 
-from configs import command
-from data.errors import InputError
+from data.common import cli
+from data.common.errors import InputError
 
 MODEL = flags.DEFINE_string("model_path", None, "encoder, or model/ of an experiment")
 IMAGES = flags.DEFINE_string("image_path", None, "image, folder, glob pattern or .txt of paths")
@@ -72,18 +72,18 @@ def main() -> int:
 
 def label_stream() -> int:
     """--stream."""
-    command.import_tensorflow()
-    from down_stream import phase_stream
+    cli.import_tensorflow()
+    from down_stream.inference import phase_stream
 
     result = phase_stream.label_stream(MODEL.value, STREAM.value, OUTPUT.value, FPS.value)
     print(phase_stream.summary(result))
-    return command.DONE_IN_PART if result.fault else command.DONE
+    return cli.DONE_IN_PART if result.fault else cli.DONE
 
 
 def embed() -> int:
     """All other inputs."""
-    from data.files import to_path
-    from data.frame_lists import list_dataset, list_images, list_videos
+    from data.frames.listing import list_dataset, list_images, list_videos
+    from data.storage.paths import to_path
 
     if IMAGES.value:
         frames = list_images(IMAGES.value)
@@ -91,9 +91,9 @@ def embed() -> int:
         frames = list_videos(VIDEOS.value, FPS.value)
     else:
         frames = list_dataset(to_path(DATA.value) / NAME.value, FPS.value)
-    command.import_tensorflow()
-    from down_stream import embeddings
-    from msn.run_directory import StoppedError
+    cli.import_tensorflow()
+    from data.common.stopping import StoppedError
+    from down_stream.inference import embeddings
 
     options = embeddings.Options(
         layers=LAYERS.value,
@@ -106,10 +106,10 @@ def embed() -> int:
         result = embeddings.embed(MODEL.value, frames, OUTPUT.value, options)
     except StoppedError as error:
         logging.warning("%s", error)
-        return command.STOPPED
+        return cli.STOPPED
     print(embeddings.summary(result))
-    return command.DONE_IN_PART if result.faults else command.DONE
+    return cli.DONE_IN_PART if result.faults else cli.DONE
 
 
 if __name__ == "__main__":
-    command.run(main, wrong_input=(InputError,))
+    cli.run(main, wrong_input=(InputError,))

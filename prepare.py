@@ -36,8 +36,9 @@ in splits.json.
 
 Cleaning for pre-training deletes nothing: --drop_black, --drop_out_of_body and
 --drop_near_duplicates write pretraining.parquet, an index without such frames, and --crop_borders
-writes copies without borders to cropped/, which both indices then name. data/cleaning.py says what
-is measured. Without these flags the next call goes back to all frames as they are.
+writes copies without borders to cropped/, which both indices then name.
+data/preparation/cleaning.py says what is measured. Without these flags the next call goes back to
+all frames as they are.
 
 Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input (frames
 that were extracted before it was found stay).
@@ -49,10 +50,10 @@ from pathlib import Path
 
 from absl import flags
 
-from configs import command
-from data import cholec80
-from data.errors import InputError, check_output_folder
-from data.files import check_local
+from data.common import cli
+from data.common.errors import InputError
+from data.dataset import cholec80
+from data.storage.paths import check_local, check_output_folder
 
 _ROOT = flags.DEFINE_string("data_rootdir", None, "folder of datasets", required=True)
 _DATASET = flags.DEFINE_enum(
@@ -110,16 +111,16 @@ def main() -> int:
     """Runs the stages. Everything that can be checked is, before anything is written."""
     if _DATASET.value in KNOWN:
         return labelled_images()
-    from data.audit import Audit
-    from data.cleaning import Cleaning
-    from data.frames import extract_frames
-    from data.image_files import link_images
-    from data.indexing import build_index
-    from data.record_files import find_records
-    from data.recordings import remark_shared
-    from data.sources import needs_archive, own_videos, unpack_archive
-    from data.splits import write_splits
-    from data.synthetic import make_dataset
+    from data.archives.cholec80_archive import unpack_archive
+    from data.dataset.splits import write_splits
+    from data.images.linking import link_images
+    from data.preparation.audit import Audit, remark_shared
+    from data.preparation.cleaning import Cleaning
+    from data.preparation.extraction import extract_frames
+    from data.preparation.indexing import build_index
+    from data.preparation.media import needs_archive, own_videos
+    from data.synthetic.cholec80 import make_dataset
+    from data.tfrecords.files import find_records
 
     root = Path(_ROOT.value).expanduser() / _NAME.value
     settings = {name: flags.FLAGS[name].value for name in ("fps", "format", "quality", "size")}
@@ -136,7 +137,9 @@ def main() -> int:
     audit = Audit()
     records = find_records(root)
     if records:
-        from data.record_frames import extract_records  # needs TensorFlow, which takes its time
+        from data.preparation.record_extraction import (
+            extract_records,  # needs TensorFlow, which takes its time
+        )
 
         faults = extract_records(records, root, workers=_WORKERS.value, **settings)
         audit.problems += faults.values()
@@ -158,8 +161,9 @@ def main() -> int:
 
 def check(root: Path, settings: dict):
     """What --videos holds, None without it; raises `InputError` for flags that are wrong."""
-    from data.frames import check_settings, read_record
-    from data.sources import find_media, needs_archive
+    from data.dataset.extraction_log import read_record
+    from data.preparation.media import find_media, needs_archive
+    from data.video.decoding import check_settings
 
     for flag in (_IMAGES, _SEQUENCES, _MARGIN):
         if flag.present:
@@ -186,11 +190,11 @@ def check(root: Path, settings: dict):
 
 def labelled_images() -> int:
     """Makes a data set of images with a class each: --dataset=polypsset and --dataset=classes."""
-    from data.audit import Audit
-    from data.classes import prepare_classes
-    from data.labelled_images import split_table
-    from data.polyps_images import check_margin, prepare_polyps
-    from data.synthetic_polyps import make_polyps
+    from data.image_classes.class_folders import prepare_classes
+    from data.image_classes.polypsset import check_margin, prepare_polyps
+    from data.image_classes.writing import split_table
+    from data.preparation.audit import Audit
+    from data.synthetic.polyps import make_polyps
 
     name = _NAME.value if _NAME.present else _DATASET.value
     root = Path(_ROOT.value).expanduser() / name
@@ -252,8 +256,8 @@ def report(root: Path, audit) -> int:
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
     for problem in audit.problems:
         print(f"not used: {problem}")
-    return command.DONE_IN_PART if audit.problems else command.DONE
+    return cli.DONE_IN_PART if audit.problems else cli.DONE
 
 
 if __name__ == "__main__":
-    command.run(main, wrong_input=(InputError,))
+    cli.run(main, wrong_input=(InputError,))

@@ -42,7 +42,7 @@ def get_config(arg=""):
     config.data.balance_videos = False
     config.data.max_unreadable = 0.01  # share of unreadable frames that ends the run
 
-    # Where to begin: "" at random; else anything trainable that msn.checkpoint.load_encoder opens,
+    # Where to begin: "" at random; else anything trainable that msn.encoders.load_encoder opens,
     # of the sizes of model.variant. Both networks begin there, the heads at random. What the
     # encoder needs (model.mean and std, GELU, epsilon) is then taken from it, not from here.
     config.init = ""
@@ -55,7 +55,7 @@ def get_config(arg=""):
     config.model.std = (0.229, 0.224, 0.225)
     config.model.drop_path = 0.0  # stochastic depth of the anchor encoder, rate of the last block
 
-    config.views = ConfigDict()  # see data/views.py
+    config.views = ConfigDict()  # see data/views/multi_crop.py
     config.views.size = 224
     config.views.scale = (0.3, 1.0)
     config.views.focal_views = 10

@@ -8,7 +8,7 @@
 - Blur: so is the fine pattern of the surface, which a blur of 2 pixels takes away.
 - Crops: as for laparoscopy.
 - Orientation: a colonoscope is turned about its axis all the time, no direction is up. Turned and
-  upside-down views would follow from that; data/views.py mirrors left and right alone.
+  upside-down views would follow from that; data/views/multi_crop.py mirrors left and right alone.
 - Neighbours: no frames of nearby seconds (data.neighbour_seconds stays 0): numbers in train2019 are
   no time.
 

@@ -1,8 +1,8 @@
 """What every phase-recognition configuration starts from.
 
 Protocol: Cholec80's default split (videos 1-40 / 41-48 / 49-80), 1 frame per second, macro-F1 per
-video (Hirsch et al., arXiv 2308.12394, section 4; splits and metrics: data/cholec80.py,
-down_stream/metrics.py).
+video (Hirsch et al., arXiv 2308.12394, section 4; splits and metrics: data/dataset/cholec80.py,
+down_stream/metrics/phases.py).
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ def get_config(arg=""):
     config.seed = 0
     config.workdir = "runs/phase"
 
-    # A path that msn.checkpoint.load_encoder opens; empty for random initialisation, for which
+    # A path that msn.encoders.load_encoder opens; empty for random initialisation, for which
     # model.variant (or --model) names the architecture. If both are set they must agree.
     config.encoder = ""
     config.model = ConfigDict()

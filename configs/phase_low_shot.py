@@ -24,7 +24,7 @@ def get_config(arg=""):
     config = WAYS[arg].get_config()
     config.workdir = f"runs/{WORKDIRS[arg]}"
 
-    # (name, path that msn.checkpoint.load_encoder opens) of each; an empty path is the architecture
+    # (name, path that msn.encoders.load_encoder opens) of each; an empty path is the architecture
     # of model.variant, initialised by the seed. {seed} in a path becomes the seed: an encoder that
     # was pre-trained several times is evaluated with that variation. On the command line all at
     # once: --config.encoders="(('msn', 'PATH'), ('random', ''))"

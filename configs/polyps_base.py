@@ -1,10 +1,11 @@
 """What every polyp-classification configuration starts from.
 
 Protocol: PolypsSet's own split by sequence, of which the test part is scored by frame and by
-sequence (down_stream/classification.py). Hirsch et al., arXiv 2308.12394, report accuracy; they do
-not say whether they used whole frames or crops of the polyps, nor whether they count frames or
-sequences. Here: whole frames unless the data set was prepared with --crop_margin, and both counts.
-data/polyps_images.py says what "train2019-..." is: the archive has no training sequences.
+sequence (down_stream/metrics/classification.py). Hirsch et al., arXiv 2308.12394, report accuracy;
+they do not say whether they used whole frames or crops of the polyps, nor whether they count frames
+or sequences. Here: whole frames unless the data set was prepared with --crop_margin, and both
+counts. data/image_classes/polypsset.py says what "train2019-..." is: the archive has no training
+sequences.
 """
 
 from configs import phase_base

@@ -3,8 +3,8 @@ r"""Fine-tuning for the presence of seven tools on Cholec80, end to end.
   python down_stream/main.py --config=configs/tools_finetune.py \
       --config.data.root=DIR/cholec80 --config.encoder=runs/msn_vits16/encoder
 
-Needs a GPU. Scored by average precision, per tool and their mean (down_stream/multi_label.py). Not
-run on the full data by us yet.
+Needs a GPU. Scored by average precision, per tool and their mean
+(down_stream/metrics/multi_label.py). Not run on the full data by us yet.
 """
 
 from configs import phase_finetune

@@ -4,7 +4,8 @@ r"""Linear probe for the presence of seven tools on Cholec80: what a frozen enco
       --config.data.root=DIR/cholec80 --config.encoder=runs/msn_vits16/encoder
 
 Features of all frames are computed once, the probe is fitted on them. Scored by average
-precision, per tool and their mean (down_stream/multi_label.py). Not run on the full data by us yet.
+precision, per tool and their mean (down_stream/metrics/multi_label.py). Not run on the full data by
+us yet.
 """
 
 from configs import phase_probe

@@ -2,27 +2,24 @@
 
 import functools
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from data.cholec80 import DEFAULT_SPLIT, PHASES, SPLITS
-from data.cores import available_cores
-from data.errors import InputError
-from data.image_files import natural_key
-from data.images import frame_to_input, read_image
-from data.index import FrameIndex, load_index
-from data.prefetching import prefetched
-from data.randaug import LAYERS, MAGNITUDE, rand_augment
-from data.seeds import generator
-from data.views import Views, augment, random_resized_crop
+from data.common.cores import available_cores
+from data.common.errors import InputError
+from data.common.prefetching import prefetched
+from data.common.seeds import generator
+from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
+from data.dataset.frame_index import FrameIndex, load_index
+from data.images.image_io import frame_to_input, read_image
+from data.views.multi_crop import Views, augment, random_resized_crop
+from data.views.randaug import LAYERS, MAGNITUDE, rand_augment
 
 IMAGE_SIZE = 224  # of the published loader
 SEED = 0
 TRANSFORMATIONS = ("randaug", "views", "resize")
-
 # Milder than pre-training's views: what tells the phase must not be cropped or coloured away.
 TRAINING_VIEWS = Views(scale=(0.5, 1.0), colour_jitter=0.25, grey_probability=0.0)
 
@@ -40,9 +37,9 @@ def get_cholec80_images_datasets(
     Args:
       data_root: dataset directory, as `prepare.py` makes it.
       batch_size: frames in a batch; the last of a pass may be smaller.
-      train_transformation: what happens to training frames: "randaug" (`data/randaug.py`), "views"
-        (cropped, flipped, jittered and blurred) or "resize" (nothing random). Validation and test
-        frames are resized.
+      train_transformation: what happens to training frames: "randaug" (`data/views/randaug.py`),
+        "views" (cropped, flipped, jittered and blurred) or "resize" (nothing random). Validation
+        and test frames are resized.
       with_image_path: whether the datasets give the frames' paths, too.
 
     Returns:
@@ -105,7 +102,7 @@ def training_dataset(
       batch_size: frames in a batch; every batch is full.
       seed: int; order and augmentation are functions of it and of the step.
       transformation: as `get_cholec80_images_datasets` takes it.
-      layers, magnitude: of "randaug", as `data.randaug.rand_augment` takes them.
+      layers, magnitude: of "randaug", as `data.views.randaug.rand_augment` takes them.
       labels: int [frames, ...]; the phases of the index by default.
       first_step: the batch to begin with, as if those before it had been read.
       unreadable: receives the rows of the frames that cannot be read.
@@ -129,49 +126,6 @@ def training_dataset(
         return image, tf.where(readable, tf.gather(labels, row), -1)
 
     return prefetched(dataset.map(with_label).batch(batch_size, drop_remainder=True))
-
-
-def class_weights(labels: np.ndarray, classes: int = len(PHASES)) -> dict[int, float]:
-    """Weights in the loss that give every class the same say.
-
-    Args:
-      labels: int [frames], class ids, as in `cholec80.PHASES`; -1, unknown, does not count.
-      classes: how many there are.
-
-    Returns:
-      {class id: weight}, inverse to its frequency, 0 for a class that does not occur; the mean
-      weight of a frame is 1.
-    """
-    known = labels[labels >= 0]
-    counts = np.bincount(known, minlength=classes)
-    present = np.count_nonzero(counts)
-    weights = np.where(counts, len(known) / (max(1, present) * np.maximum(counts, 1)), 0.0)
-    return dict(enumerate(weights.tolist()))
-
-
-def label_fraction(videos: Sequence[str], fraction: float, seed: int = 0) -> tuple[str, ...]:
-    """The training videos whose labels are used when only a share of them shall be.
-
-    Whole videos: frames of one video are too alike for some of them to stand for few labels. Those
-    of a smaller fraction are among those of a larger one (12.5 % of 40 are 5 videos).
-
-    Args:
-      videos: names of the training videos.
-      fraction: of the videos, above 0, up to 1; at least one is taken.
-      seed: int >= 0, of the choice.
-
-    Returns:
-      Names, in natural order.
-
-    Raises:
-      InputError: the fraction is out of range.
-    """
-    if not 0 < fraction <= 1:
-        raise InputError(f"label fraction {fraction}: above 0 and up to 1")
-    ordered = sorted(videos, key=natural_key)
-    number = max(1, round(fraction * len(ordered)))
-    chosen = generator(seed, 0).permutation(len(ordered))[:number]
-    return tuple(ordered[place] for place in sorted(chosen))
 
 
 def _check(batch_size, transformation):

@@ -7,13 +7,13 @@ import logging
 import numpy as np
 import tensorflow as tf
 
-from data.cores import available_cores
-from data.errors import InputError, check_range
-from data.frame_sources import FrameSource
-from data.prefetching import prefetched
-from data.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
-from data.seeds import generator
-from data.views import Views, make_views
+from data.common.cores import available_cores
+from data.common.errors import InputError, check_range
+from data.common.prefetching import prefetched
+from data.common.seeds import generator
+from data.frames.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
+from data.frames.sources import FrameSource
+from data.views.multi_crop import Views, make_views
 
 NAMES = ("target", "anchor", "focal", "unreadable")
 UNREADABLE_IN_A_ROW = 16  # more than chance: the folder has moved, or the disk is gone
@@ -42,18 +42,18 @@ def pretraining_dataset(
     parallel calls, or of the number of workers.
 
     Args:
-      source: the frames, as `data.open_source.open_source` opens them.
+      source: the frames, as `data.frames.opening.open_source` opens them.
       views: what is drawn of each.
       batch_size: examples in a step, of all workers together.
       seed, first_step, last_step: ints.
       neighbour_seconds: 0, the paper's way: all views are of one frame. Otherwise the target view
         is of that frame, and the anchor and focal views are of another of the same video, at most
-        so many seconds away (`data.sampling.neighbour_row`). Smoke, blood and instruments come and
-        go within seconds while the anatomy stays: what the two networks have to agree on is what
-        no augmentation of one frame can vary. A second frame is decoded for each example.
+        so many seconds away (`data.frames.sampling.neighbour_row`). Smoke, blood and instruments
+        come and go within seconds while the anatomy stays: what the two networks have to agree on
+        is what no augmentation of one frame can vary. A second frame is decoded for each example.
       balance_videos: whether every video has the same share of the examples
-        (`data.sampling.balanced_row`), so that long operations do not drown short ones. An epoch
-        is as long as before, but no permutation: frames of long videos wait for later epochs.
+        (`data.frames.sampling.balanced_row`), so that long operations do not drown short ones. An
+        epoch is as long as before, but no permutation: frames of long videos wait for later epochs.
       worker, workers: this worker's number, counted from 0, and how many there are. Each has a
         share of every global batch: the batches of all, one after the other, are the global batch.
       parallel_calls: frames that are read at the same time; None for as many as there are cores.

@@ -33,13 +33,13 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data.cholec80 import PHASES, TOOLS
-from data.errors import InputError
-from data.frames import read_record
-from data.image_files import official_number
-from data.images import read_image
-from data.index import INDEX, load_index
-from data.splits import choose_protocols
+from data.common.errors import InputError
+from data.dataset.cholec80 import PHASES, TOOLS
+from data.dataset.extraction_log import read_record
+from data.dataset.frame_index import INDEX, load_index
+from data.dataset.splits import choose_protocols
+from data.images.image_io import read_image
+from data.images.names import official_number
 
 COLUMNS = ["video", "frame", "phase", *TOOLS, "file"]  # of the index
 ROWS_AT_ONCE = 1024  # of the index, as Python objects
@@ -82,11 +82,11 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
     """Frames of endoscopic videos with phases and tools, split by video.
 
     The splits "train", "validation" and "test" are those of the default protocol in the dataset's
-    splits.json (`data.splits`): the published one for Cholec80, for others one drawn by video. A
-    split of which there is no video is left out.
+    splits.json (`data.dataset.splits`): the published one for Cholec80, for others one drawn by
+    video. A split of which there is no video is left out.
 
-    A frame that `data.images.read_image` cannot read is named in the log, counted at the end and
-    left out.
+    A frame that `data.images.image_io.read_image` cannot read is named in the log, counted at the
+    end and left out.
 
     Raises:
       InputError: while generating: there is no dataset in `root`, or no frame of a split can be

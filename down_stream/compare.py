@@ -8,7 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from data.errors import InputError
+from data.common.errors import InputError
+from down_stream.report.wording import duration, percent
 
 _TITLES = {"f1": "macro-F1", "average_precision": "mAP"}
 
@@ -17,7 +18,7 @@ def table(run_dirs: list[str | Path]) -> str:
     """One line per run directory, and per temporal model in it: name, scores in percent, time.
 
     The scores are accuracy, and what the epoch was chosen by, on the test videos: for phases
-    macro-F1, both of protocol `video` (see `down_stream.metrics`).
+    macro-F1, both of protocol `video` (see `down_stream.metrics.phases`).
 
     Raises:
       InputError: a directory has no `results.json`, or not one of an experiment; or experiments
@@ -67,21 +68,6 @@ def _read(run_dir: Path) -> tuple[str, list[tuple[str, ...]]]:
         ) from error
 
 
-def percent(score: float | None) -> str:
-    """0.8694 -> "86.9 %"; an undefined score -> "-"."""
-    return "-" if score is None else f"{100 * score:.1f} %"
-
-
-def duration(seconds: float) -> str:
-    """9.4 -> "9.4 s", 83 -> "1 min 23 s", 7500 -> "2 h 5 min"."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def main(arguments: list[str]) -> None:
     """Prints the table of the run directories given."""
     # Without argparse's block of usage: a mistake is one line.
@@ -93,9 +79,9 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    from configs import command
+    from data.common import cli
 
     try:
         main(sys.argv[1:])
     except (InputError, OSError) as error:
-        sys.exit(command.refuse(command.describe(error) if isinstance(error, OSError) else error))
+        sys.exit(cli.refuse(cli.describe(error) if isinstance(error, OSError) else error))

@@ -10,21 +10,24 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.cholec80_images import TRANSFORMATIONS
-from data.errors import InputError, check_names, check_output_folder, check_range
-from data.files import check_local, filled_folder, remove_folder, to_path
-from data.images import read_image
-from data.index import FrameIndex
-from down_stream import metrics, plots, training
-from down_stream.classifiers import CHANGEABLE, FITS
-from down_stream.encoders import Frames, open_encoder
-from down_stream.labelled_splits import remarks, select_splits, videos_seen
-from down_stream.model import save_frame_model
-from down_stream.report import write_report
-from down_stream.sequences import TEMPORAL_MODELS, fit_sequences
+from data.common.errors import InputError, check_names, check_range
+from data.dataset.frame_index import FrameIndex
+from data.images.image_io import read_image
+from data.storage.folders import filled_folder, remove_folder
+from data.storage.paths import check_local, check_output_folder, to_path
+from down_stream.classifiers import finetuning
+from down_stream.classifiers.fitting import CHANGEABLE, FITS
+from down_stream.classifiers.frame_model import save_frame_model
+from down_stream.features.encoders import Frames, open_encoder
+from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
+from down_stream.metrics import statistics
+from down_stream.report import plots, tasks
+from down_stream.report.page import write_report
 from down_stream.tasks import Task, open_task
-from down_stream.temporal import save_temporal
-from msn.resnet import RESNET
-from msn.run_directory import CHECKPOINTS, check_configuration
+from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
+from down_stream.temporal.model import save_temporal
+from msn.networks.resnet import RESNET
+from msn.workdir.run_directory import CHECKPOINTS, check_configuration
 
 RESULTS = "results.json"
 
@@ -105,7 +108,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
             if sequences:
                 save_temporal(sequences.model, path / "temporal")
         beside = folder / f"{RESULTS}.part"
-        beside.write_text(json.dumps(metrics.plain(results), indent=2, allow_nan=False) + "\n")
+        beside.write_text(json.dumps(statistics.plain(results), indent=2, allow_nan=False) + "\n")
         beside.replace(folder / RESULTS)
     remove_folder(workdir / CHECKPOINTS)
     return results
@@ -115,7 +118,7 @@ def check(config: ConfigDict) -> None:
     """Raises `InputError` for values that no experiment can work with."""
     for name, found, allowed in (
         ("mode", config.mode, FITS),
-        ("optimizer.name", config.optimizer.name, training.OPTIMIZERS),
+        ("optimizer.name", config.optimizer.name, finetuning.OPTIMIZERS),
         ("temporal", config.temporal, ("", *TEMPORAL_MODELS)),
         ("augmentation", config.augmentation, TRANSFORMATIONS),
     ):
@@ -191,10 +194,10 @@ def write_report_of(task: Task, results: dict, tables: dict, read_frame, folder:
     for number, (name, table) in enumerate(tables.items()):
         file = "predictions.csv" if not number else f"predictions_{name}.csv"
         task.write(folder / file, table)
-    task.draw(results, next(iter(tables.values())), folder)
+    tasks.PICTURES[task.name](results, next(iter(tables.values())), folder)
     if results["history"]:
         plots.history(results["history"], folder / "history.png", results["best_epoch"])
-    sections = task.sections(results, tables, read_frame)
+    sections = tasks.SECTIONS[task.name](results, tables, read_frame)
     title = f"{task.name}: {results['name']}"
     write_report(folder / "report.html", title, sections, subtitle=results["encoder"])
 

@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script, 
 
 from absl import flags
 
-from configs import command
-from data.errors import InputError
+from data.common import cli
+from data.common.errors import InputError
 
-CONFIG = command.define_config("configs/phase_demo.py", "configuration of the experiment")
+CONFIG = cli.define_config("configs/phase_demo.py", "configuration of the experiment")
 MODELS = {f"vit{size}": f"vit{size}16" for size in ("ti", "s", "b", "l", "h")}
 MODELS["resnet50"] = "resnet50v2"
 MODEL = flags.DEFINE_enum(
@@ -52,34 +52,34 @@ def main() -> int:
         config.optimizer.weight_decay = WEIGHT_DECAY.value
         config.probe.weight_decays = (WEIGHT_DECAY.value,)
 
-    command.import_tensorflow()
-    from msn.run_directory import StoppedError
+    cli.import_tensorflow()
+    from data.common.stopping import StoppedError
 
     try:
         return low_shot(config) if "fractions" in config else experiment(config)
     except StoppedError as error:
         logging.warning("%s", error)
-        return command.STOPPED
+        return cli.STOPPED
 
 
 def low_shot(config) -> int:
     """Runs a grid of experiments, and prints its table."""
     from down_stream.experiment import run
-    from down_stream.labelled_splits import labelled_videos
-    from down_stream.low_shot import run_grid, text_table
+    from down_stream.features.labelled_splits import labelled_videos
+    from down_stream.low_shot.grid import run_grid, text_table
     from down_stream.tasks import open_task
 
     task = open_task(config.task, config.data.root)
     config.train_videos = labelled_videos(config, "train", task)
     print(text_table(run_grid(config, config.workdir, run=run, score=task.chosen_by)))
     print(f"table, curve and all experiments: {config.workdir}")
-    return command.DONE
+    return cli.DONE
 
 
 def experiment(config) -> int:
     """Runs one experiment, and prints its scores."""
     from down_stream.experiment import run
-    from down_stream.metrics import summary
+    from down_stream.metrics.phases import summary
 
     results = run(config, config.workdir)
     print(summary(results["metrics"]))
@@ -88,9 +88,9 @@ def experiment(config) -> int:
     print(f"report: {config.workdir}/report.html; results, predictions and the model beside it")
     if any(results["unreadable_frames"].values()):
         print(results["warnings"][-1])
-        return command.DONE_IN_PART
-    return command.DONE
+        return cli.DONE_IN_PART
+    return cli.DONE
 
 
 if __name__ == "__main__":
-    command.run(main, wrong_input=(InputError,))
+    cli.run(main, wrong_input=(InputError,))

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from data.cholec80 import LABEL_FPS, PHASES, TOOLS
-from data.errors import InputError
-from data.files import AnyPath, to_path
-from data.index import CLASSES, FrameIndex
-from down_stream import classification, metrics, multi_label, report_tasks
-from down_stream.predictions import Predictions, write_predictions
+from data.common.errors import InputError
+from data.dataset.cholec80 import LABEL_FPS, PHASES, TOOLS
+from data.dataset.frame_index import CLASSES, FrameIndex
+from data.storage.paths import AnyPath, to_path
+from down_stream.metrics import classification, multi_label
+from down_stream.metrics import phases as phase_metrics
+from down_stream.metrics.predictions import Predictions, write_predictions
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,6 @@ class Task:
       score: (videos int [n], labels, probabilities [n, classes]) -> that score alone, as quickly as
         one is wanted that is computed after every epoch; higher is better, NaN where undefined.
       write: path, predictions -> None; the table predictions.csv.
-      sections: (results, {name: predictions}, row -> frame) -> the parts of report.html.
-      draw: (results, predictions, folder) -> None; the pictures.
     """
 
     name: str
@@ -53,8 +52,6 @@ class Task:
     score_name: str
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     write: Callable[[Path, Any], None]
-    sections: Callable[[dict, dict, Callable], list]
-    draw: Callable[[dict, Any, Path], None]
 
     @property
     def number(self) -> int:
@@ -111,13 +108,11 @@ def phases() -> Task:
         labels=lambda index: index.phase,
         fps=LABEL_FPS,
         is_video=True,
-        evaluate=metrics.evaluate,
+        evaluate=phase_metrics.evaluate,
         chosen_by=("video", "f1"),
         score_name="macro_f1",
-        score=metrics.video_macro_f1,
+        score=phase_metrics.video_macro_f1,
         write=write_predictions,
-        sections=report_tasks.phases,
-        draw=report_tasks.draw_phases,
     )
 
 
@@ -135,8 +130,6 @@ def tools() -> Task:
         score_name="average_precision",
         score=multi_label.mean_average_precision,
         write=multi_label.write_predictions,
-        sections=report_tasks.labels,
-        draw=report_tasks.draw_labels,
     )
 
 
@@ -168,8 +161,6 @@ def classes_of(roots: tuple[str, ...]) -> Task:
         score_name="macro_f1",
         score=classification.frame_macro_f1,
         write=write_predictions,
-        sections=report_tasks.classes,
-        draw=report_tasks.draw_classes,
     )
 
 

@@ -4,7 +4,7 @@
   python -m msn.convert --source=runs/msn_vits16/encoder --output=vit_msn --format=hf
   python -m msn.convert --source=runs/msn_vits16/encoder --output=encoder.onnx --format=onnx
 
---source is whatever `msn.checkpoint.load_encoder` opens, --output what is written, by --format:
+--source is whatever `msn.encoders.load_encoder` opens, --output what is written, by --format:
 
   encoder  an encoder directory, which every command here opens
   msn      a .pth.tar with the target encoder of facebookresearch/msn (PyTorch)
@@ -34,9 +34,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from configs import command
-from data.errors import InputError
-from data.files import check_local, to_path
+from data.common import cli
+from data.common.errors import InputError
+from data.storage.paths import check_local, to_path
 
 FORMATS = ("encoder", "msn", "hf", "timm")
 EXPORTS = ("saved_model", "onnx", "tflite")
@@ -54,11 +54,12 @@ def convert(
     """Writes an encoder in another format.
 
     Args:
-      source: anything that `msn.checkpoint.load_encoder` opens, except a SavedModel.
+      source: anything that `msn.encoders.load_encoder` opens, except a SavedModel.
       output: file or directory; must not be there yet.
       output_format: one of FORMATS or EXPORTS.
       num_heads: for sources that do not say it.
-      image_path: frames on which an export is compared, as `msn.export.read_frames` takes them.
+      image_path: frames on which an export is compared, as `msn.formats.export.read_frames` takes
+        them.
 
     Returns:
       The path that was written; and the relative error ‖a − b‖/‖b‖ of what it computes.
@@ -67,11 +68,11 @@ def convert(
       InputError: the source cannot be converted, `output` exists, the format cannot express this
         encoder, or its packages are not installed: then nothing is written.
     """
-    from msn import export  # TensorFlow: after the flags are checked
-    from msn.checkpoint import load_encoder, save_encoder
-    from msn.formats import write_msn_checkpoint
-    from msn.hugging_face import write_directory, write_timm
-    from msn.initial import source_of
+    from msn.encoders import load_encoder, save_encoder
+    from msn.formats import export  # TensorFlow: after the flags are checked
+    from msn.formats.hugging_face import write_directory, write_timm
+    from msn.formats.reference_names import write_msn_checkpoint
+    from msn.training.initialisation import source_of
 
     check_local("--output", output)
     if image_path is not None and output_format not in EXPORTS:
@@ -118,8 +119,8 @@ def convert(
 
 def open_source(source: str | Path, output_format: str, num_heads: int | None):
     """The encoder to convert; raises `InputError` where the format cannot express it."""
-    from msn.checkpoint import load_encoder
-    from msn.vit import Encoder
+    from msn.encoders import load_encoder
+    from msn.networks.vit import Encoder
 
     inside = to_path(source) / "encoder"
     if inside.is_dir():  # of a run, or of a down-stream model
@@ -190,15 +191,15 @@ def define_flags() -> None:
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    command.import_tensorflow()
+    cli.import_tensorflow()
     given = flags.FLAGS
     path, error = convert(
         given.source, given.output, given.format, given.num_heads, given.image_path
     )
     print(f"written to {path} ({given.format}), relative error {error:.1e}")
-    return command.DONE
+    return cli.DONE
 
 
 if __name__ == "__main__":
     define_flags()
-    command.run(main, wrong_input=(InputError,))
+    cli.run(main, wrong_input=(InputError,))

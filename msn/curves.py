@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from data.errors import InputError
-from data.files import AnyPath, to_path
+from data.common.errors import InputError
+from data.storage.paths import AnyPath, to_path
 
 # Okabe and Ito (2008) without the yellow, which is too pale for a line, and black, which is text.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -213,9 +213,9 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    from configs import command
+    from data.common import cli
 
     try:
         main(sys.argv[1:])
     except (InputError, OSError) as error:
-        sys.exit(command.refuse(command.describe(error) if isinstance(error, OSError) else error))
+        sys.exit(cli.refuse(cli.describe(error) if isinstance(error, OSError) else error))

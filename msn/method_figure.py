@@ -16,14 +16,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from data.errors import InputError
-from data.images import read_image
-from data.masking import kept_patches
-from data.views import Views, make_views
-from msn import checkpoint
-from msn.configuration import create_model
-from msn.losses import log_predictions, sharpen
-from msn.variants import variant_arguments
+from data.common.errors import InputError
+from data.images.image_io import read_image
+from data.views.masking import kept_patches
+from data.views.multi_crop import Views, make_views
+from msn.method.losses import log_predictions, sharpen
+from msn.networks.variants import variant_arguments
+from msn.training.configuration import create_model
+from msn.workdir import checkpoints
 
 WORKDIR = flags.DEFINE_string("workdir", "runs/demo/msn", "run directory of msn.train")
 IMAGE = flags.DEFINE_string("image", None, "frame to draw", required=True)
@@ -77,11 +77,11 @@ def open_run(workdir: Path):
     if not (workdir / "config.json").is_file():
         raise InputError(f"{workdir}: no run of msn.train (no config.json)")
     config = ConfigDict(json.loads((workdir / "config.json").read_text()))
-    files = checkpoint.checkpoints(workdir / "checkpoints")
+    files = checkpoints.checkpoints(workdir / "checkpoints")
     if not files:
         raise InputError(f"{workdir}: no checkpoint yet")
     model = create_model(config)
-    checkpoint.restore_checkpoint(files[-1], model)
+    checkpoints.restore_checkpoint(files[-1], model)
     return config, model
 
 
@@ -183,10 +183,10 @@ def main() -> int:
     """Runs the command and returns its exit code."""
     draw(Path(WORKDIR.value), Path(IMAGE.value), Path(OUTPUT.value), SEED.value)
     print(f"written to {OUTPUT.value}")
-    return command.DONE
+    return cli.DONE
 
 
 if __name__ == "__main__":
-    from configs import command
+    from data.common import cli
 
-    command.run(main, wrong_input=(InputError,))
+    cli.run(main, wrong_input=(InputError,))

@@ -9,24 +9,32 @@ from pathlib import Path
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from data.errors import InputError, check_output_folder
-from data.files import to_path
-from data.frame_sources import FrameSource
-from data.open_source import open_source
-from data.patterns import expand
+from data.common.errors import InputError
+from data.common.stopping import StopSignal
+from data.dataset.overlaps import identity
+from data.dataset.patterns import expand
+from data.frames.opening import open_source
+from data.frames.sources import FrameSource
 from data.pretraining import UnreadableFrames, pretraining_dataset
-from data.recordings import identity
-from data.views import Views
-from msn import checkpoint
-from msn.configuration import as_scalars, check, create_model, mask_of_step, schedule_of_step
-from msn.distribution import Distribution, create_distribution
-from msn.initial import source_of
-from msn.knn import KnnProbe
-from msn.model import MSN
-from msn.monitor import MetricsLog, ProgressBar
-from msn.run_directory import (
+from data.storage.paths import check_output_folder, to_path
+from data.views.multi_crop import Views
+from msn import encoders
+from msn.method.model import MSN
+from msn.networks.variants import variant_arguments
+from msn.training.configuration import (
+    as_scalars,
+    check,
+    create_model,
+    mask_of_step,
+    schedule_of_step,
+)
+from msn.training.distribution import Distribution, create_distribution
+from msn.training.initialisation import source_of
+from msn.training.knn_probe import KnnProbe
+from msn.workdir import checkpoints
+from msn.workdir.metrics_log import MetricsLog, ProgressBar
+from msn.workdir.run_directory import (
     CHECKPOINTS,
-    StopSignal,
     as_json,
     check_configuration,
     check_room,
@@ -35,7 +43,6 @@ from msn.run_directory import (
     restore_newest,
     write_configuration,
 )
-from msn.variants import variant_arguments
 
 
 def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
@@ -89,7 +96,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
             if not distribution.is_chief:
                 return
             directory, keep = workdir / CHECKPOINTS, (config.keep_checkpoints, config.keep_every)
-            checkpoint.save_checkpoint(directory, model, step, *keep, skipped)
+            checkpoints.save_checkpoint(directory, model, step, *keep, skipped)
 
         if not step and config.on_nan == "rollback":
             save()  # what a loss that is not finite before the first checkpoint goes back to
@@ -141,7 +148,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         # ---- export ----------------------------------------------------------------------------
         if distribution.is_chief:
             encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
-            path = checkpoint.save_encoder(encoder, workdir / "encoder", origin)
+            path = encoders.save_encoder(encoder, workdir / "encoder", origin)
             logging.info("encoder: %s", path)
         distribution.agree(complete=step)
         return True

@@ -10,22 +10,22 @@ checkpoint. The result is WORKDIR/encoder, which down_stream/main.py and inferen
 
 from absl import flags
 
-from configs import command
-from data.errors import InputError
+from data.common import cli
+from data.common.errors import InputError
 
-CONFIG = command.define_config("configs/msn_demo.py", "configuration of the run")
+CONFIG = cli.define_config("configs/msn_demo.py", "configuration of the run")
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (made if missing)")
 flags.mark_flag_as_required("workdir")
 
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    command.import_tensorflow()
+    cli.import_tensorflow()
     from msn.pretrain import pretrain
 
     complete = pretrain(CONFIG.value, WORKDIR.value)
-    return command.DONE if complete else command.STOPPED
+    return cli.DONE if complete else cli.STOPPED
 
 
 if __name__ == "__main__":
-    command.run(main, wrong_input=(InputError,))
+    cli.run(main, wrong_input=(InputError,))

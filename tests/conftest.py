@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports Te
 import pytest
 
 # Files that take a minute or more begin first: the last one would run while a core is idle.
-LONG = ("msn_distribution", "reproduce", "commands_chained", "msn_pretrain_killed", "golden")
+LONG = ("distribution", "reproduce", "commands_chained", "pretrain_killed", "golden")
 
 
 def pytest_collection_modifyitems(items):
@@ -17,7 +17,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory):
     """Four videos of 14 labelled frames; read only."""
-    from tests.small_dataset import make_small_dataset  # what `make test-backends` has no need for
+    from tests.support.small_dataset import (
+        make_small_dataset,  # what `make test-backends` has no need for
+    )
 
     return make_small_dataset(tmp_path_factory.mktemp("data") / "cholec80")
 

@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from msn import losses, schedules
-from msn.checkpoint import load_encoder
-from msn.formats import load_msn_state, msn_state
-from msn.heads import ProjectionHead
-from msn.vit import VisionTransformer
-from tests.golden_files import (
-    GOLDEN,
+from msn.encoders import load_encoder
+from msn.formats.reference_names import load_msn_state, msn_state
+from msn.method import losses, schedules
+from msn.networks.heads import ProjectionHead
+from msn.networks.vit import VisionTransformer
+from tests.support.golden_files import (
     encoder_arguments,
     load,
     me_max_error,
@@ -28,7 +27,8 @@ from tests.golden_files import (
     relative_error,
     subset,
 )
-from tests.gradients import BACKEND, JIT, outputs_and_gradients
+from tests.support.gradients import BACKEND, JIT, outputs_and_gradients
+from tests.support.places import GOLDEN
 
 needs_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="this is TensorFlow's")
 
@@ -253,7 +253,7 @@ def test_trajectory_of_ten_steps(jit, dtype):
     without it, and in the reference as well), so float32 is judged by the median of runs that
     start a rounding apart.
     """
-    from tests.golden_trajectory import trajectory_runs
+    from tests.support.golden_trajectory import trajectory_runs
 
     errors = trajectory_runs(jit, dtype, seeds=[None] if dtype == "float64" else range(7))
     for name in errors[0]:

@@ -1,101 +1,147 @@
-"""Who may import whom, read from the syntax trees."""
+"""The order of the folders: imports run downwards only, in no circle, and every file has a place.
+
+Read from the syntax trees. `docs/design.md` says what each folder is for.
+"""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("data", "msn", "down_stream", "configs")
+
+# From the ground up: a module may import of its own place and of those before it.
+ORDER = (
+    *("data.common", "data.storage", "data.images", "data.video", "data.dataset", "data.archives"),
+    *("data.tfrecords", "data.preparation", "data.frames", "data.image_classes", "data.views"),
+    *("data.synthetic", "data"),
+    *("msn.networks", "msn.method", "msn.formats", "msn.encoders", "msn.workdir", "msn.training"),
+    "msn",
+    *("down_stream.metrics", "down_stream.tasks", "down_stream.features"),
+    *("down_stream.classifiers", "down_stream.temporal", "down_stream.report"),
+    *("down_stream.low_shot", "down_stream.inference", "down_stream"),
+    *("prepare", "inference"),
+)
+# What users import or run, beside the folders.
+DOORS = {
+    "data": {"cholec80_images", "cholec80_tfrecords", "pretraining", "tfds_builder"},
+    "msn": {
+        *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),
+    },
+    "down_stream": {"main", "experiment", "tasks", "compare"},
+}
 COMMANDS = {"prepare", "inference", "msn.train", "down_stream.main"}
-
-# Folder -> what its modules may import of ours, themselves included.
-ALLOWED = {
-    "data": ("data",),
-    "msn": ("msn", "data"),
-    "down_stream": (
-        "down_stream",
-        "data",
-        "msn.vit",
-        "msn.checkpoint",
-        "msn.resnet",
-        "msn.neighbours",
-        "msn.run_directory",
-        "msn.state_files",
-    ),
-    "configs": ("configs",),
-}
-# Library modules with a small main() may use what commands share, for its exit codes.
-WITH_MAIN = {
-    "data.views",
-    "down_stream.compare",
-    "down_stream.metrics",
-    "msn.convert",
-    "msn.curves",
-    "msn.method_figure",
-}
+FILES_IN_A_FOLDER = range(2, 10)
 
 
-def module_name(path):
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+def modules(root=ROOT):
+    """{dotted name: file} of the project without its tests; packages are named by their folder."""
+    files = [path for folder in (*DOORS, "configs") for path in (root / folder).rglob("*.py")]
+    files += root.glob("*.py")
+    names = (path.relative_to(root).with_suffix("").as_posix().replace("/", ".") for path in files)
+    return {name.removesuffix(".__init__"): path for name, path in zip(names, files, strict=True)}
 
 
-def modules():
-    files = [path for folder in FOLDERS for path in (ROOT / folder).glob("*.py")]
-    files += ROOT.glob("*.py")
-    return {module_name(path): path for path in files if path.name != "__init__.py"}
+MODULES = modules()
 
 
-def imports(path):
-    """All modules that a file imports anywhere, as dotted names."""
-    found = set()
+def imports(path, known=MODULES):
+    """All modules of ours that a file imports anywhere, as dotted names."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: relative import"
-            known = modules()
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                found.add(full if full in known else node.module)
-    return {name for name in found if name.split(".")[0] in FOLDERS or name in COMMANDS}
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= (full & set(known)) or {node.module}
+    return {name for name in names if name.split(".")[0] in {*DOORS, "configs", *COMMANDS}}
 
 
-def within(name, prefixes):
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+def place_of(name):
+    """The entry of ORDER that a module belongs to, None if it has no place."""
+    while name and name not in ORDER:
+        name = name.rpartition(".")[0]
+    return name or None
 
 
-@pytest.mark.parametrize("name", sorted(set(modules()) - COMMANDS))
-def test_library_imports_only_what_it_may(name):
-    allowed = ALLOWED[name.split(".")[0]]
-    if name in WITH_MAIN:
-        allowed += ("configs.command",)
-    wrong = {other for other in imports(modules()[name]) if not within(other, allowed)}
-    assert not wrong
+def upward(name, others):
+    """Those of `others` that stand above the module `name`."""
+    rank = ORDER.index(place_of(name))
+    return {other for other in others if ORDER.index(place_of(other) or "inference") > rank}
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
+def circle(graph):
+    """The modules of a circle in {module: modules it imports}; None where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return None
+
+
+def test_every_file_has_a_place():
+    for name, path in MODULES.items():
+        head, *rest = name.split(".")
+        if path.name == "__init__.py" or head == "configs":
+            continue
+        if len(rest) == 1:
+            assert rest[0] in DOORS[head], f"{name} is neither a door nor in a folder"
+        elif rest:
+            assert f"{head}.{rest[0]}" in ORDER and len(rest) == 2, f"{name}: no such folder"
+        else:
+            assert head in COMMANDS, f"{name}: the top level is fixed"
+
+
+@pytest.mark.parametrize("place", [place for place in ORDER if "." in place])
+def test_a_folder_holds_few_files(place):
+    if not (ROOT / place.replace(".", "/")).is_dir():
+        assert place in MODULES  # a door with a rank of its own
+        return
+    files = [n for n, p in MODULES.items() if place_of(n) == place and p.name != "__init__.py"]
+    assert len(files) in FILES_IN_A_FOLDER, files
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if not name.startswith("configs")))
+def test_imports_run_downwards(name):
+    assert not upward(name, imports(MODULES[name]))
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("configs")))
+def test_configs_import_configs_alone(name):
+    assert all(
+        other.startswith("configs.") or other == "configs" for other in imports(MODULES[name])
+    )
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
 def test_nothing_imports_a_command(name):
-    assert not imports(modules()[name]) & COMMANDS
+    assert not imports(MODULES[name]) & COMMANDS
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_commands_import_libraries_and_configs_command(name):
-    wrong = {
-        other
-        for other in imports(modules()[name])
-        if other.startswith("configs") and other != "configs.command"
-    }
-    assert not wrong
+def test_no_circle():
+    assert circle({name: imports(path) for name, path in MODULES.items()}) is None
 
 
-def test_the_rule_sees_a_forbidden_import(tmp_path):
+def test_the_rule_sees_what_it_forbids(tmp_path):
     path = tmp_path / "module.py"
-    path.write_text("def f():\n    from msn import heads\n    import down_stream.main\n")
-    assert imports(path) == {"msn.heads", "down_stream.main"}
-    assert not within("msn.heads", ALLOWED["down_stream"])
+    path.write_text("def f():\n    from msn.networks import heads\n    import down_stream.main\n")
+    assert imports(path) == {"msn.networks.heads", "down_stream.main"}
+    assert upward("msn.method.losses", imports(path)) == {"down_stream.main"}
+    assert upward("msn.networks.vit", {"configs.msn_base"}) == {"configs.msn_base"}
+    assert place_of("elsewhere.module") is None
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
 
 
-@pytest.mark.parametrize("folder", [*FOLDERS, "tests"])
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()} - {ROOT}))
 def test_every_folder_is_a_package(folder):
-    assert (ROOT / folder / "__init__.py").is_file()
+    assert (folder / "__init__.py").is_file()
+
+
+def test_tests_mirror_the_folders():
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        parts = path.relative_to(ROOT / "tests").parts[:-1]
+        assert (path.parent / "__init__.py").is_file()
+        if parts and parts[0] not in ("end_to_end", "benchmarks"):
+            assert (ROOT / Path(*parts)).is_dir(), path

@@ -19,12 +19,13 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data.clock import estimate_seconds
-from data.cores import available_cores
-from data.errors import InputError
-from data.frames import extract_frames, is_video
-from data.image_files import list_files
-from data.synthetic import make_dataset
+from data.common.cores import available_cores
+from data.common.errors import InputError
+from data.images.finding import list_files
+from data.preparation.extraction import extract_frames
+from data.synthetic.cholec80 import make_dataset
+from data.video.clock import estimate_seconds
+from data.video.names import is_video
 from tests.benchmarks.report import interleaved, median_ratio, report
 
 CORES = 2
@@ -35,7 +36,7 @@ OPTIONS = {"jpg": ("-q:v", "2"), "png": ()}
 MEASURED = "clips of videos to JPEG at 1 fps, all clips, two cores"
 BASELINE = "ffmpeg -vf fps=1, a process per clip, two at once"
 COMMAND = (
-    "import sys; from data.frames import extract_frames as extract; "
+    "import sys; from data.preparation.extraction import extract_frames as extract; "
     "extract(sys.argv[3:], sys.argv[1], format=sys.argv[2])"
 )
 

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.cholec80 import TOOLS
-from data.index import INDEX, SCHEMA
+from data.dataset.cholec80 import TOOLS
+from data.dataset.frame_index import INDEX, SCHEMA
 from tests.benchmarks.report import interleaved, median_ratio, memory, report, run_alone, seconds
 
 FRAMES, VIDEOS = 23_300_000, 7_900
@@ -29,7 +29,7 @@ IMAGES, SIZE = 256, (854, 480)
 EXCLUDED = 80  # videos held out, as for an evaluation: the index is copied without them
 BATCH, BATCHES, ROUNDS = 32, 4, 12
 LATE_STEP = 50_000_000  # in epoch 68
-VIDEOS_AT_ONCE = 64  # in one group of rows, as data/indexing.py writes them
+VIDEOS_AT_ONCE = 64  # in one group of rows, as data/preparation/indexing.py writes them
 
 
 def measure() -> dict:
@@ -54,7 +54,7 @@ def measure() -> dict:
 
 def measure_start(root: str, launched: float) -> dict:
     """From the start of this process to its first batch, and to one of a late step."""
-    from data.open_source import open_source
+    from data.frames.opening import open_source
 
     source = open_source("images", root, [video_name(number) for number in range(EXCLUDED)])
     read_batches(source, 0, 1)
@@ -73,7 +73,7 @@ def measure_start(root: str, launched: float) -> dict:
 
 def measure_batches(small: str, large: str) -> dict:
     """Seconds for BATCHES batches of each dataset, round by round."""
-    from data.open_source import open_source
+    from data.frames.opening import open_source
 
     sources = {"small": open_source("images", small), "large": open_source("images", large)}
     steps = iter(range(0, 10**9, 1000))
@@ -87,7 +87,7 @@ def measure_batches(small: str, large: str) -> dict:
 
 def read_batches(source, first_step: int, batches: int) -> None:
     from data.pretraining import pretraining_dataset
-    from data.views import Views
+    from data.views.multi_crop import Views
 
     dataset = pretraining_dataset(
         source,
@@ -103,8 +103,8 @@ def read_batches(source, first_step: int, batches: int) -> None:
 
 def draw_images(folder: Path) -> None:
     """Rendered frames, each under many of the names that a video's frames have."""
-    from data.synthetic import make_timeline
-    from data.synthetic_camera import Endoscope
+    from data.synthetic.camera import Endoscope
+    from data.synthetic.cholec80 import make_timeline
 
     folder.mkdir()
     per_video = 32

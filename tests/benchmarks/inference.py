@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.synthetic import make_dataset
+from data.synthetic.cholec80 import make_dataset
 from tests.benchmarks.report import OtherSide, interleaved, median_ratio, report, seconds
 
 BATCH, SIZE = 16, 224
@@ -27,9 +27,9 @@ def measure() -> dict:
     """Both sides on the same images."""
     import tensorflow as tf
 
-    from down_stream.features import representation
-    from msn.hugging_face import write_directory
-    from msn.vit import create_encoder
+    from down_stream.features.extraction import representation
+    from msn.formats.hugging_face import write_directory
+    from msn.networks.vit import create_encoder
 
     images = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
     encoder = create_encoder("vits16", SIZE, seed=0)
@@ -79,9 +79,9 @@ def measure_input(encoder, folder: Path) -> dict:
     """Images per second from files and videos, beside the network alone and reading alone."""
     import tensorflow as tf
 
-    from data.read_ahead import read_ahead
-    from down_stream.features import frame_outputs
-    from down_stream.frame_batches import embed_batches
+    from data.frames.read_ahead import read_ahead
+    from down_stream.features.batches import embed_batches
+    from down_stream.features.extraction import frame_outputs
 
     function, sources = frame_outputs(encoder), make_sources(folder)
     batch = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
@@ -114,8 +114,8 @@ def measure_input(encoder, folder: Path) -> dict:
 
 def make_sources(folder: Path) -> dict:
     """The same frames as JPEG, PNG and video, a multiple of BATCH of each."""
-    from data.frame_lists import list_images, list_videos
-    from data.frames import extract_frames
+    from data.frames.listing import list_images, list_videos
+    from data.preparation.extraction import extract_frames
 
     make_dataset(folder, 1, seconds=SECONDS, size=FRAME_SIZE)
     (video,) = (folder / "videos").iterdir()

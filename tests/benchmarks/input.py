@@ -15,12 +15,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from configs import msn_vits16
-from data.frame_sources import FrameSource
-from data.indexing import build_index
-from data.open_source import open_source
+from data.frames.opening import open_source
+from data.frames.sources import FrameSource
+from data.preparation.indexing import build_index
 from data.pretraining import pretraining_dataset
-from data.views import Views
-from msn.configuration import as_scalars, create_model, mask_of_step, schedule_of_step
+from data.views.multi_crop import Views
+from msn.training.configuration import as_scalars, create_model, mask_of_step, schedule_of_step
 from tests.benchmarks.report import median_ratio, report, seconds
 from tests.benchmarks.views import make_frames, real_frames
 

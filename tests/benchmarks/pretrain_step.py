@@ -17,8 +17,8 @@ import statistics
 
 import numpy as np
 
-from data.masking import num_kept
-from msn.variants import variant_arguments
+from data.views.masking import num_kept
+from msn.networks.variants import variant_arguments
 from tests.benchmarks.report import (
     OtherSide,
     forget_peak,
@@ -45,7 +45,7 @@ class Training:
         import tensorflow as tf
 
         from configs import msn_vits16
-        from msn.configuration import create_model
+        from msn.training.configuration import create_model
 
         self.config = msn_vits16.get_config()
         self.config.gradient_checkpointing = recompute
@@ -57,7 +57,7 @@ class Training:
 
     def step(self, batch_size):
         """One step as the loop does it, and waits for its loss."""
-        from msn.configuration import as_scalars, mask_of_step, schedule_of_step
+        from msn.training.configuration import as_scalars, mask_of_step, schedule_of_step
 
         if batch_size not in self.views:
             self.views[batch_size] = random_views(self.config.views, batch_size)

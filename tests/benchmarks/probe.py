@@ -17,16 +17,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.cholec80 import SOURCE_FPS
-from data.index import FrameIndex, load_index
-from data.indexing import build_index
-from data.synthetic import make_timeline
-from data.synthetic_camera import Endoscope
-from down_stream.feature_cache import cached_features
-from down_stream.features import over_frames, representation
-from down_stream.grid_probe import fit_grid
+from data.dataset.cholec80 import SOURCE_FPS
+from data.dataset.frame_index import FrameIndex, load_index
+from data.preparation.indexing import build_index
+from data.synthetic.camera import Endoscope
+from data.synthetic.cholec80 import make_timeline
+from down_stream.classifiers.grid_probe import fit_grid
+from down_stream.features.cache import cached_features
+from down_stream.features.extraction import over_frames, representation
 from down_stream.tasks import open_task
-from msn.vit import create_encoder
+from msn.networks.vit import create_encoder
 from tests.benchmarks.report import median_ratio, report, seconds
 
 VIDEOS, SECONDS, SIZE = 6, 50, (854, 480)

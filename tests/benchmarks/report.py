@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from data.errors import InputError
+from data.common.errors import InputError
 
 BENCH_FILE = Path("bench.json")
 # Has requirements-bench.txt; BENCH_PYTHON=PATH takes another.

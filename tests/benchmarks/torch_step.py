@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from data.masking import kept_patches
+from data.views.masking import kept_patches
 
 WIDTH, DEPTH, HEADS, PATCH, SIZE = 384, 12, 6, 16, 224
 FOCAL_VIEWS, FOCAL_SIZE, PATCH_DROP = 10, 96, 0.15

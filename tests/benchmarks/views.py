@@ -21,13 +21,15 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from data.errors import InputError
-from data.image_files import find_fault, is_image, list_files
-from data.images import read_image
-from data.seeds import generator
-from data.synthetic import make_timeline
-from data.synthetic_camera import Endoscope
-from data.views import Views, augment, make_views, random_box, random_resized_crop
+from data.common.errors import InputError
+from data.common.seeds import generator
+from data.images.completeness import find_fault
+from data.images.finding import list_files
+from data.images.image_io import read_image
+from data.images.names import is_image
+from data.synthetic.camera import Endoscope
+from data.synthetic.cholec80 import make_timeline
+from data.views.multi_crop import Views, augment, make_views, random_box, random_resized_crop
 from tests.benchmarks.report import interleaved, median_ratio, report
 
 VIEWS = Views()

@@ -1,0 +1,46 @@
+"""Cholec80's archive: fetched, checked and unpacked into a dataset directory."""
+
+import tarfile
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlparse
+
+from absl import logging
+
+from data.archives import fetch, unpack_tar
+from data.common.errors import InputError
+from data.dataset import cholec80
+
+UNPACKING = ".unpacking"  # in the dataset directory while an archive is unpacked into it
+
+
+def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, keep: bool) -> None:
+    """Fetches Cholec80's archive, or takes one that is there, and unpacks it into `root`.
+
+    Args:
+      root: dataset directory.
+      url: where to fetch it; it is written beside `root`.
+      archive: a file to take instead; it is not deleted.
+      verify: whether to compare the MD5.
+      keep: whether a fetched archive is kept.
+
+    Raises:
+      InputError: what `data.archives.fetch` raises.
+    """
+    md5 = cholec80.ARCHIVE_MD5 if verify else None
+    if archive is None:
+        target = root.parent / PurePosixPath(urlparse(url).path).name
+        needed = cholec80.ARCHIVE_BYTES_NEEDED
+        path = fetch.fetch(url, target, md5=md5, bytes_needed=needed)
+    else:
+        path = archive
+        if not tarfile.is_tarfile(path):
+            raise InputError(f"{path}: not a tar or tar.gz archive")
+        if md5:
+            fetch.verify(path, md5)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / UNPACKING).touch()  # until it is gone, the next call goes on here
+    unpack_tar.unpack(path, root)
+    (root / UNPACKING).unlink()
+    if archive is None and not keep:
+        path.unlink()
+        logging.info("%s: unpacked and deleted", path)

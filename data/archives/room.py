@@ -1,0 +1,24 @@
+"""What fetching and unpacking share: room on the disk, and a progress bar over bytes."""
+
+import shutil
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.common.errors import InputError
+
+CHUNK_BYTES = 1 << 18
+
+
+def progress_bar(text: str, total: int | None, **options) -> tqdm:
+    """A bar over bytes; `total` None where nobody knows it."""
+    return tqdm(desc=text, total=total, unit="B", unit_scale=True, **options)
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raises `InputError` if the disk of `folder`, which need not exist yet, has less left."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        needed, free = (tqdm.format_sizeof(size, "B") for size in (needed, free))
+        raise InputError(f"{what}: needs {needed} more, {folder} has {free} free; make room there")

@@ -1,0 +1,109 @@
+"""Unpacks tar archives of strangers safely, and goes on where it was stopped."""
+
+import gzip
+import os
+import shutil
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from tqdm.utils import CallbackIOWrapper
+
+from data.archives.room import CHUNK_BYTES, progress_bar, require_space
+from data.common.errors import InputError
+
+MAX_HEADER_BYTES = 1 << 20  # of an archive's extended headers, which tarfile holds in memory
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Unpacks a tar archive (plain or gzip) into the folder `target`.
+
+    Files that are there with the right size are skipped, so that an interrupted unpacking goes on
+    where it stopped; each is written under another name first. A leading folder named like the
+    target is left out: `cholec80/videos/…` unpacked to `…/cholec80` makes `…/cholec80/videos/…`.
+
+    Raises:
+      InputError: the archive is truncated or damaged, holds something that is neither a file nor a
+        folder, leads out of the target, or needs more than the free space. Unpacking stops there.
+    """
+    seen = set()
+    bar = progress_bar(f"unpacking {archive.name}", archive.stat().st_size)
+    with archive.open("rb") as file, bar:
+        raw = CallbackIOWrapper(bar.update, file)
+        try:
+            stream = gzip.GzipFile(fileobj=raw) if file.peek(2)[:2] == b"\x1f\x8b" else raw
+            with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header) as tar:
+                while member := tar.next():
+                    bar.update(file.tell() - bar.n)  # what was jumped over
+                    tar.members.clear()  # it would keep every header: 200 MB for Cholec80's frames
+                    path = _destination(archive, member, target)
+                    if member.isdir():
+                        path.mkdir(parents=True, exist_ok=True)
+                        continue
+                    if path in seen:  # by its size alone, one could pass for the other
+                        raise InputError(f"{archive}: {member.name!r} is in it twice")
+                    seen.add(path)
+                    if not _is_there(path, member.size):
+                        require_space(target, member.size, f"{archive}: {member.name!r}")
+                        _write(tar.extractfile(member), path)
+            while stream.read(CHUNK_BYTES):  # gzip's checksum comes last
+                bar.update(file.tell() - bar.n)
+        except InputError:
+            raise
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+            raise InputError(
+                f"{archive}: truncated or damaged, or no .tar or .tar.gz: {error}, at byte "
+                f"{file.tell()} of {bar.total}; fetch it again"
+            ) from error
+
+
+class _Header(tarfile.TarInfo):
+    """A header in an archive; one that is cut off or damaged is an error.
+
+    `tarfile` alone takes it for the end, and what follows would be missing silently.
+    """
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf == bytes(tarfile.BLOCKSIZE):  # a block of zeros: this is how an archive ends
+                raise
+            raise tarfile.ReadError(f"bad header ({error})") from error
+        if not (header.isreg() or header.isdir()) and header.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"header of {header.size} bytes")
+        return header
+
+
+def _destination(archive: Path, member: tarfile.TarInfo, target: Path) -> Path:
+    """Where a member belongs; raises `InputError` for what has no place in the target."""
+    if not (member.isreg() or member.isdir()) or member.size < 0:
+        raise InputError(f"{archive}: {member.name!r} is neither a file nor a folder; not unpacked")
+    name = PurePosixPath(member.name)
+    if name.parts[:1] == (target.absolute().name,):
+        name = name.relative_to(name.parts[0])
+    path = target / name
+    # Links may have been there before. In a file's own place one is replaced, not followed.
+    folder = Path(os.path.realpath(path if member.isdir() else path.parent))
+    inside = folder.is_relative_to(os.path.realpath(target))
+    if name.is_absolute() or ".." in name.parts or not inside:
+        raise InputError(f"{archive}: {member.name!r} leads out of {target}; not unpacked")
+    return path
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
+
+
+def _write(source: BinaryIO, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    side = path.with_name(f".{path.name}.part")
+    side.unlink(missing_ok=True)  # it could be a link
+    try:
+        with side.open("wb") as file:
+            shutil.copyfileobj(source, file, CHUNK_BYTES)
+        side.replace(path)
+    finally:
+        side.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""What all commands share: flags and configuration in, one clear line and an exit code out.
+
+Exit codes: 0 done; 1 done in part (an input could not be used); 2 the user's input was wrong;
+75 stopped by SIGTERM, resumable (EX_TEMPFAIL: "try again").
+"""
+
+import itertools
+import logging
+import os
+import runpy
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_dict, config_flags
+
+DONE, DONE_IN_PART, WRONG_INPUT, STOPPED = 0, 1, 2, 75
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_default_config = None
+
+
+def define_config(default: str, help_string: str) -> flags.FlagHolder:
+    """Defines `--config=FILE` and `--config.KEY=VALUE`; `default` is relative to the project."""
+    global _default_config
+    _default_config = ROOT / default
+    # Without a default here: absl would read it, overrides included, before mistakes are caught.
+    help_string = f"{help_string} (default: {default}). Single keys: --config.KEY=VALUE."
+    holder = config_flags.DEFINE_config_file("config", None, help_string, lock_config=True)
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])  # for --help
+    return holder
+
+
+def run(main: Callable[[], int | None], wrong_input: tuple[type[Exception], ...]) -> None:
+    """Parses the command line, calls `main()` and exits the process with its code.
+
+    Heavy imports belong inside `main`: then `--help` and a mistyped flag answer at once.
+
+    Args:
+      main: the command; returns an exit code, None for 0.
+      wrong_input: exceptions whose message is one line for the user. They end the process with
+        code 2. So does an `OSError` (a missing folder, no permission, a full disk).
+    """
+
+    def guarded(_):
+        logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)  # plain lines
+        try:
+            return main() or DONE
+        except wrong_input as error:
+            return refuse(error)
+        except OSError as error:
+            return refuse(describe(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+    app.run(guarded, flags_parser=parse)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its start-up noise, unless TF_CPP_MIN_LOG_LEVEL=0 asks for it.
+
+    TensorFlow 2.21 writes some lines to stderr before it looks at its log level
+    (tensorflow/tensorflow#100442), so stderr is caught meanwhile; a failed import shows it.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        sys.exit(refuse(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it"))
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        return
+    with tempfile.TemporaryFile() as caught:
+        stderr = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            caught.seek(0)
+            os.write(stderr, caught.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    # Its Python side; absl's own function, because TensorFlow sets and resets absl's verbosity.
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses `argv` into absl's FLAGS; a mistake ends the process with one line and code 2."""
+    if _default_config and not _config_files(argv):
+        argv = [argv[0], f"--config={_default_config}", *argv[1:]]
+    sys.argv = argv  # where ml_collections looks for overrides
+    try:
+        check_config(argv)
+        rest = flags.FLAGS(argv)
+    except SystemExit:  # absl ends --help with code 1; a question that was answered is no error
+        sys.exit(DONE)
+    except (
+        flags.Error,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+        SyntaxError,
+    ) as error:
+        # ml_collections raises the last six for wrong types and broken files.
+        sys.exit(refuse(error))
+    if len(rest) > 1:
+        sys.exit(refuse(f"unexpected argument {rest[1]!r}: options are given as --name=value"))
+    return rest
+
+
+def check_config(argv: list[str]) -> None:
+    """Raises `ValueError` if a config file is missing or an override names a key it has not."""
+    for file in _config_files(argv):
+        path, _, argument = file.partition(":")
+        if not Path(path).is_file():
+            raise ValueError(f"--config={path}: no such file; configurations are in {ROOT}/configs")
+        module = runpy.run_path(path)
+        if "get_config" not in module:
+            raise ValueError(f"--config={path}: no get_config() in it; see {ROOT}/configs")
+        config = module["get_config"](*([argument] if argument else []))
+        for key in (arg[len("--config.") :] for arg in argv if arg.startswith("--config.")):
+            check_key(config, key.split("=")[0], path)
+
+
+def check_key(config: config_dict.ConfigDict, key: str, path: str) -> None:
+    """Raises `ValueError` that lists the keys there are, if `config` has no such dotted key."""
+    node = config
+    for part in key.split("."):
+        if not isinstance(node, config_dict.ConfigDict) or part not in node:
+            known = ", ".join(sorted(node)) if isinstance(node, config_dict.ConfigDict) else "none"
+            raise ValueError(f"--config.{key}: unknown key {part!r} in {path}; known here: {known}")
+        node = node[part]
+
+
+def _config_files(argv: list[str]) -> list[str]:
+    """The values of `--config=FILE` and `--config FILE`."""
+    files = [arg.removeprefix("--config=") for arg in argv if arg.startswith("--config=")]
+    return files + [value for arg, value in itertools.pairwise(argv) if arg == "--config"]
+
+
+def refuse(reason) -> int:
+    """Prints the reason as one line to stderr and returns the exit code for wrong input."""
+    print("error:", " ".join(str(reason).split()), file=sys.stderr)
+    return WRONG_INPUT
+
+
+def describe(error: OSError) -> str:
+    """'no such file or directory: x.png' instead of '[Errno 2] ...'."""
+    if error.strerror and error.filename is not None:
+        return f"{error.strerror.lower()}: {error.filename}"
+    return str(error)

@@ -1,0 +1,37 @@
+"""The one exception for what the user, not the program, has to put right."""
+
+import math
+import numbers
+import re
+
+
+class InputError(ValueError):
+    """Wrong input: a path, a file's content, a configuration value.
+
+    The message is one line: which input, what was found, what would be right. Commands print it
+    without a stack trace and exit with code 2 (see `data/common/cli.py`).
+    """
+
+
+def one_line(error: Exception, length: int = 200) -> str:
+    """What another library's error says, for a message of ours: never empty, cut at `length`."""
+    message = str(error)
+    if message.startswith("Graph execution error"):  # TensorFlow: where in the code, then what
+        message = message.rpartition("\n\n")[2]
+    message = re.sub(r"^({{.*?}}\s*)+", "", message)  # TensorFlow's name of the operation
+    return " ".join(message.split())[:length] or type(error).__name__
+
+
+def check_range(name: str, value: float, least: float, largest: float = math.inf) -> None:
+    """Raises `InputError` unless `value` is finite and least <= value <= largest."""
+    is_number = isinstance(value, numbers.Real)
+    if not (is_number and math.isfinite(value) and least <= value <= largest):
+        limit = "" if largest == math.inf else f" and at most {largest}"
+        raise InputError(f"{name} is {value!r}; right would be at least {least}{limit}")
+
+
+def check_names(name: str, values) -> None:
+    """Raises `InputError` unless `values` are strings that are not empty."""
+    for value in values:
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{name}: found {value!r}; right would be a name in quotes")

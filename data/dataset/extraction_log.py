@@ -1,0 +1,66 @@
+"""What extraction leaves in a frames folder: its settings, and which videos are complete."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from data.common.errors import InputError
+from data.images.names import is_image, official_number
+from data.storage.paths import AnyPath, to_path
+
+RECORD = "extraction.json"  # in the frames folder: the settings, and which videos are complete
+
+
+def frame_numbers(folder: Path, video: str) -> set[int]:
+    """The numbers NNNNNN of the frames `<video>_NNNNNN` that a folder holds, in any format."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    numbers = {official_number(file.stem, video) for file in files if is_image(file.name)}
+    return numbers - {None}
+
+
+def read_record(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
+    """What `extract_frames` notes in its folder: its settings and the videos that are complete.
+
+    Args:
+      frames_dir: the folder; without a record in it, the answer is `settings` and no videos.
+      settings: fps, format, quality, size that are asked for now; None accepts any.
+
+    Raises:
+      InputError: the frames in the folder have other settings.
+    """
+    path = to_path(frames_dir) / RECORD
+    if not path.is_file():
+        if settings and settings["fps"] != 1 and any(Path(frames_dir).glob("*/*_*.*")):
+            raise InputError(
+                f"fps={settings['fps']}: {frames_dir} holds frames already, most likely at 1 fps; "
+                "use another --name or --fps=1"
+            )
+        return {**(settings or {"fps": 1.0}), "videos": {}}
+    try:
+        record = json.loads(path.read_text())
+        float(record["fps"])
+        dict(record["videos"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged; delete it, frames that are there are kept") from error
+    for key, value in (settings or {}).items():
+        if record.get(key) != value:
+            raise InputError(
+                f"{key}={value}: {frames_dir} was extracted with {key}={record.get(key)}; "
+                "give the same, or use another --name"
+            )
+    return record
+
+
+def write_record(frames_dir: Path, record: Mapping) -> None:
+    """Writes what `read_record` reads."""
+    frames_dir.mkdir(parents=True, exist_ok=True)
+    side = frames_dir / f".{RECORD}"
+    side.write_text(json.dumps(record, indent=1) + "\n")
+    side.replace(frames_dir / RECORD)
+
+
+def is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
+    """Whether all frames of a video are there; `done` is the "videos" of a record."""
+    if name not in done:
+        return False
+    return frame_numbers(frames_dir / name, name) >= set(range(1, done[name]["frames"] + 1))

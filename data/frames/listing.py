@@ -1,0 +1,112 @@
+"""Frames to be read once and in order, for inference: of image files, of videos, of a dataset.
+
+Nothing is extracted and nothing is written. What is held in memory is some bytes a frame.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data.common.errors import InputError
+from data.dataset.extraction_log import read_record
+from data.dataset.frame_index import INDEX, load_index
+from data.frames.opening import open_source
+from data.frames.sources import FrameList, ImageList, SourceList, VideoList
+from data.images.finding import find_images, list_files
+from data.images.names import place_in_video
+from data.storage.paths import to_path
+from data.tfrecords.files import find_records
+from data.tfrecords.tfds_shards import TFDS_INFO
+from data.video.clocks import read_clocks
+from data.video.decoding import check_settings
+from data.video.names import is_video, name_videos
+
+
+def list_images(path: str | Path) -> ImageList:
+    """The images of a file, a folder, a glob pattern or a text file with paths.
+
+    A frame named `<video>_NNNNNN`, as `prepare.py` names them, is of second (NNNNNN - 1) / fps; of
+    others the second is unknown.
+
+    Raises:
+      InputError: no images there.
+    """
+    files, root, passed_over = find_images(path)
+    places = {}  # video -> position, in the order of appearance
+    video, second, rates = [], [], {}
+    for file in files:
+        name, number = place_in_video(file, root)
+        video.append(places.setdefault(name, len(places)))
+        if file.parent not in rates:
+            rates[file.parent] = _extraction_rate(file.parent)
+        second.append((number - 1) / rates[file.parent] if number else np.nan)
+    return ImageList(files, videos=places, video=video, second=second, passed_over=passed_over)
+
+
+def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoList:
+    """The frames of video files, and of the videos in folders, at `fps` frames per second.
+
+    Raises:
+      InputError: a path is missing, there is no video, or two would have the same name.
+    """
+    check_settings(fps)
+    files, passed_over = {}, 0
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = list_files(path)
+            found = name_videos(path, (file for file in inside if is_video(file.name)))
+            passed_over += len(inside) - len(found)
+            if not found:
+                raise InputError(f"{path}: no videos among {len(inside)} files")
+        elif path.is_file():
+            found = {path.stem: path}
+        else:
+            raise InputError(f"{path}: no such video or folder")
+        for name in found.keys() & files.keys():
+            raise InputError(f"{found[name]} and {files[name]}: both are named {name}; rename one")
+        files |= found
+    clocks, faults = read_clocks(files)
+    if not clocks:
+        raise InputError("; ".join(faults))
+    numbers = {name: clock.source_frames(fps) for name, clock in clocks.items()}
+    times = {name: clock.times[numbers[name]] for name, clock in clocks.items()}
+    return VideoList(files, numbers, times, fps, faults, passed_over)
+
+
+def list_dataset(root: str | Path, fps: float = 1.0) -> FrameList:
+    """The frames of a dataset: by its index; else of its TFDS, record or video files.
+
+    Args:
+      root: dataset directory.
+      fps: frames per second that are taken of videos; frames in files are all taken.
+
+    Raises:
+      InputError: `root` is no dataset.
+    """
+    root = to_path(root)
+    if (root / INDEX).is_file() or not root.is_dir():
+        index = load_index(root)
+        rate = read_record(root / "frames")["fps"]
+        second = np.where(index.frame > 0, (index.frame - 1) / rate, np.nan)
+        return ImageList(
+            index, videos=index.videos, video=index.video, second=second, phase=index.phase
+        )
+    if (root / TFDS_INFO).is_file():
+        return SourceList(open_source("tfds", root))
+    if find_records(root):
+        return SourceList(open_source("records", root))
+    if (root / "videos").is_dir():
+        return list_videos([root / "videos"], fps)
+    raise InputError(
+        f"{root}: neither {INDEX}, {TFDS_INFO}, record files nor videos/ in it; run: "
+        f"python prepare.py --data_rootdir {root.parent} --name {root.name}"
+    )
+
+
+def _extraction_rate(folder: Path) -> float:
+    """Frames per second of `frames/<video>/`, or of `frames/` where the images lie in it."""
+    return next(
+        (rate for place in (folder.parent, folder) if (rate := read_record(place)["fps"]) != 1),
+        1.0,
+    )

@@ -1,0 +1,167 @@
+"""Opens the frames that pre-training reads, whatever form they have."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from data.common.errors import InputError
+from data.dataset.extraction_log import read_record
+from data.dataset.frame_index import load_index
+from data.dataset.overlaps import identity
+from data.dataset.patterns import expand
+from data.frames.sources import FrameSource, ImageSource, RecordSource, VideoSource
+from data.images.finding import list_files
+from data.images.names import official_number
+from data.storage.cached_table import cached_table
+from data.storage.paths import AnyPath, check_local, to_path
+from data.tfrecords.files import find_records
+from data.tfrecords.offsets import scan_records
+from data.tfrecords.tfds_shards import list_shards, read_shards
+from data.video.clocks import read_timings
+from data.video.decoding import check_settings
+from data.video.names import is_video, name_videos
+
+SOURCES = ("images", "records", "tfds", "videos")
+
+
+def open_source(
+    kind: str,
+    roots: str | PurePath | Sequence[str | PurePath],
+    exclude: Iterable[str] = (),
+    fps: float = 1.0,
+) -> FrameSource:
+    """Opens the frames of a dataset, or of several as one.
+
+    Args:
+      kind: "images": dataset directories with their index; "records": folders with TF-Cholec80's
+        record files; "tfds": folders that `data/tfds_builder.py` wrote, those with
+        dataset_info.json; "videos": dataset directories with videos/, or folders with videos.
+      roots: the folders; but for "videos", they may be on a remote file system.
+      exclude: names of videos that are left out, and so are other names of the same recordings
+        (VID68 is video68); a name that is not there does no harm.
+      fps: frames per second that are taken of "videos". The others have what was extracted.
+
+    Raises:
+      InputError: another kind; a folder is missing, or holds nothing of this kind; two of them
+        have a video of the same name; or nothing is left after the exclusion.
+    """
+    if kind not in SOURCES:
+        raise InputError(f"data.source is {kind!r}; right would be one of {', '.join(SOURCES)}")
+    roots = [to_path(root) for root in ([roots] if isinstance(roots, str | PurePath) else roots)]
+    if not roots:
+        raise InputError("no dataset directory is given; one or more are needed")
+    for root in roots:
+        if not root.is_dir():
+            raise InputError(f"{root}: no such dataset directory")
+    exclude = frozenset(exclude)
+    if kind == "images":
+        return _open_images(roots, exclude)
+    if kind == "records":
+        return _open_records(roots, exclude)
+    if kind == "tfds":
+        return _open_tfds(roots, exclude)
+    return _open_videos(roots, exclude, fps)
+
+
+def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageSource:
+    index = load_index(roots, pretraining=True)
+    _, excluded = _divide(index.videos, exclude)
+    index = index.select(exclude=excluded)
+    firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
+    extracted = {root.absolute(): read_record(root / "frames")["fps"] for root in roots}
+    fps = np.zeros(len(index.videos))
+    for video, first in enumerate(map(to_path, index.paths(firsts))):
+        if official_number(first.stem, index.videos[video]) is not None:
+            fps[video] = next(fps for root, fps in extracted.items() if first.is_relative_to(root))
+    return ImageSource(index, fps, excluded)
+
+
+def _open_records(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource:
+    """One file a video, in it one record a second, in order."""
+    parts = [find_records(root) for root in roots]
+    for root, part in zip(roots, parts, strict=True):
+        if not part:
+            raise InputError(f"{root}: no record files of TF-Cholec80 in it")
+    found = _join(roots, parts)
+    kept, excluded = _divide(found, exclude)
+    files = [found[video] for video in kept]
+    begins, lengths = zip(*map(scan_records, files), strict=True)
+    counts = [len(part) for part in begins]
+    table = {
+        "shard": np.repeat(np.arange(len(files), dtype=np.int32), counts),
+        "begin": np.concatenate(begins),
+        "length": np.concatenate(lengths),
+        "second": np.concatenate([np.arange(count, dtype=np.float32) for count in counts]),
+    }
+    return RecordSource(kept, counts, excluded, files, table, "frame")
+
+
+def _open_tfds(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource:
+    """All splits. The files hold the frames shuffled; here they are sorted."""
+    shards = [list_shards(root) for root in roots]
+    tables = [
+        cached_table(root / ".frames.npz", files, lambda files=files: read_shards(files))
+        for root, files in zip(roots, shards, strict=True)
+    ]
+    videos = _join(roots, [dict.fromkeys(table["names"].tolist()) for table in tables])
+    kept, excluded = _divide(videos, exclude)
+    first_shards = np.cumsum([0, *map(len, shards)], dtype=np.int32)
+    for table, first in zip(tables, first_shards, strict=False):
+        is_kept = np.isin(table.pop("names"), kept)
+        rows = np.repeat(is_kept, table["counts"])
+        table["shard"] += first
+        table["counts"] = table["counts"][is_kept]
+        table |= {name: table[name][rows] for name in ("shard", "begin", "length", "second")}
+    table = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    files = [file for part in shards for file in part]
+    return RecordSource(kept, table.pop("counts"), excluded, files, table, "image")
+
+
+def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> VideoSource:
+    check_settings(fps)
+    for root in roots:
+        check_local("data.source=videos: data.root", root)  # OpenCV opens them
+    found = [_find_videos(root) for root in roots]
+    files = _join(roots, found)
+    timings = {}
+    for root, videos in zip(roots, found, strict=True):
+        timings |= read_timings(videos, fps, root / f".timings-{fps!r}.npz")
+    if not timings:
+        raise InputError(f"{', '.join(map(str, roots))}: none of {len(files)} videos can be read")
+    kept, excluded = _divide(timings, exclude)
+    return VideoSource(files, {name: timings[name] for name in kept}, excluded)
+
+
+def _find_videos(root: Path) -> dict[str, Path]:
+    """The videos of a dataset directory, or of any folder: {name: file} in natural order."""
+    folder = root / "videos" if (root / "videos").is_dir() else root
+    videos = name_videos(folder, (file for file in list_files(folder) if is_video(file.name)))
+    if not videos:
+        raise InputError(f"{folder}: no videos in it; data.source=videos reads them")
+    return videos
+
+
+def _join(roots: Sequence[PurePath], parts: Iterable[Mapping]) -> dict:
+    """One mapping by video of several; raises `InputError` if two have the same video."""
+    joined, of = {}, {}
+    for root, part in zip(roots, parts, strict=True):
+        for video in part:
+            if video in joined:
+                raise InputError(
+                    f"{root}: has a {video}, as {of[video]} has; if these are two videos, rename "
+                    "one"
+                )
+            of[video] = root
+        joined |= part
+    return joined
+
+
+def _divide(videos: Iterable[str], exclude: frozenset[str]) -> tuple[list[str], list[str]]:
+    """The videos that are kept and those that are not; raises `InputError` if none is kept."""
+    videos = list(videos)
+    recordings = {identity(video) for video in expand(exclude, videos)}
+    kept = [video for video in videos if identity(video) not in recordings]
+    if not kept:
+        raise InputError(f"all of {len(videos)} videos are excluded; leave some to train on")
+    return kept, [video for video in videos if identity(video) in recordings]

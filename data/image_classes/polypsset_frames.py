@@ -1,0 +1,180 @@
+"""The frames of PolypsSet and their annotations, joined by place and name, and what is wrong there.
+
+An image and an annotation belong together if they have the same place and name. The tags `folder`,
+`filename` and `path` name where an image was when it was annotated, and join nothing. Where two
+images have one name (`1.jpg`, `1.png`), or two annotations, nobody knows what belongs together.
+
+Several objects in one frame: one class, or no label if they differ.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from PIL import Image
+from tqdm import tqdm
+
+from data.common.errors import InputError
+from data.image_classes.voc import read_voc
+from data.image_classes.writing import UNKNOWN
+from data.images.completeness import find_fault
+from data.images.finding import list_files
+from data.images.image_io import SUFFIXES
+from data.images.names import is_image
+from data.preparation.audit import Audit
+
+NAMES = ("hyperplastic", "adenomatous")  # the second is the positive class
+IMAGES_IN, ANNOTATIONS_IN = "Image", "Annotation"
+
+# What is counted, and said first of all that is remarked.
+FINDINGS = {
+    "no_annotation": "images without an annotation",
+    "no_image": "annotations without an image",
+    "no_object": "frames without an object",
+    "several": "frames with several objects",
+    "outside": "boxes that reach out of the image or are empty",
+    "name": "objects of an unknown name",
+    "xml": "unreadable annotations",
+    "image": "unreadable images",
+    "twice": "names that several images or several annotations have",
+}
+
+
+class Frame(NamedTuple):
+    """A readable image and what its annotation says.
+
+    Attributes:
+      file: the image.
+      label: position in `NAMES`, -1 unknown.
+      size: (width, height) in pixels.
+      box: of the largest object, (left, top, right, bottom) within the image; None without.
+      source: folder that the annotation's tag `path` names, "" without.
+    """
+
+    file: Path
+    label: int
+    size: tuple[int, int]
+    box: tuple[float, float, float, float] | None
+    source: str
+
+
+class Finding(NamedTuple):
+    """A line of the audit, and which of `FINDINGS` it counts as."""
+
+    kind: str
+    text: str
+
+
+def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
+    """Reads train2019, val2019 or test2019.
+
+    Args:
+      folder: that part, with `Image/` and `Annotation/`.
+      counts: receives how often each of `FINDINGS` was found.
+      audit: receives a problem for each file that cannot be used, a remark for anything else.
+
+    Returns:
+      The frames whose image can be read, in natural order.
+    """
+    if not folder.is_dir():
+        return []
+    places = {name: folder / name for name in (IMAGES_IN, ANNOTATIONS_IN)}
+    images = _by_name(places[IMAGES_IN], is_image)
+    annotations = _by_name(places[ANNOTATIONS_IN], lambda name: name.lower().endswith(".xml"))
+    pairs, twice = [], []
+    for name, files in images.items():
+        said = annotations.pop(name, [])
+        if len(files) > 1 or len(said) > 1:
+            shown = ", ".join(str(file.relative_to(folder)) for file in files + said)
+            twice.append(
+                Finding("twice", f"{folder}: {shown}: one name; right: one image, one annotation")
+            )
+        else:
+            pairs.append((files[0], said[0] if said else None))
+    with ThreadPoolExecutor() as pool:
+        bar = tqdm(desc=folder.name, total=len(pairs), unit="frame")
+        frames, findings = [], []
+        for frame, found in pool.map(_read_frame, pairs):
+            frames += [frame] if frame else []
+            findings += found
+            bar.update()
+        bar.close()
+    without = [file for files in annotations.values() for file in files]
+    findings += [Finding("no_image", f"{file}: no such image") for file in without]
+    for kind, text in findings + twice:
+        counts[kind] += 1
+        (audit.problem if kind in ("xml", "image", "name", "twice") else audit.remark)(text)
+    return frames
+
+
+def _by_name(folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, list[Path]]:
+    """{place and name without suffix: files}, in natural order."""
+    found = {}
+    for file in list_files(folder):
+        if is_wanted(file.name):
+            name = file.relative_to(folder).with_suffix("").as_posix()
+            found.setdefault(name, []).append(file)
+    return found
+
+
+def _read_frame(pair: tuple[Path, Path | None]) -> tuple[Frame | None, list[Finding]]:
+    image, annotation = pair
+    if fault := find_fault(image):
+        return None, [Finding("image", f"{image}: {fault}")]
+    try:
+        with Image.open(image) as opened:
+            size = opened.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return None, [Finding("image", f"{image}: no image ({error})")]
+    if annotation is None:
+        found = Finding("no_annotation", f"{image}: no annotation; without a label")
+        return Frame(image, UNKNOWN, size, None, ""), [found]
+    try:
+        said = read_voc(annotation)
+    except InputError as error:
+        return Frame(image, UNKNOWN, size, None, ""), [Finding("xml", str(error))]
+    label, box, findings = _judge(annotation, said.objects, size)
+    return Frame(image, label, size, box, folder_of(said.path)), findings
+
+
+def _judge(annotation: Path, objects: Sequence, size: tuple[int, int]) -> tuple:
+    """(label, box of the largest object, findings) of a frame's objects."""
+    findings, boxes = [], []
+    if not objects:
+        findings.append(Finding("no_object", f"{annotation}: no object; without a label"))
+    names = [found.name.lower() for found in objects]
+    known = {NAMES.index(name) for name in names if name in NAMES}
+    label = known.pop() if len(known) == 1 and set(names) <= set(NAMES) else UNKNOWN
+    for found, name in zip(objects, names, strict=True):
+        if name not in NAMES:
+            text = f"{annotation}: {found.name!r} is not {' or '.join(NAMES)}; without a label"
+            findings.append(Finding("name", text))
+        inside = _clip(found.box, size)
+        if inside != found.box or not _area(inside):
+            shown = ", ".join(f"{value:g}" for value in found.box)
+            text = f"{annotation}: the box {shown} in an image of {size[0]} x {size[1]} pixels"
+            findings.append(Finding("outside", text))
+        boxes += [inside] if _area(inside) else []
+    if len(objects) > 1:
+        text = f"{annotation}: {len(objects)} objects ({', '.join(sorted(set(names)))})"
+        text += "" if label != UNKNOWN else "; without a label"
+        findings.append(Finding("several", text))
+    return label, max(boxes, key=_area, default=None), findings
+
+
+def folder_of(path: str) -> str:
+    """The folder that a tag `path` names, with "/": some name the image, some its folder alone."""
+    place = PurePosixPath(path.replace("\\", "/"))
+    return (place.parent if place.suffix.lower() in SUFFIXES else place).as_posix() if path else ""
+
+
+def _clip(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box
+    width, height = size
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+
+
+def _area(box: Sequence[float]) -> float:
+    return max(box[2] - box[0], 0) * max(box[3] - box[1], 0)

@@ -1,0 +1,181 @@
+"""Writing data sets of images with one class each: the index, the classes' names, the splits.
+
+Images come in sequences (a polyp, a patient, an examination): a sequence is a video of the index,
+and is in one part of a split. `classes.json` is the list of names that labels are positions in.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import TOOLS
+from data.dataset.frame_index import CLASSES, INDEX, LABEL, PRETRAINING_INDEX, SCHEMA
+from data.dataset.splits import MANIFEST, PARTS
+from data.images.names import natural_key
+from data.preparation.audit import AUDIT, Audit
+
+UNKNOWN = -1
+
+
+class LabelledImage(NamedTuple):
+    """An image of a data set.
+
+    Attributes:
+      sequence: name of what it is one of several pictures of.
+      frame: its number there; no two images of a sequence have the same.
+      label: position in the classes' names, -1 unknown.
+      file: relative to the dataset directory, with "/".
+    """
+
+    sequence: str
+    frame: int
+    label: int
+    file: str
+
+
+def write_dataset(
+    root: Path,
+    images: Iterable[LabelledImage],
+    classes: Sequence[str],
+    protocol: str,
+    split: Mapping[str, Sequence[str]],
+    audit: Audit,
+) -> dict:
+    """Writes index.parquet, classes.json, splits.json and audit.json.
+
+    Args:
+      root: dataset directory, in which the images are.
+      images: in any order.
+      classes: their names; of two, the second is the positive one.
+      protocol: name of the split.
+      split: {"train", "validation", "test"}: names of sequences.
+      audit: what was found; it receives the counts of each sequence.
+
+    Returns:
+      What splits.json holds: as `data.dataset.splits.write_splits` writes it, with "classes"
+      (frames by class) in place of "phases", and "sequences", by the class that most of their
+      frames have.
+
+    Raises:
+      InputError: there are no images; nothing was written.
+    """
+    images = sorted(images, key=lambda image: (natural_key(image.sequence), image.frame))
+    if not images:
+        raise InputError("; ".join([f"{root}: no usable image", *audit.problems]))
+    by_sequence = count_classes(images, len(classes))
+    for sequence, counts in by_sequence.items():
+        audit.videos[sequence] = {"frames": int(counts.sum()), "labelled": int(counts[:-1].sum())}
+    parts = {part: _describe(split[part], by_sequence, classes) for part in PARTS}
+    manifest = {"default": protocol, "protocols": {protocol: parts}}
+    side = root / f".{INDEX}"
+    pq.write_table(_table(images), side, compression="zstd")
+    side.replace(root / INDEX)
+    (root / PRETRAINING_INDEX).unlink(missing_ok=True)  # of what was there before
+    _write_json(root / CLASSES, list(classes))
+    _write_json(root / MANIFEST, manifest)
+    audit.write(root / AUDIT)
+    return manifest
+
+
+def count_classes(images: Iterable[LabelledImage], number: int) -> dict[str, np.ndarray]:
+    """{sequence: int64 [number + 1]}, its images by class; the last are those without a label."""
+    counts = {}
+    for image in images:
+        counts.setdefault(image.sequence, np.zeros(number + 1, np.int64))[image.label] += 1
+    return counts
+
+
+def draw_stratified(counts: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, tuple[str, ...]]:
+    """Splits sequences 70/10/20, those of each class for themselves.
+
+    A sequence is of the class that most of its images have. The order is that of a hash of seed and
+    name: the same on every machine. Two sequences of a class or more have one to test, three or
+    more one to validate.
+
+    Args:
+      counts: as `count_classes` gives them.
+      seed: another one draws another split.
+    """
+    parts = {part: [] for part in PARTS}
+    classes = {}
+    for sequence in counts:
+        classes.setdefault(_class_of(counts[sequence]), []).append(sequence)
+    for sequences in classes.values():
+        sequences.sort(key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+        test = max(round(0.2 * len(sequences)), len(sequences) >= 2)
+        validation = max(round(0.1 * len(sequences)), len(sequences) >= 3)
+        parts["test"] += sequences[:test]
+        parts["validation"] += sequences[test : test + validation]
+        parts["train"] += sequences[test + validation :]
+    return {part: tuple(sorted(parts[part], key=natural_key)) for part in PARTS}
+
+
+def split_table(manifest: Mapping) -> str:
+    """The default split of a manifest, to be printed: sequences and images of each class."""
+    parts = manifest["protocols"][manifest["default"]]
+    names = list(parts["train"]["classes"])
+    width = max(len(name) for name in [*names, "without a label"])
+    lines = [f"{manifest['default']}:", " " * width + "".join(f"{part:>26}" for part in PARTS)]
+    for name in [*names, None]:
+        cells = []
+        for part in (parts[part] for part in PARTS):
+            count = part["frames"] - part["labelled"] if name is None else part["classes"][name]
+            cell = f"{count} images"
+            if name is not None:
+                cell = f"{part['sequences'][name]} sequences, {cell}"
+            cells.append(f"{cell:>26}")
+        lines.append(f"{name or 'without a label':{width}}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def _table(images: Sequence[LabelledImage]) -> pa.Table:
+    unknown = np.full(len(images), UNKNOWN, np.int8)  # no phases, no tools
+    columns = {
+        "video": pa.array([image.sequence for image in images], pa.string()),
+        "frame": np.array([image.frame for image in images], np.int32),
+        "phase": unknown,
+        **dict.fromkeys(TOOLS, unknown),
+        "file": pa.array([image.file for image in images], pa.string()),
+        "template": pa.array([_template(image) for image in images], pa.string()),
+        LABEL.name: np.array([image.label for image in images], np.int16),
+    }
+    return pa.table(columns, pa.schema([*SCHEMA, LABEL]))
+
+
+def _template(image: LabelledImage) -> str:
+    """The file with its number left open, if its name is that number; else as it is."""
+    path = Path(image.file.replace("{", "{{").replace("}", "}}"))
+    if path.stem == str(image.frame):
+        path = path.with_name("{:d}" + path.suffix)
+    return path.as_posix()
+
+
+def _class_of(counts: np.ndarray) -> int:
+    """The class that most images of a sequence have; -1 where none has a label."""
+    return int(counts[:-1].argmax()) if counts[:-1].any() else UNKNOWN
+
+
+def _describe(sequences, counts, classes) -> dict:
+    total = sum((counts[name] for name in sequences), np.zeros(len(classes) + 1, np.int64))
+    of_class = [_class_of(counts[name]) for name in sequences]
+    return {
+        "videos": sorted(sequences, key=natural_key),
+        "absent": [],
+        "frames": int(total.sum()),
+        "labelled": int(total[:-1].sum()),
+        "classes": dict(zip(classes, total[:-1].tolist(), strict=True)),
+        "sequences": {name: of_class.count(label) for label, name in enumerate(classes)},
+    }
+
+
+def _write_json(path: Path, content) -> None:
+    side = path.with_name(f".{path.name}")
+    side.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    side.replace(path)

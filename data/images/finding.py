@@ -1,0 +1,102 @@
+"""Image files in folders: which video and which frame they are, and whether they are complete."""
+
+import glob
+import itertools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from data.common.errors import InputError
+from data.images.image_io import SUFFIXES
+from data.images.names import is_image, natural_key, plain_path, video_of
+
+
+def list_files(folder: Path) -> list[Path]:
+    """All files in a folder and below it, in natural order; hidden files and folders are not."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found, key=lambda file: natural_key(str(file)))
+
+
+def group_images(folder: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Sorts images by video, in natural order.
+
+    Args:
+      folder: where the search for images began.
+      files: images in it or in folders below it.
+
+    Returns:
+      {video: files}. An image in a folder below `folder` is of the video with the folder's name
+      (`a/b` is "a_b"), one that lies in `folder` itself of the video in its own name.
+    """
+    groups = {}
+    for file in files:
+        parts = file.relative_to(folder).parent.parts
+        groups.setdefault("_".join(parts) or video_of(file.stem), []).append(file)
+    return {
+        video: sorted(groups[video], key=lambda file: natural_key(file.name))
+        for video in sorted(groups, key=natural_key)
+    }
+
+
+def find_images(path: str | Path) -> tuple[list[Path], Path, int]:
+    """The images that a user means by a path.
+
+    Args:
+      path: an image file; a folder, which is searched with its subfolders for image suffixes; a
+        glob pattern ("frames/*/*.jpg", "**" for folders at any depth); or a text file (.txt) with a
+        path per line, of which relative ones begin at its own folder; "# ..." is a comment.
+
+    Returns:
+      The images, in natural order, but those of a text file in its order, whether they are there or
+      not; the folder that all of them are in or below; and how many other files were passed over.
+      Hidden files are neither.
+
+    Raises:
+      InputError: nothing there, or no images among what is there.
+    """
+    place = Path(path)
+    if place.is_dir():
+        root, files = place, list_files(place)
+    elif place.suffix.lower() == ".txt" and place.is_file():
+        return _listed_images(place)
+    elif place.is_file():
+        if not is_image(place.name):
+            raise InputError(f"{path}: not an image; images end in {', '.join(SUFFIXES)}")
+        return [place], place.parent, 0
+    elif glob.has_magic(str(path)):
+        root, files = _matching_files(str(path))
+    else:
+        raise InputError(f"{path}: no such file or folder")
+    images = [file for file in files if is_image(file.name)]
+    if not images:
+        raise InputError(
+            f"{path}: no images among {len(files)} files; images end in {', '.join(SUFFIXES)}"
+        )
+    return images, root, len(files) - len(images)
+
+
+def _matching_files(pattern: str) -> tuple[Path, list[Path]]:
+    """The part of a glob pattern before its first wildcard, and the files that match it."""
+    parts = Path(pattern).parts
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    found = [Path(name) for name in glob.iglob(pattern, recursive=True)]  # noqa: PTH207
+    files = {file for file in found if file.is_file()}
+    files.update(*(list_files(folder) for folder in found if folder.is_dir()))
+    return Path(*fixed), sorted(files, key=lambda file: natural_key(str(file)))
+
+
+def _listed_images(place: Path) -> tuple[list[Path], Path, int]:
+    try:
+        text = place.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{place}: not UTF-8; right would be a path per line in it") from error
+    if "\0" in text:  # UTF-16 without its mark, or no text at all
+        raise InputError(f"{place}: holds zero bytes; right would be a path per line, in UTF-8")
+    lines = [line.strip() for line in text.split("\n")]
+    files = [place.parent / line for line in lines if line and not line.startswith("#")]
+    if not files:
+        raise InputError(f"{place}: no paths in it; one per line is needed")
+    return files, Path(os.path.commonpath([plain_path(file.parent) for file in files])), 0

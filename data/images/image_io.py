@@ -1,0 +1,93 @@
+"""Image files to arrays: one way to decode and one way to resize, for everything that reads frames.
+
+Probes, evaluation and inference all pass here, so that an encoder sees the same numbers in each.
+Parts that are cropped at random, in training, are resized by `data.views.image_ops.resample`: all
+but the same numbers, in less time.
+"""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from data.common.errors import InputError
+from data.storage.paths import is_remote, to_path
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+TIFF_BEGINS = (b"II*\0", b"MM\0*")
+# Written to encoder.json: what turns a frame into the encoder's input.
+RESIZE_RULE = "whole frame to a square, Pillow's bilinear filter (anti-aliased)"
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decodes an image file to RGB, uint8 [height, width, 3].
+
+    Grey, palettes, CMYK and 16-bit become RGB 8-bit, alpha is left away, and an orientation that
+    the file's EXIF data tell is applied.
+
+    Raises:
+      InputError: the file is empty or cannot be decoded.
+    """
+    if is_remote(path):
+        return decode_image(np.frombuffer(to_path(path).read_bytes(), np.uint8), path)
+    return decode_image(np.fromfile(path, np.uint8), path)
+
+
+def decode_image(data: np.ndarray, name: str | Path) -> np.ndarray:
+    """Decodes the bytes of an image file, uint8 [n], as `read_image` does; `name` is for errors."""
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
+    except cv2.error:  # an image larger than OpenCV's limit, for one
+        image = None
+    if image is not None and bytes(data[:4]) in TIFF_BEGINS:
+        image = _without_alpha(data, image)
+    if image is None:
+        raise InputError(f"{name}: {len(data)} bytes that are not a complete image")
+    return image
+
+
+def _without_alpha(data, image):
+    """A TIFF image whose alpha is left away: OpenCV multiplies the colours by it."""
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            if opened.mode != "RGBA":
+                return image
+            return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(opened))[..., :3])
+    except (OSError, ValueError, SyntaxError):  # a kind of TIFF that Pillow does not read
+        return image
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes uint8 [height, width, 3] with Pillow's bilinear filter, which does not alias.
+
+    Args:
+      image: RGB, or any three channels.
+      size: (height, width) of the result.
+
+    Returns:
+      uint8 [*size, 3].
+    """
+    if image.shape[:2] == tuple(size):
+        return image.copy()
+    height, width = size
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def frame_to_input(image: np.ndarray, image_size: int) -> np.ndarray:
+    """A frame as an encoder takes it, by RESIZE_RULE: uint8 [image_size, image_size, 3], RGB."""
+    return resize(image, (image_size, image_size))
+
+
+def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:
+    """Encodes a BGR image; the file appears under its name when it is complete."""
+    shorter = min(image.shape[:2])
+    if settings["size"] and shorter > settings["size"]:
+        height, width = (round(side * settings["size"] / shorter) for side in image.shape[:2])
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, settings["quality"]] if path.suffix == ".jpg" else []
+    side = path.with_name(f".{path.name}")  # hidden, so that nobody takes it for a frame
+    side.write_bytes(cv2.imencode(path.suffix, image, quality)[1])
+    side.replace(path)

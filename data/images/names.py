@@ -1,0 +1,61 @@
+"""What the names of image files say: the video, the number of the frame, the order."""
+
+import os
+import re
+from pathlib import Path
+
+from data.images.image_io import SUFFIXES
+
+_TRAILING_NUMBER = re.compile(r"[-_. ]*(?:frame)?[-_. ]*(\d+)$", re.IGNORECASE)
+
+
+def natural_key(name: str) -> tuple:
+    """A sort key that takes digits as numbers: video2 before video10."""
+    parts = re.split(r"(\d+)", name)
+    return tuple(int(part) if part.isdecimal() else part for part in parts), name
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name is that of an image we read; hidden files are none."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+
+
+def trailing_number(stem: str) -> str | None:
+    """The digits at the end of a name: "00001-21711-frame-14628" -> "14628"; None without."""
+    match = _TRAILING_NUMBER.search(stem)
+    return match and match[1]
+
+
+def official_number(stem: str, video: str) -> int | None:
+    """NNNNNN of a file named `<video>_NNNNNN`, None if it is named otherwise."""
+    digits = stem.removeprefix(f"{video}_")
+    is_official = digits != stem and digits.isascii() and digits.isdecimal() and len(digits) < 10
+    return int(digits) if is_official else None
+
+
+def video_of(stem: str) -> str:
+    """The video that an image in a flat folder is of: "00001-21711-frame-14628" -> "00001-21711".
+
+    A name that is a number, and nothing else, is of the video "images".
+    """
+    return _TRAILING_NUMBER.sub("", stem) or "images"
+
+
+def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
+    """The video that an image is of, and its number there if its name is `<video>_NNNNNN`.
+
+    Args:
+      file: in `root` or in a folder below it.
+      root: where the search for images began.
+
+    Returns:
+      The name as `group_images` gives it, and the number, counted from 1, or None.
+    """
+    parts = plain_path(file).relative_to(plain_path(root)).parent.parts
+    video = "_".join(parts) or video_of(file.stem)
+    return video, official_number(file.stem, parts[-1] if parts else video)
+
+
+def plain_path(path: Path) -> Path:
+    """The absolute path without "..", for names: one folder is one video, however it is written."""
+    return Path(os.path.abspath(path))  # noqa: PTH100, of links nothing is resolved

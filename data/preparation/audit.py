@@ -1,0 +1,131 @@
+"""What an inspection of a dataset finds: remarks, problems, and counts per video."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.common.errors import InputError
+from data.dataset.overlaps import SYNTHETIC, find_recording, overlaps
+
+AUDIT = "audit.json"  # in a data set
+TABLE_ROWS = 100  # videos printed; audit.json has all
+PRINTED_REMARKS = 20
+# Frames by what `data/preparation/cleaning.py` did, where it was asked to; "pretraining" are those
+# left.
+CLEANED = ("black", "out_of_body", "near_duplicates", "cropped", "pretraining")
+
+
+@dataclass
+class Audit:
+    """Findings, in the order they were made. Each is a line that begins with the file it is about.
+
+    Attributes:
+      remarks: what one should know: gaps, stray files, line ends.
+      problems: inputs, or parts of inputs, that could not be used.
+      videos: name -> counts: "frames", "labelled", and where there are annotations "phase_rows",
+        "tool_rows", and where frames were cleaned those of `CLEANED` that were asked for.
+    """
+
+    remarks: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    videos: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def remark(self, text: str) -> None:
+        """Adds a remark."""
+        self.remarks.append(text)
+
+    def problem(self, text: str) -> None:
+        """Adds a problem; the inspection goes on."""
+        self.problems.append(text)
+
+    def add(self, other: "Audit") -> None:
+        """Adds all that another audit found."""
+        self.remarks += other.remarks
+        self.problems += other.problems
+        self.videos |= other.videos
+
+    def total(self, count: str) -> int:
+        """Sum of a count over the videos."""
+        return sum(counts.get(count, 0) for counts in self.videos.values())
+
+    def cleaned(self) -> list[str]:
+        """Those of `CLEANED` that were counted."""
+        return [c for c in CLEANED if any(c in counts for counts in self.videos.values())]
+
+    def write(self, path: Path) -> None:
+        """Writes everything as JSON."""
+        totals = {"videos": len(self.videos)}
+        counted = ("frames", "labelled", *self.cleaned())
+        totals |= {count: self.total(count) for count in counted}
+        content = {"totals": totals, "problems": self.problems, "remarks": self.remarks}
+        side = path.with_name(f".{path.name}")
+        side.write_text(json.dumps({**content, "videos": self.videos}, indent=1) + "\n")
+        side.replace(path)
+
+    def table(self) -> str:
+        """Counts per video and the first remarks, to be printed."""
+        columns = ("frames", "labelled", "phase_rows", "tool_rows", *self.cleaned())
+        width = max([len(name) for name in self.videos] + [len("all videos")])
+        head = f"{'video':{width}}" + "".join(f"{column:>{_width(column)}}" for column in columns)
+
+        def row(name, counts):
+            return f"{name:{width}}" + "".join(
+                f"{counts.get(c, '-'):>{_width(c)}}" for c in columns
+            )
+
+        lines = [head]
+        lines += [row(name, counts) for name, counts in list(self.videos.items())[:TABLE_ROWS]]
+        lines += _and_more(len(self.videos) - TABLE_ROWS, "videos")
+        lines += [row("all videos", {column: self.total(column) for column in columns})]
+        lines += [f"remark: {remark}" for remark in self.remarks[:PRINTED_REMARKS]]
+        return "\n".join(lines + _and_more(len(self.remarks) - PRINTED_REMARKS, "remarks"))
+
+
+class Strict(Audit):
+    """An audit that does not go on: the first problem raises `InputError`."""
+
+    def problem(self, text: str) -> None:
+        """Raises `InputError`."""
+        raise InputError(text)
+
+
+def _width(column: str) -> int:
+    return max(12, len(column) + 2)
+
+
+def _and_more(count: int, what: str) -> list[str]:
+    return [f"... and {count} more {what}: audit.json"] if count > 0 else []
+
+
+def remark_shared(root: Path, audit: Audit) -> None:
+    """Says which public recordings a data set has twice, or shares with the data sets beside it.
+
+    Args:
+      root: dataset directory, with its videos as folders of `frames/`; it is compared with its
+        neighbours that have an audit.json.
+      audit: receives a remark for each neighbour that shares recordings.
+    """
+    if (root / SYNTHETIC).is_file():
+        return
+    names = sorted(folder.name for folder in (root / "frames").iterdir())
+    videos = [name for name in names if find_recording(name)]
+    twice = []
+    for place, name in enumerate(videos):
+        twice += overlaps([name], videos[:place])[0]
+    if twice:
+        audit.remark(f"{root}: the same recordings as others in it: {', '.join(twice)}")
+    for path in sorted(root.absolute().parent.glob(f"*/{AUDIT}")) if videos else ():
+        neighbour = path.parent
+        if neighbour == root.absolute() or (neighbour / SYNTHETIC).is_file():
+            continue
+        try:
+            others = list(json.loads(path.read_text())["videos"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            audit.remark(f"{path}: damaged ({error!r}); not compared with {root.name}")
+            continue
+        for found, verb in zip(overlaps(videos, others), ("shares", "may share"), strict=True):
+            if found:
+                audit.remark(
+                    f"{neighbour}: {verb} recordings with {root.name}; do not pre-train on one and "
+                    f"test on the other: {', '.join(found)}"
+                )

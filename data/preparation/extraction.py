@@ -1,0 +1,170 @@
+"""Video -> frames at a chosen rate, decoded by OpenCV's FFmpeg.
+
+The n-th frame taken (n from 0) is source frame round(n * source rate / fps), halves up; where the
+source's rate varies, it is the frame whose timestamp is nearest n / fps. The timestamps are known
+before anything is decoded: `data/video/clock.py` reads them.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.common.cores import available_cores
+from data.common.errors import InputError
+from data.dataset.extraction_log import frame_numbers, is_complete, read_record, write_record
+from data.images.image_io import write_frame
+from data.video.clock import estimate_seconds, read_clock
+from data.video.decoding import check_settings, decode
+from data.video.names import unique_names
+
+
+def extract_frames(
+    videos: Sequence[str | Path] | Mapping[str, Path],
+    frames_dir: str | Path,
+    *,
+    fps: float = 1.0,
+    format: str = "jpg",
+    quality: int = 95,
+    size: int | None = None,
+    workers: int | None = None,
+) -> dict[str, str]:
+    """Writes `frames_dir/<video>/<video>_NNNNNN.<format>`, NNNNNN counted from 1.
+
+    Frames that are there, in whatever image format, are kept; a video whose frames are complete is
+    not opened again. Stopped at any moment, the next call goes on.
+
+    Args:
+      videos: files, named by their stems; or a mapping from names to files.
+      frames_dir: made where it is missing.
+      fps: frames per second of video.
+      format: "jpg" or "png".
+      quality: of JPEG, 1..100.
+      size: shorter side in pixels; larger frames are reduced to it. None keeps the size.
+      workers: videos decoded at the same time; None for one per core.
+
+    Returns:
+      {name: reason} of the videos that could not be used, or not to their end.
+
+    Raises:
+      InputError: an argument is out of range, two videos have one name, or `frames_dir` was
+        extracted with other settings.
+    """
+    check_settings(fps, format, quality, size, workers)
+    frames_dir = Path(frames_dir)
+    if not isinstance(videos, Mapping):
+        videos = unique_names((Path(video).stem, Path(video)) for video in videos)
+    settings = {"fps": fps, "format": format, "quality": quality, "size": size}
+    record = read_record(frames_dir, settings)
+    reasons = _taken_names(videos, record["videos"])
+    todo = {
+        name: path
+        for name, path in videos.items()
+        if name not in reasons and not is_complete(name, frames_dir, record["videos"])
+    }
+    if not todo:
+        return reasons
+
+    cores = available_cores()
+    workers = min(len(todo), workers or cores)
+    threads = max(1, cores // workers)  # of one video: more would cost time by their coordination
+    stop = threading.Event()
+    # Threads, not processes: OpenCV decodes and encodes without Python's lock.
+    with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
+        jobs = {
+            pool.submit(_extract, name, path, frames_dir, settings, threads, progress, stop): name
+            for name, path in todo.items()
+        }
+        try:
+            for job in as_completed(jobs):
+                name = jobs[job]
+                try:
+                    count = job.result()
+                except InputError as error:
+                    reasons[name] = str(error)
+                    continue
+                size_in_bytes = todo[name].stat().st_size
+                record["videos"][name] = {"frames": count, "bytes": size_in_bytes}
+                write_record(frames_dir, record)
+        finally:  # do not decode on after an error or Ctrl-C
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return dict(sorted(reasons.items()))
+
+
+def _taken_names(videos: Mapping[str, Path], done: Mapping[str, Mapping]) -> dict[str, str]:
+    """{name: reason} of the videos under whose name another file was extracted before."""
+    return {
+        name: f"{path}: another video is named {name} in this dataset; rename this one"
+        for name, path in videos.items()
+        if name in done and path.is_file() and done[name]["bytes"] != path.stat().st_size
+    }
+
+
+class _Progress:
+    """A bar over the frames of all videos, fed from several threads.
+
+    The total is estimated from the files' headers and put right as the videos are read.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, videos: Mapping[str, Path], fps: float):
+        seconds = pool.map(estimate_seconds, videos.values())
+        self._estimates = {name: round(s * fps) for name, s in zip(videos, seconds, strict=True)}
+        self._bar = tqdm(desc="extract", unit="frame", total=sum(self._estimates.values()))
+        self._lock = threading.Lock()
+
+    def begin(self, name: str, total: int, there: int) -> None:
+        with self._lock:
+            self._bar.total += total - self._estimates[name]
+            self._bar.update(there)
+
+    def advance(self) -> None:
+        with self._lock:
+            self._bar.update()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._bar.close()
+
+
+def _extract(
+    name: str,
+    video: Path,
+    frames_dir: Path,
+    settings: Mapping,
+    threads: int,
+    progress: _Progress,
+    stop: threading.Event,
+) -> int:
+    """Writes the frames of one video that are missing; returns how many it has."""
+    clock = read_clock(video)
+    folder = frames_dir / name
+    there = frame_numbers(folder, name)
+    sources = clock.source_frames(settings["fps"]).tolist()
+    missing = [(n, source) for n, source in enumerate(sources) if n + 1 not in there]
+    progress.begin(name, len(sources), len(sources) - len(missing))
+
+    def write(n, image):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_frame(folder / f"{name}_{n + 1:06d}.{settings['format']}", image, settings)
+        progress.advance()
+
+    writing = deque()  # images that are encoded and written while the next ones are decoded
+    with ThreadPoolExecutor(threads) as writers:
+        try:
+            for n, image in decode(video, missing, threads):
+                if stop.is_set():
+                    raise InputError(f"{video}: stopped")  # nobody waits for it any more
+                writing.append(writers.submit(write, n, image))
+                if len(writing) > threads:
+                    writing.popleft().result()
+        finally:  # of a damaged video too, the readable frames are kept
+            for written in writing:
+                written.result()
+    clock.check_end()
+    return len(sources)

@@ -1,0 +1,294 @@
+"""Builds a dataset's index: finds the frames, checks them, joins them to their annotations.
+
+A frame finds its labels by the number in its name: frame NNNNNN at 1 fps is source frame
+25 * (NNNNNN - 1) of the annotations. Only files named `<video>_NNNNNN` are joined; other names may
+count from 0, or something else than seconds, and wrong labels are worse than none.
+"""
+
+import contextlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import SOURCE_FPS, TOOLS
+from data.dataset.extraction_log import RECORD, read_record
+from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, SCHEMA
+from data.images.completeness import find_fault
+from data.images.finding import group_images
+from data.images.names import is_image, natural_key, official_number, trailing_number
+from data.preparation.annotations import UNKNOWN, look_up, read_phases, read_tools
+from data.preparation.audit import AUDIT, Audit
+from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
+
+VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
+MAX_NUMBER = np.iinfo(np.int32).max
+PHASES_IN, TOOLS_IN = "phase_annotations", "tool_annotations"
+NO_CLEANING = Cleaning()
+
+
+def build_index(
+    root: str | Path, audit: Audit | None = None, cleaning: Cleaning = NO_CLEANING
+) -> Audit:
+    """Writes `root/index.parquet` (see `data/dataset/frame_index.py`) and `root/audit.json`.
+
+    Args:
+      root: dataset directory with `frames/<video>/` and, where there are any,
+        `phase_annotations/` and `tool_annotations/`.
+      audit: what was found before, by the extraction of frames; it is added to.
+      cleaning: what to do for pre-training. Where it drops frames, `root/pretraining.parquet` is
+        an index without them; an older one is removed where it does not.
+
+    Returns:
+      What was found: gaps and stray files are remarks; what could not be used is a problem.
+
+    Raises:
+      InputError: `root` holds no usable frame, or cleaning leaves none; nothing was written.
+    """
+    root = Path(root)
+    audit = Audit() if audit is None else audit
+    folders = _list_videos(root, audit)
+    names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
+    sides = [root / f".{name}" for name in names]
+    _write_indices(root, sides, folders, cleaning, audit)
+    if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
+        for side in sides:
+            side.unlink()
+        none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
+        raise InputError("; ".join([f"{root / 'frames'}: no {none}", *audit.problems]))
+    _remark_annotations(root, audit)
+    for side, name in zip(sides, names, strict=True):
+        side.replace(root / name)
+    if not cleaning.drops:
+        (root / PRETRAINING_INDEX).unlink(missing_ok=True)
+    audit.write(root / AUDIT)
+    return audit
+
+
+def _write_indices(
+    root: Path,
+    paths: list[Path],
+    folders: dict[str, list[Path] | None],
+    cleaning: Cleaning,
+    audit: Audit,
+) -> None:
+    """Reads all videos; writes all rows to the first path, those for pre-training to a second."""
+    fps = read_record(root / "frames")["fps"]
+
+    def read(video):
+        return _read_video(root, video, folders[video], fps, cleaning)
+
+    videos = list(folders)
+    with (
+        ThreadPoolExecutor() as pool,  # threads: files are read, and decoded, without Python's lock
+        contextlib.ExitStack() as stack,
+        tqdm(desc="index", total=len(videos), unit="video") as bar,
+    ):
+        writers = [
+            stack.enter_context(pq.ParquetWriter(path, SCHEMA, compression="zstd"))
+            for path in paths
+        ]
+        for start in range(0, len(videos), VIDEOS_AT_ONCE):
+            groups = []
+            for *tables, findings in pool.map(read, videos[start : start + VIDEOS_AT_ONCE]):
+                audit.add(findings)
+                groups.append(tables)
+                bar.update()
+            for writer, tables in zip(writers, zip(*groups, strict=True), strict=False):
+                writer.write_table(pa.concat_tables(tables).combine_chunks())
+
+
+def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
+    """{video: its images if they lie in frames/ itself, None for the folder frames/<video>}."""
+    frames_dir = root / "frames"
+    if not frames_dir.is_dir():
+        raise InputError(f"{frames_dir}: no such folder; frames are expected in it")
+    entries = [entry for entry in frames_dir.iterdir() if not entry.name.startswith(".")]
+    videos = dict.fromkeys(entry.name for entry in entries if entry.is_dir())
+    files = [entry for entry in entries if not entry.is_dir()]
+    _remark_strays([f for f in files if not is_image(f.name) and f.name != RECORD], audit)
+    for video, images in group_images(
+        frames_dir, filter(lambda f: is_image(f.name), files)
+    ).items():
+        if video in videos:
+            audit.problem(f"{images[0]}: belongs into {frames_dir / video}; it is not used")
+        else:
+            videos[video] = images
+    return {video: videos[video] for video in sorted(videos, key=natural_key)}
+
+
+def _read_video(
+    root: Path, video: str, files: list[Path] | None, fps: float, cleaning: Cleaning
+) -> tuple[pa.Table, pa.Table, Audit]:
+    """The rows of one video, those of them that are for pre-training, and what was found."""
+    audit = Audit()
+    if files is None:
+        folder = root / "frames" / video
+        names = [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208
+        files = [folder / name for name in sorted(filter(is_image, names), key=natural_key)]
+        _remark_strays([folder / name for name in names if not is_image(name)], audit)
+    numbers, is_official = _number_files(video, files, audit)
+    for file in list(numbers):
+        if fault := find_fault(file):
+            audit.problem(f"{file}: {fault}")
+            del numbers[file]
+    numbers = _drop_repeated(numbers, audit)
+    files = sorted(numbers, key=numbers.get)
+    measured = measure_files(files, audit) if cleaning else {}
+    files = list(measured) if cleaning else files
+    frames = np.array([numbers[file] for file in files], np.int32)
+    counts = {"frames": len(files)}
+    phases, tools = _read_labels(root, video, frames, is_official, fps, counts, audit)
+    counts["labelled"] = int((phases >= 0).sum())
+    audit.videos[video] = counts
+    if is_official:
+        _remark_gaps(root / "frames" / video, frames, audit)
+    is_kept = np.ones(len(files), bool)
+    if cleaning:
+        files, is_kept = clean_video(root / CROPPED / video, measured, cleaning, counts)
+    paths = [file.relative_to(root) for file in files]
+    columns = {
+        "video": pa.array([video] * len(files), pa.string()),
+        "frame": frames,
+        "phase": phases,
+        **{tool: np.ascontiguousarray(tools[:, place]) for place, tool in enumerate(TOOLS)},
+        "file": pa.array([path.as_posix() for path in paths], pa.string()),
+        "template": pa.array(map(_template, paths, frames.tolist()), pa.string()),
+    }
+    table = pa.table(columns, SCHEMA)
+    return table, table.filter(is_kept) if cleaning.drops else table, audit
+
+
+def _number_files(video: str, files: list[Path], audit: Audit) -> tuple[dict[Path, int], bool]:
+    """{file: frame number}, and whether the files have the official names."""
+    official = {file: official_number(file.stem, video) for file in files}
+    if any(number is not None for number in official.values()):
+        _remark_strays([file for file, number in official.items() if number is None], audit)
+        return {file: number for file, number in official.items() if number is not None}, True
+    if not files:
+        return {}, False
+    digits = [trailing_number(file.stem) for file in files]
+    numbers = [int(number) for number in digits if number]
+    stems = {file.stem for file in files}
+    if len(numbers) == len(files) and len(set(numbers)) == len(stems) and max(numbers) < MAX_NUMBER:
+        return dict(zip(files, numbers, strict=True)), False
+    audit.remark(f"{files[0]}: names do not number the frames of {video}; counted in their order")
+    return {file: place for place, file in enumerate(files, 1)}, False
+
+
+def _drop_repeated(numbers: dict[Path, int], audit: Audit) -> dict[Path, int]:
+    """Keeps the first file of each frame number."""
+    first = {}
+    for file, number in numbers.items():
+        if number in first:
+            audit.remark(f"{file}: frame {number} again, {first[number].name} is used")
+        else:
+            first[number] = file
+    return {file: number for number, file in first.items()}
+
+
+def _read_labels(
+    root: Path,
+    video: str,
+    frames: np.ndarray,
+    is_official: bool,
+    fps: float,
+    counts: dict[str, int],
+    audit: Audit,
+) -> tuple[np.ndarray, np.ndarray]:
+    """int8 [n] phases and int8 [n, 7] tools of the frames; adds the annotations' rows to counts."""
+    labels = [
+        np.full(len(frames), UNKNOWN, np.int8),
+        np.full((len(frames), len(TOOLS)), UNKNOWN, np.int8),
+    ]
+    step = Fraction(SOURCE_FPS) / Fraction(fps).limit_denominator(1001)
+    p, q = step.numerator, step.denominator
+    sources = (2 * (frames.astype(np.int64) - 1) * p + q) // (2 * q)  # halves up
+    readers = (("phase", PHASES_IN, read_phases), ("tool", TOOLS_IN, read_tools))
+    for place, (kind, folder, read) in enumerate(readers):
+        path = root / folder / f"{video}-{kind}.txt"
+        if not len(frames) or not path.is_file():
+            continue
+        if not is_official or frames[0] < 1:
+            audit.problem(
+                f"{path}: not used, the frames of {video} are not named {video}_000001, "
+                f"{video}_000002, ... (1 for the first second)"
+            )
+            continue
+        try:
+            annotated, values = read(path, audit)
+        except InputError as error:
+            audit.problem(str(error))
+            continue
+        counts[f"{kind}_rows"] = len(annotated)
+        labels[place] = look_up(annotated, values, sources)
+        _remark_ends(path, frames[-1], int(annotated[-1] / step) + 1, audit)
+    return labels[0], labels[1]
+
+
+def _remark_ends(path: Path, last_frame: int, last_label: int, audit: Audit) -> None:
+    """Says where frames and labels of a video do not end together."""
+    more = abs(last_frame - last_label)
+    if not more:
+        return
+    longer, end = ("frames", last_label) if last_frame > last_label else ("labels", last_frame)
+    tolerated = " (off by one: tolerated)" if more == 1 else ""
+    audit.remark(f"{path}: the {longer} go on for {more} after frame {end}{tolerated}")
+
+
+def _remark_gaps(folder: Path, frames: np.ndarray, audit: Audit) -> None:
+    """Names the frames that are missing before the last one."""
+    missing = frames[-1] - (frames >= 1).sum() if len(frames) else 0
+    if not missing:
+        return
+    ends = np.flatnonzero(np.diff(frames, prepend=0) > 1)
+    before = np.concatenate([[0], frames])[ends]
+    ranges = [
+        f"{first}" if first == last else f"{first}-{last}"
+        for first, last in zip(before[:5] + 1, frames[ends[:5]] - 1, strict=True)
+    ]
+    more = f", ... ({len(ends)} gaps)" if len(ends) > 5 else ""
+    audit.remark(
+        f"{folder}: {missing} of {frames[-1]} frames are missing: {', '.join(ranges)}{more}"
+    )
+
+
+def _remark_annotations(root: Path, audit: Audit) -> None:
+    """Names annotation files that no frames belong to, and videos that have none."""
+    for kind, folder in (("phase", PHASES_IN), ("tool", TOOLS_IN)):
+        files = sorted((root / folder).glob("[!.]*"), key=lambda file: natural_key(file.name))
+        of = {file: file.name.removesuffix(f"-{kind}.txt") for file in files}
+        for file, video in of.items():
+            if file.name.endswith("-timestamp.txt"):  # the official release has them: seconds
+                continue
+            if video == file.name:
+                audit.remark(f"{file}: stray, {kind} annotations are named <video>-{kind}.txt")
+            elif video not in audit.videos:
+                audit.remark(f"{file}: there are no frames of {video}")
+        for video in audit.videos.keys() - set(of.values()) if files else ():
+            audit.remark(f"{root / folder / video}-{kind}.txt: missing; {video} has no {kind}s")
+
+
+def _remark_strays(files: list[Path], audit: Audit) -> None:
+    for file in files:
+        audit.remark(f"{file}: stray, not used")
+
+
+def _template(path: Path, frame: int) -> str:
+    """A path with its frame number left open, for str.format; as it is, if it does not end in it.
+
+    frames/video68/video68_000055.jpg -> frames/video68/video68_{:06d}.jpg
+    """
+    text = path.as_posix().replace("{", "{{").replace("}", "}}")
+    digits = trailing_number(path.stem)
+    if digits is None or int(digits) != frame:
+        return text
+    spec = f"{{:0{len(digits)}d}}" if digits[0] == "0" and frame else "{:d}"
+    end = len(text) - len(path.suffix)
+    return text[: end - len(digits)] + spec + text[end:]

@@ -1,0 +1,136 @@
+"""TF-Cholec80's record files -> frames and annotation files of a dataset."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data.common.cores import available_cores
+from data.common.errors import InputError
+from data.dataset.cholec80 import LABEL_FPS, PHASES, SOURCE_FPS, TOOLS
+from data.dataset.extraction_log import frame_numbers, is_complete, read_record, write_record
+from data.images.image_io import write_frame
+from data.tfrecords.records import Record, read_records
+
+STEP = SOURCE_FPS // LABEL_FPS  # source frames between two frames of a record file
+
+
+def extract_records(
+    records: Mapping[str, Path],
+    root: Path,
+    *,
+    fps: float = LABEL_FPS,
+    format: str = "jpg",
+    quality: int = 95,
+    size: int | None = None,
+    workers: int | None = None,
+) -> dict[str, str]:
+    """Writes `root/frames/<video>/`, `root/phase_annotations/` and `root/tool_annotations/`.
+
+    Frames and annotation files that are there are kept; a video that is complete is not opened
+    again. Stopped at any moment, the next call goes on. Annotations have the official format: a row
+    of phases for each of the 25 source frames of a second, all of them with the phase of the first,
+    which is what the records tell.
+
+    Args:
+      records: {video: record file}, as `data.tfrecords.files.find_records` finds them.
+      root: dataset directory.
+      fps, format, quality, size, workers: as for `data.preparation.extraction.extract_frames`.
+
+    Returns:
+      {video: reason} of the record files that could not be used, or not to their end. Such a video
+      has frames, but no annotations.
+
+    Raises:
+      InputError: `fps` is not 1, as it is in the files, or `root/frames` has frames of other
+        settings.
+    """
+    if fps != LABEL_FPS:
+        raise InputError(f"fps={fps}: record files hold {LABEL_FPS} frame per second")
+    frames_dir = root / "frames"
+    settings = {"fps": fps, "format": format, "quality": quality, "size": size}
+    done = read_record(frames_dir, settings)
+    todo = [
+        video
+        for video in records
+        if not is_complete(video, frames_dir, done["videos"]) or not _is_annotated(root, video)
+    ]
+    reasons = {}
+    stop = threading.Event()
+
+    def extract(video):
+        try:
+            return _extract(video, records[video], root, settings, stop), None
+        except InputError as error:
+            return 0, str(error)
+
+    with ThreadPoolExecutor(workers or available_cores()) as pool:
+        results = tqdm(pool.map(extract, todo), desc="records", total=len(todo), unit="video")
+        try:
+            for video, (count, reason) in zip(todo, results, strict=True):
+                if reason:
+                    reasons[video] = reason
+                    continue
+                size_in_bytes = records[video].stat().st_size
+                done["videos"][video] = {"frames": count, "bytes": size_in_bytes}
+                write_record(frames_dir, done)
+        finally:  # do not go on after an error or Ctrl-C
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return reasons
+
+
+def _extract(video: str, file: Path, root: Path, settings: Mapping, stop: threading.Event) -> int:
+    """Writes what is missing of one video; returns how many frames it has."""
+    folder = root / "frames" / video
+    there = frame_numbers(folder, video)
+    labels = {}
+    for record in read_records(file):
+        if stop.is_set():
+            raise InputError(f"{file}: stopped")  # nobody waits for it any more
+        if record.number in labels:
+            raise InputError(f"{file}: second {record.number - 1} is in it twice")
+        labels[record.number] = (record.phase, record.tools)
+        if record.number not in there:
+            _write_image(file, folder / f"{video}_{record.number:06d}", record, settings)
+    _write_annotations(root, video, dict(sorted(labels.items())))
+    return len(labels)
+
+
+def _write_image(file: Path, path: Path, record: Record, settings: Mapping) -> None:
+    image = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{file}: the image of second {record.number - 1} is damaged")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_frame(path.with_suffix(f".{settings['format']}"), image, settings)
+
+
+def _annotation_files(root: Path, video: str) -> tuple[Path, Path]:
+    return (
+        root / "phase_annotations" / f"{video}-phase.txt",
+        root / "tool_annotations" / f"{video}-tool.txt",
+    )
+
+
+def _is_annotated(root: Path, video: str) -> bool:
+    return all(file.is_file() for file in _annotation_files(root, video))
+
+
+def _write_annotations(root: Path, video: str, labels: dict[int, tuple]) -> None:
+    """Writes {frame number: (phase, tools)} in the official format."""
+    phases, tools = ["Frame\tPhase"], ["\t".join(("Frame", *TOOLS))]
+    for number, (phase, presence) in labels.items():
+        first = STEP * (number - 1)
+        phases += [f"{frame}\t{PHASES[phase]}" for frame in range(first, first + STEP)]
+        tools.append("\t".join(map(str, (first, *presence))))
+    for file, rows in zip(_annotation_files(root, video), (phases, tools), strict=True):
+        if file.is_file():
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        side = file.with_name(f".{file.name}")
+        side.write_text("\n".join(rows) + "\n")
+        side.replace(file)

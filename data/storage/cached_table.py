@@ -1,0 +1,49 @@
+"""Tables that take long to make of large files, kept until one of the files changes."""
+
+import io
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from data.storage.paths import AnyPath
+
+
+def cached_table(
+    path: AnyPath,
+    files: Sequence[AnyPath],
+    make: Callable[[], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """What `make` returns, or what it returned before for the same files.
+
+    Args:
+      path: an .npz file beside the data, a hidden one. Where it cannot be written, as on a
+        read-only disk, the table is made again each time.
+      files: what the table is made of: their paths, sizes and times of change are compared.
+      make: returns arrays of numbers or strings, none of them named "files".
+    """
+    states = [(file, file.stat()) for file in files]
+    now = np.array(
+        [
+            f"{os.path.relpath(file, path.parent)} {state.st_size} {state.st_mtime_ns}"
+            for file, state in states
+        ]
+    )
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as table:
+            if np.array_equal(table["files"], now):
+                return {name: table[name] for name in table.files if name != "files"}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # missing or damaged: it is made again
+    made = make()
+    side = path.with_name(f"{path.stem}.writing.npz")
+    content = io.BytesIO()
+    np.savez(content, files=now, **made)
+    try:
+        side.write_bytes(content.getbuffer())
+        side.replace(path)
+    except OSError as error:
+        logging.warning("%s: cannot be kept, it will be made again: %s", path, error)
+    return made

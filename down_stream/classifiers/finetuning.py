@@ -1,0 +1,264 @@
+"""Fine-tuning: trains encoder and head; the best epoch on validation is kept."""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from data.cholec80_images import training_dataset
+from data.common.errors import InputError
+from data.common.stopping import StoppedError
+from data.dataset.frame_index import FrameIndex
+from down_stream.classifiers.training_state import TrainingState
+
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "momentum": lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments),
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def finetune(
+    model,
+    index: FrameIndex,
+    labels: np.ndarray,
+    *,
+    loss: Callable,
+    label_smoothing: float = 0.0,
+    weights: Mapping[int, float] | None = None,
+    augmentation: dict,
+    optimizer: dict,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    validate: Callable[[], float] | None,
+    score_name: str = "macro_f1",
+    directory: Path | None = None,
+    stop=None,
+    unreadable: set[int] | None = None,
+) -> tuple[dict[str, list[float]], int]:
+    """Trains encoder and head end to end, on augmented frames.
+
+    Order and augmentation of the frames are functions of seed and step, and the update is compiled
+    by XLA: training that goes on from a file ends as if it had never been interrupted.
+
+    Args:
+      model: encoder and head, as `down_stream.classifiers.frame_model` has them: with `encoder` and
+      `classify`.
+      index: n frames.
+      labels: int [n] or [n, classes], as `loss` takes them; -1 where unknown.
+      loss: function of `down_stream.classifiers.losses`.
+      label_smoothing: argument of `loss`.
+      weights: None, or {class: weight} for `loss`.
+      augmentation: arguments of `training_dataset`: transformation, layers, magnitude.
+      optimizer: arguments of `create_optimizer` without `steps`; and "layer_decay", 1 for none,
+        see `learning_rate_scales`.
+      epochs, batch_size, seed: ints.
+      validate: None, or a function that scores the model as it is, higher is better.
+      score_name: of that score, in the history after "val_".
+      directory: None, or where a file is written after every epoch; what is there is gone on from.
+      stop: None, or an object whose attribute `requested` turns true when training shall stop.
+      unreadable: receives the rows that this call could not read.
+
+    Returns:
+      history, {name: one value per epoch}, and the index of the epoch whose weights the model has.
+
+    Raises:
+      InputError: the encoder cannot be trained, the loss is not finite, the disk is full.
+      StoppedError: `stop` asked for it.
+    """
+    check_trainable(model.encoder)
+    arguments = dict(optimizer)
+    layer_decay = arguments.pop("layer_decay")
+    batch_size = min(batch_size, len(index))
+    steps = len(index) // batch_size
+    in_loss = None if weights is None else [weights[place] for place in range(len(weights))]
+    variables = model.trainable_variables
+    optimizer = create_optimizer(**arguments, steps=steps * epochs)
+    optimizer.build(variables)
+
+    def loss_of(images, labels):
+        logits = model.classify(model.encoder.represent(images, training=True))
+        return loss(labels, logits, in_loss, label_smoothing)
+
+    def batches(first_step):
+        return training_dataset(
+            index,
+            labels=labels,
+            image_size=model.encoder.image_size,
+            batch_size=batch_size,
+            seed=seed,
+            first_step=first_step,
+            unreadable=unreadable,
+            **augmentation,
+        )
+
+    return fit(
+        create_train_step(
+            loss_of, variables, optimizer, learning_rate_scales(model, variables, layer_decay)
+        ),
+        batches,
+        TrainingState(model.weights, optimizer, f"val_{score_name}"),
+        steps=steps,
+        epochs=epochs,
+        validate=validate,
+        directory=directory,
+        stop=stop,
+    )
+
+
+def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, directory, stop):
+    """The loop: updates, after each epoch validation and a checkpoint; at the end the best epoch.
+
+    Args:
+      train_step: what `create_train_step` made.
+      batches: step -> dataset of (inputs, labels) from that step on, without end.
+      state: as it is before the first update.
+      steps: updates in an epoch.
+      epochs, validate, directory, stop: as `finetune` takes them.
+
+    Returns, raises:
+      As `finetune`.
+    """
+    if directory is not None:
+        state.restore(directory)
+    remaining = iter(batches(state.step))
+    with ProgressBar(state.step, steps * epochs) as bar:
+        while state.step < steps * epochs:
+            state.add(*train_step(*next(remaining)))
+            bar.update()
+            is_end = state.step % steps == 0
+            if is_end:
+                finish_epoch(state, steps, validate)
+                bar.show(state.history)
+            stopping = stop is not None and stop.requested
+            if directory is not None and (is_end or stopping):
+                check_finite(state, steps)
+                state.save(directory)
+            if stopping:
+                raise StoppedError(f"stopped after step {state.step}; start again to go on")
+    state.take_best()
+    logging.info("epoch %d of %d kept", state.best_epoch + 1, epochs)
+    return state.history, state.best_epoch
+
+
+def finish_epoch(state: TrainingState, steps: int, validate) -> None:
+    """Puts the epoch's mean loss and accuracy, and its score, into the history."""
+    check_finite(state, steps)
+    values = {name: float(value) / steps for name, value in state.sums.items()}
+    if validate is not None:
+        values[state.score] = validate()
+    state.finish_epoch(values)
+
+
+def check_finite(state: TrainingState, steps: int) -> None:
+    """Raises `InputError` if the loss of the epoch so far is not finite."""
+    loss = float(state.sums["loss"])
+    if not np.isfinite(loss):
+        raise InputError(
+            f"the loss is {loss} in epoch {(state.step - 1) // steps + 1}: lower the learning rate"
+        )
+
+
+def create_train_step(loss_of, variables, optimizer, scales):
+    """Compiled update: (inputs, labels) -> loss and accuracy before it, scalars.
+
+    Args:
+      loss_of: (inputs, labels) -> loss, accuracy.
+      variables: trained ones.
+      optimizer: built for them.
+      scales: list of floats, what the learning rate of each variable is multiplied by.
+    """
+
+    @tf.function(jit_compile=True, autograph=False)
+    def train_step(inputs, labels):
+        with tf.GradientTape() as tape:
+            loss, accuracy = loss_of(inputs, labels)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        scaled = [pair for pair in zip(variables, scales, strict=True) if pair[1] != 1]
+        before = [tf.convert_to_tensor(variable.value) for variable, _ in scaled]
+        optimizer.apply(gradients, variables)
+        # What all of these optimizers change a weight by, decay included, is proportional to the
+        # learning rate: to scale the change is to scale the rate, which Keras has one of.
+        for (variable, scale), old in zip(scaled, before, strict=True):
+            variable.assign(old + scale * (variable - old))
+        return loss, accuracy
+
+    return train_step
+
+
+def learning_rate_scales(model, variables, layer_decay: float) -> list[float]:
+    """What the learning rate of each variable is multiplied by: less, the nearer to the input.
+
+    Layer-wise decay (Clark et al., arXiv 2003.10555, section 3.2; Bao et al., arXiv 2106.08254,
+    appendix): 1 for the head and the last norm, then one factor more for every stage before them.
+
+    Args:
+      model: whose encoder has `stages`.
+      variables: of the model.
+      layer_decay: the factor, 0..1; 1 turns it off, 0 freezes all stages.
+    """
+    stages = model.encoder.stages
+    power = {id(v): len(stages) - place for place, stage in enumerate(stages) for v in stage}
+    return [layer_decay ** power.get(id(variable), 0) for variable in variables]
+
+
+def check_trainable(encoder) -> None:
+    """Raises `InputError` for an encoder that is frozen."""
+    if not encoder.trainable_variables:
+        beside = encoder.directory.parent / "checkpoint_0"
+        raise InputError(
+            f"{encoder.directory}: a SavedModel is frozen: it can be probed, not fine-tuned; "
+            f"for that, convert the weights it came with, as in: python -m msn.convert "
+            f"--source={beside} --output=ENCODER"
+        )
+
+
+def create_optimizer(name: str, learning_rate: float, weight_decay: float, warmup, steps: int):
+    """A Keras optimizer with linear warm-up and cosine decay to zero over `steps` updates.
+
+    Args:
+      name: one of OPTIMIZERS.
+      learning_rate, weight_decay: floats, 0 included; the decay is decoupled and leaves biases
+        and norms alone.
+      warmup: share of the steps that warm up.
+      steps: int.
+    """
+    warmup_steps = int(warmup * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else learning_rate,
+        max(1, steps - warmup_steps),
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    optimizer = OPTIMIZERS[name](learning_rate=schedule, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+class ProgressBar(tqdm):
+    """One bar over all epochs, with steps per second and time left."""
+
+    def __init__(self, first_step: int, total_steps: int):
+        interval = 0.5 if sys.stderr.isatty() else 15
+        super().__init__(
+            total=total_steps,
+            initial=first_step,
+            desc="training",
+            unit="step",
+            mininterval=interval,
+            maxinterval=4 * interval,
+        )
+
+    def show(self, history: dict[str, list[float]]) -> None:
+        """Shows the last values of a history."""
+        shown = {name: f"{values[-1]:.3f}" for name, values in history.items()}
+        shown.pop("accuracy")
+        self.set_postfix(shown, refresh=False)

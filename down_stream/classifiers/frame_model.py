@@ -1,0 +1,133 @@
+"""The frame model: an encoder and a linear classifier on its representation."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from data.common.errors import InputError, one_line
+from data.storage.folders import new_folder
+from data.storage.paths import AnyPath, to_path
+from msn.encoders import load_encoder, save_encoder
+
+MODEL_FILE = "frame_model.json"
+HEAD_FILE = "head.npz"
+FORMAT = "frame model 1"
+
+
+class FrameModel(keras.Model):
+    """Images -> logits over classes, such as phases: encoder, standardisation, dense layer.
+
+    Args:
+      encoder: what `msn.encoders.load_encoder` opens.
+      classes: names of the classes, in the order of their ids.
+      task: name of what they are (`down_stream.tasks`), for those who open the model.
+      multi_label: whether an image has any number of the classes, rather than one.
+      mean, std: float [width]; of the training features. Standardised features make one learning
+        rate fit all encoders; (0, 1) leaves them as they are.
+      seed: int or None; of the head's initialisation.
+
+    Call arguments:
+      images: uint8 or float [batch, height, width, 3], RGB 0..255.
+
+    Returns:
+      logits float [batch, classes].
+    """
+
+    def __init__(
+        self,
+        encoder,
+        classes,
+        task="phases",
+        multi_label=False,
+        mean=0.0,
+        std=1.0,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(name=name)
+        self.encoder = encoder
+        self.classes = tuple(classes)
+        self.task = task
+        self.multi_label = multi_label
+        width = encoder.width
+        self.feature_mean, self.feature_std = (
+            self.add_weight(
+                name=name,
+                shape=(width,),
+                trainable=False,
+                initializer=keras.initializers.Constant(value),
+            )
+            for name, value in (("feature_mean", 0.0), ("feature_std", 1.0))
+        )
+        self.feature_mean.assign(np.broadcast_to(mean, (width,)))
+        self.feature_std.assign(np.broadcast_to(std, (width,)))
+        initializer = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        self.head = keras.layers.Dense(len(classes), kernel_initializer=initializer, name="head")
+        self.head.build((None, width))
+        self.built = True
+
+    def call(self, images, training=False):
+        return self.classify(self.encoder.represent(images))
+
+    def classify(self, features):
+        """Representations [batch, width] -> logits [batch, classes]."""
+        features = ops.cast(features, self.feature_mean.dtype)
+        return self.head((features - self.feature_mean) / self.feature_std)
+
+    def probabilities(self, features):
+        """Representations [batch, width] -> probabilities [batch, classes]."""
+        logits = self.classify(features)
+        return ops.sigmoid(logits) if self.multi_label else ops.softmax(logits)
+
+
+def save_frame_model(model: FrameModel, path: str | Path, source: dict) -> Path:
+    """Writes a model directory: encoder/, head.npz and frame_model.json."""
+    path = Path(path)
+    values = {name: ops.convert_to_numpy(variable) for name, variable in _head(model).items()}
+    description = {"format": FORMAT, "task": model.task, "classes": model.classes}
+    description |= {"multi_label": model.multi_label, "source": source}
+    with new_folder(path, MODEL_FILE) as folder:
+        folder.mkdir(parents=True)
+        save_encoder(model.encoder, folder / "encoder", source)
+        np.savez(folder / HEAD_FILE, **values)
+        (folder / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
+    return path
+
+
+def load_frame_model(path: str | AnyPath) -> FrameModel:
+    """Opens a model directory that `save_frame_model` wrote.
+
+    Raises:
+      InputError: nothing there that is a frame model.
+    """
+    path = to_path(path)
+    try:
+        description = json.loads((path / MODEL_FILE).read_text())
+        arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
+        model = FrameModel(load_encoder(path / "encoder"), **arguments)
+        with (path / HEAD_FILE).open("rb") as file, np.load(file, allow_pickle=False) as values:
+            for name, variable in _head(model).items():
+                variable.assign(values[name])
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not a frame model, or a damaged one ({one_line(error)})"
+        ) from error
+    return model
+
+
+def is_frame_model(path: str | AnyPath) -> bool:
+    """Whether a directory holds a frame model (rather than an encoder)."""
+    return (to_path(path) / MODEL_FILE).is_file()
+
+
+def _head(model):
+    return {
+        "feature_mean": model.feature_mean,
+        "feature_std": model.feature_std,
+        "kernel": model.head.kernel,
+        "bias": model.head.bias,
+    }

@@ -1,0 +1,154 @@
+"""What fine-tuning needs to go on where it was stopped, in memory and in files."""
+
+import json
+import logging
+
+import keras
+import numpy as np
+import safetensors
+
+from data.common.errors import InputError, one_line
+from data.storage.paths import AnyPath
+from msn.workdir.checkpoint_files import (
+    checkpoints,
+    open_state,
+    remove,
+    step_of,
+    unmarked,
+    write_state,
+)
+
+KEPT_FILES = 2  # the newest, and one to fall back on should it be damaged
+
+
+class TrainingState:
+    """Variables of a model and its optimizer, how far training is, and the best epoch so far.
+
+    Args:
+      variables: list of the Keras variables that training changes.
+      optimizer: a Keras optimizer that is built.
+      score: name in the history by which epochs are compared, higher is better; without it the
+        last epoch is the best.
+
+    Attributes:
+      step: updates done.
+      sums: {"loss", "accuracy"}: over the steps of the epoch so far.
+      history: {name: one value per finished epoch}.
+      best_epoch: index of the best one, None before the end of the first.
+    """
+
+    def __init__(self, variables, optimizer, score: str):
+        self.variables = list(variables)
+        self.optimizer = optimizer
+        self.score = score
+        self.step = 0
+        self.history: dict[str, list[float]] = {}
+        self.best_epoch: int | None = None
+        self._best = [np.zeros(variable.shape, np.float32) for variable in self.variables]
+        self.clear_sums()
+
+    def clear_sums(self) -> None:
+        """Begins an epoch."""
+        self.sums = {"loss": np.float32(0), "accuracy": np.float32(0)}
+
+    def add(self, loss, accuracy) -> None:
+        """Counts an update, whose loss and accuracy stay on the device."""
+        self.sums = {
+            "loss": self.sums["loss"] + loss,
+            "accuracy": self.sums["accuracy"] + accuracy,
+        }
+        self.step += 1
+
+    def finish_epoch(self, values: dict[str, float]) -> None:
+        """Appends values to the history; keeps the variables if they are the best so far."""
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(float(value))
+        epoch = len(self.history["loss"]) - 1
+        scores = self.history.get(self.score)
+        # NaN is less than any score; where all are NaN, the last epoch counts.
+        if self.best_epoch is None or not scores or not scores[self.best_epoch] >= scores[-1]:
+            self.best_epoch = epoch
+            self._best = [keras.ops.convert_to_numpy(variable) for variable in self.variables]
+        self.clear_sums()
+
+    def take_best(self) -> None:
+        """Sets the variables to those of the best epoch."""
+        for variable, value in zip(self.variables, self._best, strict=True):
+            variable.assign(value)
+
+    def save(self, directory: AnyPath) -> None:
+        """Writes a file that `restore` goes on from, and removes those before the last.
+
+        Raises:
+          InputError: it cannot be written, as on a full disk; those before it are as they were.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"step_{self.step:08d}.safetensors"
+        progress = {
+            "step": self.step,
+            "sums": {name: float(value) for name, value in self.sums.items()},
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+        }
+        arrays = {name: keras.ops.convert_to_numpy(v) for name, v in self._variables().items()}
+        arrays |= {f"best/{place}": value for place, value in enumerate(self._best)}
+        try:
+            write_state(path, arrays, {"progress": json.dumps(progress)})
+        except (OSError, safetensors.SafetensorError) as error:
+            raise InputError(
+                f"{path}: the checkpoint cannot be written ({one_line(error)}); the same command "
+                "goes on from the one before"
+            ) from error
+        for left in unmarked(directory):
+            left.unlink()  # of a run that was killed while it wrote
+        finished = checkpoints(directory)
+        # Files of later steps were refused as damaged.
+        kept = [file for file in finished if step_of(file) <= self.step][-KEPT_FILES:]
+        for file in finished:
+            if file not in kept:
+                remove(file)
+
+    def restore(self, directory: AnyPath) -> None:
+        """Goes on from the newest file that is whole; does nothing where there is none.
+
+        Raises:
+          InputError: there are files, but none that can be used.
+        """
+        paths = checkpoints(directory)
+        for path in reversed(paths):
+            try:
+                self._read(path)
+                return
+            except InputError as error:
+                logging.warning("%s; taking the one before", error)
+        if paths:
+            raise InputError(
+                f"{directory}: none of {len(paths)} checkpoints can be used, the log says why; "
+                "move it away to start anew, or take another workdir"
+            )
+
+    def _read(self, path):
+        variables = self._variables()
+        with open_state(path) as file:
+            progress = json.loads(file.metadata()["progress"])
+            values = {name: file.get_tensor(name) for name in variables}
+            best = [file.get_tensor(f"best/{place}") for place in range(len(self.variables))]
+        for name, variable in variables.items():
+            if values[name].shape != tuple(variable.shape):
+                raise InputError(
+                    f"{path}: is of another model or an earlier version; {name!r} differs"
+                )
+        for name, variable in variables.items():
+            variable.assign(values[name])
+        self._best = best
+        self.step, self.history = progress["step"], progress["history"]
+        self.best_epoch = progress["best_epoch"]
+        self.sums = {name: np.float32(value) for name, value in progress["sums"].items()}
+
+    def _variables(self):
+        groups = {"model": self.variables, "optimizer": self.optimizer.variables}
+        return {
+            f"{group}/{place}": variable
+            for group, variables in groups.items()
+            for place, variable in enumerate(variables)
+        }

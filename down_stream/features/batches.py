@@ -1,0 +1,79 @@
+"""Frames through a network, batch by batch, while the next ones are read."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from data.frames.read_ahead import Frame, read_ahead
+from data.frames.sources import FrameList
+
+
+@dataclass
+class Batch:
+    """Frames that have passed the network.
+
+    Attributes:
+      rows: int64 [n], of the readable frames.
+      outputs: {name: float32 [n, ...]}.
+      frames: the n frames themselves.
+      faults: a line for each frame that is unreadable.
+      stop: the row after the last of these frames, readable or not.
+      seconds: that the network took.
+    """
+
+    rows: np.ndarray
+    outputs: dict[str, np.ndarray]
+    frames: list[Frame]
+    faults: list[str]
+    stop: int
+    seconds: float
+
+
+def embed_batches(
+    function: Callable, frames: FrameList, image_size: int, batch_size: int, start: int = 0
+) -> Iterator[Batch]:
+    """Applies a function of `frame_outputs` to all frames from a row on.
+
+    The next frames are read while the network works. Every batch has the same size, the last one
+    filled up with black: one compiled program serves all of them, and no result depends on what
+    else is read.
+    """
+    running, frames_of_batch, faults, stop = None, [], [], start
+
+    def launch():
+        images = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
+        for place, frame in enumerate(frames_of_batch):
+            images[place] = frame.image
+        begun = time.perf_counter()
+        outputs = function(tf.constant(images)) if frames_of_batch else {}
+        rows = np.array([frame.row for frame in frames_of_batch], np.int64)
+        seconds = time.perf_counter() - begun
+        return Batch(rows, outputs, frames_of_batch, faults, stop, seconds)
+
+    for item in read_ahead(frames, image_size, ahead=2 * batch_size, start=start):
+        stop = item.row + 1
+        if isinstance(item, Frame):
+            frames_of_batch.append(item)
+        else:
+            faults.append(item.reason)
+        if len(frames_of_batch) == batch_size:
+            launched = launch()  # before the last one is waited for: a GPU goes on
+            if running:
+                yield _fetch(running)
+            running, frames_of_batch, faults = launched, [], []
+    if running:
+        yield _fetch(running)
+    if frames_of_batch or faults:
+        yield _fetch(launch())
+
+
+def _fetch(batch: Batch) -> Batch:
+    """Waits for the network and takes its outputs, without those of the filling."""
+    begun = time.perf_counter()
+    count = len(batch.rows)
+    batch.outputs = {name: value.numpy()[:count] for name, value in batch.outputs.items()}
+    batch.seconds += time.perf_counter() - begun
+    return batch

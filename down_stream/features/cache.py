@@ -1,0 +1,202 @@
+"""Features of frozen encoders, computed once and kept: one file per encoder and video.
+
+`FOLDER/<encoder>/<video>-<frames>.npy` holds a row per frame that could be read. Both names are
+fingerprints: another weight, argument, image size, file or time of change is another entry, so that
+nothing here is ever out of date and everything that reads the same videos (other splits, fewer
+labels, temporal models) shares the entries. Using an entry sets its time of change, so
+`find FOLDER -name '*.npy' -mtime +90 -delete` removes what nobody used for 90 days; any file may be
+deleted at any time.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data.common.errors import InputError
+from data.dataset.frame_index import FrameIndex
+from data.images.image_io import RESIZE_RULE
+from data.storage.paths import check_local, to_path
+from down_stream.features.extraction import batches_of_features, representation
+from msn.formats.saved_model import FrozenEncoder
+
+VERSION = 1  # of what an entry holds
+_SIDE = ".writing"
+_STALE = 3600  # seconds; to write a file takes moments
+_BLOCK = 1 << 24  # bytes
+
+
+def cached_features(
+    encoder, index: FrameIndex, *, folder: str | Path, image_size: int, batch_size: int, description
+) -> tuple[np.ndarray, np.ndarray]:
+    """Representations of all readable frames of an index, from the cache as far as it has them.
+
+    A video is written when its last frame has been seen: what is stopped, however, goes on with the
+    video where it was. Processes that fill one cache at the same time may do the same work twice,
+    and get the same result.
+
+    Args:
+      encoder: what `msn.encoders.load_encoder` opens, or another Keras model with `represent`.
+      index: the frames.
+      folder: the cache; made if it is missing.
+      image_size: pixels.
+      batch_size: frames that are encoded at once; results do not depend on it, but for rounding,
+        and it is no part of an entry's name.
+      description: for the progress bar.
+
+    Returns:
+      float32 [frames read, width], mapped from a file, read only, in the order of the index; and
+      the rows of the index that they belong to, int64 [frames read].
+
+    Raises:
+      InputError: not one frame can be read, or the cache cannot be written.
+    """
+    check_local("the feature cache", folder)
+    folder = Path(folder, fingerprint(encoder))
+    videos = [np.flatnonzero(index.video == number) for number in np.unique(index.video)]
+    paths = [
+        folder / entry_name(index.videos[index.video[rows[0]]], index.paths(rows), image_size)
+        for rows in videos
+    ]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
+        entries = {path: _open(path) for path in paths}
+        missing = [number for number, path in enumerate(paths) if entries[path] is None]
+        rows = [videos[number] for number in missing]
+        made = _extract(encoder, index, rows, image_size, batch_size, description)
+        for number, entry in zip(missing, made, strict=True):
+            _write(paths[number], entry)
+            entries[paths[number]] = _open(paths[number])
+        return _join([entries[path] for path in paths], videos, encoder.width, folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: features cannot be kept here ({error}); what is there stays, the same "
+            "command goes on from it"
+        ) from error
+
+
+def fingerprint(encoder) -> str:
+    """Hexadecimal digest of what an encoder computes: kind, arguments, precision and weights."""
+    digest = hashlib.sha256()
+    if isinstance(encoder, FrozenEncoder):
+        files = sorted(path for path in encoder.directory.rglob("*") if path.is_file())
+        for path in files:
+            digest.update(f"{path.relative_to(encoder.directory)} {path.stat().st_size}".encode())
+            with path.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+    else:
+        arguments = json.dumps(encoder.get_config(), sort_keys=True, default=str)
+        digest.update(f"{type(encoder).__name__} {encoder.dtype_policy.name} {arguments}".encode())
+        for value in encoder.get_weights():
+            digest.update(f"{value.dtype} {value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).view(np.uint8))
+    return digest.hexdigest()[:32]
+
+
+def entry_name(video: str, paths: list[str], image_size: int) -> str:
+    """File name of a video's features: of its frames, path, size and time of change count."""
+    digest = hashlib.sha256(f"{VERSION} {video} {image_size} {RESIZE_RULE}".encode())
+    for path in paths:
+        try:
+            state = to_path(path).stat()
+            digest.update(f"\n{path} {state.st_size} {state.st_mtime_ns}".encode())
+        except OSError:  # such a frame is left out; once it is there it counts
+            digest.update(f"\n{path} missing".encode())
+    readable = re.sub(r"[^\w.-]", "_", video, flags=re.ASCII)[:80]
+    return f"{readable}-{digest.hexdigest()[:32]}.npy"
+
+
+def _extract(encoder, index, videos, image_size, batch_size, description) -> Iterator[np.ndarray]:
+    """Entries of videos, given as rows of the index, each as soon as it is complete.
+
+    An entry is an array [frames read] of (row within the video, feature [width]).
+    """
+    if not videos:
+        return
+    chosen = index.take(np.concatenate(videos))
+    ends = np.cumsum([len(rows) for rows in videos])
+    kind = _kind(encoder.width)
+    pending, done = [np.empty(0, kind)], 0
+    batches = batches_of_features(
+        representation(encoder), chosen, image_size, min(batch_size, len(chosen)), description
+    )
+    for features, rows in batches:
+        pending.append(np.empty(len(rows), kind))
+        pending[-1]["row"], pending[-1]["feature"] = rows, features
+        while done < len(ends) and rows[-1] >= ends[done] - 1:
+            seen = np.concatenate(pending)
+            yield _cut(seen, videos, ends, done)
+            pending = [seen[seen["row"] >= ends[done]]]
+            done += 1
+    for number in range(done, len(ends)):  # their last frames cannot be read
+        yield _cut(np.concatenate(pending), videos, ends, number)
+
+
+def _cut(seen, videos, ends, number):
+    """The entry of one video, out of frames in the order of all of them."""
+    start = ends[number] - len(videos[number])
+    entry = seen[(seen["row"] >= start) & (seen["row"] < ends[number])]
+    entry["row"] -= start
+    return entry
+
+
+def _kind(width: int) -> np.dtype:
+    """What an entry has per frame."""
+    return np.dtype([("row", np.int64), ("feature", np.float32, (width,))])
+
+
+def _open(path: Path) -> np.ndarray | None:
+    """An entry, mapped from its file; None where there is none that is whole."""
+    try:
+        entry = np.load(path, allow_pickle=False, mmap_mode="r")
+        os.utime(path)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return entry
+
+
+def _write(path: Path, entry: np.ndarray) -> None:
+    """Writes to a file of this process' own, which then takes its place at once."""
+    handle, side = tempfile.mkstemp(suffix=_SIDE, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, entry, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(side).replace(path)
+    except BaseException:
+        Path(side).unlink(missing_ok=True)
+        raise
+
+
+def _remove_stale(folder: Path) -> None:
+    """Removes what processes left that were killed while they wrote."""
+    for side in folder.glob(f"*{_SIDE}"):
+        with contextlib.suppress(FileNotFoundError):  # in its place by now
+            if time.time() - side.stat().st_mtime > _STALE:
+                side.unlink()
+
+
+def _join(entries, videos, width, folder):
+    """Features of all videos in the order of the index, in a file that goes with their last use."""
+    rows = np.concatenate([own[entry["row"]] for own, entry in zip(videos, entries, strict=True)])
+    if not len(rows):
+        raise InputError(f"none of the {sum(map(len, videos))} frames can be read")
+    with tempfile.TemporaryFile(dir=folder) as file:  # it has no name: nothing stays of it
+        for entry in entries:
+            file.write(np.ascontiguousarray(entry["feature"]))
+        file.flush()
+        features = np.memmap(file, np.float32, "r", shape=(len(rows), width))
+    order = np.argsort(rows, kind="stable")
+    if (order != np.arange(len(rows))).any():  # an index in which videos take turns
+        return features[order], rows[order]
+    return features, rows

@@ -1,0 +1,86 @@
+"""The encoder of an experiment, and its representations of the frames of each split."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data.common.errors import InputError
+from data.dataset.frame_index import FrameIndex
+from down_stream.features.cache import cached_features
+from down_stream.features.extraction import over_frames, representation
+from msn.encoders import load_encoder
+from msn.networks.resnet import RESNET, create_resnet
+from msn.networks.variants import variant_arguments
+from msn.networks.vit import create_encoder
+
+
+def open_encoder(config: ConfigDict):
+    """The encoder of the configuration, or one that starts from scratch.
+
+    Raises:
+      InputError: nothing to open, or it is not of the variant that the configuration names.
+    """
+    variant, size = config.model.variant, config.model.image_size
+    if not config.encoder:
+        if variant == RESNET:
+            return create_resnet(config.resnet_weights, image_size=size, seed=config.seed)
+        return create_encoder(variant, image_size=size, seed=config.seed)
+    encoder = load_encoder(config.encoder)
+    if variant:
+        check_variant(encoder, variant, config.encoder)
+    return encoder
+
+
+def check_variant(encoder, variant: str, path: str) -> None:
+    """Raises `InputError` if the encoder from `path` is not of the architecture `variant`."""
+    found = encoder.get_config() | {"width": encoder.width}
+    if variant == RESNET or found.get("architecture") == RESNET:
+        if variant != found.get("architecture"):
+            raise InputError(f"{path} is no {variant}")
+        return
+    named = variant_arguments(variant)
+    wrong = [
+        f"{key} {found[key]} instead of {named[key]}"
+        for key in named
+        if key in found and found[key] != named[key]  # a SavedModel tells its width alone
+    ]
+    if wrong:
+        raise InputError(f"{path} is no {variant}: {', '.join(wrong)}")
+
+
+class Frames:
+    """The readable labelled frames of each split with their representations, each computed once.
+
+    Args:
+      encoder: what `open_encoder` returns.
+      splits: {name: labelled frames}.
+      batch_size: frames that are encoded at once.
+      cache: folder of `down_stream.features.cache`; None for an encoder that is used once.
+    """
+
+    def __init__(self, encoder, splits: dict[str, FrameIndex], batch_size: int, cache: str | None):
+        self.encoder, self.splits = encoder, splits
+        self.batch_size, self.cache = batch_size, cache
+        self._function = representation(encoder)
+        self._known = {}
+        self.unreadable = dict.fromkeys(splits, 0)  # frames of each split
+
+    def __call__(self, name: str) -> tuple[np.ndarray, FrameIndex]:
+        """Representations float32 [frames, width] of a split, and the frames they are of."""
+        if name not in self._known:
+            self._known[name] = self.compute(name, f"features of {name} videos")
+        return self._known[name]
+
+    def compute(self, name: str, description: str = "") -> tuple[np.ndarray, FrameIndex]:
+        """The same, as the encoder is now; with a description, behind a progress bar."""
+        arguments = {
+            "image_size": self.encoder.image_size,
+            "batch_size": self.batch_size,
+            "description": description,
+        }
+        split = self.splits[name]
+        if self.cache is not None:
+            features, rows = cached_features(self.encoder, split, folder=self.cache, **arguments)
+        else:
+            features, rows = over_frames(self._function, split, **arguments)
+        self.unreadable[name] = len(split) - len(rows)
+        return features, split.take(rows)

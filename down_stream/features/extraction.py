@@ -1,0 +1,136 @@
+"""Runs an encoder or a frame model over many frames, batch by batch."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from data.cholec80_images import frames_dataset
+from data.common.errors import InputError
+from data.dataset.frame_index import FrameIndex
+
+TOKENS = ("cls", "mean", "all")
+
+
+def representation(encoder) -> Callable:
+    """Compiled function: images [batch, height, width, 3] -> cls [batch, width]."""
+    return tf.function(
+        lambda images: in_halves(encoder.represent, images), jit_compile=True, autograph=False
+    )
+
+
+def frame_outputs(
+    encoder, model=None, *, layers: int = 1, tokens: str = "cls", attention: bool = False
+) -> Callable:
+    """Compiled function: images uint8 [batch, height, width, 3] -> {name: float32 [batch, ...]}.
+
+    Args:
+      encoder: what `msn.encoders.load_encoder` opens.
+      model: None, or the `FrameModel` that `encoder` is of.
+      layers: of so many last blocks the tokens are taken, each after the last norm (arXiv
+        2204.07141, appendix), and concatenated, the last block's last.
+      tokens: "cls"; "mean", over the patches; or "all", CLS first.
+      attention: whether to give that of the last block's CLS to the patches.
+
+    Returns:
+      A function whose result has "embeddings" [batch, layers * width], or with all tokens [batch,
+      1 + patches, layers * width]; with a model "cls" [batch, width] and "probabilities" [batch,
+      classes]; with attention "attention" [batch, heads, patches].
+
+    Raises:
+      InputError: there are not so many blocks, or a SavedModel, which hides them, is asked for more
+        than its tokens.
+    """
+    if tokens not in TOKENS:
+        raise InputError(f"tokens={tokens}: right would be {', '.join(TOKENS)}")
+    if (layers > 1 or attention) and not hasattr(encoder, "backbone"):
+        raise InputError(
+            f"{encoder.directory}: a SavedModel gives its tokens alone, not those of several "
+            "layers, nor attention; encoder directories and checkpoint_0 give all"
+        )
+    depth = encoder.backbone.depth if hasattr(encoder, "backbone") else 1
+    if not 1 <= layers <= depth:
+        raise InputError(f"layers={layers}: the encoder has {depth}; right would be 1 to {depth}")
+
+    def outputs(images):
+        found = {"embeddings": _embed(encoder, images, layers, tokens)}
+        if model is not None:
+            found["cls"] = encoder.represent(images)
+            found["probabilities"] = model.probabilities(found["cls"])
+        if attention:
+            weights = encoder.backbone.last_attention(encoder.preprocess(images))
+            found["attention"] = weights[:, :, 0, 1:]
+        return found
+
+    return tf.function(lambda images: in_halves(outputs, images), jit_compile=True, autograph=False)
+
+
+def _embed(encoder, images, layers, tokens):
+    if layers == 1 and tokens == "cls":
+        return encoder.represent(images)
+    if layers == 1:
+        every = encoder(images)[0]
+    else:
+        blocks = encoder.backbone.last_blocks(encoder.preprocess(images), layers)
+        every = tf.concat(blocks, axis=-1)
+    if tokens == "all":
+        return every
+    return every[:, 0] if tokens == "cls" else tf.reduce_mean(every[:, 1:], axis=1)
+
+
+def in_halves(function: Callable, images: tf.Tensor):
+    """What a function gives for images [batch, height, width, 3], two halves side by side.
+
+    In a compiled program one half multiplies while the other computes its norms, and no core waits.
+    """
+    first = images.shape[0] // 2
+    halves = [function(half) for half in (images[:first], images[first:]) if half.shape[0]]
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *halves)
+
+
+def over_frames(
+    function: Callable, index: FrameIndex, *, image_size: int, batch_size: int, description: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `batches_of_features` yields, for all frames at once.
+
+    Returns:
+      Features float32 [frames read, width], and the rows of the index that were read, int64
+      [frames read].
+
+    Raises:
+      InputError: not one frame can be read.
+    """
+    batches = list(batches_of_features(function, index, image_size, batch_size, description))
+    if not batches:
+        raise InputError(f"none of the {len(index)} frames can be read")
+    features, rows = zip(*batches, strict=True)
+    return np.concatenate(features), np.concatenate(rows)
+
+
+def batches_of_features(
+    function: Callable, index: FrameIndex, image_size: int, batch_size: int, description: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Applies a compiled function of image batches to all readable frames of an index, in order.
+
+    Every batch has the same size, the last one filled up with black: one compiled program serves
+    all of them, and no result depends on what else is in the index.
+
+    Args:
+      function: images float32 [batch_size, image_size, image_size, 3] -> [batch_size, width].
+      index: the frames.
+      image_size: pixels.
+      batch_size: int.
+      description: for the progress bar; without it there is none.
+
+    Yields:
+      Features float32 [n, width], and the rows of the index that they are of, int64 [n].
+    """
+    dataset = frames_dataset(index, image_size=image_size, batch_size=batch_size)
+    shown = {"desc": description, "disable": not description}
+    with tqdm(total=len(index), unit="frame", mininterval=0.5, **shown) as bar:
+        for images, rows in dataset:
+            count = len(rows)
+            padded = tf.pad(images, [[0, batch_size - count], [0, 0], [0, 0], [0, 0]])
+            yield function(tf.cast(padded, tf.float32)).numpy()[:count], rows.numpy()
+            bar.update(count)

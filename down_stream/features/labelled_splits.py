@@ -1,0 +1,133 @@
+"""The labelled frames of training, validation and test, and what a reader should know of them."""
+
+import json
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data.common.errors import InputError
+from data.dataset.extraction_log import read_record
+from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.overlaps import overlaps
+from data.dataset.patterns import expand
+from data.dataset.splits import MANIFEST, PARTS
+from data.storage.paths import to_path
+from down_stream.tasks import Task
+from msn.encoders import ENCODER_FILE
+
+
+class NothingToLearnError(InputError):
+    """The labels of the training videos hold one class."""
+
+
+def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
+    """The labelled frames of each split.
+
+    Raises:
+      InputError: a video in two splits, a split without labels, fewer than two classes to learn,
+        labels that are no class ids, frames at another rate than the task is evaluated at.
+    """
+    if task.fps is not None:
+        for root in config.data.root:
+            fps = read_record(to_path(root) / "frames")["fps"]
+            if fps != task.fps:
+                raise InputError(
+                    f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"
+                )
+    index = load_index(config.data.root)
+    videos = {name: names_of(config, name, index.videos) for name in PARTS}
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if shared := overlaps(videos[one], videos[other])[0]:
+            raise InputError(
+                f"{', '.join(shared)}: in {one}_videos and in {other}_videos; a video belongs to "
+                "one split"
+            )
+    splits = {}
+    for name, names in videos.items():
+        selected = index.select(videos=names)
+        task.check_labels(selected, name)
+        splits[name] = task.labelled(selected)
+        if not len(splits[name]) and (names or name != "validation"):
+            raise InputError(
+                f"{name}_videos ({', '.join(names) or 'none'}): no labelled frames; annotations "
+                "go to the dataset directory, then run prepare.py again"
+            )
+    if len(task.present(splits["train"])) < (1 if task.multi_label else 2):
+        raise NothingToLearnError(
+            f"train_videos: fewer than two {task.name} in the labels, nothing to learn"
+        )
+    return splits
+
+
+def labelled_videos(config: ConfigDict, part: str, task: Task) -> tuple[str, ...]:
+    """Names of the videos of a split that have labels; raises `InputError` as `names_of` does."""
+    index = load_index(config.data.root)
+    frames = task.labelled(index.select(names_of(config, part, index.videos)))
+    return tuple(frames.videos[place] for place in np.unique(frames.video))
+
+
+def names_of(config: ConfigDict, part: str, videos: Sequence[str]) -> tuple[str, ...]:
+    """Names of the videos of a split, "train", "validation" or "test".
+
+    Patterns are replaced by what they match in `videos`, and the name "splits.json" by what the
+    data sets' own manifest says (`data.dataset.splits`).
+
+    Raises:
+      InputError: a pattern that matches nothing; no such manifest.
+    """
+    key = f"{part}_videos"
+    if tuple(config[key]) == (MANIFEST,):
+        return tuple(name for root in config.data.root for name in _manifest(root)[part]["videos"])
+    for name in config[key]:
+        if not expand((name,), videos):
+            raise InputError(
+                f"{key}: no video has a name like {name}; right would be names, patterns, or "
+                f"{MANIFEST}, for those of the data set"
+            )
+    return expand(config[key], videos)
+
+
+def _manifest(root: str) -> dict:
+    """The default protocol of a data set's manifest."""
+    path = to_path(root) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        return manifest["protocols"][manifest["default"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: not there or damaged ({type(error).__name__}); prepare.py writes it"
+        ) from error
+
+
+def videos_seen(encoder: str) -> list[str]:
+    """The videos that an encoder was pre-trained on, as far as it says so."""
+    if not encoder:
+        return []
+    path = to_path(encoder)
+    for folder in (path, path.parent):  # a SavedModel lies in the encoder directory
+        if (description := folder / ENCODER_FILE).is_file():
+            return json.loads(description.read_text())["source"].get("videos", [])
+    return []
+
+
+def remarks(task: Task, splits: dict[str, FrameIndex], seen: list[str]) -> list[str]:
+    """What a reader of the results should know about the data; `seen` in pre-training.
+
+    The same is said in the log.
+    """
+    learnt = task.present(splits["train"])
+    found = [
+        f"no training frame of {name}" for i, name in enumerate(task.classes) if i not in learnt
+    ]
+    same, possible = overlaps(splits["test"].videos, seen)
+    if same:
+        found.append(f"pre-training has seen test videos: {', '.join(same)}")
+    if possible:
+        found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
+    if not len(splits["validation"]):
+        found.append("no validation videos: the last epoch is tested")
+    for remark in found:
+        logging.warning("%s", remark)
+    return found

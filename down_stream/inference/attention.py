@@ -1,0 +1,99 @@
+"""Pictures of what the last block's CLS token attends to, over the frame: heads and their mean."""
+
+from concurrent.futures import Executor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.frames.sources import FrameList
+from data.images.image_io import SUFFIXES
+
+HEIGHT = 224  # of one panel, in pixels
+COLUMNS = 4
+SHARE = 0.6  # of the attention's colour in the picture
+MARGIN, CAPTION = 4, 20  # pixels
+INK = (34, 34, 34)
+
+
+class AttentionPictures:
+    """Writes `<folder>/<video>/<frame>.png` for frames, in threads.
+
+    A frame is named as its file, or in a video `<video>_NNNNNN`, counted from 1 as `prepare.py`
+    does. Of files that are no PNG the suffix is kept, a.jpg.png: beside a.jpg there may be a.png.
+
+    Args:
+      folder: made where it is missing; None for no pictures.
+      frames: the list that the frames are of.
+      pool: where the pictures are drawn.
+    """
+
+    def __init__(self, folder: str | Path | None, frames: FrameList, pool: Executor):
+        self._folder = folder and Path(folder)
+        self._frames, self._pool = frames, pool
+        self._first = {}  # row of a video's first frame
+        self._drawing = []
+
+    def draw(self, frames, attention: np.ndarray) -> None:
+        """Begins to draw frames [n] with their attention, float32 [n, heads, patches]."""
+        for frame, weights in zip(frames, attention, strict=True):
+            path = self._path(frame.row)
+            self._drawing.append(self._pool.submit(write_attention, path, frame, weights))
+
+    def wait(self) -> None:
+        """Until all pictures that were begun are written; raises what went wrong."""
+        for drawing in self._drawing:
+            drawing.result()
+        self._drawing = []
+
+    def _path(self, row):
+        (file,) = map(Path, self._frames.paths([row]))
+        place = int(self._frames.video[row])
+        video = self._frames.videos[place]
+        if file.suffix.lower() in SUFFIXES:
+            return self._folder / video / f"{file.name.removesuffix('.png')}.png"
+        if place not in self._first:
+            self._first[place] = int(np.searchsorted(self._frames.video, place))
+        return self._folder / video / f"{video}_{row - self._first[place] + 1:06d}.png"
+
+
+def write_attention(path: Path, frame, weights: np.ndarray) -> None:
+    """Writes the frame, the mean over the heads, and each head, side by side, as a PNG file.
+
+    Args:
+      path: of the file; folders are made.
+      frame: `data.frames.read_ahead.Frame`.
+      weights: float32 [heads, patches], attention of CLS to the patches, row by row.
+    """
+    grid = round(weights.shape[1] ** 0.5)
+    size = (max(1, round(HEIGHT * frame.aspect)), HEIGHT)
+    image = cv2.resize(frame.image, size, interpolation=cv2.INTER_LINEAR)[..., ::-1]
+    maps = [weights.mean(axis=0), *weights]
+    names = ["frame", "mean", *(f"head {head}" for head in range(1, len(weights) + 1))]
+    panels = [image, *(_overlay(image, each.reshape(grid, grid)) for each in maps)]
+    panels = [_with_caption(panel, name) for panel, name in zip(panels, names, strict=True)]
+    blank = np.full_like(panels[0], 255)
+    panels += [blank] * (-len(panels) % COLUMNS)
+    rows = [np.hstack(panels[at : at + COLUMNS]) for at in range(0, len(panels), COLUMNS)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    side = path.with_name(f".{frame.row}_{path.name}")  # a list may have a file twice
+    encoded = cv2.imencode(".png", np.vstack(rows))[1]
+    side.write_bytes(encoded.tobytes())
+    side.replace(path)
+
+
+def _overlay(image, attention):
+    """The frame with a map over it, coloured from its own least value to its largest."""
+    span = max(np.ptp(attention), 1e-12)
+    scaled = (255 * (attention - attention.min()) / span).astype(np.uint8)
+    scaled = cv2.resize(scaled, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    colour = cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO)
+    return cv2.addWeighted(colour, SHARE, np.ascontiguousarray(image), 1 - SHARE, 0)
+
+
+def _with_caption(panel, name):
+    edges = (CAPTION, MARGIN, MARGIN, MARGIN)
+    framed = cv2.copyMakeBorder(panel, *edges, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    where = (MARGIN, CAPTION - 6)
+    cv2.putText(framed, name, where, cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    return framed

@@ -1,0 +1,145 @@
+"""Files per video of a frame model's predictions: a table by second, and the timeline picture."""
+
+from pathlib import Path
+
+import numpy as np
+
+from data.common.errors import InputError
+from data.frames.sources import FrameList
+from data.preparation.annotations import UNKNOWN
+from data.storage.paths import check_output_folder, to_path
+from down_stream.classifiers.frame_model import FrameModel
+from down_stream.inference.table import Column
+from down_stream.metrics import multi_label, predictions
+from down_stream.report.plots import phase_timeline
+from down_stream.temporal.model import load_temporal
+
+TEMPORAL = "temporal"  # in the directory of a frame model
+PHASES = "phases"  # the task whose classes take time
+
+
+def open_temporal(model_path: str | Path):
+    """The temporal model that lies in a frame model's directory, or None."""
+    path = to_path(model_path) / TEMPORAL
+    return load_temporal(path) if path.is_dir() else None
+
+
+def describe(temporal) -> str:
+    """What probabilities are from, in words."""
+    if temporal is None:
+        return "each frame by itself, there is no temporal model"
+    return "temporal model, " + ("the past alone" if temporal.causal else "the whole video")
+
+
+def phases_folder(output: Path) -> Path:
+    """Where the files per video of a table go: `embeddings.npz` -> `embeddings_phases`."""
+    return output.with_name(f"{output.stem}_phases")
+
+
+def check_phase_files(output: Path, frames: FrameList, temporal) -> None:
+    """Raises `InputError` where the files could not be written, or time would run backwards."""
+    check_output_folder("output", phases_folder(output))
+    if temporal is None:
+        return
+    for place, name in enumerate(frames.videos):
+        second = frames.second[frames.video == place]
+        known = ~np.isnan(second)
+        if known.any() != known.all() or (np.diff(second) < 0).any():
+            raise InputError(
+                f"{name}: its frames are not all in order of time, which the temporal model needs"
+            )
+
+
+def in_time(temporal, frames: FrameList, rows, features: Column, classes: int) -> np.ndarray:
+    """Probabilities of a temporal model, float32 [n, classes].
+
+    It sees the first frame of every second; the others of that second have its answer. Where the
+    time of frames is unknown they are taken to be a second apart.
+
+    Args:
+      temporal: as `down_stream.temporal.model.load_temporal` gives it. A causal one knows the past
+        alone, another the whole video.
+      frames: the list that `rows`, int64 [n], are of.
+      features: float32 [n, width].
+      classes: how many there are.
+    """
+    found = np.empty((len(rows), classes), np.float32)
+    videos = {int(video): _Video(temporal) for video in np.unique(frames.video[rows])}
+    every = (feature for part in features() for feature in part)
+    for place, (row, feature) in enumerate(zip(rows, every, strict=True)):
+        video = videos[int(frames.video[row])]
+        found[place] = video.add(place, feature, frames.second[row])
+    if not temporal.causal:
+        for video in videos.values():
+            video.look_back(temporal, found)
+    return found
+
+
+class _Video:
+    """One video on its way through a temporal model."""
+
+    def __init__(self, temporal):
+        self.stream = temporal.stream() if temporal.causal else None
+        self.second, self.latest = -1, 0.0
+        self.features, self.places, self.seconds = [], [], []
+
+    def add(self, place: int, feature: np.ndarray, second: float):
+        """The probabilities in a second; 0 of a model that waits for all of the video."""
+        second = self.second + 1 if np.isnan(second) else int(second)
+        passed, self.second = second - self.second, second
+        if self.stream and passed:
+            self.latest = self.stream.step(feature, second)
+        elif passed:
+            self.features += self.features[-1:] * (passed - 1) + [feature]
+        self.places.append(place)
+        self.seconds.append(len(self.features) - 1)
+        return self.latest
+
+    def look_back(self, temporal, found: np.ndarray) -> None:
+        found[self.places] = temporal.probabilities(np.array(self.features))[self.seconds]
+
+
+def write_phase_files(
+    output: Path, frames: FrameList, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel
+) -> list[Path]:
+    """Writes `<video>.csv`, and for phases `<video>.png`; returns the folder.
+
+    A row is a second: the mean over its frames, where there are several. Frames whose time is
+    unknown are counted from 0, as if they were a second apart.
+    """
+    folder = phases_folder(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    write = (multi_label if model.multi_label else predictions).write_predictions
+    order = np.argsort(frames.video[rows], kind="stable")
+    starts = np.flatnonzero(np.diff(frames.video[rows][order], prepend=-1))
+    for places in np.split(order, starts[1:]):
+        table = by_second(frames, rows[places], probabilities[places], model)
+        name = table.videos[0]
+        side = folder / f".{name}.csv"
+        write(side, table)
+        side.replace(folder / f"{name}.csv")
+        if model.task == PHASES:
+            phase_timeline(table, folder / f"{name}.png")
+    return [folder]
+
+
+def by_second(frames: FrameList, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel):
+    """Predictions of one video with one row a second; labels where the dataset has phases."""
+    times = frames.second[rows]
+    times = np.arange(len(rows)) if np.isnan(times).any() else np.floor(times)
+    second, first, place = np.unique(times.astype(np.int64), return_index=True, return_inverse=True)
+    mean = np.zeros((len(second), probabilities.shape[1]))
+    np.add.at(mean, place, probabilities)
+    mean /= np.bincount(place)[:, np.newaxis]
+    table = {
+        "video": np.array([frames.videos[frames.video[rows[0]]]] * len(second)),
+        "second": second,
+        "probabilities": mean.astype(np.float32),
+        "classes": model.classes,
+    }
+    if model.multi_label:
+        label = np.full(mean.shape, UNKNOWN, np.int8)
+        return multi_label.MultiLabelPredictions(**table, label=label)
+    label = frames.phase[rows[first]] if model.task == PHASES else np.full(len(second), UNKNOWN)
+    prediction = mean.argmax(axis=1)
+    return predictions.Predictions(**table, label=label.astype(np.int64), prediction=prediction)

@@ -1,0 +1,197 @@
+"""Labels a running video, frame by frame as it comes: from a file, or from a camera.
+
+No frame knows of a later one. Memory does not depend on how long the video runs.
+"""
+
+import csv
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from data.common.errors import InputError
+from data.images.image_io import frame_to_input
+from data.storage.paths import check_output_folder
+from data.video.decoding import check_settings, read_frames
+from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
+from down_stream.features.extraction import frame_outputs
+from down_stream.inference.phase_files import describe, open_temporal, phases_folder
+
+BIN = 1e-4  # seconds: latencies are kept as counts
+
+
+@dataclass
+class StreamResult:
+    """What came of a stream.
+
+    Attributes:
+      file: the table that was written.
+      frames: how many were labelled.
+      seconds: of video.
+      latency: counts of the seconds from having a frame to having its probabilities.
+      model: in words, what labelled the frames.
+      fault: why the video could not be read to its end, or None.
+    """
+
+    file: Path
+    frames: int = 0
+    seconds: float = 0.0
+    latency: Counter = field(default_factory=Counter)
+    model: str = ""
+    fault: str | None = None
+
+    def latency_at(self, share: float) -> float:
+        """Seconds within which this share of the frames was labelled."""
+        left = share * sum(self.latency.values())
+        for place, count in sorted(self.latency.items()):
+            left -= count
+            if left <= 0:
+                return (place + 1) * BIN
+        return float("nan")
+
+
+def label_stream(
+    model_path: str | Path,
+    source: str,
+    output: str | Path,
+    fps: float = 1.0,
+    say: Callable[[str], None] = print,
+) -> StreamResult:
+    """Labels a video as it runs, says each change of the phase, and writes all probabilities.
+
+    The table is `<output without suffix>_phases/<video>.csv`, with the columns second, prediction
+    (a name) and one probability per class; every row is on the disk as soon as it is known.
+
+    Args:
+      model_path: the model/ of an experiment; with a temporal model in it, that is used.
+      source: a video file, or the number of a camera.
+      output: names the folder, as for `down_stream.inference.embeddings.embed`.
+      fps: frames per second that are looked at; a temporal model sees the first of each second.
+      say: takes one line of text.
+
+    Raises:
+      InputError: no frame model, or no video.
+    """
+    check_settings(fps)
+    if not is_frame_model(model_path):
+        raise InputError(f"{model_path}: --stream needs the model/ of an experiment, with phases")
+    folder = phases_folder(Path(output))
+    check_output_folder("output", folder)
+    model, temporal = load_frame_model(model_path), open_temporal(model_path)
+    if model.multi_label:
+        raise InputError(f"{model_path}: a model of {model.task}; --stream needs one of phases")
+    label = _labeller(model, temporal)
+    frames = camera_frames(int(source), fps) if source.isdecimal() else _file_frames(source, fps)
+    name = f"camera{source}" if source.isdecimal() else Path(source).stem
+    if (first := next(frames, None)) is None:  # before anything is written
+        raise InputError(f"{source}: no frame in it")
+    folder.mkdir(parents=True, exist_ok=True)
+    result = StreamResult(folder / f"{name}_stream.csv", model=describe(temporal))
+    latest = None
+    with result.file.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["second", "prediction", *model.classes])
+        try:
+            for second, image in itertools.chain([first], frames):
+                begun = time.perf_counter()
+                probabilities = label(image, second)
+                result.latency[int((time.perf_counter() - begun) / BIN)] += 1
+                phase = model.classes[int(probabilities.argmax())]
+                writer.writerow([f"{second:g}", phase, *map(str, probabilities)])
+                file.flush()
+                if phase != latest:
+                    say(f"{clock(second)}  {phase}  {probabilities.max():.2f}")
+                latest = phase
+                result.frames += 1
+                result.seconds = second
+        except InputError as error:
+            if not result.frames:
+                raise
+            result.fault = str(error)
+        except KeyboardInterrupt:  # how a camera is stopped
+            say("stopped")
+    return result
+
+
+def summary(result: StreamResult) -> str:
+    """A result in words, for people."""
+    median, late = (1000 * result.latency_at(share) for share in (0.5, 0.95))
+    lines = [
+        f"labelled        {result.frames} frames, {clock(result.seconds)} of video",
+        f"by              {result.model}",
+        f"latency         {median:.1f} ms per frame (median), {late:.1f} ms (95 of 100)",
+        f"written to      {result.file}",
+    ]
+    return "\n".join([*lines, *([f"not to its end  {result.fault}"] if result.fault else [])])
+
+
+def camera_frames(number: int, fps: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames of a camera, the newest one each 1 / fps seconds, until it ends.
+
+    Yields:
+      Seconds since the first frame; the frame, RGB, uint8 [height, width, 3].
+
+    Raises:
+      InputError: no such camera.
+    """
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    camera = cv2.VideoCapture(number)
+    if not camera.isOpened():
+        raise InputError(f"camera {number}: cannot be opened; 0 is the first camera")
+    try:
+        yield from sampled(camera, fps)
+    finally:
+        camera.release()
+
+
+def sampled(camera, fps: float) -> Iterator[tuple[float, np.ndarray]]:
+    """The same of an open `cv2.VideoCapture`, by the clock on the wall."""
+    started, taken = None, 0
+    while camera.grab():  # every frame: one that is not fetched waits, and would be old
+        now = time.monotonic()
+        started = now if started is None else started
+        if now - started < taken / fps:
+            continue
+        found, image = camera.retrieve()
+        if not found:
+            return
+        yield now - started, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        taken = int((now - started) * fps) + 1
+
+
+def clock(second: float) -> str:
+    """3725.2 -> "1:02:05"."""
+    minutes, seconds = divmod(int(second), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+def _file_frames(source, fps):
+    for n, image in read_frames(source, fps):
+        yield n / fps, image
+
+
+def _labeller(model, temporal) -> Callable:
+    """A function of (frame, second) to float32 [classes]; it is compiled before it is returned."""
+    size = model.encoder.image_size
+    function = frame_outputs(model.encoder, model)
+    function(tf.zeros((1, size, size, 3), tf.uint8))
+    stream = temporal.stream() if temporal else None
+    seen, latest = -1, None
+
+    def label(image, second):
+        nonlocal seen, latest
+        outputs = function(tf.constant(frame_to_input(image, size)[np.newaxis]))
+        if stream is None:
+            return outputs["probabilities"].numpy()[0]
+        if int(second) > seen:
+            seen = int(second)
+            latest = stream.step(outputs["cls"].numpy()[0], seen)
+        return latest
+
+    return label

@@ -1,0 +1,131 @@
+"""Scores of one class per image, where images come in sequences: polyps, or any labelled folders.
+
+A sequence (`video` in the table of predictions) shows one thing, a polyp for instance, so that the
+frames of one are no independent cases: sequences are what the confidence intervals draw.
+"""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from data.common.errors import InputError
+from down_stream.metrics import statistics
+from down_stream.metrics.predictions import Predictions
+
+_BINARY = (
+    "Sensitivity is the recall of the second class, specificity of the first; AUC is of the second "
+    "class's probability."
+)
+EXPLANATIONS = {
+    "frame": "All frames pooled. balanced_accuracy: mean recall of the classes in the truth. f1, "
+    "precision, recall: mean over the classes in truth or prediction. auc: area under the ROC "
+    f"curve, one class against the rest, mean over the classes. {_BINARY}",
+    "sequence": "A sequence has the class of most of its labels; predicted is the class with the "
+    "highest mean probability over its frames. Scores as for frames, each sequence once.",
+}
+
+
+def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict[str, dict]:
+    """Scores predictions by frame and by sequence; the result can be written as JSON as it is.
+
+    Args:
+      predictions: `video` names the sequence; `second` is the number of the frame.
+      draws: how often the sequences are drawn with replacement for the confidence intervals.
+      seed: of these draws.
+
+    Returns:
+      {"frame": ..., "sequence": ...}, each {"rule", the scores, "interval": {score: [low, high]},
+      "confusion"}; as `down_stream.metrics.phases.evaluate` has it for phases. What is undefined
+      (the AUC where one class alone is in the truth) is None.
+
+    Raises:
+      InputError: no frame has a known label.
+    """
+    known = np.flatnonzero(predictions.label >= 0)
+    if not len(known):
+        raise InputError("no frame has a known label: labels are needed to score predictions")
+    names, sequence = np.unique(predictions.video[known], return_inverse=True)
+    label, probabilities = predictions.label[known], predictions.probabilities[known]
+    predicted = predictions.prediction[known]
+    frames = (label, predicted, probabilities)
+    sequences = _of_sequences(label, probabilities, sequence, len(names))
+    rows = [np.flatnonzero(sequence == number) for number in range(len(names))]
+
+    random = np.random.default_rng(seed)
+    drawn = random.integers(len(names), size=(draws if len(names) > 1 else 0, len(names)))
+    of_frames = (np.concatenate([rows[number] for number in draw]) for draw in drawn)
+    return {
+        "frame": _protocol("frame", frames, of_frames),
+        "sequence": _protocol("sequence", sequences, drawn) | {"sequences": len(names)},
+    }
+
+
+def frame_macro_f1(video: np.ndarray, label: np.ndarray, probabilities: np.ndarray) -> float:
+    """The F1 of protocol `frame` alone, for choosing between epochs; the sequences do not matter.
+
+    Args:
+      video: int [n].
+      label: int [n], -1 where unknown.
+      probabilities: float [n, classes].
+    """
+    counts = statistics.confusion(label, probabilities.argmax(axis=1), probabilities.shape[1])
+    return float(statistics.mean(statistics.phase_scores(counts)["f1"]))
+
+
+def scores(label: np.ndarray, prediction: np.ndarray, probabilities: np.ndarray) -> dict:
+    """Scores of n cases; NaN where undefined.
+
+    Args:
+      label, prediction: int [n].
+      probabilities: float [n, classes].
+    """
+    number = probabilities.shape[1]
+    counts = statistics.confusion(label, prediction, number)
+    of_class = statistics.phase_scores(counts)
+    in_truth = counts.sum(axis=1) > 0
+    found = {
+        "accuracy": statistics.accuracy(counts),
+        "balanced_accuracy": of_class["recall"][in_truth].mean(),
+        **{name: statistics.mean(of_class[name]) for name in ("precision", "recall", "f1")},
+        "auc": _auc(label, probabilities),
+    }
+    if number == 2:
+        recall = np.where(in_truth, of_class["recall"], np.nan)
+        found |= {"sensitivity": recall[1], "specificity": recall[0]}
+    return {name: float(value) for name, value in found.items()}
+
+
+def _of_sequences(label, probabilities, sequence, number):
+    """Label, prediction and mean probabilities of each sequence."""
+    classes = probabilities.shape[1]
+    votes, summed = np.zeros((number, classes)), np.zeros((number, classes))
+    np.add.at(votes, (sequence, label), 1)
+    np.add.at(summed, sequence, probabilities)
+    means = summed / votes.sum(axis=1, keepdims=True)
+    return votes.argmax(axis=1), means.argmax(axis=1), means
+
+
+def _protocol(name, cases, draws) -> dict:
+    """The entry of one protocol; `draws` are arrays of positions in `cases`."""
+    drawn = [scores(*(column[draw] for column in cases)) for draw in draws]
+    found = scores(*cases)
+    return statistics.plain(
+        {
+            "rule": EXPLANATIONS[name],
+            **found,
+            "interval": {
+                key: statistics.interval(np.array([draw[key] for draw in drawn])) for key in found
+            },
+            "confusion": statistics.confusion(cases[0], cases[1], cases[2].shape[1]),
+        }
+    )
+
+
+def _auc(label, probabilities):
+    """Mean over the classes that are in the truth, but are not all of it; of two classes, one."""
+    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    areas = [
+        roc_auc_score(label == number, probabilities[:, number])
+        for number in classes
+        if 0 < np.count_nonzero(label == number) < len(label)
+    ]
+    return np.mean(areas) if areas and not np.isnan(probabilities).any() else np.nan

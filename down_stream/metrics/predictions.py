@@ -1,0 +1,172 @@
+"""The table of phase predictions: one row per frame, as arrays and as `predictions.csv`."""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import PHASES, UNKNOWN_PHASE
+
+COLUMNS = ("video", "second", "label", "prediction")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Phase predictions of n frames, in any order.
+
+    Attributes:
+      video: str [n].
+      second: int64 [n], the frame's time in its video.
+      label: int [n], index into `classes`; -1 where unknown.
+      prediction: int [n], index into `classes`.
+      probabilities: float32 [n, classes]; NaN where none were given.
+      classes: names of the phases, in surgical order.
+
+    Raises:
+      ValueError: the arrays do not have these shapes.
+    """
+
+    video: np.ndarray
+    second: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...] = PHASES
+
+    def __post_init__(self):
+        frames = len(self.video)
+        for name in COLUMNS:
+            if getattr(self, name).shape != (frames,):
+                raise ValueError(f"{name}: shape {getattr(self, name).shape}, not ({frames},)")
+        if self.probabilities.shape != (frames, len(self.classes)):
+            raise ValueError(
+                f"probabilities: shape {self.probabilities.shape}, "
+                f"not ({frames}, {len(self.classes)})"
+            )
+
+    @property
+    def videos(self) -> list[str]:
+        """The names of the videos, sorted."""
+        return np.unique(self.video).tolist()
+
+    def of_video(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`second`, `label` and `prediction` of one video, in the order of time."""
+        frames = np.flatnonzero(self.video == name)
+        frames = frames[np.argsort(self.second[frames])]
+        return self.second[frames], self.label[frames], self.prediction[frames]
+
+
+def write_predictions(path: str | Path, predictions: Predictions) -> None:
+    """Writes `COLUMNS`, then one probability per phase, in columns named by the phases.
+
+    Label and prediction are ids: k is the k-th phase column, -1 an unknown phase. The file is
+    complete in itself: it also says in which order its phases come.
+    """
+    columns = [getattr(predictions, name).tolist() for name in COLUMNS]
+    # A float32 as text has the fewest digits that read back as the same number.
+    probabilities = predictions.probabilities.astype(np.float32).astype(str)
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, *predictions.classes])
+        for *frame, row in zip(*columns, probabilities, strict=True):
+            writer.writerow([*frame, *row])
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Reads a table that `write_predictions` or anyone else wrote.
+
+    The columns may come in any order; all but `COLUMNS` hold probabilities, and their names are
+    the phases, in their order. A table without them has Cholec80's phases. Labels and predictions
+    are ids or names; an unknown label is -1 or empty.
+
+    Raises:
+      InputError: no such file, or not such a table; the message names the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a predictions.csv is needed")
+    rows = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte-order mark
+            reader = csv.DictReader(file)
+            classes, has_probabilities = _classes(reader.fieldnames or [], path)
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                parsed = _parse(row, classes, has_probabilities, where)
+                if rows.setdefault(parsed[:2], parsed) is not parsed:
+                    raise InputError(
+                        f"{where}: second {parsed[1]} of {parsed[0]} again; one row per frame"
+                    )
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a table of comma-separated text ({error})") from error
+    if not rows:
+        raise InputError(f"{path}: no rows; one row per frame is needed below the header")
+    video, second, label, prediction, probabilities = zip(*rows.values(), strict=True)
+    return Predictions(
+        video=np.array(video),
+        second=np.array(second, np.int64),
+        label=np.array(label),
+        prediction=np.array(prediction),
+        probabilities=np.array(probabilities, np.float32),
+        classes=classes,
+    )
+
+
+def _classes(header: list[str], path: Path) -> tuple[tuple[str, ...], bool]:
+    """The phases that a header names, and whether it has columns for their probabilities."""
+    missing = [name for name in COLUMNS if name not in header]
+    if missing or len(set(header)) < len(header):
+        found = ",".join(header) or "nothing"
+        raise InputError(
+            f"{path}, line 1: found {found[:200]}; the header must name {', '.join(COLUMNS)} and "
+            "one column of probabilities per phase, each once"
+        )
+    phases = tuple(name for name in header if name not in COLUMNS)
+    return phases or PHASES, bool(phases)
+
+
+def _parse(row: dict, classes: tuple[str, ...], has_probabilities: bool, where: str) -> tuple:
+    """(video, second, label, prediction, probabilities) of one row of text."""
+    if None in row or None in row.values():
+        raise InputError(f"{where}: not as many values as the header has columns")
+    if not row["video"]:
+        raise InputError(f"{where}: no video name; every frame needs one")
+    if not row["second"].isdecimal():
+        raise InputError(f"{where}: second {row['second']!r}; a whole number from 0 is needed")
+    label = UNKNOWN_PHASE
+    if row["label"] not in ("", str(UNKNOWN_PHASE)):
+        label = _phase_id(row, "label", classes, where)
+    prediction = _phase_id(row, "prediction", classes, where)
+    probabilities = [math.nan] * len(classes)
+    if has_probabilities:
+        probabilities = [_probability(row, name, where) for name in classes]
+    return row["video"], int(row["second"]), label, prediction, probabilities
+
+
+def _phase_id(row: dict, column: str, classes: tuple[str, ...], where: str) -> int:
+    text = row[column]
+    if text in classes:
+        return classes.index(text)
+    if text.isdecimal() and int(text) < len(classes):
+        return int(text)
+    raise InputError(
+        f"{where}: {column} {text!r}; a number from 0 to {len(classes) - 1} or one of "
+        f"{', '.join(classes)} is needed"
+    )
+
+
+def _probability(row: dict, column: str, where: str) -> float:
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.inf
+    # NaN is what a table written without probabilities holds.
+    if not (math.isnan(value) or -1e-6 <= value <= 1 + 1e-6):
+        raise InputError(
+            f"{where}: {row[column]!r} in column {column}; a probability from 0 to 1 is needed "
+            f"(all columns but {', '.join(COLUMNS)} are phases)"
+        )
+    return value

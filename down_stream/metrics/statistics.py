@@ -1,0 +1,87 @@
+"""What all protocols count and average: confusion, accuracy, scores of classes, intervals."""
+
+import math
+
+import numpy as np
+
+# Scores of counts and of sequences.
+
+
+def confusion(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
+    """Numbers of frames, int [classes (truth), classes (prediction)]; unknown labels are left out.
+
+    Args:
+      label: int [n], -1 where unknown.
+      prediction: int [n].
+      classes: how many there are.
+    """
+    known = label >= 0
+    cells = label[known].astype(int) * classes + prediction[known]
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    """Share of right frames, float [...], of confusion counts [..., phases, phases]."""
+    return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
+
+
+def phase_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall, F1 and Jaccard index per phase, of confusion counts [..., phases, phases].
+
+    Returns:
+      Per score float [..., phases]; NaN where a phase is neither in the truth nor predicted.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    truth, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
+    absent = truth + predicted == 0
+    denominators = {
+        "precision": predicted,
+        "recall": truth,
+        "f1": (truth + predicted) / 2,
+        "jaccard": truth + predicted - hits,
+    }
+    return {
+        name: np.where(absent, np.nan, hits / np.where(size == 0, 1, size))
+        for name, size in denominators.items()
+    }
+
+
+def video_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, and the means over the phases of `phase_scores`, float [...]."""
+    means = {name: mean(values) for name, values in phase_scores(counts).items()}
+    return {"accuracy": accuracy(counts)} | means
+
+
+# Averages over what is there, and the way to JSON.
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(there, values, 0).sum(axis=-1) / there.sum(axis=-1)
+
+
+def std(values: np.ndarray) -> np.ndarray:
+    """Sample deviation (n - 1) over the last axis of what is not NaN; NaN below two values."""
+    number = (~np.isnan(values)).sum(axis=-1)
+    variance = mean((values - mean(values)[..., np.newaxis]) ** 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sqrt(np.where(number > 1, variance * number / (number - 1), np.nan))
+
+
+def interval(draws: np.ndarray) -> list[float]:
+    """The middle 95% of the draws of one score; NaN where it was undefined in all of them."""
+    defined = draws[~np.isnan(draws)]
+    return np.percentile(defined, (2.5, 97.5)).tolist() if defined.size else [math.nan, math.nan]
+
+
+def plain(value):
+    """The same in Python's own types; None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

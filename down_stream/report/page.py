@@ -1,0 +1,262 @@
+"""The report of an experiment: one HTML file that needs nothing else, no network and no script.
+
+A report is a list of sections, and each task chooses its own (`down_stream.report.tasks`). Here are
+the page and the sections of words and numbers; `down_stream.report.pictures`, `report_curves` and
+`report_frames` have the others. All text is escaped where it becomes HTML.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from down_stream.report.plots import PHASE_COLOURS, UNKNOWN_COLOUR
+from down_stream.report.wording import duration, percent
+
+_STYLE = Path(__file__).with_name("report.css")
+
+# What a score says, for who does not have it at hand.
+SCORES = {
+    "accuracy": "share of the frames that are right",
+    "precision": "of the frames that were given a class, the share that has it",
+    "recall": "of the frames that have a class, the share that was given it",
+    "f1": "harmonic mean of precision and recall",
+    "jaccard": "frames of a class that were found, of those in the truth or the prediction",
+    "edit": "likeness of two sequences of phases, whatever their durations",
+    "macro": "mean over the classes, each counting the same",
+    "weighted": "mean over the classes, each counting as often as the truth has it",
+    "balanced_accuracy": "mean recall of the classes",
+    "auc": "area under the ROC curve: how often the right one of two cases has the higher "
+    "probability",
+    "sensitivity": "recall of the second class",
+    "specificity": "recall of the first class",
+    "average_precision": "area under the curve of precision over recall",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report.
+
+    Attributes:
+      title: its heading, as plain text.
+      html: what it shows, as HTML.
+      text: what is to be seen, as plain text.
+    """
+
+    title: str
+    html: str
+    text: str = ""
+
+
+def write_report(
+    path: str | Path, title: str, sections: Sequence[Section | None], subtitle: str = ""
+) -> None:
+    """Writes one self-contained HTML file; the same sections give the same bytes.
+
+    Args:
+      path: of the file; one that is there is replaced once the new one is complete.
+      title, subtitle: plain text.
+      sections: from top to bottom; None for a section that has nothing to show.
+    """
+    path = Path(path)
+    sections = [section for section in sections if section is not None]
+    links = "".join(
+        f'<li><a href="#part{number}">{escape(section.title)}</a></li>'
+        for number, section in enumerate(sections)
+    )
+    body = "\n".join(_section(number, section) for number, section in enumerate(sections))
+    page = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<link rel="icon" href="data:,">
+<title>{escape(title)}</title>
+<style>
+{_STYLE.read_text(encoding="utf-8")}{_colours()}
+</style>
+</head>
+<body>
+<header>
+<h1>{escape(title)}</h1>
+<p class="soft">{escape(subtitle)}</p>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+</header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(page, encoding="utf-8")
+    beside.replace(path)
+
+
+def warnings(results: dict) -> Section | None:
+    """What a reader must know before believing a number; None if there is nothing."""
+    if not results["warnings"]:
+        return None
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in results["warnings"])
+    return Section("Warnings", f'<ul class="warnings">{items}</ul>')
+
+
+def summary(
+    results: dict, headline: Sequence[tuple[str, str, str]], noun: str = "video"
+) -> Section:
+    """The numbers that matter, large, and what was fitted on what.
+
+    Args:
+      results: what results.json holds.
+      headline: (title, protocol, score) of each number.
+      noun: what frames come in.
+    """
+    tiles = "".join(_tile(title, results["metrics"][p], s) for title, p, s in headline)
+    names = [f"the protocol {protocol}" for protocol in dict.fromkeys(h[1] for h in headline)]
+    facts = {
+        "Encoder": results["encoder"],
+        "Mode": results["mode"],
+        **{
+            f"Data: {name}": f"{_number(len(videos), noun)}, "
+            + _number(results["frames"][name], "frame")
+            for name, videos in results["videos"].items()
+        },
+        "Time": f"{duration(results['seconds'])}, of which {duration(results['seconds_to_fit'])} "
+        "to fit",
+    }
+    if results["best_epoch"] is not None:
+        epochs = max((len(values) for values in results["history"].values()), default=0)
+        facts["Epoch tested"] = f"{results['best_epoch'] + 1} of {epochs}"
+    return Section(
+        "Summary",
+        f'<div class="tiles">{tiles}</div>{pairs(facts)}',
+        f"On the test {noun}s, by {' and '.join(names)}; in brackets the 95% confidence interval "
+        f"(bootstrap over {noun}s).",
+    )
+
+
+def protocols(results: dict) -> Section:
+    """Every score by every protocol, with the protocol's rule, and what the scores are."""
+    tables, mentioned = [], set()
+    for protocol, found in results["metrics"].items():
+        mentioned |= set(found["interval"])
+        rows = [
+            (
+                _words(score),
+                _percent(found[score]),
+                _percent(found.get("std", {}).get(score)),
+                _range(found["interval"][score]),
+            )
+            for score in found["interval"]
+        ]
+        tables.append(
+            f'<section class="protocol"><h3>{escape(protocol)}</h3><p class="rule">'
+            f"{escape(found['rule'])}</p>"
+            f"{table(('Score', '%', 'std', '95% interval'), rows)}</section>"
+        )
+    words = {part for score in mentioned for part in (score, *score.split("_"))}
+    glossary = {_words(name): meaning for name, meaning in SCORES.items() if name in words}
+    return Section(
+        "All scores, by protocol",
+        f'<div class="protocols">{"".join(tables)}</div><h3>What the scores are</h3>'
+        + pairs(glossary),
+        "Papers average differently; a number can be set beside that of a paper only where both "
+        "follow the same protocol.",
+    )
+
+
+def settings(results: dict) -> Section:
+    """The configuration, one line per key."""
+    return Section("Settings", pairs(dict(_flat(results["config"]))))
+
+
+# Parts of a page, for other sections, too.
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of plain text, the first column being the rows' headings."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(value)}</td>" for value in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def pairs(facts: dict[str, str]) -> str:
+    """A list of names and what they are, of plain text."""
+    items = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts.items()
+    )
+    return f'<dl class="pairs">{items}</dl>'
+
+
+def colour_class(number: int) -> str:
+    """The CSS class that brings the colour of a class; -1 is unknown."""
+    return "unknown" if number < 0 else f"c{number % len(PHASE_COLOURS)}"
+
+
+def swatch(number: int) -> str:
+    """A little square in the colour of a class, which is named beside it."""
+    return f'<span class="swatch {colour_class(number)}"></span>'
+
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def _section(number: int, section: Section) -> str:
+    text = f'<p class="soft">{escape(section.text)}</p>' if section.text else ""
+    return (
+        f'<section id="part{number}" aria-labelledby="title{number}">'
+        f'<h2 id="title{number}">{escape(section.title)}</h2>{text}\n{section.html}\n</section>'
+    )
+
+
+def _colours() -> str:
+    rules = [f".c{number}{{--c:{colour}}}" for number, colour in enumerate(PHASE_COLOURS)]
+    return "\n".join([*rules, f".unknown{{--c:{UNKNOWN_COLOUR}}}"])
+
+
+def _tile(title: str, found: dict, score: str) -> str:
+    deviation = found.get("std", {}).get(score)
+    notes = [] if found["interval"][score][0] is None else [f"[{_range(found['interval'][score])}]"]
+    notes += [] if deviation is None else [f"std {_percent(deviation)}"]
+    spread = "".join(f'<span class="soft">{note}</span>' for note in notes)
+    return (
+        f'<div class="tile"><span>{escape(title)}</span><strong>{percent(found[score])}</strong>'
+        f"{spread}</div>"
+    )
+
+
+def _percent(score: float | None) -> str:
+    return "-" if score is None else f"{100 * score:.1f}"
+
+
+def _range(interval: Sequence[float | None]) -> str:
+    low, high = map(_percent, interval)
+    return "-" if low == high == "-" else f"{low} to {high}"
+
+
+def _number(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def _words(score: str) -> str:
+    return score.replace("_", " ").replace("f1", "F1").replace("auc", "AUC")
+
+
+def _flat(config: dict, prefix: str = ""):
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            joined = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            yield f"{prefix}{key}", joined or "-"

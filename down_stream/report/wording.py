@@ -1,0 +1,28 @@
+"""Numbers and names as people read them."""
+
+import re
+
+
+def percent(score: float | None) -> str:
+    """0.8694 -> "86.9 %"; an undefined score -> "-"."""
+    return "-" if score is None else f"{100 * score:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """9.4 -> "9.4 s", 83 -> "1 min 23 s", 7500 -> "2 h 5 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def words(name: str) -> str:
+    """The name of a class for people: CalotTriangleDissection -> Calot triangle dissection."""
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda match: " " + match[0].lower(), name)
+
+
+def clock(second: int) -> str:
+    """Seconds as minutes and seconds: 754 -> "12:34"."""
+    return f"{second // 60}:{second % 60:02d}"

@@ -1,0 +1,67 @@
+"""The second stage of an experiment: a temporal model on the features of whole videos."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data.dataset.frame_index import FrameIndex
+from down_stream.classifiers.losses import class_weights
+from down_stream.features.encoders import Frames
+from down_stream.tasks import Task
+from down_stream.temporal.model import TemporalModel
+from down_stream.temporal.training import fit_temporal, predict_temporal, videos_of
+
+TEMPORAL_MODELS = {"tecno": True, "tecno_offline": False}  # name -> whether it is causal
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A temporal model and how it was fitted.
+
+    Attributes:
+      model: takes features of whole videos.
+      facts: history and best epoch, for results.json.
+    """
+
+    model: TemporalModel
+    facts: dict
+
+    def probabilities(self, features: np.ndarray, index: FrameIndex) -> np.ndarray:
+        """Features [frames, width] of an index -> probabilities [frames, classes]."""
+        return predict_temporal(self.model, features, index.video, index.second)
+
+
+def fit_sequences(config: ConfigDict, task: Task, frames: Frames) -> Sequences:
+    """Fits the temporal model that the configuration names, after the frame model.
+
+    Raises:
+      InputError: the loss is not finite.
+    """
+    features, index = frames("train")
+    validate = None
+    if len(frames.splits["validation"]):
+        held_out, held_out_index = frames("validation")
+        score = task.scorer(held_out_index)
+
+        def validate(model):
+            seconds = held_out_index.second
+            return score(predict_temporal(model, held_out, held_out_index.video, seconds))
+
+    labels = task.labels(index)
+    model, history, best_epoch = fit_temporal(
+        videos_of(features, index.video, index.second, labels),
+        num_classes=task.number,
+        validate=validate,
+        epochs=config.tecno.epochs,
+        learning_rate=config.tecno.learning_rate,
+        weights=class_weights(labels, task.number) if config.balance_classes else None,
+        seed=config.seed,
+        causal=TEMPORAL_MODELS[config.temporal],
+        num_stages=config.tecno.num_stages,
+        num_layers=config.tecno.num_layers,
+        num_maps=config.tecno.num_maps,
+        dropout=config.tecno.dropout,
+        score_name=task.score_name,
+    )
+    return Sequences(model, {"history": history, "best_epoch": best_epoch})

@@ -1,0 +1,221 @@
+"""Fits a temporal model to the frame features of whole videos, and applies it to them.
+
+A temporal model needs one frame in every second. Frames can be missing: the frame before them is
+then held, as it is on a screen that got no new one. That uses the past alone, so that a running
+video (`TemporalModel.stream`) gives the same; held seconds have no label and are not predicted.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.common.errors import InputError
+from data.common.prefetching import prefetched
+from data.common.seeds import generator
+from down_stream.classifiers.finetuning import create_train_step, fit
+from down_stream.classifiers.training_state import TrainingState
+from down_stream.temporal.model import TemporalModel, fill_up
+
+UNKNOWN = -1
+
+Video = tuple[np.ndarray, np.ndarray]  # features float32 [time, width], labels int [time]
+
+
+def fit_temporal(
+    videos: Sequence[Video],
+    *,
+    num_classes: int,
+    validate: Callable[[TemporalModel], float] | None,
+    epochs: int,
+    learning_rate: float,
+    weights: dict[int, float] | None,
+    seed: int,
+    causal: bool = True,
+    num_stages: int = 2,
+    num_layers: int = 9,
+    num_maps: int = 64,
+    dropout: float = 0.5,
+    score_name: str = "macro_f1",
+) -> tuple[TemporalModel, dict[str, list[float]], int]:
+    """Trains a temporal model: one whole video an update, Adam, the best epoch is kept.
+
+    The loss is TeCNO's: cross-entropy of every stage, averaged over the stages and over the seconds
+    of the video that have a label, these weighted by class. A factor common to all weights cancels
+    out: `class_weights`, inverse to frequency, are as good as its median-frequency weights. (Its
+    code takes the softmax twice, losses/classification.py; here it is taken once.) MS-TCN's
+    smoothing loss is left out of both variants.
+
+    Args:
+      videos: features and labels on a grid of one second (`videos_of`); -1 where unknown.
+      num_classes: int.
+      validate: None, or a function that scores the model, higher is better; without it the last
+        epoch is kept.
+      epochs: int.
+      learning_rate: of Adam; constant.
+      weights: None, or {label: weight in the loss} of all classes.
+      seed: int >= 0; of initialisation, dropout and the order of the videos.
+      causal, num_stages, num_layers, num_maps, dropout: as `TemporalModel` takes them.
+      score_name: of what `validate` returns, in the history.
+
+    Returns:
+      The model, history ({name: one value per epoch}) and the index of the epoch that was kept.
+
+    Raises:
+      InputError: no video has a label, or the loss is not finite.
+    """
+    videos = [video for video in videos if (video[1] != UNKNOWN).any()]
+    if not videos:
+        raise InputError("none of the training videos has a label: nothing for a temporal model")
+    mean, std = _mean_and_std([features for features, _ in videos])
+    model = TemporalModel(
+        len(mean),
+        num_classes,
+        num_stages=num_stages,
+        num_layers=num_layers,
+        num_maps=num_maps,
+        dropout=dropout,
+        causal=causal,
+        mean=mean,
+        std=np.where(std > 1e-6, std, 1.0),
+        seed=seed,
+    )
+    variables = model.trainable_variables
+    optimizer = keras.optimizers.Adam(learning_rate)
+    optimizer.build(variables)
+
+    def loss_of(inputs, targets):
+        labels, importance = targets
+        logits = model(inputs, training=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        right = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+        seen = tf.cast(importance > 0, tf.float32)
+        loss = tf.reduce_sum(importance * losses) / tf.reduce_sum(importance)
+        return loss, tf.reduce_sum(seen * right) / tf.reduce_sum(seen)
+
+    history, best_epoch = fit(
+        create_train_step(loss_of, variables, optimizer, [1.0] * len(variables)),
+        lambda first_step: _batches(videos, model, weights, seed),
+        TrainingState(model.weights, optimizer, f"val_{score_name}"),
+        steps=len(videos),
+        epochs=epochs,
+        validate=validate and (lambda: validate(model)),
+        directory=None,
+        stop=None,
+    )
+    return model, history, best_epoch
+
+
+def videos_of(
+    features: np.ndarray, video: np.ndarray, second: np.ndarray, label: np.ndarray
+) -> list[Video]:
+    """A table of frames as videos on a grid of one second, as `fit_temporal` takes them.
+
+    Args:
+      features: float32 [frames, width].
+      video: [frames], names or numbers; second: int [frames]; label: int [frames], -1 where
+        unknown. The frames may come in any order.
+
+    Returns:
+      For every video, features float32 [time, width] and labels int32 [time] from its first frame
+      to its last; -1 in seconds without a frame.
+
+    Raises:
+      InputError: two frames of a video in one second.
+    """
+    videos = []
+    for rows in _rows_of_videos(video):
+        held, places = on_seconds(second[rows])
+        labels = np.full(len(held), UNKNOWN, np.int32)
+        labels[places] = label[rows]
+        videos.append((np.asarray(features[rows[held]], np.float32), labels))
+    return videos
+
+
+def predict_temporal(
+    model: TemporalModel, features: np.ndarray, video: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Probabilities float32 [frames, classes] for a table of frames, row by row.
+
+    Arguments and what is raised are as in `videos_of`. Videos must be whole: a frame that is
+    missing at the beginning was not seen.
+    """
+    probabilities = np.empty((len(features), model.num_classes), np.float32)
+    for rows in _rows_of_videos(video):
+        held, places = on_seconds(second[rows])
+        probabilities[rows] = model.probabilities(features[rows[held]])[places]
+    return probabilities
+
+
+def on_seconds(second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Puts the frames of one video on a grid of one second, from the first frame to the last.
+
+    Args:
+      second: int [frames], in any order.
+
+    Returns:
+      held, int64 [time]: which frame is seen in each second, the last one that has come by then;
+      places, int64 [frames]: where in the grid each frame is.
+
+    Raises:
+      InputError: two frames in one second.
+    """
+    order = np.argsort(second)
+    ordered = np.asarray(second, np.int64)[order]
+    if (again := np.flatnonzero(np.diff(ordered) == 0)).size:
+        raise InputError(
+            f"second {ordered[again[0]]} of a video has two frames; a temporal model takes one "
+            "frame per second"
+        )
+    grid = np.arange(ordered[0], ordered[-1] + 1)
+    held = order[np.searchsorted(ordered, grid, side="right") - 1]
+    return held, np.asarray(second, np.int64) - ordered[0]
+
+
+def _rows_of_videos(video: np.ndarray) -> list[np.ndarray]:
+    """The rows of each video of a table."""
+    _, number, counts = np.unique(video, return_inverse=True, return_counts=True)
+    return np.split(np.argsort(number, kind="stable"), np.cumsum(counts)[:-1])
+
+
+def _mean_and_std(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every feature over all parts, without a copy of them all."""
+    number = sum(map(len, parts))
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / number
+    return mean, np.sqrt(sum(((part - mean) ** 2).sum(axis=0) for part in parts) / number)
+
+
+def _batches(videos, model, weights, seed) -> tf.data.Dataset:
+    """Epoch after epoch without end: one video a batch, each epoch in another order.
+
+    Elements are inputs, and labels with their weights, both [1, stages, time].
+    """
+    weight_of = np.array([(weights or {}).get(i, 1.0) for i in range(model.num_classes)])
+
+    def one(features, labels):
+        features, present = fill_up(features)
+        targets = np.zeros(present.shape, np.int32)
+        targets[0, : len(labels)] = np.maximum(labels, 0)
+        weight = np.zeros(present.shape, np.float32)
+        weight[0, : len(labels)] = np.where(labels == UNKNOWN, 0, weight_of[labels])
+        stages = (1, model.num_stages, 1)
+        return (features, present), (np.tile(targets, stages), np.tile(weight, stages))
+
+    def batches() -> Iterator:
+        for epoch in itertools.count():
+            for place in generator(seed, epoch).permutation(len(videos)):
+                yield one(*videos[place])
+
+    signature = (
+        (
+            tf.TensorSpec((1, None, model.width), tf.float32),
+            tf.TensorSpec((1, None), tf.float32),
+        ),
+        (
+            tf.TensorSpec((1, model.num_stages, None), tf.int32),
+            tf.TensorSpec((1, model.num_stages, None), tf.float32),
+        ),
+    )
+    return prefetched(tf.data.Dataset.from_generator(batches, output_signature=signature), 1)

@@ -1,0 +1,188 @@
+"""Exports of encoders to formats that run without this project: SavedModel, ONNX, TFLite.
+
+All keep one contract, that of the published models: `images`, float32 [batch, size, size, 3], RGB
+0..255, go in; `tokens` [batch, 1 + patches, width] and `cls` [batch, width] come out, in this
+order. The size of the batch is free.
+
+ONNX is written by tf2onnx (github.com/onnx/tensorflow-onnx), which Keras' own export uses, too;
+TFLite by TensorFlow. They are run by onnxruntime and by LiteRT.
+"""
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from data.common.errors import InputError
+from msn.formats.saved_model import OUTPUTS, images_spec, save_saved_model
+
+PACKAGES = {
+    "saved_model": (),
+    "onnx": ("tf2onnx", "onnxruntime"),
+    "tflite": ("ai_edge_litert",),
+}
+LARGEST_FILE = 2**31 - 2**24  # bytes that protobuf and FlatBuffers can address, less the graph's
+RENDERED_SIZE = (256, 144)
+
+
+def check_packages(output_format: str) -> None:
+    """Raises `InputError` where the packages are missing that a format needs."""
+    missing = [name for name in PACKAGES[output_format] if not importlib.util.find_spec(name)]
+    if missing:
+        raise InputError(
+            f"format {output_format} needs {' and '.join(missing)}, not installed here: "
+            "python -m pip install -r requirements-export.txt"
+        )
+
+
+def write_export(encoder, output_format: str, path: Path) -> None:
+    """Writes a directory (saved_model) or a file (onnx, tflite).
+
+    Raises:
+      InputError: more weights than the format can hold.
+    """
+    if output_format == "saved_model":
+        save_saved_model(encoder, path)
+        return
+    size = 4 * sum(int(np.prod(weight.shape)) for weight in encoder.weights)
+    if size > LARGEST_FILE:
+        raise InputError(
+            f"{size / 1e9:.1f} GB of weights; a file of format {output_format} has 2 GB at most, "
+            "write format saved_model"
+        )
+    path.write_bytes({"onnx": to_onnx, "tflite": to_tflite}[output_format](encoder))
+
+
+def frozen_function(encoder):
+    """A concrete function, images -> (tokens, cls), with the weights as constants."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    function = tf.function(encoder.call, input_signature=[images_spec(encoder)])
+    return convert_variables_to_constants_v2(function.get_concrete_function())
+
+
+def to_onnx(encoder) -> bytes:
+    """The content of an ONNX file."""
+    from tf2onnx import convert
+
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    function = frozen_function(encoder)
+    names = [tensor.name for tensor in function.outputs]
+    model, _ = convert.from_graph_def(
+        function.graph.as_graph_def(),
+        input_names=[function.inputs[0].name],
+        output_names=names,
+        tensors_to_rename={function.inputs[0].name: "images"}
+        | dict(zip(names, OUTPUTS, strict=True)),
+        custom_op_handlers={"Erfc": (_write_erfc, [])},
+    )
+    return model.SerializeToString()
+
+
+def _write_erfc(graph, node, name, args):
+    """1 - Erf: ONNX has no Erfc, which is in TensorFlow's exact GELU."""
+    shapes, types = node.output_shapes, node.output_dtypes
+    graph.remove_node(name)
+    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
+    erf = graph.make_node("Erf", node.input)
+    graph.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=node.output, shapes=shapes, dtypes=types
+    )
+
+
+def to_tflite(encoder) -> bytearray:
+    """The content of a TFLite file, with the signature `serving_default`."""
+    import tensorflow as tf
+    from ai_edge_litert.schema_py_generated import Model
+
+    function = frozen_function(encoder)
+    named = tf.function(
+        lambda images: dict(zip(OUTPUTS, function(images), strict=True)),
+        input_signature=[images_spec(encoder)],
+    ).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([named], tf.Module())
+    content = bytearray(converter.convert())
+    # The converter names the outputs and leaves their order to chance.
+    model = Model.GetRootAs(content)
+    signature = model.SignatureDefs(0)
+    found = [signature.Outputs(place) for place in range(signature.OutputsLength())]
+    places = {output.Name().decode(): output.TensorIndex() for output in found}
+    model.Subgraphs(0).OutputsAsNumpy()[:] = [places[name] for name in OUTPUTS]
+    return content
+
+
+def run_export(path: Path, output_format: str, images: np.ndarray) -> list[np.ndarray]:
+    """Outputs by number, tokens and cls, of an exported encoder for float32 images."""
+    if output_format == "saved_model":
+        import tensorflow as tf
+
+        return [np.asarray(output) for output in tf.saved_model.load(str(path))(images)]
+    if output_format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return session.run(None, {"images": images})
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(place, images)
+    interpreter.invoke()
+    return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
+
+
+def difference(encoder, output_format: str, frames: np.ndarray, path: Path) -> float:
+    """Largest relative error ‖a − b‖/‖b‖ of a frame's tokens and cls, as an export gives them.
+
+    Of all frames as one batch, and of the first alone: an export must take both.
+    """
+    errors = []
+    for images in (frames, frames[:1]):
+        ours = run_export(path, output_format, images)
+        for one, other in zip(ours, encoder(images), strict=True):
+            other = np.asarray(other, np.float64)
+            if one.shape != other.shape:
+                raise InputError(f"an output of shape {one.shape}, not {other.shape}")
+            axes = tuple(range(1, other.ndim))
+            error = np.sum((one - other) ** 2, axes) / np.sum(other**2, axes)
+            errors.append(np.sqrt(error.max()))
+    return float(np.max(errors))  # NaN, if one of them is
+
+
+def read_frames(image_path: str | None, image_size: int, most: int = 8) -> np.ndarray:
+    """Frames to compare on, float32 [frames, image_size, image_size, 3], RGB 0..255.
+
+    Args:
+      image_path: an image, a folder, a glob pattern or a text file with paths, of which the first
+        `most` are taken; None for three frames that are rendered.
+      image_size: of the encoder.
+
+    Raises:
+      InputError: no images there, or an unreadable one.
+    """
+    from data.images.finding import find_images
+    from data.images.image_io import frame_to_input, read_image
+
+    frames = (
+        [read_image(file) for file in find_images(image_path)[0][:most]]
+        if image_path
+        else render_frames()
+    )
+    return np.stack([frame_to_input(frame, image_size) for frame in frames]).astype(np.float32)
+
+
+def render_frames() -> list[np.ndarray]:
+    """Three frames of one rendered operation, uint8 [height, width, 3], RGB."""
+    from data.synthetic.camera import Endoscope
+    from data.synthetic.cholec80 import make_timeline
+
+    rng = np.random.default_rng(0)
+    endoscope = Endoscope(rng, RENDERED_SIZE, make_timeline(rng, seconds=20))
+    places = (0, endoscope.count // 2, endoscope.count - 1)
+    return [np.ascontiguousarray(endoscope.frame(place)[..., ::-1]) for place in places]

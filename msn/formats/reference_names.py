@@ -1,0 +1,268 @@
+"""Names and layouts of weights in other projects' files, as arrays in and out of our models.
+
+facebookresearch/msn: PyTorch names ("blocks.0.attn.qkv.weight", the head as "fc.*"), kernels as
+[out, in], the patch convolution as [width, 3, patch, patch], a convolutional stem as a sequence
+"patch_embed.stem.*" of convolution, batch norm, ReLU, ..., 1x1 convolution. timm's Vision
+Transformers have the same names, without stems. Readers of other files bring their weights into
+these names first, as a "state".
+"""
+
+import itertools
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from data.common.errors import InputError
+from data.storage.paths import AnyPath
+from msn.formats.torch_files import read_state, write_torch_file
+from msn.networks.variants import SIZES
+from msn.networks.vit import Encoder
+
+TARGET = "target_encoder"
+
+# Parts of a state that no representation depends on: heads, and a token for masked patches.
+UNUSED = ("fc.", "head.", "pred.", "mask_token")
+# PyTorch's batch norms count their batches; nothing is computed from it.
+COUNTER = ".num_batches_tracked"
+
+
+def msn_state(backbone, head=None) -> dict[str, np.ndarray]:
+    """Weights of a backbone, and of a projection head, under facebookresearch/msn's names."""
+    return {
+        name: to_torch(ops.convert_to_numpy(variable))
+        for name, variable, to_torch, _ in _entries(backbone, head)
+    }
+
+
+def load_msn_state(state: dict[str, np.ndarray], backbone, head=None) -> None:
+    """Sets weights from a state dict with facebookresearch/msn's names; others are left alone.
+
+    Raises:
+      InputError: a weight is missing or has another shape; nothing is set then.
+    """
+    values = []
+    for name, variable, _, from_torch in _entries(backbone, head):
+        if name not in state:
+            raise InputError(f"no weight {name!r} among the {len(state)} that were found")
+        value = from_torch(np.asarray(state[name]))
+        if value.shape != tuple(variable.shape):
+            raise InputError(
+                f"weight {name!r}: found shape {np.shape(state[name])}, which does not fit the "
+                f"model's {tuple(variable.shape)}"
+            )
+        values.append((variable, value))
+    for variable, value in values:
+        variable.assign(value)
+
+
+def read_msn_checkpoint(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
+    """The target encoder in a checkpoint of facebookresearch/msn.
+
+    Returns:
+      Its weights, without the "module." that distributed training puts before their names; and
+      {"num_heads": int, or None where it is not said: only our own files say it}.
+
+    Raises:
+      InputError: damaged, or without a target encoder.
+    """
+    state, plain = read_state(path, TARGET)
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    num_heads = plain.get("num_heads")
+    return state, {"num_heads": num_heads if type(num_heads) is int else None}
+
+
+def write_msn_checkpoint(encoder: Encoder, path: Path) -> None:
+    """Writes a checkpoint from which facebookresearch/msn takes the target encoder."""
+    state = with_cls_position(msn_state(encoder.backbone))
+    write_torch_file(path, {TARGET: state, "num_heads": encoder.backbone.num_heads})
+
+
+def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **arguments) -> Encoder:
+    """An encoder with the weights of a state, its sizes taken from their shapes.
+
+    Args:
+      state: facebookresearch/msn's names; UNUSED parts are left alone.
+      num_heads: None where it follows from the width of a known variant.
+      **arguments: other constructor arguments of `Encoder`.
+
+    Raises:
+      InputError: a weight is missing, unknown or of a wrong shape, or `num_heads` has to be given.
+    """
+    sizes = sizes_of_state(state)
+    if num_heads is None:
+        heads_of_width = {width: heads for width, _, heads in SIZES.values()}
+        if sizes["width"] not in heads_of_width:
+            raise InputError(
+                f"does not say how many heads there are, and no known variant is "
+                f"{sizes['width']} wide: give num_heads (for a command: python -m msn.convert "
+                "--num_heads=N writes an encoder directory, which says it)"
+            )
+        num_heads = heads_of_width[sizes["width"]]
+    if num_heads < 1:
+        raise InputError(f"num_heads is {num_heads}; right would be at least 1")
+    encoder = Encoder(num_heads=num_heads, **sizes, **arguments)
+    known = named_variables(encoder.backbone)
+    unused = {name for name in state if name.startswith(UNUSED) or name.endswith(COUNTER)}
+    if unknown := [name for name in state if name not in known and name not in unused]:
+        raise InputError(f"weight {unknown[0]!r} is of no Vision Transformer that is known here")
+    load_msn_state(state, encoder.backbone)
+    return encoder
+
+
+def sizes_of_state(state: dict[str, np.ndarray]) -> dict:
+    """Constructor arguments of `Encoder` that follow from the shapes of a state.
+
+    Raises:
+      InputError: a weight that tells a size is missing or has another number of axes.
+    """
+    embedding = sizes_of_stem(state) or sizes_of_patches(state)
+    width, patch_size = embedding["width"], embedding["patch_size"]
+    _, positions, _ = shape_of(state, "pos_embed", 3)
+    hidden, _ = shape_of(state, "blocks.0.mlp.fc1.weight", 2)
+    cls_position = math.isqrt(positions) ** 2 != positions
+    grid = math.isqrt(positions - cls_position)
+    if grid**2 + cls_position != positions or not grid:
+        raise InputError(
+            f"{positions} positions; right would be one per patch of a square, with or without CLS"
+        )
+    blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
+    return embedding | {
+        "image_size": grid * patch_size,
+        "depth": len(blocks),
+        "mlp_ratio": ratio_of(hidden, width),
+        "cls_position": cls_position,
+    }
+
+
+def sizes_of_patches(state: dict[str, np.ndarray]) -> dict:
+    """What a patch convolution tells; raises `InputError`."""
+    width, channels, patch_size, _ = shape_of(state, "patch_embed.proj.weight", 4)
+    if channels != 3:
+        raise InputError(f"patches of {channels} channels; right would be 3")
+    return {"patch_size": patch_size, "width": width}
+
+
+def sizes_of_stem(state: dict[str, np.ndarray]) -> dict:
+    """What a convolutional stem tells, {} without one; raises `InputError`."""
+    names = (f"patch_embed.stem.{3 * index}.weight" for index in itertools.count())
+    shapes = [shape_of(state, name, 4) for name in itertools.takewhile(state.__contains__, names)]
+    if not shapes:
+        return {}
+    *channels, width = (shape[0] for shape in shapes)
+    # Every 3x3 convolution halves height and width; the last one, 1x1, makes tokens.
+    kernels = [shape[2:] for shape in shapes]
+    if not channels or kernels != [(3, 3)] * len(channels) + [(1, 1)] or shapes[0][1] != 3:
+        raise InputError(
+            f"a stem of convolutions {', '.join(map(str, shapes))}; right would be 3x3 ones from 3 "
+            "channels on, and one of 1x1 at the end"
+        )
+    return {"patch_size": 2 ** len(channels), "width": width, "stem_channels": tuple(channels)}
+
+
+def ratio_of(hidden: int, width: int) -> int | float:
+    """The number by which `width` is multiplied, and rounded down, to give `hidden`."""
+    if hidden % width == 0:
+        return hidden // width
+    ratio = hidden / width
+    return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
+
+
+def shape_of(state: dict[str, np.ndarray], name: str, axes: int) -> tuple[int, ...]:
+    """The shape of a weight, which must be there with this many axes; raises `InputError`."""
+    if name not in state:
+        raise InputError(f"no weight {name!r} among the {len(state)} that were found")
+    if state[name].ndim != axes or not all(state[name].shape):
+        raise InputError(f"weight {name!r}: found shape {state[name].shape}, not {axes} axes")
+    return state[name].shape
+
+
+def with_cls_position(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same state with a position for CLS, zero where there was none, as other projects need."""
+    positions = state["pos_embed"]
+    if math.isqrt(positions.shape[1]) ** 2 != positions.shape[1]:
+        return state
+    return state | {"pos_embed": np.pad(positions, ((0, 0), (1, 0), (0, 0)))}
+
+
+def named_variables(backbone, head=None) -> dict:
+    """The same weights as variables in our own layout, under facebookresearch/msn's names."""
+    return {name: variable for name, variable, _, _ in _entries(backbone, head)}
+
+
+def _entries(backbone, head):
+    """Yields (name, variable, our array -> theirs, their array -> ours)."""
+    yield "cls_token", backbone.cls_token, _same, _same
+    yield "pos_embed", backbone.positions, _same, _same
+    if backbone.stem_channels:
+        yield from _stem(backbone.patch_embedding)
+    else:
+        yield from _patches("patch_embed.proj", backbone.patch_embedding, backbone.patch_size)
+    for index, block in enumerate(backbone.blocks):
+        yield from _norm(f"blocks.{index}.norm1", block.norm1)
+        yield from _dense(f"blocks.{index}.attn.qkv", block.attention.qkv)
+        yield from _dense(f"blocks.{index}.attn.proj", block.attention.out)
+        yield from _norm(f"blocks.{index}.norm2", block.norm2)
+        yield from _dense(f"blocks.{index}.mlp.fc1", block.fc1)
+        # A `TransposedDense`: its kernel is as PyTorch has it.
+        yield f"blocks.{index}.mlp.fc2.weight", block.fc2.kernel, _same, _same
+        yield f"blocks.{index}.mlp.fc2.bias", block.fc2.bias, _same, _same
+    yield from _norm("norm", backbone.norm)
+    if head is not None:
+        for fc in ("fc1", "fc2", "fc3"):
+            yield from _dense(f"fc.{fc}", getattr(head, fc))
+        for bn in ("bn1", "bn2"):
+            yield from _batch_norm(f"fc.{bn}", getattr(head, bn))
+
+
+def _stem(stem):
+    for index, (convolution, norm) in enumerate(zip(stem.convolutions, stem.norms, strict=True)):
+        kernel = convolution.kernel
+        yield f"patch_embed.stem.{3 * index}.weight", kernel, _convolution_out, _convolution_in
+        yield from _batch_norm(f"patch_embed.stem.{3 * index + 1}", norm)
+    yield from _patches(f"patch_embed.stem.{3 * len(stem.norms)}", stem.projection, 1)
+
+
+def _patches(name, layer, size):
+    """A dense layer over patches of size x size, which is a convolution there."""
+
+    def to_torch(kernel):
+        return _convolution_out(kernel.reshape(size, size, -1, kernel.shape[1]))
+
+    def from_torch(kernel):
+        return _convolution_in(kernel).reshape(-1, kernel.shape[0])
+
+    yield f"{name}.weight", layer.kernel, to_torch, from_torch
+    yield f"{name}.bias", layer.bias, _same, _same
+
+
+def _dense(name, layer):
+    yield f"{name}.weight", layer.kernel, np.transpose, np.transpose
+    yield f"{name}.bias", layer.bias, _same, _same
+
+
+def _norm(name, layer):
+    yield f"{name}.weight", layer.gamma, _same, _same
+    yield f"{name}.bias", layer.beta, _same, _same
+
+
+def _batch_norm(name, layer):
+    yield from _norm(name, layer)
+    yield f"{name}.running_mean", layer.running_mean, _same, _same
+    yield f"{name}.running_var", layer.running_variance, _same, _same
+
+
+def _same(value):
+    return value
+
+
+def _convolution_out(kernel):
+    """[height, width, in, out] -> [out, in, height, width]."""
+    return kernel.transpose(3, 2, 0, 1)
+
+
+def _convolution_in(kernel):
+    """The inverse of `_convolution_out`."""
+    return kernel.transpose(2, 3, 1, 0)

@@ -1,0 +1,127 @@
+"""TensorFlow SavedModels as encoders: the published EndoSSL models, and ours.
+
+Source: github.com/RoyHirsch/endossl, inference.py: called with raw pixels, output 1 is the
+representation.
+"""
+
+from pathlib import PurePath
+
+import keras
+
+from data.common.errors import InputError, one_line
+from data.storage.paths import AnyPath, os_errors, to_path
+
+MODEL_FILE = "saved_model.pb"
+SIGNATURE = "serving_default"
+UNSTATED_SIZE = 224
+OUTPUTS = ("tokens", "cls")  # their names in the signature
+
+
+class FrozenEncoder(keras.Model):
+    """A SavedModel that is called like an encoder. It has no weights to train and no backbone.
+
+    Args:
+      directory: of the SavedModel.
+
+    Call arguments:
+      images: float or uint8 [batch, image_size, image_size, 3], RGB 0..255.
+
+    Returns:
+      tokens [batch, 1 + patches, width] and cls [batch, width].
+
+    Raises:
+      InputError: damaged; not such a model; or Keras runs on another backend than TensorFlow.
+    """
+
+    def __init__(self, directory: str | PurePath, name=None):
+        super().__init__(name=name, trainable=False)
+        self.directory = to_path(directory)
+        self.model = open_saved_model(self.directory)
+        self.image_size, self.width = sizes(self.model)
+        self.built = True
+
+    def call(self, images):
+        if tuple(images.shape[1:]) != (self.image_size, self.image_size, 3):
+            raise InputError(
+                f"images of shape {tuple(images.shape[1:])}; this SavedModel takes "
+                f"{(self.image_size, self.image_size, 3)} alone"
+            )
+        tokens, cls = self.model(keras.ops.cast(images, "float32"))
+        return tokens, cls
+
+    def represent(self, images):
+        """Images as in `call` -> cls [batch, width] alone."""
+        return self(images)[1]
+
+    def get_config(self):
+        """Constructor arguments."""
+        return {"directory": str(self.directory)}
+
+
+def save_saved_model(encoder, path: AnyPath) -> None:
+    """Writes an encoder: __call__(float32 [batch, size, size, 3]) -> (tokens, cls).
+
+    Its signature, which TensorFlow Serving calls, is the same by name: images -> tokens, cls.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    import tensorflow as tf  # here alone: opening an encoder works under every Keras backend
+
+    module = tf.Module()
+    # TensorFlow's variables: of Keras' it restores copies, which nothing but tf.saved_model.load
+    # (so no server, and no converter) connects with the function.
+    module.weights = [variable.value for variable in encoder.variables]
+    call = tf.function(encoder.call, input_signature=[images_spec(encoder)])
+    module.__call__ = call
+    named = tf.function(
+        lambda images: dict(zip(OUTPUTS, call(images), strict=True)),
+        input_signature=[images_spec(encoder)],
+    )
+    with os_errors(path):
+        tf.saved_model.save(module, str(path), signatures={SIGNATURE: named})
+
+
+def images_spec(encoder):
+    """What an encoder takes, wherever it is exported to: a `tf.TensorSpec`."""
+    import tensorflow as tf
+
+    return tf.TensorSpec((None, encoder.image_size, encoder.image_size, 3), tf.float32, "images")
+
+
+def open_saved_model(path: AnyPath):
+    """The callable object in a SavedModel directory; raises `InputError`."""
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"a SavedModel needs KERAS_BACKEND=tensorflow, not {keras.backend.backend()}"
+        )
+    import tensorflow as tf  # here alone: the other formats open under every Keras backend
+
+    try:
+        model = tf.saved_model.load(str(path))
+    except Exception as error:  # damaged files raise whatever comes first
+        raise InputError(f"damaged SavedModel ({one_line(error)})") from error
+    if not callable(model) or SIGNATURE not in model.signatures:
+        raise InputError("a SavedModel that is no encoder: it cannot be called with images")
+    return model
+
+
+def sizes(model) -> tuple[int, int]:
+    """Image size and width by the signature of a SavedModel; raises `InputError`.
+
+    Where the signature leaves the size open, it is 224.
+    """
+    signature = model.signatures[SIGNATURE]
+    inputs = [tuple(spec.shape) for spec in signature.structured_input_signature[1].values()]
+    named = signature.structured_outputs
+    names = OUTPUTS if set(named) == set(OUTPUTS) else sorted(named)  # output_0, output_1
+    outputs = [tuple(named[name].shape) for name in names]
+    match inputs, outputs:
+        case [(_, height, width, 3)], [(_, _, int(tokens)), (_, int(cls))] if (
+            height == width and tokens == cls
+        ):
+            return height or UNSTATED_SIZE, cls
+    raise InputError(
+        f"a SavedModel that is no encoder: inputs {inputs}, outputs {outputs}; right would be "
+        "images [batch, size, size, 3] and (tokens [batch, tokens, width], cls [batch, width])"
+    )

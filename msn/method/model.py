@@ -1,0 +1,316 @@
+"""Masked Siamese Networks: anchor network, target network, prototypes, and one train step.
+
+Source: Assran et al., arXiv 2204.07141, section 3 and algorithm 1; facebookresearch/msn.
+"""
+
+import itertools
+
+import keras
+import tensorflow as tf
+
+from msn.method.losses import l2_normalise, msn_loss
+from msn.method.optimizer import AdamW, clip_by_global_norm
+from msn.networks.blocks import at_least_float32, branch_scales
+from msn.networks.heads import ProjectionHead
+from msn.networks.vit import Encoder
+
+# At least, where a batch is cut into three or four: 160 focal views of 96 pixels pass a hundredth
+# of a step faster in four pieces than in two, 80 do not, and every piece takes seconds to compile.
+IMAGES_OF_A_PIECE = 40
+
+
+class MSN(tf.Module):
+    """The two networks, the prototypes and the optimizer, with the train step over them.
+
+    Args:
+      encoder: arguments of `msn.networks.vit.Encoder`, a dict.
+      hidden_dim, output_dim: of the projection heads.
+      num_prototypes: int.
+      temperature: tau of the softmax over prototypes.
+      me_max_weight, entropy_weight: weights of the two regularisers (lambda, and the reference's
+        ent_weight).
+      use_sinkhorn: whether target assignments are balanced over the batch.
+      prior_exponent: of the power law that me-max pulls the mean prediction to (PMSN); 0 is MSN.
+      drop_path: share of images that skip a branch of the anchor encoder's last block (stochastic
+        depth); the target sees its whole network.
+      recompute: whether the backward pass computes each block again instead of keeping its
+        activations (gradient checkpointing).
+      clip_gradients: limit of the global norm of the encoder's and head's gradients; 0 for none.
+        The prototypes are not clipped.
+      dtype: Keras dtype policy of the encoders, as "mixed_bfloat16"; None for Keras' default.
+        Weights, heads and loss are never in half precision: predictions are sharpened to a
+        temperature of 0.025, and the heads are a hundredth of the work.
+      seed: int; of the random initialisation and of stochastic depth.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        *,
+        hidden_dim=2048,
+        output_dim=256,
+        num_prototypes=1024,
+        temperature=0.1,
+        me_max_weight=1.0,
+        entropy_weight=0.0,
+        use_sinkhorn=True,
+        prior_exponent=0.0,
+        drop_path=0.0,
+        recompute=False,
+        clip_gradients=3.0,
+        dtype=None,
+        seed=0,
+    ):
+        super().__init__(name="msn")
+        self.temperature = temperature
+        self.me_max_weight = me_max_weight
+        self.entropy_weight = entropy_weight
+        self.use_sinkhorn = use_sinkhorn
+        self.prior_exponent = prior_exponent
+        self.drop_path = drop_path
+        self.recompute = recompute
+        self.clip_gradients = clip_gradients
+        self.seed = seed
+
+        self.anchor_encoder, self.target_encoder = (
+            Encoder(**encoder, seed=seed, dtype=dtype) for _ in "at"
+        )
+        width = self.anchor_encoder.width
+        self.anchor_head, self.target_head = (
+            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1) for _ in "at"
+        )
+        bound = output_dim**-0.5
+        self.prototypes = keras.Variable(
+            keras.random.uniform((num_prototypes, output_dim), -bound, bound, seed=seed + 2),
+            name="prototypes",
+        )
+        self.copy_anchor_to_target()
+        trained = [*self.anchor_variables, self.prototypes]
+        # Biases, norms and every other 1-d parameter are not decayed, nor are the prototypes.
+        decayed = [len(variable.shape) > 1 for variable in self.anchor_variables] + [False]
+        self.optimizer = AdamW([variable.value for variable in trained], decayed)
+
+    @property
+    def anchor_variables(self):
+        """What the optimizer trains besides the prototypes: encoder, then head."""
+        return self.anchor_encoder.trainable_variables + self.anchor_head.trainable_variables
+
+    @property
+    def target_variables(self):
+        """The moving averages of `anchor_variables`, in the same order."""
+        return self.target_encoder.trainable_variables + self.target_head.trainable_variables
+
+    def copy_anchor_to_target(self):
+        """Starts the target network at the anchor network, running statistics included."""
+        for anchor, target in (
+            (self.anchor_encoder, self.target_encoder),
+            (self.anchor_head, self.target_head),
+        ):
+            target.set_weights(anchor.get_weights())
+
+    def train_step(self, views, kept_patches, schedule):
+        """One optimisation step, all variables updated in place.
+
+        Args:
+          views: dict of images, RGB 0..255: "target" and "anchor" [batch, height, width, 3] and
+            "focal" [focal views, batch, height, width, 3].
+          kept_patches: int [kept]; the patches of the anchor view that its network sees.
+          schedule: dict of scalars "learning_rate", "weight_decay", "momentum", "sharpening".
+
+        Returns:
+          dict of scalars: "loss" and its parts "cross_entropy", "me_max", "entropy" (mean of the
+          single predictions'); "updated", 0 if loss or gradients were not finite: parameters,
+          moments and moving averages are then as before the step; "gradient_norm" before clipping,
+          "gradient_norm_prototypes", "gradient_norm_first_block" and "_last_block" (of the qkv
+          kernels); "max_target" (mean largest target probability), "prototypes_used",
+          "mean_entropy" (of the mean prediction); and "embedding_covariance", [output_dim,
+          output_dim], of the target embeddings at length 1.
+        """
+        targets = self.embed_target(views["target"])
+        with tf.GradientTape() as tape:
+            anchors = self.embed_anchors(views["anchor"], views["focal"], kept_patches)
+            parts = self.loss(anchors, targets, schedule["sharpening"])
+        variables = [variable.value for variable in self.anchor_variables]
+        gradients = tape.gradient(parts["loss"], [*variables, self.prototypes.value])
+        return self.update(gradients, parts, targets, schedule)
+
+    def loss(self, anchors, targets, sharpening):
+        """Embeddings as `msn_loss` takes them -> its parts, and their weighted sum "loss"."""
+        parts = msn_loss(
+            anchors,
+            targets,
+            self.prototypes,
+            temperature=self.temperature,
+            sharpening=sharpening,
+            use_sinkhorn=self.use_sinkhorn,
+            prior_exponent=self.prior_exponent,
+        )
+        loss = (
+            parts["cross_entropy"]
+            + self.me_max_weight * parts["me_max"]
+            + self.entropy_weight * parts["entropy"]
+        )
+        return parts | {"loss": loss}
+
+    def update(self, gradients, parts, targets, schedule):
+        """The end of a train step: moves all variables by gradients of the whole batch.
+
+        Args:
+          gradients: list of tensors, of `anchor_variables` and of the prototypes.
+          parts: what `loss` returned.
+          targets: embeddings [batch, output_dim].
+          schedule: as in `train_step`.
+
+        Returns:
+          what `train_step` returns.
+        """
+        *gradients, prototype_gradient = gradients
+        parts = dict(parts)
+        loss, assignments = parts["loss"], parts.pop("targets")
+        clipped, norm = clip_by_global_norm(gradients, self.clip_gradients)
+        prototypes_norm = tf.norm(prototype_gradient)
+        finite = tf.math.is_finite(loss + norm + prototypes_norm)
+        self.optimizer.apply(
+            [*clipped, prototype_gradient],
+            schedule["learning_rate"],
+            schedule["weight_decay"],
+            update=finite,
+        )
+        self.update_target(schedule["momentum"], update=finite)
+
+        first, last = self.block_gradient_norms(gradients)
+        return parts | {
+            "updated": tf.cast(finite, loss.dtype),
+            "gradient_norm": norm,
+            "gradient_norm_prototypes": prototypes_norm,
+            "gradient_norm_first_block": first,
+            "gradient_norm_last_block": last,
+            "max_target": tf.reduce_mean(tf.reduce_max(assignments, axis=1)),
+            "prototypes_used": count_distinct(tf.argmax(assignments, axis=1), assignments.shape[1]),
+            "embedding_covariance": covariance(l2_normalise(at_least_float32(targets))),
+        }
+
+    def embed_target(self, images):
+        """Images [batch, height, width, 3] -> [batch, output_dim], no gradient."""
+        return self.project_target(self.represent_target(images))
+
+    def represent_target(self, images):
+        """Images [batch, height, width, 3] -> cls of the target encoder [batch, width]."""
+        encoder = self.target_encoder
+        cls = [
+            encoder.backbone.represent(encoder.preprocess(piece), training=True)
+            for piece in self.pieces(images)
+        ]
+        return tf.concat(cls, axis=0)
+
+    def project_target(self, cls):
+        """[batch, width] -> [batch, output_dim], no gradient.
+
+        The target network runs in training mode, as the reference's does: its batch norm uses the
+        statistics of this batch.
+        """
+        return tf.stop_gradient(self.target_head(cls, training=True))
+
+    def embed_anchors(self, anchor, focal, kept_patches):
+        """Anchor and focal images -> [(1 + focal views) * batch, output_dim], view by view."""
+        scales = self.draw_branch_scales(anchor.shape[0], focal.shape[0])
+        return self.project_anchors(self.represent_anchors(anchor, focal, kept_patches, scales))
+
+    def represent_anchors(self, anchor, focal, kept_patches, scales):
+        """Yields cls of the anchor views [batch, width], then [focal views * batch, width].
+
+        Args:
+          anchor, focal, kept_patches: as in `train_step`; without focal views there is one batch.
+          scales: None, or stochastic depth of all these images, float
+            [depth, 2, (1 + focal views) * batch].
+        """
+        views = [(anchor, kept_patches)]
+        if focal.shape[0]:
+            views.append((tf.reshape(focal, (-1, *focal.shape[2:])), None))
+        done = 0
+        for images, kept in views:
+            cls = []
+            for piece in self.pieces(images):
+                end = done + piece.shape[0]
+                drawn = None if scales is None else scales[:, :, done:end]
+                cls.append(self.represent(piece, kept, drawn))
+                done = end
+            yield tf.concat(cls, axis=0)
+
+    def project_anchors(self, cls):
+        """What `represent_anchors` yields -> [(1 + focal views) * batch, output_dim].
+
+        Views of one size are one batch: the masked anchor view and the focal views pass the head
+        separately, each with batch statistics of its own.
+        """
+        return tf.concat([self.anchor_head(rows, training=True) for rows in cls], axis=0)
+
+    def pieces(self, images):
+        """Images [n, ...] -> list of up to four pieces, which pass the encoder side by side.
+
+        In a compiled step one piece multiplies while another computes its norms, and no core waits:
+        a twentieth of a step on two cores. With a convolutional stem the batch stays whole: its
+        batch norms are over all of it.
+        """
+        if self.anchor_encoder.backbone.stem_channels:
+            return [images]
+        count = min(max(images.shape[0] // IMAGES_OF_A_PIECE, 2), 4, images.shape[0])
+        bounds = [images.shape[0] * piece // count for piece in range(count + 1)]
+        return [images[first:end] for first, end in itertools.pairwise(bounds)]
+
+    def represent(self, images, kept_patches, scales):
+        """Images of one size [n, height, width, 3] -> cls of the anchor encoder [n, width].
+
+        `scales` are those of stochastic depth, None or [depth, 2, n].
+        """
+        encoder = self.anchor_encoder
+        return encoder.backbone.represent(
+            encoder.preprocess(images),
+            kept_patches,
+            branch_scales=scales,
+            recompute=self.recompute,
+            training=True,
+        )
+
+    def draw_branch_scales(self, batch, focal_views):
+        """Stochastic depth of this step for the anchor views of a batch, then the focal views.
+
+        Returns:
+          float [depth, 2, (1 + focal_views) * batch]; None without stochastic depth.
+        """
+        if not self.drop_path:
+            return None
+        shape = (self.anchor_encoder.backbone.depth, 2, (1 + focal_views) * batch)
+        seed = tf.stack([tf.constant(self.seed, tf.int64), self.optimizer.steps])
+        uniform = tf.random.stateless_uniform(shape, seed)
+        uniform = tf.cast(uniform, self.anchor_encoder.variable_dtype)
+        return branch_scales(uniform, self.drop_path)
+
+    def update_target(self, momentum, update=True):
+        """Moves the target's parameters (not its running statistics) towards the anchor's.
+
+        `update` is a bool scalar: with False nothing moves.
+        """
+        for anchor, target in zip(self.anchor_variables, self.target_variables, strict=True):
+            rate = tf.where(update, tf.cast(momentum, target.dtype), tf.cast(1, target.dtype))
+            target.assign(rate * target + (1 - rate) * anchor)
+
+    def block_gradient_norms(self, gradients):
+        """Norms of the gradients of the first and last block's qkv kernels."""
+        blocks = self.anchor_encoder.backbone.blocks
+        norms = {
+            id(variable): gradient
+            for variable, gradient in zip(self.anchor_variables, gradients, strict=True)
+        }
+        return [tf.norm(norms[id(b.attention.qkv.kernel)]) for b in (blocks[0], blocks[-1])]
+
+
+def count_distinct(ids, limit):
+    """Number of distinct values among int ids [n] in 0..limit - 1, as float32."""
+    return tf.reduce_sum(tf.reduce_max(tf.one_hot(ids, limit), axis=0))
+
+
+def covariance(x):
+    """Covariance of the columns of [n, d], about their means: [d, d]."""
+    x = x - tf.reduce_mean(x, axis=0)
+    return tf.matmul(x, x, transpose_a=True) / x.shape[0]

@@ -1,0 +1,179 @@
+"""A pre-training configuration, checked, and what its keys say for a run and for a step.
+
+configs/msn_base.py explains every key.
+"""
+
+import functools
+import math
+
+import keras
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from data.common.errors import InputError, check_names, check_range
+from data.frames.opening import SOURCES
+from data.views.masking import kept_patches, num_kept
+from msn.method import schedules
+from msn.method.model import MSN
+from msn.networks.variants import variant_arguments
+from msn.training.distribution import STRATEGIES
+from msn.training.initialisation import copy_weights, open_pretrained
+
+DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # of `precision`
+INF = math.inf
+# Key, least and largest value that a run can work with; None (a placeholder) passes.
+RANGES = (
+    ("seed", 0, 2**62),
+    ("batch_size", 1, INF),
+    ("accumulation", 1, INF),
+    ("epochs", 0, INF),
+    ("steps", 0, INF),
+    ("checkpoint_every", 1, INF),
+    ("keep_checkpoints", 1, INF),
+    ("keep_every", 0, INF),
+    ("max_rollbacks", 0, INF),
+    ("probe_every", 0, INF),
+    ("probe.max_frames", 1, INF),
+    ("log_every", 1, INF),
+    ("ema_start", 0, 1),
+    ("data.fps", 1e-3, INF),
+    ("data.neighbour_seconds", 0, INF),
+    ("data.max_unreadable", 0, 1),
+    ("model.hidden_dim", 1, INF),
+    ("model.output_dim", 1, INF),
+    ("model.num_prototypes", 2, INF),
+    ("model.drop_path", 0, 0.9),
+    ("loss.temperature", 1e-6, INF),
+    ("loss.sharpening", 1e-6, INF),
+    ("loss.final_sharpening", 1e-6, INF),
+    ("loss.me_max_weight", 0, INF),
+    ("loss.entropy_weight", 0, INF),
+    ("loss.prior_exponent", 0, INF),
+    ("optimizer.start_learning_rate", 0, INF),
+    ("optimizer.learning_rate", 0, INF),
+    ("optimizer.final_learning_rate", 0, INF),
+    ("optimizer.warmup_epochs", 0, INF),
+    ("optimizer.weight_decay", 0, INF),
+    ("optimizer.final_weight_decay", 0, INF),
+    ("optimizer.clip_gradients", 0, INF),
+)
+
+
+def check(config: ConfigDict) -> None:
+    """Raises `InputError` for values that no run can work with."""
+    patch_size = variant_arguments(config.model.variant)["patch_size"]
+    for name in ("size", "focal_size"):
+        size = config.views[name]
+        if size % patch_size or size < patch_size:
+            raise InputError(
+                f"views.{name} is {size}; right would be a multiple of {config.model.variant}'s "
+                f"patch size {patch_size}"
+            )
+    if not 0 <= config.patch_drop < 1 or not num_kept(
+        (config.views.size // patch_size) ** 2, config.patch_drop
+    ):
+        raise InputError(f"patch_drop is {config.patch_drop}; right would be 0 to below 1")
+    for name in ("mean", "std"):
+        values = config.model[name]
+        if not all(isinstance(v, int | float) and v >= 0 for v in values) or len(values) != 3:
+            raise InputError(f"model.{name} is {values}; right would be three numbers, R, G, B")
+    if 0 in config.model.std:
+        raise InputError("model.std has a 0; right would be above 0")
+    check_names("data.root", config.data.root)
+    check_names("data.exclude_videos", config.data.exclude_videos)
+    for name in ("root", "train_videos", "test_videos"):
+        check_names(f"probe.{name}", config.probe[name])
+    for key, least, largest in RANGES:
+        value = value_of(config, key)
+        if value is not None:
+            check_range(key, value, least, largest)
+    choices = {
+        "data.source": SOURCES,
+        "strategy": STRATEGIES,
+        "export": ("target", "anchor"),
+        "precision": tuple(DTYPES),
+        "on_nan": ("stop", "rollback"),
+    }
+    for name, allowed in choices.items():
+        if (value := value_of(config, name)) not in allowed:
+            raise InputError(f"{name} is {value!r}; right would be {' or '.join(allowed)}")
+    if config.loss.prior_exponent and config.loss.sinkhorn:
+        raise InputError(
+            f"loss.prior_exponent is {config.loss.prior_exponent} with Sinkhorn, which balances to "
+            "uniform; right would be loss.sinkhorn=False, as :power_law sets it"
+        )
+
+
+def create_model(config: ConfigDict) -> MSN:
+    """The networks of a run: randomly initialised from its seed, or as `config.init` has them."""
+    arguments = variant_arguments(config.model.variant)
+    pretrained = None
+    if config.init:
+        pretrained = open_pretrained(config.init, config.model.variant)
+        arguments = pretrained.get_config()
+    else:
+        arguments |= {"mean": config.model.mean, "std": config.model.std}
+    model = MSN(
+        arguments | {"image_size": config.views.size},
+        hidden_dim=config.model.hidden_dim,
+        output_dim=config.model.output_dim,
+        num_prototypes=config.model.num_prototypes,
+        temperature=config.loss.temperature,
+        me_max_weight=config.loss.me_max_weight,
+        entropy_weight=config.loss.entropy_weight,
+        use_sinkhorn=config.loss.sinkhorn,
+        prior_exponent=config.loss.prior_exponent,
+        drop_path=config.model.drop_path,
+        recompute=config.gradient_checkpointing,
+        clip_gradients=config.optimizer.clip_gradients,
+        dtype=DTYPES[config.precision],
+        seed=config.seed,
+    )
+    if pretrained is not None:
+        copy_weights(pretrained.backbone, model.anchor_encoder.backbone)
+        model.copy_anchor_to_target()
+    return model
+
+
+def mask_of_step(config: ConfigDict, step: int) -> tf.Tensor:
+    """Indices of the patches of the anchor view that are kept in a step, int32 [kept]."""
+    patch_size = variant_arguments(config.model.variant)["patch_size"]
+    patches = (config.views.size // patch_size) ** 2
+    return tf.constant(kept_patches(patches, config.patch_drop, config.seed, step))
+
+
+def schedule_of_step(config, step: int, total_steps: int, steps_per_epoch: int) -> dict:
+    """Learning rate, weight decay, EMA momentum and sharpening of a step, as floats."""
+    optimizer, loss = config.optimizer, config.loss
+    return {
+        "learning_rate": schedules.learning_rate(
+            step,
+            start=optimizer.start_learning_rate,
+            peak=optimizer.learning_rate,
+            final=optimizer.final_learning_rate,
+            warmup_steps=int(optimizer.warmup_epochs * steps_per_epoch),
+            total_steps=total_steps,
+        ),
+        "weight_decay": schedules.weight_decay(
+            step,
+            start=optimizer.weight_decay,
+            final=optimizer.final_weight_decay,
+            total_steps=total_steps,
+        ),
+        "momentum": schedules.linear(
+            step, start=config.ema_start, final=1.0, total_steps=total_steps
+        ),
+        "sharpening": schedules.linear(
+            step, start=loss.sharpening, final=loss.final_sharpening, total_steps=total_steps
+        ),
+    }
+
+
+def as_scalars(values: dict) -> dict:
+    """Floats as tensors: as Python numbers each value would compile a new program."""
+    return {name: tf.constant(value, keras.config.floatx()) for name, value in values.items()}
+
+
+def value_of(config: ConfigDict, key: str):
+    """The value of a key like "data.root"."""
+    return functools.reduce(getattr, key.split("."), config)

@@ -1,0 +1,285 @@
+"""Where a run computes: one device, several of a machine, several machines, or a TPU.
+
+On TensorFlow's strategies (`tf.distribute`): every replica has all variables and a share of the
+batch, and `msn.training.gradient_cache` makes of them what one device would make of the whole.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+
+import tensorflow as tf
+
+from data.common.errors import InputError, one_line
+from msn.method.model import MSN
+from msn.training.gradient_cache import CachedStep
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+TF_CONFIG_EXAMPLE = (
+    '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
+)
+# What collective operations raise when a worker is gone; others are mistakes of our own.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
+
+
+class Distribution:
+    """The replicas of a run, as one of its processes (a worker) sees them.
+
+    Args:
+      strategy: `tf.distribute.Strategy`; the default one is one device.
+
+    Attributes:
+      replicas: of all workers together.
+      workers, worker: how many processes there are, and the number of this one, from 0.
+      is_chief: whether this worker is the one that writes to the run directory: number 0.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self.strategy = strategy
+        self.replicas = strategy.num_replicas_in_sync
+        ids = strategy.experimental_local_results(
+            strategy.experimental_distribute_values_from_function(
+                lambda context: context.replica_id_in_sync_group
+            )
+        )
+        self.local_replicas = len(ids)
+        self.workers = self.replicas // self.local_replicas
+        self.worker = int(ids[0]) // self.local_replicas
+        self.is_chief = self.worker == 0
+        self._sum = tf.function(self._sum_of_replicas, autograph=False)
+        self._flag = None
+
+    def check(self, batch_size: int, accumulation: int, stem: bool) -> None:
+        """Raises `InputError` for a batch that cannot be shared.
+
+        Args:
+          batch_size: of all replicas together.
+          accumulation: number of micro-batches of each replica.
+          stem: whether the network has a convolutional stem.
+        """
+        parts = self.replicas * accumulation
+        if batch_size % parts:
+            raise InputError(
+                f"batch_size is {batch_size}; right would be a multiple of {parts}, for "
+                f"{self.replicas} replicas with {accumulation} micro-batches each"
+            )
+        if stem and parts > 1:
+            raise InputError(
+                f"{self.replicas} replicas and accumulation {accumulation} with a convolutional "
+                "stem, whose batch norms are over the whole batch; right would be one replica "
+                "without accumulation, or a network with plain patches"
+            )
+
+    def create_step(self, model: MSN, accumulation: int, compiled: bool):
+        """The function that does one step: (batch of this worker, kept patches, schedule) -> logs.
+
+        See `MSN.train_step`. On one device without accumulation it is one program of XLA's.
+        """
+        if self.replicas == accumulation == 1:
+            return tf.function(model.train_step, jit_compile=compiled, autograph=False)
+        is_tpu = isinstance(self.strategy, tf.distribute.TPUStrategy)  # there, all is compiled
+        step = CachedStep(model, accumulation, compiled and not is_tpu)
+
+        @tf.function(autograph=False)
+        def on_all_replicas(views, kept_patches, schedule):
+            logs = self.strategy.run(step, args=(views, kept_patches, schedule))
+            return {name: self._first(value) for name, value in logs.items()}
+
+        return lambda views, *others: on_all_replicas(self.shares(views), *others)
+
+    def shares(self, views: dict) -> dict:
+        """The views of this worker, each replica's share on its own."""
+        if self.local_replicas == 1:
+            return views
+
+        def share(context):
+            index = context.replica_id_in_sync_group % self.local_replicas
+            with tf.device("CPU:0"):  # where the batch is; not by way of the first GPU
+                return {
+                    name: tf.split(value, self.local_replicas, axis=int(name == "focal"))[index]
+                    for name, value in views.items()
+                }
+
+        return self.strategy.experimental_distribute_values_from_function(share)
+
+    def agree(self, **numbers: int) -> None:
+        """Waits for all workers; raises `InputError` if one has other numbers than the chief.
+
+        Args:
+          **numbers: ints below 2**53, by name.
+        """
+        if self.workers == 1:
+            return
+        own = tf.constant(list(numbers.values()), tf.float64)
+        with self.named_errors():
+            rows = self._sum(own).numpy()[:: self.local_replicas].astype(int)
+        for worker, row in enumerate(rows):
+            for name, value, chiefs in zip(numbers, row, rows[0], strict=True):
+                if value != chiefs:
+                    raise InputError(
+                        f"{name} is {value} for worker {worker}, {chiefs} for the chief; right "
+                        "would be the same command, data and --workdir for all"
+                    )
+
+    def anywhere(self, flag: bool) -> bool:
+        """Whether `flag` is true; among several workers, whether it was for any, a call before.
+
+        All have to call it at the same time, and all are answered the same. A call before, so that
+        nobody waits for the answer while the devices have nothing to do.
+        """
+        if self.workers == 1:
+            return flag
+        before, self._flag = self._flag, self._sum(tf.constant([flag], tf.float64))
+        return before is not None and bool(before.numpy().any())
+
+    @contextlib.contextmanager
+    def named_errors(self):
+        """Context that turns what the end of another worker raises into `InputError`."""
+        try:
+            yield
+        except LOST as error:
+            if self.workers == 1:
+                raise
+            reason = one_line(error)
+            raise InputError(
+                f"worker {self.worker} of {self.workers} has lost another one, whose log says why "
+                f"({type(error).__name__} here: {reason}); start all of them again to go on from "
+                "the last checkpoint"
+            ) from error
+
+    def _sum_of_replicas(self, own):
+        """Float [k] -> [replicas, k], those of every replica."""
+
+        def on_one(own):
+            context = tf.distribute.get_replica_context()
+            place = tf.one_hot(context.replica_id_in_sync_group, self.replicas, dtype=own.dtype)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, place[:, None] * own)
+
+        return self._first(self.strategy.run(on_one, args=(own,)))
+
+    def _first(self, value):
+        """The value of the first replica of this worker."""
+        return self.strategy.experimental_local_results(value)[0]
+
+
+def create_distribution(name: str) -> Distribution:
+    """The replicas that a configuration's `strategy` asks for; waits for all workers.
+
+    Args:
+      name: "one_device"; "mirrored", all GPUs of this machine; "multi_worker", the processes that
+        TF_CONFIG lists, or else those of a Slurm job step; "tpu", the one that TPU_NAME names; or
+        "auto", the first that fits: several workers in TF_CONFIG, TPU_NAME, several GPUs.
+
+    Raises:
+      InputError: there are no such devices, or the cluster cannot be joined.
+    """
+    create = {
+        "one_device": tf.distribute.get_strategy,
+        "mirrored": mirrored,
+        "multi_worker": multi_worker,
+        "tpu": tpu,
+    }
+    try:
+        if name == "auto":
+            name = found_strategy()
+        distribution = Distribution(create[name]())
+    except InputError:
+        raise
+    # What TensorFlow's resolvers raise for a cluster that makes no sense, or is not there.
+    except (tf.errors.OpError, ValueError, TypeError, RuntimeError, OSError) as error:
+        raise InputError(
+            f"strategy={name}: the devices cannot be had ({one_line(error)})"
+        ) from error
+    if distribution.replicas > 1:
+        logging.info(
+            "%s: %d replicas, worker %d of %d",
+            name,
+            distribution.replicas,
+            distribution.worker,
+            distribution.workers,
+        )
+    return distribution
+
+
+def found_strategy() -> str:
+    """What "auto" stands for here."""
+    if "TF_CONFIG" in os.environ:
+        cluster = cluster_of_environment().cluster_spec().as_dict()
+        if sum(map(len, cluster.values())) > 1:
+            return "multi_worker"
+    if os.environ.get("TPU_NAME"):
+        return "tpu"
+    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one_device"
+
+
+def mirrored() -> tf.distribute.Strategy:
+    """All GPUs of this machine; without any, the logical CPUs, if they are several."""
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        raise InputError(
+            f"strategy=mirrored: one {devices[0].device_type} here; right would be several GPUs, "
+            "or strategy=one_device"
+        )
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def multi_worker() -> tf.distribute.Strategy:
+    """This process and the others of the cluster, once they are all there."""
+    cluster = cluster_of_environment()
+    logging.info("waiting for all workers of %s", cluster.cluster_spec().as_dict())
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
+
+
+def cluster_of_environment() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """The cluster that TF_CONFIG describes, or else Slurm's variables."""
+    resolvers = tf.distribute.cluster_resolver
+    if "TF_CONFIG" in os.environ:
+        try:
+            described = json.loads(os.environ["TF_CONFIG"])
+            described["cluster"], described["task"]["type"], int(described["task"]["index"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"TF_CONFIG is {os.environ['TF_CONFIG']!r}; right would be {TF_CONFIG_EXAMPLE}"
+            ) from error
+        return resolvers.TFConfigClusterResolver()
+    if "SLURM_STEP_NODELIST" not in os.environ:
+        raise InputError(
+            "strategy=multi_worker: neither TF_CONFIG nor a Slurm job step; right would be one of "
+            "them (srun starts job steps)"
+        )
+    # Slurm gives every task its GPUs; the resolver would count those of a whole node. Its ports
+    # are the same for all jobs, two of which may meet on a node.
+    slurm = resolvers.SlurmClusterResolver(
+        port_base=20000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 10000,
+        gpus_per_node=sys.maxsize,
+        gpus_per_task=1,
+        auto_set_gpu=False,
+    )
+    cluster = slurm.cluster_spec()
+    task_type, task_id = slurm.get_task_info()
+    return resolvers.SimpleClusterResolver(
+        cluster,
+        task_type=task_type,
+        task_id=task_id,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+    )
+
+
+def tpu() -> tf.distribute.Strategy:
+    """The TPU that TPU_NAME names, as TensorFlow documents it."""
+    if not os.environ.get("TPU_NAME"):
+        raise InputError("strategy=tpu: TPU_NAME is not set; right would be the TPU's name")
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)

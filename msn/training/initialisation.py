@@ -1,0 +1,100 @@
+"""What pre-training begins from when it does not begin at random: an encoder that is there."""
+
+import json
+from pathlib import PurePath
+
+from keras import ops
+
+from data.common.errors import InputError
+from data.storage.paths import AnyPath, to_path
+from msn.encoders import ENCODER_FILE, load_encoder
+from msn.formats.flax_files import FLAX_FILE
+from msn.formats.reference_names import named_variables
+from msn.formats.saved_model import FrozenEncoder
+from msn.networks.embedding import position_matrix
+from msn.networks.variants import CONV_STEMS, SIZES, variant_arguments
+from msn.networks.vit import Encoder
+
+# What a variant has that says nothing else.
+PLAIN = {"mlp_ratio": 4, "stem_channels": None}
+
+
+def open_pretrained(path: str | PurePath, variant: str) -> Encoder:
+    """Opens the encoder that a run begins from; `path` is anything `load_encoder` opens.
+
+    Raises:
+      InputError: it is no encoder, or frozen, or its sizes are not those of `variant`.
+    """
+    try:
+        encoder = load_encoder(path)
+    except InputError as error:
+        raise InputError(f"init={error}") from error
+    if isinstance(encoder, FrozenEncoder):
+        raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(to_path(path))}")
+    if not isinstance(encoder, Encoder):
+        raise InputError(f"init={path}: is no {variant}, no Vision Transformer at all")
+    found = encoder.backbone.get_config()
+    differences = [
+        f"{name} {found[name]}, not {wanted}"
+        for name, wanted in (PLAIN | variant_arguments(variant)).items()
+        if as_list(found[name]) != as_list(wanted)
+    ]
+    if differences:
+        raise InputError(
+            f"init={path}: is no {variant} ({', '.join(differences)}){named_variant(found)}"
+        )
+    return encoder
+
+
+def copy_weights(source, target) -> None:
+    """Sets a backbone's weights from another's of the same sizes.
+
+    Positions for images of another size are interpolated, as the encoder does it for focal views.
+    """
+    values = named_variables(source)
+    for name, variable in named_variables(target).items():
+        value = values[name]
+        if name == "pos_embed" and source.grid != target.grid:
+            first = int(source.cls_position)
+            matrix = ops.cast(position_matrix(source.grid, target.grid, target.grid), value.dtype)
+            patches = ops.matmul(matrix, value[:, first:])
+            value = ops.concatenate([value[:, :first], patches], axis=1)
+        variable.assign(value)
+
+
+def source_of(path: str | PurePath) -> dict:
+    """Where the weights at `path` came from, for encoder.json: {"path", "source" if it says so}."""
+    origin = {"path": str(path)}
+    description = to_path(path) / ENCODER_FILE
+    if description.is_file():
+        origin["source"] = json.loads(description.read_text())["source"]
+    return origin
+
+
+def trainable_instead(path: AnyPath) -> str:
+    """What to give instead of a SavedModel."""
+    for file in (path / FLAX_FILE, path.parent / FLAX_FILE):
+        if file.is_file():
+            return f"right would be the same weights in {file}"
+    if (path.parent / ENCODER_FILE).is_file():
+        return f"right would be the same encoder in {path.parent}"
+    return (
+        f"right would be the file its weights came from: {FLAX_FILE} of the EndoSSL release, or an "
+        "encoder directory"
+    )
+
+
+def named_variant(found: dict) -> str:
+    """A hint that names the variant which has these sizes, "" if none has them."""
+    for name in [f"vit{size}{found['patch_size']}" for size in SIZES] + [
+        f"vit{stem}16" for stem in CONV_STEMS
+    ]:
+        arguments = PLAIN | variant_arguments(name)
+        if all(as_list(found[key]) == as_list(value) for key, value in arguments.items()):
+            return f"; right would be --config.model.variant={name}"
+    return ""
+
+
+def as_list(value):
+    """Tuples as lists, as constructor arguments are returned."""
+    return list(value) if isinstance(value, tuple) else value

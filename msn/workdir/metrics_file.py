@@ -1,0 +1,75 @@
+"""metrics.jsonl: a line of JSON for each step that is logged, none of steps that are done again."""
+
+import errno
+import json
+import math
+import os
+
+from data.storage.paths import AnyPath, RemotePath
+
+
+def open_metrics(path: AnyPath) -> "MetricsFile | RemoteMetricsFile":
+    """Opens a file of metrics where it ends."""
+    return (RemoteMetricsFile if isinstance(path, RemotePath) else MetricsFile)(path)
+
+
+class MetricsFile:
+    """A file to which each line is written at once."""
+
+    def __init__(self, path: AnyPath):
+        self._path = path
+        self._file = path.open("ab", buffering=0)  # nothing is left to write when it closes
+
+    def append(self, line: bytes) -> None:
+        """Adds a line that ends as one; raises `OSError` on a full disk."""
+        if self._file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def rewind(self, step: int) -> None:
+        """Drops what follows the line of a step."""
+        self._file.truncate(sum(map(len, lines_until(step, self._path.read_bytes()))))
+
+    def sync(self) -> None:
+        """Waits until all lines are on the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class RemoteMetricsFile:
+    """A file to which nothing can be added: all of it is written again, when it is synced."""
+
+    def __init__(self, path: RemotePath):
+        self._path = path
+        self._lines = lines_until(math.inf, path.read_bytes() if path.is_file() else b"")
+
+    def append(self, line: bytes) -> None:
+        """Adds a line that ends as one."""
+        self._lines.append(line)
+
+    def rewind(self, step: int) -> None:
+        """Drops what follows the line of a step."""
+        self._lines = lines_until(step, b"".join(self._lines))
+
+    def sync(self) -> None:
+        """Writes all lines; raises `OSError`."""
+        partial = self._path.with_name(f"{self._path.name}.partial")
+        partial.write_bytes(b"".join(self._lines))  # a killed process leaves the old or the new one
+        partial.replace(self._path)
+
+    def close(self) -> None:
+        self.sync()
+
+
+def lines_until(step: int, content: bytes) -> list[bytes]:
+    """The lines of a file until that of a step; steps increase."""
+    return [line for line in content.splitlines(keepends=True) if _step_of(line) <= step]
+
+
+def _step_of(line: bytes) -> float:
+    """The step that a line is about; infinite for half a line of a killed run."""
+    try:
+        return json.loads(line)["step"] if line.endswith(b"\n") else math.inf
+    except ValueError:
+        return math.inf

@@ -1,0 +1,203 @@
+"""The directory of a run: one process at a time, one configuration, room for its checkpoints."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import math
+import os
+import shutil
+import socket
+from collections.abc import Collection
+
+from ml_collections import ConfigDict
+
+from data.common.errors import InputError
+from data.storage.paths import AnyPath, RemotePath
+from msn.method.model import MSN
+from msn.workdir import checkpoint_files, checkpoints
+
+CONFIG_FILE = "config.json"
+LOCK_FILE = "lock"
+CHECKPOINTS = "checkpoints"
+# What may change between two starts of a run: what it writes, and how often; how a step is
+# computed, not what (the last bits of its numbers alone); what happens when something is wrong.
+CHANGEABLE = (
+    "checkpoint_every",
+    "keep_checkpoints",
+    "keep_every",
+    "log_every",
+    "export",
+    "probe_every",
+    "probe.root",
+    "probe.train_videos",
+    "probe.test_videos",
+    "probe.max_frames",
+    "strategy",
+    "accumulation",
+    "compile_with_xla",
+    "gradient_checkpointing",
+    "data.max_unreadable",
+    "on_nan",
+    "max_rollbacks",
+)
+
+
+@contextlib.contextmanager
+def locked(workdir: AnyPath):
+    """Context in which this process alone writes to `workdir`, which is made if it is missing.
+
+    The kernel frees the lock when the process ends, however it ends. Remote file systems have no
+    such locks: there the log says that nothing keeps a second run away.
+
+    Raises:
+      InputError: another process has the lock.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    if isinstance(workdir, RemotePath):
+        logging.warning("%s: cannot be locked; see that no other run writes here", workdir)
+        yield
+        return
+    with (workdir / LOCK_FILE).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"{workdir}: another run is writing here ({file.read().strip() or 'starting'}); "
+                "stop it, or take another --workdir"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def check_configuration(
+    workdir: AnyPath, config: ConfigDict, changeable: Collection[str] = CHANGEABLE
+) -> list[str]:
+    """What changed since the last start in `workdir`, as "key old -> new"; writes nothing.
+
+    Args:
+      workdir: the run directory.
+      config: of this start.
+      changeable: keys that may change.
+
+    Raises:
+      InputError: keys changed that may not.
+    """
+    path = workdir / CONFIG_FILE
+    if not path.is_file():
+        return []
+    try:
+        old, new = (flatten(json.loads(text)) for text in (path.read_text(), as_json(config)))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path}: damaged; take another --workdir") from error
+    changes = {
+        key: f"{key} {old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    }
+    if refused := [change for key, change in changes.items() if key not in changeable]:
+        raise InputError(
+            f"{workdir} holds a run of another configuration ({', '.join(refused)}); take another "
+            "--workdir or the same configuration"
+        )
+    return list(changes.values())
+
+
+def write_configuration(
+    workdir: AnyPath, config: ConfigDict, changeable: Collection[str] = CHANGEABLE
+) -> None:
+    """Checks as `check_configuration`, says what changed, and writes config.json."""
+    if changes := check_configuration(workdir, config, changeable):
+        logging.info("changed since the last start: %s", ", ".join(changes))
+    partial = workdir / f"{CONFIG_FILE}.partial"  # a killed process leaves the old or the new one
+    partial.write_text(as_json(config))
+    partial.replace(workdir / CONFIG_FILE)
+
+
+def as_json(config: ConfigDict) -> str:
+    """A configuration as config.json has it."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
+
+
+def check_writable(workdir: AnyPath) -> None:
+    """Raises `InputError` if nothing can be written to `workdir`, or it cannot be made.
+
+    Of a remote one only writing can tell.
+    """
+    if isinstance(workdir, RemotePath):
+        return
+    for folder in (workdir / CHECKPOINTS, workdir):
+        place = next(place for place in (folder, *folder.parents) if place.exists())
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(f"workdir={workdir}: no permission to write to {place}")
+
+
+def check_room(workdir: AnyPath, model: MSN, keep: int, keep_every: int, total_steps: int) -> None:
+    """Raises `InputError` if the disk has no room for the checkpoints of a run, and its encoder.
+
+    Args:
+      workdir: the run directory; it need not exist. A remote one has room.
+      model, total_steps: of the run.
+      keep, keep_every: as `msn.workdir.checkpoints.save_checkpoint` takes them.
+    """
+    if isinstance(workdir, RemotePath):
+        return
+    one = sum(_bytes(variable) for variable in checkpoints.run_state(model).values())
+    encoder = sum(_bytes(variable) for variable in model.target_encoder.weights)
+    # One more than is kept, because the oldest goes when the newest is there; an encoder twice, as
+    # weights and as SavedModel, and both once more while one that is there is replaced.
+    number = keep + 1 + (total_steps // keep_every if keep_every else 0)
+    there = sum(path.stat().st_size for path in checkpoint_files.checkpoints(workdir / CHECKPOINTS))
+    place = next(place for place in (workdir, *workdir.parents) if place.exists())
+    needed, free = number * one + 4 * encoder - there, shutil.disk_usage(place).free
+    if free < needed:
+        raise InputError(
+            f"workdir={workdir}: {free / 1e6:,.0f} MB free, {needed / 1e6:,.0f} MB needed "
+            f"for {number} checkpoints of {one / 1e6:,.1f} MB and the encoder; make room, or keep "
+            "fewer (keep_checkpoints, keep_every)"
+        )
+
+
+def restore_newest(workdir: AnyPath, model: MSN) -> tuple[int, tuple[int, ...]]:
+    """Restores the newest checkpoint that is whole.
+
+    Returns:
+      Its step, and the steps that were skipped before; 0 and () without a checkpoint.
+
+    Raises:
+      InputError: there are checkpoints, but none that can be used. To begin at step 0 would
+        overwrite what may be weeks of work.
+    """
+    unmarked = checkpoint_files.unmarked(workdir / CHECKPOINTS)
+    for path in unmarked:
+        logging.warning(
+            "%s: has no %s beside it; not used", path, checkpoint_files.marker_of(path).name
+        )
+    paths = checkpoint_files.checkpoints(workdir / CHECKPOINTS)
+    for path in reversed(paths):
+        try:
+            return checkpoints.restore_checkpoint(path, model), checkpoints.skipped_steps(path)
+        except InputError as error:
+            logging.warning("%s; taking the one before", error)
+    if paths or unmarked:
+        raise InputError(
+            f"{workdir}: none of {len(paths) + len(unmarked)} checkpoints can be used, the log "
+            f"says why; move {CHECKPOINTS}/ away to start anew, or take another --workdir"
+        )
+    return 0, ()
+
+
+def flatten(tree: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        flat |= flatten(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return flat
+
+
+def _bytes(variable) -> int:
+    return 4 * math.prod(variable.shape)  # float32, whatever the precision of the run

@@ -1,0 +1,145 @@
+"""What a mistyped command line looks like: one line, exit code 2, nothing written, no trace."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.places import ROOT
+
+CONFIG = f"--config={ROOT}/configs/msn_demo.py"
+
+COMMANDS = {
+    "prepare": ["prepare.py"],
+    "train": ["-m", "msn.train"],
+    "main": ["down_stream/main.py"],
+    "inference": ["inference.py"],
+}
+
+
+def call(command, *arguments, cwd=ROOT, environment=None):
+    program = [str(ROOT / part) if part.endswith(".py") else part for part in COMMANDS[command]]
+    return subprocess.run(
+        [sys.executable, *program, *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize(
+    "command, arguments, named",
+    [
+        ("prepare", ["--nonsense=1"], "nonsense"),
+        ("train", ["--nonsense=1"], "nonsense"),
+        ("main", ["--nonsense=1"], "nonsense"),
+        ("inference", ["--nonsense=1"], "nonsense"),
+        ("train", [CONFIG, "--workdir=RUN", "--config.nonsense=1"], "nonsense"),
+        ("train", [CONFIG, "--workdir=RUN", "--config.views.nonsense=1"], "focal_size"),
+        ("train", [CONFIG, "--workdir=RUN", "--config.batch_size=many"], "batch_size"),
+        ("train", [CONFIG, "--workdir=RUN", "--config.batch_size=1.5"], "batch_size"),
+        ("train", [CONFIG, "--workdir=RUN", "--config.steps=x"], "steps"),
+        ("train", ["--config=nowhere.py", "--workdir=RUN"], "nowhere.py"),
+        ("train", [CONFIG], "workdir"),
+        ("train", [f"--config={ROOT}/data/views.py", "--workdir=RUN"], "get_config"),
+        ("train", ["--config=configs/msn_demo.py:other", "--workdir=RUN"], "other"),
+        ("prepare", ["--data_rootdir="], "data_rootdir"),
+        ("prepare", ["--data_rootdir=RUN", "--videos="], "videos"),
+        ("main", ["--config.optimizer.name.deeper=1"], "deeper"),
+        ("main", ["--model=vit"], "vits"),
+        ("main", ["--optimizer=lamb"], "lamb"),
+        ("main", ["--learning_rate=-1"], "learning_rate"),
+        ("main", ["--learning_rate=fast"], "fast"),
+        ("main", ["--config=configs/phase_demo.py:other"], "other"),
+        ("inference", ["--model_path=x"], "image_path"),
+        ("prepare", ["--data_rootdir=RUN", "my_videos"], "my_videos"),
+    ],
+)
+def test_mistakes_end_with_one_line(tmp_path, command, arguments, named):
+    arguments = [a.replace("RUN", str(tmp_path / "run")) for a in arguments]
+    result = call(command, *arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert named in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "command, arguments, named",
+    [
+        ("prepare", ["--videos=nowhere", "--data_rootdir=OUT"], "nowhere"),
+        ("train", [CONFIG, "--workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
+        ("main", ["--config.workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
+        ("inference", ["--model_path=x", "--image_path=nowhere", "--output=OUT/x.npz"], "nowhere"),
+    ],
+)
+def test_missing_folders_end_with_one_line_and_nothing_written(tmp_path, command, arguments, named):
+    arguments = [a.replace("OUT", str(tmp_path / "out")) for a in arguments]
+    result = call(command, *arguments, cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("error: ")
+    assert named in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_and_is_no_error(command, tmp_path):
+    result = call(command, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "python" in result.stdout  # an example that can be copied
+    assert "--" in result.stdout
+    if command in ("train", "main"):
+        assert "--config:" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "main", "inference"])
+def test_another_keras_backend_is_said(command, tmp_path):
+    arguments = {
+        "train": [CONFIG, f"--workdir={tmp_path / 'run'}"],
+        "main": [],
+        "inference": ["--model_path=x", "--stream=x"],
+    }
+    result = call(command, *arguments[command], environment={"KERAS_BACKEND": "jax"})
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "KERAS_BACKEND=jax" in result.stderr
+
+
+def test_a_bug_still_shows_its_trace(tmp_path):
+    """Only what the user can put right is shortened to one line."""
+    script = tmp_path / "command_with_a_bug.py"
+    script.write_text(
+        "from configs import command\n"
+        "def main():\n    return [][0]\n"
+        "command.run(main, wrong_input=(ValueError,))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "IndexError" in result.stderr
+
+
+def test_tensorflows_noise_is_caught_and_stderr_given_back(tmp_path):
+    script = tmp_path / "start.py"
+    script.write_text(
+        "from configs import command\n"
+        "def main():\n"
+        "    command.import_tensorflow()\n"
+        "    import sys\n    print('stderr still works', file=sys.stderr)\n"
+        "command.run(main, wrong_input=())\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(ROOT)
+    result = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stderr == "stderr still works\n"

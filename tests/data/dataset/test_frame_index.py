@@ -1,0 +1,105 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import TOOLS
+from data.dataset.frame_index import INDEX, SCHEMA, load_index
+
+
+def write_index(root, videos, row_group_size=None):
+    """An index of `videos`, {name: phases}, whose frames count from 1."""
+    rows = [(v, n, phase) for v, phases in videos.items() for n, phase in enumerate(phases, 1)]
+    columns = {
+        "video": [video for video, _, _ in rows],
+        "frame": [n for _, n, _ in rows],
+        "phase": [phase for _, _, phase in rows],
+        **{tool: [n % 7 == place for _, n, _ in rows] for place, tool in enumerate(TOOLS)},
+        "file": [f"frames/{video}/{video}_{n:06d}.jpg" for video, n, _ in rows],
+        "template": [f"frames/{video}/{video}_{{:06d}}.jpg" for video, _, _ in rows],
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).cast(SCHEMA), root / INDEX, row_group_size)
+    return root
+
+
+@pytest.mark.parametrize("row_group_size", [None, 2])
+def test_columns_and_paths_are_those_of_the_table(tmp_path, row_group_size):
+    """However many groups of rows it was written in; a video may begin in one, end in another."""
+    root = tmp_path / "{with} braces"
+    write_index(root, {"op1": [0, 0, 6], "op2": [-1, 3]}, row_group_size)
+    index = load_index(root)
+    assert len(index) == 5
+    assert index.videos == ("op1", "op2")
+    assert index.video.tolist() == [0, 0, 0, 1, 1]
+    assert index.frame.tolist() == [1, 2, 3, 1, 2]
+    assert index.second.tolist() == [0, 1, 2, 0, 1]
+    assert index.phase.tolist() == [0, 0, 6, -1, 3]
+    assert index.tools.argmax(axis=1).tolist() == [1, 2, 3, 1, 2]
+    assert [c.dtype for c in (index.video, index.frame, index.phase, index.tools)] == [
+        *(np.int32, np.int32, np.int8, np.int8)
+    ]
+    names = ["op1/op1_000001", "op1/op1_000002", "op1/op1_000003", "op2/op2_000001"]
+    assert index.paths(slice(0, 4)) == [f"{root}/frames/{name}.jpg" for name in names]
+    assert index.paths([3, 0]) == [f"{root}/frames/{name}.jpg" for name in (names[3], names[0])]
+    assert len(index.templates) == 2, "one string a video, not one a frame"
+
+
+def test_several_datasets_are_one(tmp_path):
+    write_index(tmp_path / "a", {"op2": [0, 1], "op10": [2, 3]})
+    write_index(tmp_path / "b", {"op1": [4, 5], "op3": [-1, -1]})
+    index = load_index([tmp_path / "a", str(tmp_path / "b")])
+    assert index.videos == ("op1", "op2", "op3", "op10")
+    assert index.video.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert index.frame.tolist() == [1, 2] * 4
+    assert index.phase.tolist() == [4, 5, 0, 1, -1, -1, 2, 3]
+    assert index.paths(slice(None)) == [
+        str(tmp_path / root / f"frames/{video}/{video}_00000{number}.jpg")
+        for root, video in (("b", "op1"), ("a", "op2"), ("b", "op3"), ("a", "op10"))
+        for number in (1, 2)
+    ]
+    with pytest.raises(InputError, match="has a op2"):
+        load_index([tmp_path / "a", tmp_path / "a"])
+
+
+def test_select_and_take(tmp_path):
+    index = load_index(write_index(tmp_path, {"op1": [0, 1], "op2": [0, 1], "op3": [0, 1]}))
+
+    some = index.select(videos=["op3", "op1"])
+    assert some.videos == ("op1", "op3")
+    assert some.video.tolist() == [0, 0, 1, 1]
+    assert some.paths([2]) == index.paths([4])
+    assert index.select(exclude=["op2", "video80"]).paths(slice(None)) == some.paths(slice(None))
+    assert index.select(["op1", "op2"], exclude=["op1"]).videos == ("op2",)
+    assert len(index.select(videos=[])) == 0
+    with pytest.raises(InputError, match=r"op4.*op1, op2, op3"):
+        index.select(videos=["op1", "op4"])
+
+    taken = index.take(np.array([5, 0]))
+    assert (taken.videos, taken.video.tolist(), taken.frame.tolist()) == (
+        index.videos,
+        [2, 0],
+        [2, 1],
+    )
+    assert taken.paths([0]) == index.paths([5])
+
+
+def test_what_is_no_index_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such dataset"):
+        load_index(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"python prepare\.py"):
+        load_index([tmp_path])
+    with pytest.raises(InputError, match="no dataset"):
+        load_index([])
+    path = write_index(tmp_path, {"op": [0]}) / INDEX
+    pq.write_table(pq.read_table(path).drop_columns("Hook"), path)
+    with pytest.raises(InputError, match="no column 'Hook'"):
+        load_index(tmp_path)
+    write_index(tmp_path, {"op": [0]})
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    with pytest.raises(InputError, match="empty"):
+        load_index(tmp_path)
+    path.write_text("no parquet")
+    with pytest.raises(InputError, match="damaged"):
+        load_index(tmp_path)

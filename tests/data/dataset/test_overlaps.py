@@ -1,0 +1,124 @@
+"""The figures are those of the sources that the module names."""
+
+import json
+
+import pytest
+
+from data.dataset.cholec80 import SPLITS
+from data.dataset.overlaps import (
+    find_recording,
+    identity,
+    may_be_same_recording,
+    overlaps,
+    same_recording,
+)
+from data.preparation.audit import Audit, remark_shared
+
+# Fold by fold, from dataloader_pth.py of CAMMA-public/cholect50.
+CHOLECT50 = [
+    *(79, 2, 51, 6, 25, 14, 66, 23, 50, 111, 80, 32, 5, 15, 40, 47, 26, 48, 70, 96),
+    *(31, 57, 36, 18, 52, 68, 10, 8, 73, 103, 42, 29, 60, 27, 65, 75, 22, 49, 12, 110),
+    *(78, 43, 62, 35, 74, 1, 56, 4, 13, 92),
+]
+
+
+def test_45_of_50_videos_of_cholect50_are_of_cholec80():
+    cholec80 = [f"video{number:02d}" for number in range(1, 81)]
+    cholect50 = [f"VID{number:02d}" for number in CHOLECT50]
+    same, possible = overlaps(cholect50, cholec80)
+    assert len(same) == 45
+    assert "VID68 (video68)" in same
+    assert possible == []
+    assert {"VID92", "VID96", "VID103", "VID110", "VID111"} == {
+        name for name in cholect50 if not any(line.startswith(f"{name} ") for line in same)
+    }
+    in_test = overlaps(SPLITS["40/8/32"]["test"], cholect50)[0]
+    assert len(in_test) == 18  # 12 + 2 + 4 in the table of camma_dataset_overlaps
+
+
+@pytest.mark.parametrize(
+    ("video", "other", "same", "maybe"),
+    [
+        ("video68", "video68", True, False),
+        ("video68", "VID68", True, False),
+        ("Video68", "videos_VID68", True, False),
+        ("video06", "VID68", False, False),
+        ("VID110", "VID110", True, False),
+        ("op1", "op1", True, False),
+        ("op1", "VID01", False, False),
+        ("our_video68", "VID68", False, False),  # anybody's name
+        ("tool_video_03", "video67", False, True),
+        ("train_dataset_tool_video_10", "VID73", False, True),
+        ("tool_video_03", "video66", False, False),
+        ("tool_video_11", "video66", False, True),
+        ("tool_video_11", "video63", False, False),  # not in M2CAI16-tool
+        ("workflow_video_01", "video77", False, True),
+        ("test_workflow_video_01", "video73", False, True),
+        ("workflow_video_01", "video76", False, False),
+        ("workflow_video_01", "tool_video_03", False, True),
+        ("workflow_video_01", "tool_video_11", False, False),
+        ("workflow_video_01", "test_workflow_video_01", False, False),
+        ("x_test_workflow_video_01", "test_workflow_video_01", True, False),
+        ("x_workflow_video_01", "workflow_video_01", True, False),
+    ],
+)
+def test_pairs(video, other, same, maybe):
+    assert same_recording(video, other) == same_recording(other, video) == same
+    assert may_be_same_recording(video, other) == may_be_same_recording(other, video) == maybe
+
+
+@pytest.mark.parametrize("name", ["video00", "video81", "video100", "VID121", "tool_video_16", "1"])
+def test_names_that_no_public_data_set_has(name):
+    assert find_recording(name) is None
+    assert identity(name) == name
+
+
+def test_overlaps_are_lines_to_print():
+    seen = ["op1", "VID68", *(f"workflow_video_{n:02d}" for n in range(1, 28))]
+    assert overlaps(["video01", "op1", "video68", "video80"], seen) == (
+        ["op1", "video68 (VID68)"],
+        [
+            "video80 (one of workflow_video_01, workflow_video_02, workflow_video_03 and 24 more)",
+        ],
+    )
+    assert overlaps(["video68"], ["VID68", "video68"]) == (["video68"], [])
+
+
+def dataset(root, *videos, synthetic=False):
+    for video in videos:
+        (root / "frames" / video).mkdir(parents=True)
+    audit = Audit(videos={video: {"frames": 1} for video in videos})
+    audit.write(root / "audit.json")
+    if synthetic:
+        (root / "synthetic.json").write_text("{}")
+    return root
+
+
+def remarks(root):
+    audit = Audit()
+    remark_shared(root, audit)
+    assert audit.problems == []
+    return audit.remarks
+
+
+def test_data_sets_beside_one_another_are_compared(tmp_path):
+    cholec80 = dataset(tmp_path / "cholec80", "video68", "video69", "video77")
+    other = dataset(tmp_path / "t50", "VID68", "VID92")
+    workflow = dataset(tmp_path / "workflow", "workflow_video_05")
+    ours = dataset(tmp_path / "ours", "op1")
+    dataset(tmp_path / "demo", "video68", synthetic=True)
+    advice = "do not pre-train on one and test on the other"
+    assert remarks(cholec80) == [
+        f"{other}: shares recordings with cholec80; {advice}: video68 (VID68)",
+        f"{workflow}: may share recordings with cholec80; {advice}: "
+        "video77 (one of workflow_video_05)",
+    ]
+    assert remarks(ours) == remarks(tmp_path / "demo") == []
+
+
+def test_a_recording_that_is_twice_in_a_data_set_and_a_damaged_neighbour(tmp_path):
+    root = dataset(tmp_path / "all", "video68", "VID68", "video01")
+    (dataset(tmp_path / "bad", "op1") / "audit.json").write_text(json.dumps([1]))
+    twice, damaged = remarks(root)
+    assert twice == f"{root}: the same recordings as others in it: video68 (VID68)"
+    assert str(tmp_path / "bad" / "audit.json") in damaged

@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import PHASES, SPLITS
+from data.dataset.splits import check_disjoint, draw_split, write_splits
+from data.preparation.indexing import build_index
+from tests.support.small_dataset import make_small_dataset
+
+
+def test_cholec80_has_the_published_protocols(tmp_path):
+    root = make_small_dataset(tmp_path, videos=2, seconds=14)
+    (root / "frames" / "video01").rename(root / "frames" / "video45")  # no labels any more
+    for file in (root / "frames" / "video45").iterdir():
+        file.rename(file.with_name(file.name.replace("video01", "video45")))
+    build_index(root)
+    manifest = write_splits(root)
+    assert json.loads((root / "splits.json").read_text()) == manifest
+    assert manifest["default"] == "40/8/32"
+    assert list(manifest["protocols"]) == list(SPLITS)
+    split = manifest["protocols"]["40/8/32"]
+    assert split["train"] == {
+        "videos": ["video02"],
+        "absent": [name for name in SPLITS["40/8/32"]["train"] if name != "video02"],
+        "frames": 14,
+        "labelled": 14,
+        "phases": dict.fromkeys(PHASES, 2),
+    }
+    assert split["validation"]["videos"] == ["video45"]
+    assert (split["validation"]["frames"], split["validation"]["labelled"]) == (14, 0)
+    assert split["test"]["frames"] == 0
+    assert manifest["protocols"]["40/40"]["test"]["videos"] == ["video45"]
+
+
+def test_a_rendered_data_set_is_not_cholec80(tmp_path):
+    root = make_small_dataset(tmp_path, videos=4, seconds=7)
+    (root / "synthetic.json").write_text("{}")
+    manifest = write_splits(root)
+    assert list(manifest["protocols"]) == [manifest["default"]]
+    parts = manifest["protocols"][manifest["default"]]
+    assert [len(parts[part]["videos"]) for part in ("train", "validation", "test")] == [2, 1, 1]
+    assert sum(part["frames"] for part in parts.values()) == 28
+    assert {tuple(part["absent"]) for part in parts.values()} == {()}
+
+
+@pytest.mark.parametrize(
+    ("videos", "sizes"),
+    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (7, 1, 2)), (100, (70, 10, 20))],
+)
+def test_a_drawn_split_has_every_video_once(videos, sizes):
+    names = [f"op{number}" for number in range(videos)]
+    split = draw_split(names)
+    assert tuple(map(len, split.values())) == sizes
+    assert sorted(sum(split.values(), ())) == sorted(names)
+    assert draw_split(reversed(names)) == split
+    check_disjoint("drawn", split)
+
+
+def test_seeds_draw_other_splits_and_all_videos_get_their_turn():
+    names = [f"op{number}" for number in range(10)]
+    tested = [draw_split(names, seed)["test"] for seed in range(30)]
+    assert set(sum(tested, ())) == set(names)
+
+
+def test_names_of_one_recording_stay_together():
+    names = [f"{kind}{n:02d}" for n in range(1, 41) for kind in ("video", "VID")]
+    for videos in draw_split(names).values():
+        assert {name[-2:] for name in videos if name.startswith("VID")} == {
+            name[-2:] for name in videos if name.startswith("video")
+        }
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (("op1", "op2"), ("op2",), "op2 is in train and in test"),
+        (("video68",), ("VID68",), "video68, which is VID68, is in train and in test"),
+    ],
+)
+def test_a_recording_in_two_parts_is_refused(train, test, message):
+    with pytest.raises(InputError, match=message):
+        check_disjoint("ours", {"train": train, "validation": (), "test": test})

@@ -1,0 +1,140 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.frame_index import load_index
+from data.frames.listing import list_dataset, list_images, list_videos
+from data.preparation.extraction import extract_frames
+from tests.support.small_records import write_records
+from tests.support.small_videos import draw_number, read_number, write_video
+
+
+def numbers_of(frames, start=0):
+    return [read_number(image) for rows in frames.pieces(start) for image in frames.read(rows)]
+
+
+def write_images(folder, name, numbers):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        assert cv2.imwrite(str(folder / name.format(number)), draw_number(number))
+
+
+def test_images_know_their_video_and_second(tmp_path):
+    write_images(tmp_path / "op1", "op1_{:06d}.png", (1, 2, 11))
+    write_images(tmp_path / "op2", "image-{}.png", (3, 4))
+    frames = list_images(tmp_path)
+    assert frames.video_names(range(5)) == ["op1"] * 3 + ["op2"] * 2
+    np.testing.assert_array_equal(frames.second, [0, 1, 10, np.nan, np.nan])
+    assert numbers_of(frames) == [1, 2, 11, 3, 4]
+    assert frames.paths([2]) == [str(tmp_path / "op1" / "op1_000011.png")]
+
+
+def test_seconds_follow_the_rate_of_extraction(tmp_path):
+    video = write_video(tmp_path / "op.mp4", frames=75)
+    extract_frames([video], tmp_path / "frames", fps=2, format="png")
+    np.testing.assert_array_equal(list_images(tmp_path / "frames").second, np.arange(6) / 2)
+
+
+def test_every_unreadable_image_has_its_reason(tmp_path):
+    write_images(tmp_path, "op_{}.png", (1, 2, 3))
+    whole = (tmp_path / "op_2.png").read_bytes()
+    (tmp_path / "op_2.png").write_bytes(whole[:-20])
+    (tmp_path / "op_4.jpg").write_bytes(b"")
+    (tmp_path / "op_5.png").symlink_to(tmp_path / "nowhere")
+    frames = list_images(tmp_path)
+    (rows,) = frames.pieces()
+    reasons = [str(item) for item in frames.read(rows) if isinstance(item, InputError)]
+    assert len(reasons) == 3
+    for reason, found in zip(reasons, ("cut off", "empty", "no such file"), strict=True):
+        assert found in reason
+
+
+@pytest.mark.parametrize("fps", [1.0, 2.0, 0.5])
+def test_videos_give_the_frames_that_extraction_writes(tmp_path, fps):
+    files = [
+        write_video(tmp_path / f"op{n}.mp4", frames=frames) for n, frames in ((1, 80), (2, 40))
+    ]
+    extract_frames(files, tmp_path / "frames", fps=fps, format="png")
+    frames = list_videos([tmp_path], fps)
+    extracted = list_images(tmp_path / "frames")
+    assert frames.passed_over == len(extracted) + 1  # extraction.json
+    assert frames.video_names(slice(None)) == extracted.video_names(slice(None))
+    np.testing.assert_array_equal(frames.second, extracted.second)
+    for rows in frames.pieces():
+        for row, image in zip(rows, frames.read(rows), strict=True):
+            np.testing.assert_array_equal(image, next(iter(extracted.read(range(row, row + 1)))))
+
+
+def test_a_video_can_be_begun_in_its_middle(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.frames.sources.SECONDS_AT_ONCE", 3)
+    frames = list_videos([write_video(tmp_path / "op.mp4", frames=250)])
+    assert list(frames.pieces(4)) == [range(4, 7), range(7, 10)]
+    assert numbers_of(frames, 4) == [100, 125, 150, 175, 200, 225]
+
+
+def test_damaged_videos_are_named_and_used_as_far_as_they_go(tmp_path):
+    whole = write_video(tmp_path / "whole.avi", frames=300, codec="XVID").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "none.mp4").write_bytes(b"no video")
+    frames = list_videos([tmp_path])
+    assert frames.videos == ("cut", "whole")
+    assert [line.split(":")[0].rsplit("/", 1)[1] for line in frames.faults] == [
+        "cut.avi",
+        "none.mp4",
+    ]
+    (tmp_path / "only").mkdir()
+    shutil.copy(tmp_path / "none.mp4", tmp_path / "only")
+    with pytest.raises(InputError, match=r"none\.mp4.*no video"):
+        list_videos([tmp_path / "only"])
+
+
+def test_a_frame_that_fails_takes_the_rest_of_its_piece(tmp_path):
+    frames = list_videos([write_video(tmp_path / "op.mp4", frames=150)])
+    shutil.copy(write_video(tmp_path / "short.mp4", frames=60), tmp_path / "op.mp4")
+    (rows,) = frames.pieces()
+    items = list(frames.read(rows))
+    assert [read_number(image) for image in items[:3]] == [0, 25, 50]
+    assert len(items) == len(rows) == 6
+    assert all("no frame can be read after 60" in str(item) for item in items[3:])
+
+
+def test_two_videos_of_one_name(tmp_path):
+    files = [write_video(tmp_path / name / "op.mp4", frames=30) for name in "ab"]
+    with pytest.raises(InputError, match="both are named op"):
+        list_videos(files)
+
+
+def test_a_dataset_by_its_index(small_dataset):
+    frames, index = list_dataset(small_dataset), load_index(small_dataset)
+    assert len(frames) == len(index) == 56
+    np.testing.assert_array_equal(frames.second, index.second)
+    np.testing.assert_array_equal(frames.phase, index.phase)
+    assert frames.paths(range(56)) == index.paths(np.arange(56))
+
+
+def test_other_datasets(tmp_path):
+    records, videos = tmp_path / "records", tmp_path / "videos_only"
+    records.mkdir()
+    write_records(records / "video01.tfrecord", range(5))
+    frames = list_dataset(records)
+    assert frames.videos == ("video01",)
+    np.testing.assert_array_equal(frames.second, range(5))
+    images = [image for rows in frames.pieces() for image in frames.read(rows)]
+    assert [int(image[0, 0, 0]) for image in images] == [0, 1, 2, 3, 4]
+    write_video(videos / "videos" / "op.mp4", frames=60)
+    assert numbers_of(list_dataset(videos)) == [0, 25, 50]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: neither index\.parquet"):
+        list_dataset(tmp_path / "empty")
+    with pytest.raises(InputError, match="nowhere"):
+        list_dataset(tmp_path / "nowhere")
+
+
+def test_the_hash_tells_lists_apart(tmp_path):
+    write_images(tmp_path / "a", "op_{}.png", (1, 2, 3))
+    write_images(tmp_path / "b", "op_{}.png", (1, 2, 4))
+    assert list_images(tmp_path / "a").digest() == list_images(tmp_path / "a").digest()
+    assert list_images(tmp_path / "a").digest() != list_images(tmp_path / "b").digest()

@@ -1,0 +1,87 @@
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.frames.sampling import balanced_row, neighbour_row, shuffled_row
+from data.frames.sources import FrameSource
+
+STARTS = np.array([0, 2, 7, 47])  # videos of 2, 5 and 40 frames
+
+
+def draw(function, positions):
+    return [int(row) for row in tf.data.Dataset.from_tensor_slices(positions).map(function)]
+
+
+def draw_balanced(positions, seed=0, starts=STARTS):
+    positions = np.asarray(positions, np.int64)
+    return draw(lambda position: balanced_row(position, seed, starts), positions)
+
+
+def test_shuffled_epochs_are_different_permutations():
+    rows = draw(lambda position: shuffled_row(position, 3, 47, 47), np.arange(94))
+    assert sorted(rows[:47]) == sorted(rows[47:]) == list(range(47))
+    assert rows[:47] != rows[47:]
+    assert rows[:47] != list(range(47))
+
+
+def test_balanced_rounds_have_every_video_once():
+    rows = draw_balanced(range(300))
+    videos = np.searchsorted(STARTS, rows, side="right") - 1
+    assert all(sorted(part) == [0, 1, 2] for part in videos.reshape(-1, 3).tolist())
+    assert len({tuple(part) for part in videos.reshape(-1, 3).tolist()}) == 6, "in any order"
+
+
+def test_balanced_draws_have_every_frame_of_a_video_before_the_first_comes_again():
+    rows = np.array(draw_balanced(range(240)))
+    for start, end in itertools.pairwise(STARTS):
+        own = rows[(rows >= start) & (rows < end)]
+        assert len(own) == 80
+        cycles = own.reshape(-1, end - start)
+        assert (np.sort(cycles) == np.arange(start, end)).all()
+        assert len({tuple(cycle) for cycle in cycles.tolist()}) > 1, "in another order"
+
+
+def test_balanced_draws_start_anywhere_and_follow_the_seed():
+    rows = draw_balanced(range(100))
+    assert draw_balanced(range(60, 100)) == rows[60:]
+    assert draw_balanced(range(100), seed=1) != rows
+    assert 0 <= draw_balanced([10**15])[0] < 47
+
+
+def test_balanced_draws_of_one_video_of_one_frame():
+    assert draw_balanced(range(3), starts=np.array([0, 1])) == [0, 0, 0]
+
+
+class Seconds(FrameSource):
+    """Videos without images, of frames one second apart."""
+
+    def read(self, row):
+        raise AssertionError("nothing is read to find a neighbour")
+
+    def name(self, row):
+        return str(row)
+
+    def second(self, row):
+        return float(row - self.starts[self.video_of(row)])
+
+
+@pytest.mark.parametrize(("row", "near"), [(20, range(18, 23)), (7, range(7, 10)), (1, range(2))])
+def test_neighbours_are_all_the_frames_nearby_of_the_same_video(row, near):
+    source = Seconds(("a", "b", "c"), np.diff(STARTS))
+    counts = Counter(neighbour_row(source, row, 2.0, 0, step, 5) for step in range(600))
+    assert sorted(counts) == list(near)
+    assert min(counts.values()) > 0.6 * 600 / len(near)
+
+
+def test_a_neighbour_is_a_function_of_seed_step_and_example():
+    source = Seconds(("a", "b", "c"), np.diff(STARTS))
+
+    def rows(**changed):
+        place = {"seed": 0, "example": 0} | changed
+        return [neighbour_row(source, 27, 15.0, step=step, **place) for step in range(20)]
+
+    assert rows() == rows()
+    assert len({tuple(rows(**changed)) for changed in ({}, {"seed": 1}, {"example": 1})}) == 3

@@ -1,0 +1,166 @@
+import time
+
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import PHASES, TOOLS
+from data.preparation.annotations import look_up, read_phases, read_tools
+from data.preparation.audit import Audit
+
+HEADER = "Frame\tPhase\n"
+
+
+def write(tmp_path, content, name="video01-phase.txt"):
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def rows(*pairs):
+    return HEADER + "".join(f"{frame}\t{phase}\n" for frame, phase in pairs)
+
+
+def test_phases_are_numbered_in_surgical_order(tmp_path):
+    path = write(tmp_path, rows(*enumerate(PHASES)))
+    frames, phases = read_phases(path)
+    assert (frames.dtype, phases.dtype) == (np.int64, np.int8)
+    assert frames.tolist() == phases.tolist() == list(range(7))
+
+
+def test_tools_are_found_by_the_names_in_the_header(tmp_path):
+    header = "Frame\t" + "\t".join(reversed(TOOLS))
+    path = write(tmp_path, f"{header}\n0\t1\t0\t0\t0\t0\t0\t0\n25\t0\t0\t0\t0\t0\t0\t1\n")
+    frames, tools = read_tools(path)
+    assert frames.tolist() == [0, 25]
+    assert tools.dtype == np.int8
+    assert tools.tolist() == [[0, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "remark"),
+    [
+        (lambda text: text.replace("\n", "\r\n"), ":1: lines end"),
+        (lambda text: text.rstrip("\n"), ":5: no newline"),
+        (lambda text: "\ufeff" + text, None),
+        (lambda text: text + "\n\n", None),
+        (lambda text: text.replace("\t", " \t ", 1).replace("Preparation", " Preparation "), None),
+    ],
+)
+def test_harmless_differences_are_read_and_remarked(tmp_path, change, remark):
+    text = rows(*((frame, "Preparation") for frame in range(4)))
+    audit = Audit()
+    frames, phases = read_phases(write(tmp_path, change(text)), audit)
+    assert frames.tolist() == [0, 1, 2, 3]
+    assert phases.tolist() == [0, 0, 0, 0]
+    assert audit.problems == []
+    assert [remark in found for found in audit.remarks] == ([True] if remark else [])
+
+
+def test_shuffled_rows_are_found_by_number(tmp_path):
+    path = write(tmp_path, rows((2, PHASES[2]), (0, PHASES[0]), (1, PHASES[1])))
+    audit = Audit()
+    frames, phases = read_phases(path, audit)
+    assert frames.tolist() == phases.tolist() == [0, 1, 2]
+    assert f"{path}:3: frame 0 comes after 2" in audit.remarks[0]
+
+
+def test_repeated_rows_count_once_and_contradictions_are_unknown(tmp_path):
+    same = write(tmp_path, rows((0, PHASES[0]), (1, PHASES[1]), (1, PHASES[1])))
+    audit = Audit()
+    frames, phases = read_phases(same, audit)
+    assert (frames.tolist(), phases.tolist()) == ([0, 1], [0, 1])
+    assert f"{same}:4: frame 1 was there before" in audit.remarks[0]
+    assert audit.problems == []
+
+    other = write(tmp_path, rows((0, PHASES[0]), (1, PHASES[1]), (1, PHASES[2]), (2, PHASES[2])))
+    frames, phases = read_phases(other, audit)
+    assert (frames.tolist(), phases.tolist()) == ([0, 1, 2], [0, -1, 2])
+    assert f"{other}:4: frame 1 is labelled otherwise in line 3" in audit.problems[0]
+
+
+def test_missing_rows_are_counted(tmp_path):
+    path = write(tmp_path, rows((0, PHASES[0]), (1, PHASES[0]), (5, PHASES[0]), (8, PHASES[0])))
+    audit = Audit()
+    read_phases(path, audit)
+    assert audit.remarks == [f"{path}: 5 rows are missing, the first before frame 5"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (rows((0, PHASES[0]), (1, "Prep"), (2, "Prep")), ":3: 'Prep' is unknown (2 rows)"),
+        (rows((0, PHASES[0]), (1, "")), ":3: '' is unknown"),
+        (rows((0, PHASES[0]), ("x", PHASES[0])), ":3: 'x\\tPreparation' is no row"),
+        (rows((0, PHASES[0]), (-1, PHASES[0])), ":3: '-1\\tPreparation' is no row"),
+        (rows((0, PHASES[0])) + "\n" + "2\tPreparation\n", ":3: '' is no row"),
+        (rows((0, PHASES[0])) + "1\n", ":3: '1' is no row"),
+        (rows((0, PHASES[0]), (0, PHASES[1])), ":3: frame 0 is labelled otherwise in line 2"),
+    ],
+)
+def test_unusable_rows_raise_or_are_collected(tmp_path, content, message):
+    path = write(tmp_path, content)
+    with pytest.raises(InputError) as error:
+        read_phases(path)
+    assert f"{path}{message}" in str(error.value)
+    audit = Audit()
+    frames, phases = read_phases(path, audit)
+    assert f"{path}{message}" in audit.problems[0]
+    assert phases[frames == 0] == (0 if "otherwise" not in message else -1)
+    assert (phases[frames == 1] == -1).all()
+
+
+def test_lines_are_counted_with_those_that_cannot_be_used(tmp_path):
+    path = write(tmp_path, rows((0, PHASES[0]), ("x", PHASES[0]), (1, PHASES[0]), (2, "Prep")))
+    audit = Audit()
+    frames, phases = read_phases(path, audit)
+    assert (frames.tolist(), phases.tolist()) == ([0, 1, 2], [0, 0, -1])
+    assert f"{path}:3: 'x" in audit.problems[0]
+    assert f"{path}:5: 'Prep'" in audit.problems[1]
+
+
+def test_tool_values_other_than_0_and_1_are_unknown(tmp_path):
+    path = write(tmp_path, "Frame\t" + "\t".join(TOOLS) + "\n0\t1\t0\t2\t0\t0\t0\t0\n")
+    audit = Audit()
+    _, tools = read_tools(path, audit)
+    assert tools.tolist() == [[1, 0, -1, 0, 0, 0, 0]]
+    assert ":2: '2' is unknown" in audit.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", ": empty"),
+        ("\n \n", ": empty"),
+        (HEADER, ": no rows"),
+        ("0\tPreparation\n", ":1: header"),
+        ("Frame Phase\n0 Preparation\n", ":1: header"),
+        (rows((0, "Preparation")).encode() + b"1\t\xff\xff\n", ":3: not UTF-8"),
+    ],
+)
+def test_files_that_are_no_annotations_raise(tmp_path, content, message):
+    path = write(tmp_path, content)
+    for audit in (None, Audit()):
+        with pytest.raises(InputError) as error:
+            read_phases(path, audit)
+        assert f"{path}{message}" in str(error.value)
+    with pytest.raises(InputError, match="no such annotation file"):
+        read_phases(tmp_path / "absent.txt")
+
+
+def test_look_up_is_by_frame_number():
+    frames, values = np.array([0, 25, 75, 100]), np.array([3, 4, 5, 6], np.int8)
+    found = look_up(frames, values, np.array([100, 0, 50, 75, 125, -25]))
+    assert found.tolist() == [6, 3, -1, 5, -1, -1]
+    tools = np.arange(28, dtype=np.int8).reshape(4, 7)
+    assert look_up(frames, tools, np.array([25, 26])).tolist() == [list(range(7, 14)), [-1] * 7]
+    assert look_up(frames[:0], values[:0], np.array([1])).tolist() == [-1]
+
+
+def test_two_hours_are_read_in_a_moment(tmp_path):
+    path = write(tmp_path, rows(*((frame, PHASES[frame // 30_000]) for frame in range(180_000))))
+    start = time.perf_counter()
+    frames, phases = read_phases(path)
+    assert time.perf_counter() - start < 1.0
+    assert np.array_equal(frames, np.arange(180_000))
+    assert np.array_equal(phases, np.arange(180_000) // 30_000)

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from data.common.errors import InputError
+from data.preparation.audit import PRINTED_REMARKS, TABLE_ROWS, Audit, Strict
+
+
+def audit_of(videos, remarks=(), problems=()):
+    return Audit(list(remarks), list(problems), dict(videos))
+
+
+def test_what_another_audit_found_is_added_in_order():
+    audit = Audit()
+    audit.remark("a.txt: ends with a space")
+    audit.problem("a.jpg: empty")
+    audit.videos["a"] = {"frames": 5, "labelled": 3, "tool_rows": 4}
+    audit.add(audit_of({"b": {"frames": 2}}, ["b.txt: stray"], ["b.jpg: cut off"]))
+    assert audit.remarks == ["a.txt: ends with a space", "b.txt: stray"]
+    assert audit.problems == ["a.jpg: empty", "b.jpg: cut off"]
+    assert list(audit.videos) == ["a", "b"]
+    assert [audit.total(count) for count in ("frames", "labelled", "tool_rows")] == [7, 3, 4]
+    assert Audit().remarks == Audit().problems == [], "no two audits share their findings"
+
+
+def test_everything_found_is_written_and_replaces_what_was_there(tmp_path):
+    path = tmp_path / "audit.json"
+    path.write_text("of an earlier inspection")
+    videos = {"a": {"frames": 5, "labelled": 3, "phase_rows": 125}, "b": {"frames": 2}}
+    audit_of(videos, ["stray"] * 30, ["a.jpg: empty"]).write(path)
+    assert json.loads(path.read_text()) == {
+        "totals": {"videos": 2, "frames": 7, "labelled": 3},
+        "problems": ["a.jpg: empty"],
+        "remarks": ["stray"] * 30,  # all of them, not only those that are printed
+        "videos": videos,
+    }
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_table_has_a_line_a_video_and_their_sum():
+    videos = {
+        "video09": {"frames": 5, "labelled": 3, "phase_rows": 125, "tool_rows": 5},
+        "its-name-is-rather-long": {"frames": 20, "labelled": 0},
+    }
+    lines = audit_of(videos, ["x.txt: stray"], ["y.jpg: empty"]).table().splitlines()
+    assert [line.split() for line in lines] == [
+        ["video", "frames", "labelled", "phase_rows", "tool_rows"],
+        ["video09", "5", "3", "125", "5"],
+        ["its-name-is-rather-long", "20", "0", "-", "-"],  # no annotations: not 0 rows
+        ["all", "videos", "25", "3", "125", "5"],
+        ["remark:", "x.txt:", "stray"],  # problems are printed last, by the command
+    ]
+    assert len({len(line) for line in lines[:4]}) == 1, "columns are aligned"
+
+
+def test_what_was_cleaned_is_counted_where_it_was_asked_for(tmp_path):
+    videos = {
+        "a": {"frames": 9, "labelled": 0, "black": 2, "near_duplicates": 1, "pretraining": 6},
+        "b": {"frames": 4, "labelled": 0, "black": 0, "near_duplicates": 0, "pretraining": 4},
+    }
+    audit = audit_of(videos)
+    head, *rows = [line.split() for line in audit.table().splitlines()]
+    assert head[3:] == ["phase_rows", "tool_rows", "black", "near_duplicates", "pretraining"]
+    assert [row[-3:] for row in rows] == [["2", "1", "6"], ["0", "0", "4"], ["2", "1", "10"]]
+    assert len({len(line) for line in audit.table().splitlines()}) == 1, "columns are aligned"
+    audit.write(tmp_path / "audit.json")
+    cleaned = {"black": 2, "near_duplicates": 1, "pretraining": 10}
+    totals = json.loads((tmp_path / "audit.json").read_text())["totals"]
+    assert totals == {"videos": 2, "frames": 13, "labelled": 0, **cleaned}
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_long_tables_say_how_much_they_leave_out(more):
+    videos = {f"op{n}": {"frames": 1} for n in range(TABLE_ROWS + more)}
+    remarks = [f"{n}.txt: stray" for n in range(PRINTED_REMARKS + more)]
+    text = audit_of(videos, remarks).table()
+    assert text.count("\nop") == TABLE_ROWS
+    assert text.count("remark: ") == PRINTED_REMARKS
+    assert f"all videos{TABLE_ROWS + more:>12}" in text, "the sum is that of all"
+    said = [line for line in text.splitlines() if line.startswith("...")]
+    expected = [f"... and {more} more {what}: audit.json" for what in ("videos", "remarks")]
+    assert said == (expected if more else [])
+
+
+def test_a_strict_audit_ends_at_the_first_problem():
+    audit = Strict()
+    audit.remark("a.txt: ends with a space")
+    with pytest.raises(InputError, match=r"a\.txt: empty"):
+        audit.problem("a.txt: empty")
+    assert audit.remarks == ["a.txt: ends with a space"]

@@ -1,0 +1,76 @@
+"""Timestamps of real videos. What is extracted by them is tested in test_extraction.py."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.video.clock import Clock, estimate_seconds, read_clock
+from tests.support.small_videos import hide_beginning, set_timing, write_video
+
+
+@pytest.mark.parametrize(("fps", "rate"), [(25, Fraction(25)), (29.97, Fraction(2997, 100))])
+def test_a_constant_rate_is_found_exactly(tmp_path, fps, rate):
+    clock = read_clock(write_video(tmp_path / "op.mp4", fps, 60))
+    assert clock.rate == rate
+    np.testing.assert_allclose(clock.times, np.arange(60) / fps, atol=1e-6)
+    assert clock.promised == pytest.approx(60 / fps, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(5, 2), Fraction(30000, 1001)])
+@pytest.mark.parametrize("fps", [1, 2, 0.5])
+def test_hours_of_a_constant_rate_drift_by_nothing(rate, fps):
+    frames = 200_001
+    taken = Clock(Path("op.mp4"), np.arange(frames) / float(rate), rate, 0).source_frames(fps)
+    step = rate / Fraction(fps)
+    for n in (0, 1, 2, 3, len(taken) // 2, len(taken) - 1):
+        assert taken[n] == (n * step + Fraction(1, 2)).__floor__(), "the nearest, halves up"
+    assert (len(taken) * step + Fraction(1, 2)).__floor__() >= frames, "none is left at the end"
+
+
+def test_a_rate_that_varies_is_none_and_the_nearest_frames_are_taken(tmp_path):
+    video = write_video(tmp_path / "op.mp4", 25, 12)
+    set_timing(video, [(8, 0.5), (4, 2.0)])  # every 0.02 s, then every 0.08 s
+    clock = read_clock(video)
+    assert clock.rate is None
+    expected = [*(0.02 * np.arange(8)), *(0.16 + 0.08 * np.arange(4))]
+    np.testing.assert_allclose(clock.times, expected, atol=1e-6)
+    # 0, 0.1, 0.2, 0.3, 0.4 s: 0.2 is between 0.16 and 0.24, the later of which is taken.
+    assert clock.source_frames(10).tolist() == [0, 5, 9, 10, 11]
+    assert len(clock.source_frames(50)) == 21, "none after the last frame, at 0.4 s"
+
+
+def test_hidden_frames_have_no_time(tmp_path):
+    video = write_video(tmp_path / "op.mp4", 25, 80)
+    hide_beginning(video, 6)
+    clock = read_clock(video)
+    assert (len(clock.times), clock.times[0], clock.rate) == (74, 0, 25)
+    assert clock.promised == pytest.approx(74 / 25)
+
+
+def test_a_file_that_was_cut_off_is_told_from_one_whose_sound_is_longer(tmp_path):
+    video = write_video(tmp_path / "op.avi", 25, 200, "MJPG")
+    read_clock(video).check_end()
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    cut = read_clock(video)
+    assert 80 < len(cut.times) < 120
+    assert estimate_seconds(video) == cut.promised == 8, "its header does not know"
+    with pytest.raises(InputError, match=r"op\.avi: cut off, ends after 4 of 8 seconds"):
+        cut.check_end()
+    Clock(video, np.arange(200) / 25, Fraction(25), promised=9.5).check_end()
+    Clock(video, np.arange(200) / 25, Fraction(25), promised=0).check_end()
+
+
+def test_what_is_no_video_is_refused_by_name(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    write_video(tmp_path / "empty.avi", 25, 0, "MJPG")
+    for name, message in (
+        ("absent.mp4", "no such video"),
+        ("text.mp4", "8 bytes that are no video"),
+        ("empty.avi", "holds no frames"),
+    ):
+        with pytest.raises(InputError, match=rf"{name}: {message}"):
+            read_clock(tmp_path / name)
+        assert estimate_seconds(tmp_path / name) == 0

@@ -1,0 +1,95 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.frames.listing import list_images, list_videos
+from data.frames.read_ahead import Frame
+from down_stream.features.extraction import frame_outputs
+from down_stream.inference.attention import CAPTION, COLUMNS, HEIGHT, MARGIN, AttentionPictures
+from msn.networks.vit import Encoder
+from tests.support.small_videos import write_video
+
+WIDTH = 2 * HEIGHT  # of a panel, at an aspect of 2
+
+
+def panel(image, place):
+    """The inside of one panel of a picture."""
+    row, column = divmod(place, COLUMNS)
+    top = row * (HEIGHT + CAPTION + MARGIN) + CAPTION
+    left = column * (WIDTH + 2 * MARGIN) + MARGIN
+    return image[top : top + HEIGHT, left : left + WIDTH]
+
+
+def draw(folder, frames, rows, attention, threads=1):
+    grey = np.full((32, 32, 3), 100, np.uint8)
+    with ThreadPoolExecutor(threads) as pool:
+        pictures = AttentionPictures(folder, frames, pool)
+        pictures.draw([Frame(row, grey, 2.0) for row in rows], attention)
+        pictures.wait()
+
+
+def test_a_panel_shows_where_each_head_looks(tmp_path):
+    """Two heads, each with one bright corner; the mean has both."""
+    assert cv2.imwrite(str(tmp_path / "op_1.png"), np.zeros((8, 16, 3), np.uint8))
+    attention = np.zeros((1, 2, 16), np.float32)
+    attention[0, 0, 0] = attention[0, 1, 15] = 1
+    draw(tmp_path / "out", list_images(tmp_path / "op_1.png"), [0], attention)
+    image = cv2.imread(str(tmp_path / "out" / "op" / "op_1.png"))
+    assert (panel(image, 0) == 100).all()
+    for place, corners in ((1, {"first", "last"}), (2, {"first"}), (3, {"last"})):
+        inside = panel(image, place)
+        found = {"first": inside[20, 40].mean(), "last": inside[-20, -40].mean()}
+        assert {name for name, value in found.items() if value > 100} == corners, found
+
+
+def test_frames_of_videos_are_numbered_as_extraction_does(tmp_path):
+    files = [write_video(tmp_path / f"op{n}.mp4", frames=60) for n in (1, 2)]
+    frames = list_videos(files)
+    draw(tmp_path / "out", frames, [0, 5], np.ones((2, 1, 4), np.float32))
+    names = [str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.png")]
+    assert sorted(names) == ["op1/op1_000001.png", "op2/op2_000003.png"]
+
+
+def test_no_picture_replaces_that_of_another_file(tmp_path):
+    files = [tmp_path / name for name in ("op_1.jpg", "op_1.png", "op_2.bmp")]
+    for file in files:
+        assert cv2.imwrite(str(file), np.zeros((8, 16, 3), np.uint8))
+    draw(tmp_path / "out", list_images(tmp_path), range(3), np.ones((3, 1, 4), np.float32))
+    names = [file.name for file in (tmp_path / "out" / "op").iterdir()]
+    assert sorted(names) == ["op_1.jpg.png", "op_1.png", "op_2.bmp.png"]
+
+
+def test_a_file_may_be_listed_twice(tmp_path):
+    assert cv2.imwrite(str(tmp_path / "op_1.png"), np.zeros((8, 16, 3), np.uint8))
+    (tmp_path / "list.txt").write_text("op_1.png\n" * 40)
+    frames = list_images(tmp_path / "list.txt")
+    draw(tmp_path / "out", frames, range(40), np.ones((40, 1, 4), np.float32), threads=4)
+    assert [file.name for file in (tmp_path / "out" / "op").iterdir()] == ["op_1.png"]
+
+
+def test_what_cannot_be_written_is_raised(tmp_path):
+    assert cv2.imwrite(str(tmp_path / "op_1.png"), np.zeros((8, 16, 3), np.uint8))
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(OSError, match="out"):
+        draw(tmp_path / "out", list_images(tmp_path / "op_1.png"), [0], np.ones((1, 1, 4)))
+
+
+def test_attention_is_that_of_the_encoder():
+    encoder = Encoder(image_size=16, patch_size=8, width=12, depth=2, num_heads=3, seed=0)
+    images = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
+    found = frame_outputs(encoder, attention=True)(images)["attention"]
+    expected = encoder.backbone.last_attention(encoder.preprocess(images))[:, :, 0, 1:]
+    assert found.shape == (3, 3, 4)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_saved_model_has_no_attention():
+    class Frozen:
+        directory = "released"
+
+    for options in ({"attention": True}, {"layers": 2}):
+        with pytest.raises(InputError, match="released: a SavedModel gives its tokens alone"):
+            frame_outputs(Frozen(), **options)

@@ -1,0 +1,91 @@
+import base64
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.frames.listing import list_dataset
+from data.frames.read_ahead import Frame
+from down_stream.inference import map
+from down_stream.inference.map import check_map, choose, keep_thumbnails, project, write_map
+from down_stream.inference.table import Parts
+
+
+@pytest.fixture
+def parts(small_dataset, tmp_path):
+    """Embeddings and thumbnails of the small dataset, in two parts."""
+    parts, frames = Parts(tmp_path / "a.npz", {}), list_dataset(small_dataset)
+    random = np.random.default_rng(0)
+    for rows in (np.arange(30), np.arange(31, 56)):  # 30 is unreadable
+        table = {"rows": rows, "embeddings": random.normal(size=(len(rows), 5))}
+        parts.add(rows[-1] + 1, table, [])
+        shown = [Frame(row, np.full((16, 16, 3), row, np.uint8), 1.5) for row in rows.tolist()]
+        keep_thumbnails(parts.folder, shown, choose(len(frames)))
+    return parts, frames
+
+
+def data_of(path):
+    return json.loads(re.search(r"const data = (.*);\n", path.read_text())[1])
+
+
+def test_every_frame_has_a_point_a_caption_and_a_picture(parts, tmp_path):
+    parts, frames = parts
+    line = write_map(tmp_path / "map.html", parts, frames, parts.whole("rows"), None, None, "cls")
+    assert "55 frames" in line
+    data = data_of(tmp_path / "map.html")
+    assert {len(data[name]) for name in ("plane", "captions", "thumbnails")} == {55}
+    assert data["captions"][0] == "video01, 0:00:00"
+    assert data["captions"][-1] == "video04, 0:00:13"
+    jpeg = np.frombuffer(base64.b64decode(data["thumbnails"][40]), np.uint8)
+    assert abs(cv2.imdecode(jpeg, cv2.IMREAD_COLOR).mean() - 41) < 2
+    assert list(data["colours"]) == ["annotated phases", "video"]
+    video = data["colours"]["video"]
+    assert [video["names"][k] for k in video["of"]] == frames.video_names(parts.whole("rows"))
+    assert len(set(video["colours"])) == 4
+    assert np.abs(data["plane"]).max() <= 0.5
+
+
+def test_the_page_needs_nothing_else(parts, tmp_path):
+    parts, frames = parts
+    write_map(tmp_path / "map.html", parts, frames, parts.whole("rows"), None, None, "cls")
+    assert not re.search(
+        r"https?:|src=[\"'][^\"']|@import|<link", (tmp_path / "map.html").read_text()
+    )
+
+
+def test_of_many_frames_some_are_drawn_evenly(parts, tmp_path, monkeypatch):
+    parts, frames = parts
+    monkeypatch.setattr(map, "MAX_POINTS", 12)
+    line = write_map(tmp_path / "map.html", parts, frames, parts.whole("rows"), None, None, "cls")
+    assert re.search("12 frames, of 55, evenly", line) or "11 frames, of 55" in line
+    assert np.diff(np.flatnonzero(choose(56))).max() <= 6
+
+
+def test_neighbours_stay_neighbours():
+    groups = np.repeat(np.eye(3, 8) * 10, 40, axis=0)
+    points = groups + np.random.default_rng(0).normal(size=groups.shape)
+    plane, _ = project(points)
+    centres = plane.reshape(3, 40, 2).mean(axis=1)
+    distances = np.linalg.norm(plane[:, None] - centres, axis=-1)
+    assert (distances.argmin(axis=1) == np.repeat(range(3), 40)).all()
+
+
+def test_one_point_is_a_map_too():
+    assert project(np.ones((1, 4)))[0].shape == (1, 2)
+
+
+def test_text_cannot_end_the_script(tmp_path):
+    colours = {"video": {"names": ["</script>"], "colours": ["red"], "of": [0]}}
+    map.write_page(tmp_path / "map.html", np.zeros((1, 2)), "m", colours, ["</script><b>"], [b"x"])
+    assert (tmp_path / "map.html").read_text().count("</script>") == 1
+    assert data_of(tmp_path / "map.html")["captions"] == ["</script><b>"]
+
+
+@pytest.mark.parametrize("name", ["map.png", "folder.html"])
+def test_where_a_map_cannot_be_written(tmp_path, name):
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(InputError, match=name):
+        check_map(tmp_path / name)

@@ -1,0 +1,76 @@
+import json
+import zipfile
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from data.common.errors import InputError
+from down_stream.inference import table as inference_table
+from down_stream.inference.table import Parts, check_output, in_parts, write_table
+
+
+def columns():
+    """Ten rows; columns in parts of other lengths, and texts of growing length."""
+    values = np.random.default_rng(0).normal(size=(10, 2, 3)).astype(np.float32)
+    names = np.array([f"video {'x' * row}" for row in range(10)])
+    return {
+        "embeddings": lambda: iter([values[:4], values[4:5], values[5:]]),
+        "video": lambda: iter([names[:7], names[7:]]),
+        "second": lambda: iter([np.arange(10.0)]),
+    }
+
+
+def whole(column):
+    return np.concatenate(list(column()))
+
+
+def test_npz_without_pickle(tmp_path):
+    write_table(tmp_path / "deep" / "a.npz", 10, columns(), ("one", "two"))
+    with np.load(tmp_path / "deep" / "a.npz", allow_pickle=False) as table:
+        assert table.files == ["embeddings", "video", "second", "classes"]
+        for name, column in columns().items():
+            np.testing.assert_array_equal(table[name], whole(column))
+        assert table["classes"].tolist() == ["one", "two"]
+    assert zipfile.ZipFile(tmp_path / "deep" / "a.npz").testzip() is None
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["a.npz"]
+
+
+def test_parquet(tmp_path):
+    write_table(tmp_path / "a.parquet", 10, columns(), ("one", "two"))
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert str(table.schema.field("embeddings").type).count("fixed_size_list") == 2
+    for name, column in columns().items():
+        np.testing.assert_array_equal(np.array(table[name].to_pylist()), whole(column))
+    assert json.loads(table.schema.metadata[b"classes"]) == ["one", "two"]
+
+
+def test_parts_are_found_again(tmp_path):
+    parts = Parts(tmp_path / "a.npz", {"tokens": "cls"})
+    assert parts.stop == 0
+    parts.add(3, {"rows": np.array([0, 2])}, ["row 1 is bad"])
+    parts.add(4, {}, ["row 3 is bad"])
+    parts.add(6, {"rows": np.array([4, 5])}, [])
+    (parts.folder / ".part_000000000009.npz").write_bytes(b"half")
+    again = Parts(tmp_path / "a.npz", {"tokens": "cls"})
+    assert again.stop == 6
+    assert again.whole("rows").tolist() == [0, 2, 4, 5]
+    assert again.faults() == ["row 1 is bad", "row 3 is bad"]
+    with pytest.raises(InputError, match=r"a\.npz\.partial: .*tokens 'cls', not 'mean'"):
+        Parts(tmp_path / "a.npz", {"tokens": "mean"})
+    again.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_columns_are_made_some_rows_at_a_time(monkeypatch):
+    monkeypatch.setattr(inference_table, "ROWS_AT_ONCE", 4)
+    made = list(in_parts(10, lambda rows: np.arange(10)[rows])())
+    assert [part.tolist() for part in made] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "folder.npz", "file/a.npz"])
+def test_where_a_table_cannot_be_written(tmp_path, name):
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=name.split("/")[0]):
+        check_output(tmp_path / name)

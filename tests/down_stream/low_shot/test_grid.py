@@ -1,0 +1,250 @@
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from configs import phase_low_shot
+from configs.videos import videos
+from data.common.errors import InputError
+from down_stream.low_shot.grid import check, run_grid, savings, sentences, tabulate, text_table
+from tests.support.small_phases import small_config
+
+
+class Experiment:
+    """An experiment whose score is known: labels help, more so without pre-training.
+
+    Args:
+      stop_at: the call in which it is killed, its results half written.
+    """
+
+    def __init__(self, stop_at=None):
+        self.configs = []
+        self.stop_at = stop_at
+
+    def __call__(self, config, workdir):
+        self.configs.append(config)
+        count = len(config.train_videos)
+        score = (0.5 + 0.01 * count if config.encoder else 0.3 + 0.03 * count) + 0.01 * config.seed
+        results = {
+            "warnings": [],
+            "metrics": {"video": {"f1": score}},
+            "config": json.loads(json.dumps(config.to_dict(), default=list)),
+        }
+        text = json.dumps(results)
+        workdir.mkdir(parents=True, exist_ok=True)
+        if len(self.configs) == self.stop_at:
+            (workdir / "results.json").write_text(text[: len(text) // 2])
+            raise KeyboardInterrupt
+        (workdir / "results.json").write_text(text)
+        return results
+
+
+def grid_config(**changes):
+    config = phase_low_shot.get_config()
+    config.train_videos = videos(1, 10)
+    config.encoders = (("msn", "runs/{seed}/encoder"), ("random", ""))
+    config.fractions = (0.2, 0.5, 1.0)
+    config.seeds = (0, 1)
+    config.update(changes)
+    return config
+
+
+@pytest.fixture
+def grid(tmp_path):
+    experiment = Experiment()
+    workdir = tmp_path / "grid"
+    return workdir, run_grid(grid_config(), workdir, run=experiment), experiment
+
+
+def test_every_cell_is_an_experiment_with_its_own_videos(grid):
+    workdir, _, experiment = grid
+    subsets = json.loads((workdir / "label_subsets.json").read_text())["subsets"]
+    cells = {
+        (config.encoder, len(config.train_videos), config.seed) for config in experiment.configs
+    }
+    assert len(cells) == len(experiment.configs) == 12
+    for config in experiment.configs:
+        names = subsets[str(len(config.train_videos))][str(config.seed)]
+        assert list(config.train_videos) == names
+        assert config.encoder in ("", f"runs/{config.seed}/encoder")
+        assert config.validation_videos == videos(41, 48)
+        assert "fractions" not in config
+    assert (workdir / "msn_2videos_seed1" / "results.json").is_file()
+
+
+def test_the_table_has_means_and_sample_deviations(grid):
+    workdir, summary, _ = grid
+    assert json.loads((workdir / "low_shot.json").read_text()) == summary
+    two = summary["table"]["msn"]["2"]
+    assert two["mean"] == pytest.approx(0.525)
+    assert two["std"] == pytest.approx(0.01 / 2**0.5)
+    text = text_table(summary)
+    assert "2 (20 %)" in text
+    assert "52.5 ± 0.7" in text
+    with (workdir / "low_shot.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert list(rows[0]) == ["encoder", "videos", "seed", "score", "directory"]
+    assert float(rows[0]["score"]) == pytest.approx(summary["cells"][0]["score"])
+    picture = cv2.imread(str(workdir / "low_shot.png"))
+    assert picture.std() > 10
+    assert not list(workdir.glob(".*"))
+
+
+def test_how_much_annotation_is_saved(grid):
+    """The baseline has 0.605 with ten videos; the other 0.605 with ten, or nowhere."""
+    _, summary, _ = grid
+    saved = summary["saved"]["msn"]
+    assert saved["target"] == pytest.approx(0.605)
+    assert saved["videos"] == pytest.approx(10)
+    assert saved["share"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    "means, videos, is_bound",
+    [
+        ({"5": 0.4, "10": 0.6, "40": 0.9}, 7.5, False),
+        ({"5": 0.5, "10": 0.6}, 5, True),
+        ({"5": 0.6, "10": 0.4, "40": 0.9}, 5, True),
+        ({"5": 0.1, "40": 0.5}, 40, False),
+        ({"5": None, "10": 0.3, "20": 0.7}, 15, False),
+        ({"5": 0.1, "40": 0.4}, None, False),
+    ],
+)
+def test_savings_are_read_between_the_points(means, videos, is_bound):
+    by_number = {number: {"mean": mean} for number, mean in means.items()}
+    saved = savings(by_number, {"5": {"mean": 0.2}, "40": {"mean": 0.5}})
+    assert saved["target"] == 0.5
+    assert saved["is_bound"] == is_bound
+    if videos is None:
+        assert saved["videos"] is saved["share"] is None
+    else:
+        assert saved["videos"] == pytest.approx(videos)
+        assert saved["share"] == pytest.approx(1 - videos / 40)
+
+
+def test_as_good_with_all_videos_saves_nothing():
+    """Not "-0 %", which one rounding too many made of it."""
+    means = {"7": {"mean": 0.8531}, "28": {"mean": 0.9126}}
+    for lower in np.linspace(0.1, 0.9, 99):
+        means["7"]["mean"] = float(lower)
+        assert savings(means, means)["share"] == 0
+
+
+def test_sentences():
+    saved = {"baseline_videos": 40, "videos": 7.5, "share": 0.8125, "is_bound": False}
+    summary = {"baseline": "random", "saved": {"msn": saved}}
+    assert sentences(summary) == [
+        "msn with about 7.5 labelled videos is as good as random with 40: 81 % less annotation"
+    ]
+    saved |= {"videos": 5.0, "share": 0.875, "is_bound": True}
+    assert (
+        "at most 5 labelled videos is as good as random with 40: at least 88 % less"
+        in sentences(summary)[0]
+    )
+    saved |= {"videos": None, "share": None}
+    assert "does not get as good" in sentences(summary)[0]
+
+
+def test_scores_that_are_undefined_do_not_count():
+    rows = [
+        {"encoder": "msn", "videos": 2, "score": score} for score in (0.25, None, 0.75, 0.5)
+    ] + [{"encoder": "msn", "videos": 4, "score": None}]
+    table = tabulate(rows)["msn"]
+    assert (table["2"]["mean"], table["2"]["std"]) == (0.5, 0.25)
+    assert (table["4"]["mean"], table["4"]["std"]) == (None, None)
+
+
+def test_a_grid_that_was_killed_goes_on(tmp_path, grid):
+    workdir, killed = tmp_path / "killed", Experiment(stop_at=5)
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(grid_config(), workdir, run=killed)
+    half = json.loads((workdir / "label_subsets.json").read_text())
+    rest = Experiment()
+    summary = run_grid(grid_config(), workdir, run=rest)
+    assert len(rest.configs) == 12 - 4
+    assert summary == grid[1]
+    assert json.loads((workdir / "label_subsets.json").read_text()) == half
+    done = Experiment()
+    assert run_grid(grid_config(), workdir, run=done) == summary
+    assert not done.configs
+
+
+def test_a_manifest_that_is_there_counts(tmp_path):
+    config = grid_config(fractions=(0.2,), seeds=(0,))
+    run_grid(config, tmp_path, run=Experiment())
+    manifest = json.loads((tmp_path / "label_subsets.json").read_text())
+    manifest["subsets"]["2"]["0"] = ["video01", "video02"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "label_subsets.json").write_text(json.dumps(manifest))
+    other = Experiment()
+    run_grid(config, tmp_path / "other", run=other)
+    assert {config.train_videos for config in other.configs} == {("video01", "video02")}
+
+
+def test_more_seeds_and_sizes_are_added(grid):
+    workdir, _, _ = grid
+    more = Experiment()
+    config = grid_config(seeds=(0, 1, 2), numbers=(3,))
+    summary = run_grid(config, workdir, run=more)
+    assert len(more.configs) == 4 * 3 * 2 - 12
+    assert list(summary["table"]["random"]) == ["2", "3", "5", "10"]
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"epochs": 7}, "epochs 100 -> 7"),
+        ({"train_videos": videos(1, 11)}, "other train_videos"),
+        ({"encoders": (("msn", "other"), ("random", ""))}, "other"),
+    ],
+)
+def test_cells_of_another_configuration_are_kept_and_said(grid, changes, named):
+    workdir, _, _ = grid
+    before = {path: path.read_bytes() for path in workdir.rglob("*.*") if path.is_file()}
+    with pytest.raises(InputError, match=named):
+        run_grid(grid_config(**changes), workdir, run=Experiment())
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"encoders": ()}, "encoders"),
+        ({"encoders": (("msn", "a"), ("msn", "b"))}, "each name once"),
+        ({"encoders": (("msn",),)}, "msn"),
+        ({"encoders": (("a/b", "c"), ("random", ""))}, "a/b"),
+        ({"baseline": "other"}, "baseline is 'other'; right would be one of msn, random"),
+    ],
+)
+def test_what_is_no_grid(changes, named):
+    check(grid_config())
+    with pytest.raises(InputError, match=named):
+        check(grid_config(**changes))
+
+
+def test_the_demo_has_the_architecture_of_its_encoder():
+    config = phase_low_shot.get_config("demo")
+    check(config)
+    assert dict(config.encoders) == {"msn": "runs/demo/msn/encoder", "random": ""}
+    assert (config.model.variant, config.model.image_size) == ("vitmicro8", 64)
+    with pytest.raises(ValueError, match="nothing, finetune or demo"):
+        phase_low_shot.get_config("other")
+
+
+def test_with_the_experiment_itself(small_dataset, tmp_path):
+    from down_stream import experiment
+
+    config = small_config(small_dataset)
+    for key in ("baseline", "numbers", "seeds"):
+        config[key] = phase_low_shot.get_config()[key]
+    config.encoders, config.fractions, config.seeds = (("random", ""),), (0.5,), (0,)
+    summary = run_grid(config, tmp_path, run=experiment.run)
+    (cell,) = summary["cells"]
+    assert cell["videos"] == 1
+    assert 0 <= cell["score"] <= 1
+    done = Experiment()
+    assert run_grid(config, tmp_path, run=done) == summary
+    assert not done.configs

@@ -1,0 +1,119 @@
+"""The table of predictions: what is written is what is read; what is wrong is said in one line."""
+
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import PHASES
+from down_stream.metrics.predictions import Predictions, read_predictions, write_predictions
+
+
+def write(path, header, *rows):
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_what_is_written_is_read(tmp_path):
+    rng = np.random.default_rng(0)
+    written = Predictions(
+        video=np.array(["b", "a", "a, left"]),
+        second=np.array([7, 3600, 0]),
+        label=np.array([-1, 0, 2]),
+        prediction=np.array([1, 2, 0]),
+        probabilities=rng.dirichlet(np.ones(3), size=3).astype(np.float32),
+        classes=("Incision", "Dissection", "Suture"),
+    )
+    write_predictions(tmp_path / "p.csv", written)
+    read = read_predictions(tmp_path / "p.csv")
+    for column in ("video", "second", "label", "prediction", "probabilities"):
+        np.testing.assert_array_equal(getattr(read, column), getattr(written, column))
+    assert read.classes == written.classes
+    assert read.probabilities.dtype == np.float32
+
+
+def test_names_ids_and_unknown_labels_are_read_in_any_order_of_columns(tmp_path):
+    path = write(
+        tmp_path / "p.csv",
+        "\ufeffprediction,video,Cut,label,second,Sew",
+        "Sew,v,0.25,Cut,0,0.75",
+        "0,v,1,1,1,0",
+        "1,v,0,,2,1",
+        "1,v,0,-1,3,1",
+    )
+    read = read_predictions(path)
+    assert read.classes == ("Cut", "Sew")
+    assert read.label.tolist() == [0, 1, -1, -1]
+    assert read.prediction.tolist() == [1, 0, 1, 1]
+    assert read.probabilities[0].tolist() == [0.25, 0.75]
+
+
+def test_a_table_without_probabilities_has_the_phases_of_cholec80(tmp_path):
+    path = write(tmp_path / "p.csv", "video,second,label,prediction", "a,0,6,CleaningCoagulation")
+    read = read_predictions(path)
+    assert read.classes == PHASES
+    assert read.prediction.tolist() == [5]
+    assert np.isnan(read.probabilities).all()
+    write_predictions(tmp_path / "again.csv", read)
+    assert np.isnan(read_predictions(tmp_path / "again.csv").probabilities).all()
+
+
+def test_frames_of_a_video_come_in_the_order_of_time(tmp_path):
+    header = "video,second,label,prediction"
+    path = write(tmp_path / "p.csv", header, "b,0,0,0", "a,9,1,2", "a,3,3,4")
+    read = read_predictions(path)
+    assert read.videos == ["a", "b"]
+    second, label, prediction = read.of_video("a")
+    assert (second.tolist(), label.tolist(), prediction.tolist()) == ([3, 9], [3, 1], [4, 2])
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("video,second,label", "a,0,1", "line 1: found video,second,label; .*prediction"),
+        ("video,second,label,prediction,A,A", "a,0,1,1,0,1", "line 1: .*each once"),
+        ("video,second,label,prediction", "a,0,1", "line 2: not as many values"),
+        ("video,second,label,prediction", "a,0,1,1,0.5", "line 2: not as many values"),
+        ("video,second,label,prediction", ",0,1,1", "line 2: no video name"),
+        ("video,second,label,prediction", "a,0.5,1,1", "line 2: second '0.5'; a whole number"),
+        ("video,second,label,prediction", "a,-1,1,1", "line 2: second '-1'"),
+        ("video,second,label,prediction", "a,0,7,1", "line 2: label '7'; a number from 0 to 6"),
+        ("video,second,label,prediction", "a,0,Lunch,1", "line 2: label 'Lunch'.*Preparation"),
+        ("video,second,label,prediction", "a,0,1,-1", "line 2: prediction '-1'"),
+        ("video,second,label,prediction,A,B", "a,0,1,1,0,x", "line 2: 'x' in column B; a probab"),
+        ("video,second,label,prediction,A,B", "a,0,1,1,0,25", "line 2: '25' in column B"),
+    ],
+)
+def test_mistakes_are_named_with_their_line(tmp_path, header, row, message):
+    path = write(tmp_path / "p.csv", header, row)
+    with pytest.raises(InputError, match=rf"p\.csv, {message}") as raised:
+        read_predictions(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_frame_given_twice_is_refused(tmp_path):
+    path = write(
+        tmp_path / "p.csv", "video,second,label,prediction", "a,0,1,1", "b,0,1,1", "a,0,2,2"
+    )
+    with pytest.raises(InputError, match="line 4: second 0 of a again"):
+        read_predictions(path)
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"missing\.csv: no such file"):
+        read_predictions(tmp_path / "missing.csv")
+    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\xff\xfe")
+    with pytest.raises(InputError, match=r"picture\.csv: not a table"):
+        read_predictions(tmp_path / "picture.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(InputError, match="line 1: found nothing"):
+        read_predictions(tmp_path / "empty.csv")
+    with pytest.raises(InputError, match="no rows"):
+        read_predictions(write(tmp_path / "header.csv", "video,second,label,prediction"))
+
+
+def test_arrays_must_fit_together():
+    columns = {name: np.zeros(3, int) for name in ("video", "second", "label", "prediction")}
+    with pytest.raises(ValueError, match=r"probabilities: shape \(3, 2\), not \(3, 7\)"):
+        Predictions(**columns, probabilities=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"second: shape \(2,\), not \(3,\)"):
+        Predictions(**columns | {"second": np.zeros(2, int)}, probabilities=np.zeros((3, 7)))

@@ -1,0 +1,84 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import PHASES, TOOLS
+from data.dataset.frame_index import load_index
+from down_stream.metrics import classification
+from down_stream.tasks import TASKS, classes_of, open_task, phases, tools
+
+
+@pytest.fixture(scope="module")
+def index(small_dataset):
+    return load_index(small_dataset)
+
+
+def test_phases_are_one_of_seven_and_tools_any_of_seven(index):
+    assert phases().classes == PHASES and tools().classes == TOOLS
+    assert phases().present(index) == set(range(7))
+    assert tools().present(index) == {0}  # a grasper all the time, nothing else
+    probabilities = np.full((len(index), 7), 0.3)
+    probabilities[:, 2] = 0.6
+    assert set(phases().table(index, probabilities).prediction.tolist()) == {2}
+    table = tools().table(index, probabilities)
+    np.testing.assert_array_equal(table.prediction, probabilities >= 0.5)
+    np.testing.assert_array_equal(table.label, index.tools)
+
+
+def test_frames_without_a_label_are_left_out(index):
+    half = index.take(np.arange(len(index)))
+    half.phase[::2] = -1
+    half.tools[::2, 1:] = -1  # one tool known is enough
+    assert len(phases().labelled(half)) == len(index) // 2
+    assert len(tools().labelled(half)) == len(index)
+    half.tools[::2] = -1
+    assert len(tools().labelled(half)) == len(index) // 2
+
+
+def test_the_score_that_chooses_is_the_one_of_the_evaluation(index):
+    some = index.take(np.arange(len(index)))
+    some.tools[:] = np.eye(7)[some.phase]
+    some.label[:] = some.phase
+    some.phase[:3], some.label[:3], some.tools[4:6, 2] = -1, -1, -1
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(some))
+    classes = replace(phases(), labels=lambda index: index.label, evaluate=classification.evaluate)
+    classes = replace(classes, chosen_by=("frame", "f1"), score=classification.frame_macro_f1)
+    for task in (phases(), tools(), classes):
+        protocol, name = task.chosen_by
+        expected = task.evaluate(task.table(some, probabilities), draws=0)[protocol][name]
+        assert task.scorer(some)(probabilities) == pytest.approx(expected)
+        right = np.eye(7)[task.labels(some)] if task.name == "phases" else some.tools * 0.9
+        assert task.scorer(some)(right) == pytest.approx(1)
+
+
+def test_labels_that_are_no_class_are_named(index):
+    wrong = index.take(np.arange(len(index)))
+    wrong.phase[5] = 7
+    with pytest.raises(InputError, match="train_videos: label 7; right would be 0 to 6"):
+        phases().check_labels(wrong, "train")
+    wrong.tools[5, 2] = 2
+    with pytest.raises(InputError, match="label 2; right would be 0 to 1"):
+        tools().check_labels(wrong, "train")
+
+
+def test_classes_come_from_the_data(tmp_path):
+    roots = [tmp_path / name for name in ("one", "two")]
+    for root in roots:
+        root.mkdir()
+        (root / "classes.json").write_text(json.dumps(["normal", "inflamed"]))
+    assert classes_of(roots).classes == ("normal", "inflamed")
+    (roots[1] / "classes.json").write_text(json.dumps(["normal"]))
+    with pytest.raises(InputError, match="need the same"):
+        classes_of(roots)
+    for content in ("[1", '{"a": 1}'):
+        (roots[0] / "classes.json").write_text(content)
+        with pytest.raises(InputError, match=r"classes\.json"):
+            classes_of(roots[:1])
+
+
+def test_an_unknown_task_is_named():
+    with pytest.raises(InputError, match=f"right would be {', '.join(TASKS)}"):
+        open_task("phase", ())

@@ -1,0 +1,138 @@
+"""The command, as people call it: what it prints, what it writes, how it exits."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from data.dataset.cholec80 import PHASES
+from down_stream.classifiers.frame_model import FrameModel, save_frame_model
+from msn.encoders import save_encoder
+from msn.networks.vit import Encoder
+from tests.data.common.test_cli import call
+from tests.support.places import ROOT
+from tests.support.small_videos import write_video
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    encoder = Encoder(image_size=16, patch_size=8, width=12, depth=2, num_heads=3, seed=5)
+    save_encoder(encoder, folder / "encoder", {})
+    save_frame_model(FrameModel(encoder, PHASES, seed=0), folder / "model", {})
+    return folder
+
+
+def test_videos_with_everything(models, tmp_path):
+    for name in ("a", "b"):
+        write_video(tmp_path / "videos" / f"{name}.mp4", frames=130)
+    (tmp_path / "videos" / "c.mp4").write_bytes(b"no video")
+    (tmp_path / "videos" / "notes.txt").write_text("x")
+    result = call(
+        "inference",
+        f"--model_path={models / 'model'}",
+        f"--video_path={tmp_path / 'videos'}",
+        "--fps=2",
+        "--layers=2",
+        "--tokens=mean",
+        f"--attention={tmp_path / 'attention'}",
+        f"--map={tmp_path / 'map.html'}",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "float32 [22, 24]" in result.stdout
+    assert "images/s" in result.stdout
+    assert "network " in result.stdout
+    assert "passed over     1 files" in result.stdout
+    assert "c.mp4: 8 bytes that are no video" in result.stdout.splitlines()[-1]
+    with np.load(tmp_path / "embeddings.npz", allow_pickle=False) as table:
+        assert table["embeddings"].shape == (22, 24)
+        assert table["video"].tolist() == ["a"] * 11 + ["b"] * 11
+        assert table["second"].tolist() == [n / 2 for n in range(11)] * 2
+        assert table["probabilities"].shape == (22, 7)
+    assert sorted(file.name for file in (tmp_path / "embeddings_phases").iterdir()) == [
+        *("a.csv", "a.png", "b.csv", "b.png")
+    ]
+    assert len(list((tmp_path / "attention").glob("[ab]/*.png"))) == 22
+    assert (tmp_path / "map.html").stat().st_size > 20_000
+
+
+def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
+    """Killed without warning as soon as there is a part."""
+    arguments = [
+        f"--model_path={models / 'encoder'}",
+        f"--data_rootdir={small_dataset.parent}",
+        "--batch_size=1",
+        f"--output={tmp_path / 'a.parquet'}",
+    ]
+    slow = (
+        "import sys, time, runpy; from down_stream import embeddings, frame_batches as b;"
+        "embeddings.PART_SECONDS = 0; fetch = b._fetch;"
+        "b._fetch = lambda batch: time.sleep(0.05) or fetch(batch);"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", slow, str(ROOT / "inference.py"), *arguments]
+    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    partial = tmp_path / "a.parquet.partial"
+    until = time.monotonic() + 250
+    while not list(partial.glob("part_*")) and time.monotonic() < until:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / "a.parquet").exists()
+    result = call("inference", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "[56, 12]" in result.stdout
+    assert "were there from a stopped run" in result.stdout
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_a_stream(models, tmp_path):
+    video = write_video(tmp_path / "op.mp4", frames=100)
+    result = call(
+        "inference", f"--model_path={models / 'model'}", f"--stream={video}", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("0:00:00  ")
+    assert "latency " in result.stdout
+    assert len((tmp_path / "embeddings_phases" / "op_stream.csv").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "none; right would be one of --image_path, --video_path, --data_rootdir, --stream"),
+        (["--image_path=x", "--video_path=y"], "--image_path and --video_path"),
+        (["--image_path=nowhere"], "nowhere"),
+        (["--video_path=nowhere"], "nowhere"),
+        (["--data_rootdir=nowhere"], "nowhere/cholec80"),
+        (["--video_path=FILE"], "no video"),
+        (["--stream=FILE"], "--stream needs the model/ of an experiment"),
+        (["--image_path=FRAMES", "--model_path=FOLDER"], "found: notes.txt"),
+    ],
+)
+def test_wrong_input_is_one_line(models, small_dataset, tmp_path, arguments, named):
+    places = {
+        "FRAMES": small_dataset / "frames",
+        "FOLDER": tmp_path,
+        "FILE": tmp_path / "notes.txt",
+    }
+    (tmp_path / "notes.txt").write_text("x")
+    for name, path in places.items():
+        arguments = [argument.replace(name, str(path)) for argument in arguments]
+    result = call("inference", f"--model_path={models / 'encoder'}", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert named in line
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_help_shows_an_example_of_every_input():
+    result = call("inference", "--help")
+    assert result.returncode == 0
+    for name in ("--image_path ", "--video_path ", "--data_rootdir ", "--stream "):
+        assert name in result.stdout

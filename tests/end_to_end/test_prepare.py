@@ -1,0 +1,296 @@
+import json
+import subprocess
+import sys
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+
+from data.dataset.frame_index import load_index
+from data.tfrecords.records import write_records
+from tests.support.places import ROOT
+from tests.support.small_videos import read_numbers, write_video
+
+PREPARE = ROOT / "prepare.py"
+
+
+def prepare(data_rootdir, *arguments):
+    """(exit code, stdout, stderr) of the command."""
+    done = subprocess.run(
+        [sys.executable, PREPARE, f"--data_rootdir={data_rootdir}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=data_rootdir.parent,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def write_image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((24, 32, 3), 90, np.uint8))
+    return path
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A folder as a hospital has it: two good videos, one broken, images, a note."""
+    folder = tmp_path / "recordings"
+    write_video(folder / "op1.mp4", 25, 80)
+    write_video(folder / "case 2" / "left.mkv", 50, 120)
+    (folder / "broken.mp4").write_text("not a video")
+    for name in ("stills/a-frame-3.jpg", "stills/a-frame-12.jpg", "x_7.png"):
+        write_image(folder / name)
+    (folder / "stills" / "a-frame-99.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    (folder / "readme.txt").write_text("a note")
+    return folder
+
+
+def test_a_folder_of_videos_and_images(tmp_path, recordings):
+    arguments = (tmp_path / "out", f"--videos={recordings}", "--name=ours")
+    code, output, errors = prepare(*arguments)
+    root = tmp_path / "out" / "ours"
+
+    assert code == 1, errors
+    assert "ours: 4 videos, 10 frames, 0 of them labelled" in output
+    assert "python -m msn.train" in output
+    last = output.splitlines()[-2:]
+    assert "not used" in last[0]
+    assert str(recordings / "broken.mp4") in last[0]
+    assert str(recordings / "stills" / "a-frame-99.jpg") in last[1]
+    assert f"{recordings / 'readme.txt'}: neither" in (root / "audit.json").read_text()
+    assert "moov" not in errors  # what FFmpeg says about broken files
+
+    index = load_index(root)
+    assert index.videos == ("case 2_left", "op1", "stills", "x")
+    assert index.frame.tolist() == [1, 2, 3, 1, 2, 3, 4, 3, 12, 7]
+    assert list(read_numbers(root / "frames" / "op1").values()) == [0, 25, 50, 75]
+    assert list(read_numbers(root / "frames" / "case 2_left").values()) == [0, 50, 100]
+    assert (recordings / "stills/a-frame-3.jpg").samefile(root / "frames/stills/a-frame-3.jpg")
+    assert not (root / "videos").exists()
+
+    before = {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")}
+    assert prepare(*arguments)[:2] == (code, output)
+    assert {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")} == before
+
+
+def test_cleaning_and_splits(tmp_path):
+    """Borders, black and out-of-body frames, and a recording that a data set beside it has too."""
+    scene = np.zeros((120, 160, 3), np.uint8)
+    scene[:, 40:120] = (40, 50, 180)
+    for root in ("ours", "other"):
+        folder = tmp_path / "out" / root / "frames" / {"ours": "video68", "other": "VID68"}[root]
+        menu = np.full_like(scene, (200, 140, 80))
+        for number, image in enumerate([scene, scene, scene * 0, menu, scene // 2], 1):
+            write_image(file := folder / f"{folder.name}_{number:06d}.png")
+            cv2.imwrite(str(file), image)
+    assert prepare(tmp_path / "out", "--name=other")[0] == 0
+    drop = ("--drop_black", "--drop_out_of_body", "--drop_near_duplicates", "--crop_borders")
+    code, output, errors = prepare(tmp_path / "out", "--name=ours", *drop)
+    root = tmp_path / "out" / "ours"
+    assert code == 0, errors
+    assert "ours: 2 frames are left for pre-training" in output
+    head, row = (line.split() for line in output.splitlines()[:2])
+    assert dict(zip(head[5:], row[5:], strict=True)) == {
+        **{"black": "1", "out_of_body": "1", "near_duplicates": "1", "cropped": "5"},
+        "pretraining": "2",
+    }
+    assert f"{tmp_path / 'out' / 'other'}: shares recordings with ours" in output
+    assert "video68 (VID68)" in output
+    assert load_index(root).paths([0]) == [str(root / "cropped/video68/video68_000001.png")]
+    splits = json.loads((root / "splits.json").read_text())
+    assert splits["protocols"]["40/40"]["test"]["frames"] == 5
+    assert (tmp_path / "out" / "other" / "splits.json").is_file()
+    assert not (tmp_path / "out" / "other" / "pretraining.parquet").exists()
+
+    code, output, _ = prepare(tmp_path / "out", "--name=ours")
+    assert code == 0
+    assert "pre-training" not in output
+    assert not (root / "pretraining.parquet").exists()
+    assert (root / "cropped").is_dir(), "nothing of the frames is deleted"
+
+
+def test_a_rendered_dataset(tmp_path):
+    arguments = ("--synthetic", "--synthetic_videos=1", "--synthetic_seconds=14", "--seed=3")
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    assert code == 0, errors
+    index = load_index(tmp_path / "out" / "cholec80")
+    assert f"1 videos, {len(index)} frames, {len(index)} of them labelled" in output
+    assert set(index.phase) == set(range(7))
+    assert (index.tools >= 0).all()
+    assert prepare(tmp_path / "out")[0] == 0  # it is there: no download
+
+
+def test_settings_reach_the_frames(tmp_path):
+    write_video(tmp_path / "in" / "op.mp4", 25, 50)
+    code, _, errors = prepare(
+        *(tmp_path / "out", f"--videos={tmp_path / 'in'}", "--fps=2", "--format=png", "--size=24")
+    )
+    assert code == 0, errors
+    frames = sorted((tmp_path / "out" / "cholec80" / "frames" / "op").iterdir())
+    assert [file.name for file in frames] == [f"op_{number:06d}.png" for number in range(1, 5)]
+    assert cv2.imread(str(frames[0])).shape == (24, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--videos=absent"], "absent: no such folder"),
+        (["--videos=empty"], "neither videos nor images"),
+        (["--videos=in", "--format=gif"], "jpg, png"),
+        (["--videos=in", "--fps=0"], "fps=0"),
+        (["--videos=in", "--quality=200"], "1 to 100"),
+        (["--videos=in", "--workers=0"], "workers=0"),
+        (["--videos=in", "--name=../x"], "--name=../x"),
+        (["--videos=in", "--name=.."], "--name=.."),
+        (["--videos=in", "--synthetic"], "one of them"),
+        (["--videos=bad"], "op.mp4"),
+        (["--name=ours"], "give --videos"),
+        (["--archive=absent.tar"], "--archive=absent.tar: no such file"),
+        (["--synthetic", "--synthetic_videos=0"], "num_videos"),
+        (["--synthetic", "--fps=0"], "fps=0"),
+        (["--fsp=2"], "fsp"),
+        (["videos"], "unexpected argument 'videos'"),
+    ],
+)
+def test_wrong_input_writes_nothing(tmp_path, arguments, message):
+    write_video(tmp_path / "in" / "op.mp4", 25, 1)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "op.mp4").write_text("not a video")
+    (tmp_path / "empty").mkdir()
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    last = errors.strip().splitlines()[-1]
+    assert code == 2
+    assert last.startswith("error:")
+    assert message in last
+    assert output == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """The official layout in a .tar.gz, with one video and its phases."""
+    folder = tmp_path / "packed" / "cholec80"
+    write_video(folder / "videos" / "video01.mp4", 25, 60)
+    (folder / "phase_annotations").mkdir()
+    rows = "".join(f"{frame}\tClippingCutting\n" for frame in range(60))
+    (folder / "phase_annotations" / "video01-phase.txt").write_text(f"Frame\tPhase\n{rows}")
+    path = tmp_path / "served" / "cholec80.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(folder, "cholec80")
+    return path
+
+
+def test_an_archive_that_is_there_is_kept(tmp_path, archive):
+    code, output, errors = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 0, errors
+    assert "1 videos, 3 frames, 3 of them labelled" in output
+    assert load_index(tmp_path / "out" / "cholec80").phase.tolist() == [2, 2, 2]
+    assert archive.exists()
+    assert not (tmp_path / "out" / "cholec80" / ".unpacking").exists()
+
+
+def test_an_interrupted_unpacking_goes_on(tmp_path, archive):
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2])
+    code, _, errors = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 2
+    assert "cholec80.tar.gz" in errors.splitlines()[-1]
+    archive.write_bytes(whole)
+    (tmp_path / "out" / "cholec80" / "videos").mkdir(exist_ok=True)
+    (tmp_path / "out" / "cholec80" / "videos" / "video00.mp4").touch()  # as if unpacked before
+    code, output, _ = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 1  # the empty video00
+    assert "1 videos, 3 frames, 3 of them labelled" in output
+
+
+def test_a_wrong_checksum_unpacks_nothing(tmp_path, archive):
+    code, _, errors = prepare(tmp_path / "out", f"--archive={archive}", "--verify_checksum")
+    assert code == 2
+    assert "MD5" in errors.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_of_records_becomes_frames_and_annotations(tmp_path, small_dataset):
+    """As TF-Cholec80 reads its own archive: the record files lie in the folder itself."""
+    files = write_records(load_index(small_dataset), tmp_path / "packed")
+    files[3].write_bytes(b"cut off")
+    archive = tmp_path / "cholec80.tar"
+    with tarfile.open(archive, "w") as tar:
+        for file in files:
+            tar.add(file, file.name)
+    code, output, errors = prepare(tmp_path / "out", f"--archive={archive}")
+    assert code == 1, errors
+    assert "3 videos, 42 frames, 42 of them labelled" in output
+    assert "video04.tfrecord: ends after 0 bytes" in output.splitlines()[-1]
+    root = tmp_path / "out" / "cholec80"
+    np.testing.assert_array_equal(load_index(root).phase, load_index(small_dataset).phase[:42])
+    assert (root / "video01.tfrecord").is_file()
+
+
+def test_polyps_rendered_and_cropped(tmp_path):
+    """The miniature, then the crops of it as a data set of their own."""
+    arguments = ("--dataset=polypsset", "--synthetic", "--synthetic_videos=6")
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    assert code == 0, errors
+    root = tmp_path / "out" / "polypsset"
+    index = load_index(root)
+    known = np.count_nonzero(index.label >= 0)
+    assert f"{len(index.videos)} sequences, {len(index)} frames, {known} of them" in output
+    assert "--config=configs/msn_polyps_demo.py" in output
+    assert "hyperplastic" in output.splitlines()[-3]
+    assert prepare(tmp_path / "out", "--dataset=polypsset")[0] == 0  # it is there
+
+    crops = ("--dataset=polypsset", "--name=crops", f"--archive={root}", "--crop_margin=0.1")
+    assert prepare(tmp_path / "out", *crops)[0] == 0
+    cropped = load_index(tmp_path / "out" / "crops")
+    assert len(cropped) < len(index)
+    assert all("/crops/cropped/" in path for path in cropped.paths(slice(None)))
+
+
+def test_a_folder_of_classes(tmp_path):
+    for number in range(6):
+        write_image(tmp_path / "in" / "ab"[number % 2] / f"{number}.png")
+    rows = "".join(f"{'ab'[n % 2]}/{n}.png,p{n % 3}\n" for n in range(6))
+    (tmp_path / "patients.csv").write_text("image,sequence\n" + rows)
+    flags = ("--dataset=classes", f"--images={tmp_path / 'in'}")
+    code, output, errors = prepare(
+        *(tmp_path / "out", *flags, f"--sequences={tmp_path / 'patients.csv'}", "--name=ours")
+    )
+    assert code == 0, errors
+    assert "ours: 3 sequences, 6 frames, 6 of them labelled" in output
+    (tmp_path / "in" / "a" / "0.png").write_bytes(b"")
+    code, output, _ = prepare(tmp_path / "out", *flags)
+    assert code == 1
+    assert "not used:" in output
+    assert load_index(tmp_path / "out" / "classes").videos[0] == "a_2.png"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=classes"], "needs --images"),
+        (["--dataset=classes", "--images=absent"], "absent: no such folder"),
+        (["--dataset=classes", "--images=in", "--crop_margin=1"], "--crop_margin: without effect"),
+        (["--dataset=polypsset"], "no PolypsSet in it"),
+        (["--dataset=polypsset", "--archive=absent.zip"], "absent.zip: no such file"),
+        (["--dataset=polypsset", "--synthetic", "--archive=in"], "one of them at a time"),
+        (["--dataset=polypsset", "--synthetic", "--synthetic_videos=1"], "sequences"),
+        (["--dataset=polypsset", "--synthetic", "--crop_margin=-1"], "crop_margin"),
+        (["--dataset=polypsset", "--drop_black"], "--drop_black: without effect"),
+        (["--images=in"], "--images: without effect for --dataset=cholec80"),
+        (["--dataset=kvasir"], "cholec80"),
+    ],
+)
+def test_wrong_data_sets_of_classes_write_nothing(tmp_path, arguments, message):
+    (tmp_path / "in").mkdir()
+    code, output, errors = prepare(tmp_path / "out", *arguments)
+    last = errors.strip().splitlines()[-1]
+    assert code == 2
+    assert last.startswith("error:")
+    assert message in last
+    assert output == ""
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,140 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from data.common.errors import InputError
+from msn.encoders import load_encoder
+from msn.formats.hugging_face import from_hugging_face, to_hugging_face, write_timm
+from msn.networks.vit import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from tests.support.places import GOLDEN
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return Path(shutil.copytree(GOLDEN / "hf-vit-msn", tmp_path / "vit_msn"))
+
+
+def configure(directory, name="config.json", **changes):
+    path = directory / name
+    config = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(config | changes))
+
+
+def weights_of(directory):
+    return safetensors.numpy.load_file(directory / "model.safetensors")
+
+
+def test_names_are_a_bijection(directory):
+    weights = weights_of(directory)
+    back = to_hugging_face(from_hugging_face(weights))
+    assert back.keys() == weights.keys()
+    assert all(np.array_equal(back[name], weights[name]) for name in weights)
+
+
+def test_a_model_with_a_classifier_opens_as_its_encoder(directory):
+    reference = load_encoder(directory)
+    weights = {f"vit.{name}": value for name, value in weights_of(directory).items()}
+    weights["classifier.weight"] = np.zeros((7, reference.width), np.float32)
+    safetensors.numpy.save_file(weights, directory / "model.safetensors")
+    opened = load_encoder(directory)
+    pairs = zip(opened.weights, reference.weights, strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_the_preprocessor_is_followed(directory):
+    image = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3))
+    assert load_encoder(directory).mean == IMAGENET_MEAN
+    for changes, expected in (
+        ({}, (image / 255 - IMAGENET_MEAN) / IMAGENET_STD),
+        ({"do_normalize": False}, image / 255),
+        ({"image_mean": [0.5] * 3, "image_std": [0.2] * 3}, (image / 255 - 0.5) / 0.2),
+        (
+            {"rescale_factor": 1 / 127.5, "image_mean": [1] * 3, "image_std": [1] * 3},
+            image / 127.5 - 1,
+        ),
+        ({"do_rescale": False, "image_mean": [9] * 3, "image_std": [3] * 3}, (image - 9) / 3),
+    ):
+        (directory / "preprocessor_config.json").unlink(missing_ok=True)
+        configure(directory, "preprocessor_config.json", **changes)
+        np.testing.assert_allclose(
+            load_encoder(directory).preprocess(image), expected, rtol=1e-4, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"model_type": "vit"}, "model_type 'vit'"),
+        ({"hidden_act": "relu"}, "'relu'"),
+        ({"hidden_size": 999}, "hidden_size 999"),
+        ({"num_hidden_layers": 99}, "num_hidden_layers 99"),
+        ({"image_size": 8888}, "image_size 8888"),
+        ({"num_attention_heads": 5000}, "5000"),
+        ({"num_attention_heads": "many"}, "many"),
+        ({"layer_norm_eps": None}, "epsilon None"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_named(directory, changes, named):
+    configure(directory, **changes)
+    with pytest.raises(InputError, match=f"vit_msn: .*{named}"):
+        load_encoder(directory)
+
+
+def test_a_damaged_directory_is_named(directory):
+    configure(directory, "preprocessor_config.json", image_mean=[0.5])
+    with pytest.raises(InputError, match=r"mean \[0\.5\]"):
+        load_encoder(directory)
+    configure(directory, "preprocessor_config.json", rescale_factor="small")
+    with pytest.raises(InputError, match="preprocessor_config"):
+        load_encoder(directory)
+    (directory / "preprocessor_config.json").write_text("{")
+    with pytest.raises(InputError, match=r"preprocessor_config.*no JSON"):
+        load_encoder(directory)
+    (directory / "preprocessor_config.json").unlink()
+    weights = weights_of(directory)
+    for changed, named in (
+        (weights | {"encoder.layer.0.gate": np.ones(2)}, r"encoder\.layer\.0\.gate"),
+        ({k: v for k, v in weights.items() if k != "layernorm.bias"}, r"layernorm\.bias"),
+        (weights | {"layernorm.bias": np.ones(1)}, r"norm\.bias"),
+        ({}, "no weight"),
+    ):
+        safetensors.numpy.save_file(changed, directory / "model.safetensors")
+        with pytest.raises(InputError, match=f"vit_msn: .*{named}"):
+            load_encoder(directory)
+    (directory / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"no model\.safetensors"):
+        load_encoder(directory)
+    (directory / "config.json").write_text("[]")
+    with pytest.raises(InputError, match="no JSON object"):
+        load_encoder(directory)
+
+
+def test_files_of_timm_itself(tmp_path):
+    """They tell neither heads nor normalisation; parts that change the result are refused."""
+    encoder = Encoder(image_size=16, patch_size=8, width=20, depth=1, num_heads=2)
+    write_timm(encoder, tmp_path / "timm")
+    weights = safetensors.numpy.load_file(tmp_path / "timm")
+    weights |= {"head.weight": np.zeros((5, 20)), "head.bias": np.zeros(5)}
+    safetensors.numpy.save_file(weights, tmp_path / "timm", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"timm: .*20 wide: give num_heads"):
+        load_encoder(tmp_path / "timm")
+    opened = load_encoder(tmp_path / "timm", num_heads=2)
+    assert opened.get_config() == encoder.get_config()
+    weights["blocks.0.ls1.gamma"] = np.ones(20)
+    safetensors.numpy.save_file(weights, tmp_path / "timm")
+    with pytest.raises(InputError, match=r"timm: .*blocks\.0\.ls1\.gamma"):
+        load_encoder(tmp_path / "timm", num_heads=2)
+
+
+@pytest.mark.parametrize("metadata", ["{", "[1]", '{"gelu": "swish"}', '{"colour": 1}'])
+def test_damaged_metadata(tmp_path, metadata):
+    encoder = Encoder(image_size=16, patch_size=8, width=12, depth=1, num_heads=2)
+    write_timm(encoder, tmp_path / "timm")
+    weights = safetensors.numpy.load_file(tmp_path / "timm")
+    safetensors.numpy.save_file(weights, tmp_path / "timm", metadata={"encoder": metadata})
+    with pytest.raises(InputError, match="timm: "):
+        load_encoder(tmp_path / "timm", num_heads=2)

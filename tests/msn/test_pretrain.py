@@ -1,0 +1,223 @@
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from data.common.errors import InputError
+from msn import encoders
+from msn.formats.reference_names import named_variables
+from msn.pretrain import pretrain
+from msn.training import configuration
+from msn.workdir import checkpoints
+from tests.support.small_msn import small_config
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+def weights(workdir):
+    return encoders.load_encoder(workdir / "encoder").get_weights()
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_of_checkpoints(workdir):
+    return [checkpoints.step_of(path) for path in checkpoints.checkpoints(workdir / "checkpoints")]
+
+
+@pytest.fixture(scope="module")
+def run(small_dataset, tmp_path_factory, eager):
+    workdir = tmp_path_factory.mktemp("runs") / "msn"
+    assert pretrain(small_config(small_dataset), workdir)
+    return workdir
+
+
+def test_what_a_run_leaves(run):
+    names = {path.name for path in run.iterdir()}
+    assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events", "lock"}
+    assert [line["step"] for line in lines(run)] == [2, 4, 6]
+    assert lines(run)[-1].keys() == {
+        *("step", "loss", "cross_entropy", "me_max", "entropy", "mean_entropy", "max_target"),
+        *("learning_rate", "weight_decay", "momentum", "sharpening", "prototypes_used"),
+        *("gradient_norm", "gradient_norm_first_block", "gradient_norm_last_block"),
+        *("gradient_norm_prototypes", "embedding_std", "effective_rank"),
+        *("images_per_second", "waiting_for_input"),
+    }
+    assert [path.stat().st_size > 0 for path in (run / "events").iterdir()] == [True]
+    source = json.loads((run / "encoder" / "encoder.json").read_text())["source"]
+    assert source["network"] == "target"
+    assert source["step"] == 6
+
+
+def test_the_logged_values_can_be_what_they_are_called(run):
+    last = lines(run)[-1]
+    assert 0 <= last["entropy"] <= last["mean_entropy"] <= np.log(8) + 1e-5
+    assert last["mean_entropy"] == pytest.approx(np.log(8) - last["me_max"], abs=1e-4)
+    assert 1 <= last["effective_rank"] <= 7  # of 8 images, about their mean
+    assert 0 < last["embedding_std"] <= 1
+    assert 0 <= last["waiting_for_input"] <= 1
+
+
+def test_the_target_network_is_exported(run):
+    newest = checkpoints.checkpoints(run / "checkpoints")[-1]
+    state = safetensors.numpy.load_file(newest)
+    exported = named_variables(encoders.load_encoder(run / "encoder").backbone)
+    for name, variable in exported.items():
+        np.testing.assert_array_equal(variable, state[f"target/{name}"])
+    assert any(not np.array_equal(v, state[f"anchor/{n}"]) for n, v in exported.items())
+
+
+def test_a_damaged_checkpoint_falls_back_and_the_run_ends_as_if_nothing_was(
+    run, small_dataset, tmp_path, caplog
+):
+    workdir = shutil.copytree(run, tmp_path / "msn")
+    newest = checkpoints.checkpoints(workdir / "checkpoints")[-1]
+    newest.write_bytes(newest.read_bytes()[:500])
+    shutil.rmtree(workdir / "encoder")
+    caplog.set_level("INFO")
+    assert pretrain(small_config(small_dataset), workdir)
+    assert "damaged" in caplog.text
+    assert "from step 4" in caplog.text
+    assert [line["step"] for line in lines(workdir)] == [2, 4, 6]
+    for ours, theirs in zip(weights(workdir), weights(run), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_another_configuration_is_refused_with_the_difference(run, small_dataset):
+    config = small_config(small_dataset, optimizer__learning_rate=0.5)
+    with pytest.raises(InputError, match=r"optimizer\.learning_rate 0\.001 -> 0\.5"):
+        pretrain(config, run)
+
+
+class Sharpening:
+    """The schedule of a run, with a sharpening of NaN wherever `step` is it."""
+
+    def __init__(self, *steps):
+        self.steps, self.calls = steps, []
+
+    def __call__(self, config, step, *arguments):
+        self.calls.append(step)
+        schedule = configuration.schedule_of_step(config, step, *arguments)
+        return schedule | ({"sharpening": math.nan} if step in self.steps else {})
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    """Steps 1 and 4 (counted from 1, as in messages and metrics) are not finite."""
+    workdir, schedule = tmp_path / "msn", Sharpening(0, 3)
+    monkeypatch.setattr("msn.pretrain.schedule_of_step", schedule)
+
+    with pytest.raises(InputError, match=r"not finite at step 1: cross_entropy.*on_nan=rollback"):
+        pretrain(small_config(small_dataset), workdir)
+    assert schedule.calls == [0, 1]
+    assert steps_of_checkpoints(workdir) == []
+
+    # It may skip one batch: to do so it goes back to the beginning. The second is too many.
+    schedule.calls.clear()
+    with pytest.raises(InputError, match=r"not finite at step 4: .*1 batches were skipped already"):
+        pretrain(small_config(small_dataset, on_nan="rollback", max_rollbacks=1), workdir)
+    assert schedule.calls == [0, 1, 1, 2, 3]
+    assert "going back" in caplog.text
+    assert steps_of_checkpoints(workdir) == [0, 2]
+
+    # With two it goes on, and remembers the first.
+    schedule.calls.clear()
+    assert pretrain(small_config(small_dataset, on_nan="rollback", max_rollbacks=2), workdir)
+    assert schedule.calls == [2, 3, 2, 4, 5]
+    newest = checkpoints.checkpoints(workdir / "checkpoints")[-1]
+    assert checkpoints.skipped_steps(newest) == (0, 3)
+    assert [line["step"] for line in lines(workdir)] == [2, 6]
+    state = safetensors.numpy.load_file(newest)
+    assert all(np.isfinite(value).all() for value in state.values())
+    assert state["optimizer/steps"] == 4
+
+
+def test_the_probe_is_logged(small_dataset, tmp_path):
+    config = small_config(
+        small_dataset,
+        steps=2,
+        data__exclude_videos=("video04",),
+        probe_every=1,
+        probe__train_videos=("video01", "video02"),
+        probe__test_videos=("video04",),
+    )
+    assert pretrain(config, tmp_path)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2]
+    assert all(0 <= line["knn_macro_f1"] <= 1 for line in lines(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"views__focal_size": 12}, "focal_size is 12"),
+        ({"model__variant": "vitmicro7"}, "patch size 7"),
+        ({"patch_drop": 1.0}, "patch_drop"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 1000}, "56 frames"),
+        ({"strategy": "many"}, "strategy"),
+        ({"strategy": "mirrored"}, "one CPU"),
+        ({"accumulation": 3}, "batch_size is 8; right would be a multiple of 3"),
+        ({"accumulation": 0}, "accumulation"),
+        ({"data__root": ("/nonexistent",)}, "nonexistent"),
+        ({"data__exclude_videos": ("video01", "video02", "video03", "video04")}, "all of 4"),
+        ({"data__source": "photos"}, "data.source is 'photos'"),
+        ({"data__source": "records"}, "no record files"),
+        ({"data__neighbour_seconds": -1.0}, "neighbour_seconds"),
+        ({"precision": "float16"}, "precision is 'float16'"),
+        ({"model__std": (0.2, 0.0, 0.2)}, "model.std has a 0"),
+        ({"model__mean": (0.5,)}, "model.mean"),
+        ({"loss__prior_exponent": 0.25}, "sinkhorn"),
+        ({"steps": -1}, "steps"),
+        ({"seed": -1}, "seed"),
+        ({"model__hidden_dim": -5}, "hidden_dim"),
+        ({"optimizer__clip_gradients": -1.0}, "clip_gradients"),
+        ({"optimizer__learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"ema_start": 7.0}, "ema_start"),
+        ({"views__scale": (0.3,)}, "views.scale"),
+        ({"views__scale": (0.3, 5.0)}, "views.scale"),
+        ({"data__exclude_videos": (3,)}, "exclude_videos"),
+        ({"on_nan": "ignore"}, "on_nan is 'ignore'"),
+        ({"keep_every": 1, "steps": 10**9}, "MB needed for 1000000004 checkpoints"),
+        ({"init": "/nonexistent"}, "init=/nonexistent"),
+        ({"probe_every": 1}, "probe.train_videos is empty"),
+        ({"probe_every": 1, "probe__test_videos": ("video01",)}, "video01 in pre-training"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_written(
+    small_dataset, tmp_path, changes, named
+):
+    with pytest.raises(InputError, match=named):
+        pretrain(small_config(small_dataset, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_strengths_of_the_views_reach_the_data(run, small_dataset, tmp_path):
+    """Without augmentation the anchors are plain crops: the first logged losses differ."""
+    plain = {f"views__{name}_probability": 0.0 for name in ("jitter", "grey", "blur", "flip")}
+    assert pretrain(small_config(small_dataset, steps=2, **plain), tmp_path / "plain")
+    assert lines(tmp_path / "plain")[0]["loss"] != lines(run)[0]["loss"]
+
+
+def test_a_mistyped_exclusion_is_said(small_dataset, tmp_path, caplog):
+    config = small_config(small_dataset, data__exclude_videos=("video1",), steps=0)
+    assert pretrain(config, tmp_path / "run")
+    assert "video1" in caplog.text
+
+
+def test_a_file_in_the_way_is_said_before_anything_is_done(small_dataset, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for workdir in (tmp_path / "file", tmp_path / "file" / "deeper", ""):
+        with pytest.raises(InputError, match="workdir"):
+            pretrain(small_config(small_dataset), workdir)
+
+
+def test_frames_that_are_gone_end_the_run_with_one_line(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "copy")
+    shutil.rmtree(root / "frames")
+    with pytest.raises(InputError, match="cannot be read"):
+        pretrain(small_config(root), tmp_path / "run")

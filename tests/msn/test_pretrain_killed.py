@@ -1,0 +1,150 @@
+"""Runs that are killed, stopped or out of disk, and what their next start makes of it.
+
+Every run is a process of its own, forked from a server that has TensorFlow imported already; the
+step is compiled by XLA, whose numbers are the same in every process.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from data.common.errors import InputError
+from msn.workdir import checkpoints
+from msn.workdir.run_directory import locked
+from tests.support.small_msn import small_config
+
+STEPS = 150  # so many that none of the moments below comes after the last one
+SPEED = ("images_per_second", "waiting_for_input")  # all that may differ
+
+
+def train(root, workdir, stderr):
+    """What msn.train does, in a process of its own."""
+    from data.common import cli
+    from msn.networks.variants import SIZES
+    from msn.pretrain import pretrain
+
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # compiles in half the time
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    SIZES["pico"] = (12, 1, 2)
+    config = small_config(
+        root,
+        model__variant="vitpico8",
+        model__num_prototypes=4096,  # checkpoints that take a moment to write
+        model__output_dim=64,
+        steps=STEPS,
+        checkpoint_every=1,
+        keep_every=25,
+        compile_with_xla=True,
+    )
+    try:
+        sys.exit(0 if pretrain(config, workdir) else 75)
+    except InputError as error:
+        sys.exit(cli.refuse(error))
+
+
+@pytest.fixture(scope="module")
+def start(small_dataset, tmp_path_factory):
+    """Starts a run in a folder; returns its process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["msn.pretrain"])
+    log = tmp_path_factory.mktemp("logs") / "stderr"
+
+    def start(workdir):
+        process = context.Process(target=train, args=(small_dataset, workdir, log))
+        process.start()
+        process.log = log
+        return process
+
+    return start
+
+
+def wait_until(condition, process):
+    """Waits for a moment in the life of a process that must not end before."""
+    end = time.monotonic() + 240
+    while not condition():
+        assert process.is_alive(), process.log.read_text()
+        assert time.monotonic() < end
+        time.sleep(0.0005)
+
+
+def newest(workdir):
+    files = checkpoints.checkpoints(workdir / "checkpoints")
+    return checkpoints.step_of(files[-1]) if files else 0
+
+
+def is_writing(workdir, after):
+    partial = (workdir / "checkpoints").glob("*.partial")
+    return any(checkpoints.step_of(path) > after for path in partial)
+
+
+def lines(workdir):
+    text = (workdir / "metrics.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [{key: value for key, value in row.items() if key not in SPEED} for row in rows]
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(start, small_disk, tmp_path):
+    undisturbed = start(tmp_path)
+    undisturbed.join()
+    assert undisturbed.exitcode == 0, undisturbed.log.read_text()
+
+    # Killed while a checkpoint is being written; meanwhile nobody else may write.
+    workdir = small_disk / "run"
+    process = start(workdir)
+    wait_until(lambda: newest(workdir) >= 5, process)
+    with pytest.raises(InputError, match=f"process {process.pid}"), locked(workdir):
+        pass
+    moment = random.randint(6, 16)
+    wait_until(lambda: is_writing(workdir, after=moment), process)
+    process.kill()
+    process.join()
+    begun = newest(workdir)
+    assert begun >= moment
+
+    # The disk is full.
+    process = start(workdir)
+    wait_until(lambda: newest(workdir) > begun, process)  # past the check for room
+    with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(100_000)):
+            pass
+    process.join()
+    assert process.exitcode == 2
+    last = process.log.read_text().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "cannot be written" in last
+    assert not list((workdir / "checkpoints").glob("*.partial"))
+    good = newest(workdir)
+    assert good > begun
+    (small_disk / "ballast").unlink()
+
+    # Stopped at a random moment.
+    process = start(workdir)
+    wait_until(lambda: newest(workdir) > good, process)
+    assert f"{good}/{STEPS} [00:00" in process.log.read_text()  # where its bar began
+    time.sleep(random.uniform(0, 0.2))
+    signalled = time.monotonic()
+    os.kill(process.pid, signal.SIGTERM)
+    process.join()
+    assert process.exitcode == 75, process.log.read_text()
+    assert time.monotonic() - signalled < 10
+
+    process = start(workdir)
+    process.join()
+    assert process.exitcode == 0, process.log.read_text()
+    files = checkpoints.checkpoints(workdir / "checkpoints")
+    assert [checkpoints.step_of(path) for path in files] == [25, 50, 75, 100, 125, 148, 149, 150]
+    last = [checkpoints.checkpoints(path / "checkpoints")[-1] for path in (workdir, tmp_path)]
+    ours, theirs = map(safetensors.numpy.load_file, last)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []
+    assert lines(workdir) == lines(tmp_path)
+    assert [row["step"] for row in lines(workdir)] == list(range(2, STEPS + 1, 2))

@@ -1,0 +1,316 @@
+"""Runs on two replicas, on two workers and in micro-batches end where one device ends.
+
+Every run is a process of its own, forked from a server that has TensorFlow imported already.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from data.common.errors import InputError
+from msn import encoders
+from msn.training.distribution import cluster_of_environment, create_distribution, found_strategy
+from msn.workdir import checkpoints as workdir_checkpoints
+from tests.support.small_msn import small_config
+
+STEPS = 10
+ENDED_BY_SIGTERM, WRONG = 75, 2
+# Without a gradient by construction: Adam makes steps of rounding noise there.
+NO_GRADIENT = ("/norm.bias", "fc.fc1.bias", "fc.fc2.bias")
+MEANS = ("fc.bn1.running_mean", "fc.bn2.running_mean")  # of what these are added to
+
+
+def small_run(root, **changes):
+    return small_config(root, model__drop_path=0.3, steps=STEPS, log_every=1, **changes)
+
+
+def train(root, log, dtype, runs, environment=None, signals=None):
+    """What msn.train does, several times, in a process of its own with two logical CPUs.
+
+    Args:
+      runs: list of (run directory, changes of the configuration).
+      environment: environment variables, for all runs.
+      signals: {step: signal} that the process sends to itself before a step.
+    """
+    import keras
+    import tensorflow as tf
+
+    from data.common import cli
+    from msn import pretrain
+    from msn.training import configuration
+
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.environ |= environment or {}
+    # To rewrite the graphs takes longer than they run.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    configuration.DTYPES["float32"] = dtype  # of the encoders
+    if not environment:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+
+    def schedule_of_step(config, step, *arguments):
+        if step in (signals or {}):
+            os.kill(os.getpid(), signals[step])
+        return configuration.schedule_of_step(config, step, *arguments)
+
+    pretrain.schedule_of_step = schedule_of_step
+    try:
+        for workdir, changes in runs:
+            if not pretrain.pretrain(small_run(root, **changes), workdir):
+                sys.exit(ENDED_BY_SIGTERM)
+    except InputError as error:
+        sys.exit(cli.refuse(error))
+
+
+@pytest.fixture(scope="module")
+def start(small_dataset, tmp_path_factory):
+    """Starts a process that runs `train`; returns it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["msn.pretrain"])
+    logs = tmp_path_factory.mktemp("logs")
+
+    def start(*arguments, **options):
+        log = logs / str(time.monotonic_ns())
+        process = context.Process(
+            target=train, args=(small_dataset, log, *arguments), kwargs=options
+        )
+        process.start()
+        process.log = log
+        return process
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def start_two(start):
+    """Starts two workers on one run directory; returns both processes."""
+
+    def start_two(workdir, dtype, signals_of_second=None, **changes):
+        cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+        return [
+            start(
+                dtype,
+                [(workdir, {"strategy": "auto"} | changes)],
+                environment={
+                    "TF_CONFIG": json.dumps(
+                        {"cluster": cluster, "task": {"type": "worker", "index": index}}
+                    )
+                },
+                signals=signals_of_second if index else None,
+            )
+            for index in (0, 1)
+        ]
+
+    return start_two
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def join(processes):
+    """Exit codes and logs."""
+    for process in processes:
+        process.join(900)
+    return [process.exitcode for process in processes], [p.log.read_text() for p in processes]
+
+
+def state(workdir):
+    """What the last checkpoint has where there is a gradient."""
+    path = workdir_checkpoints.checkpoints(workdir / "checkpoints")[-1]
+    assert workdir_checkpoints.step_of(path) == STEPS
+    loaded = safetensors.numpy.load_file(path)
+    return {
+        name: without_keys(name, value)
+        for name, value in loaded.items()
+        if not name.endswith(NO_GRADIENT)
+    }
+
+
+def without_keys(name, value):
+    """Without the key third of a qkv bias, to which softmax is blind."""
+    return np.delete(value.reshape(3, -1), 1, axis=0) if name.endswith("qkv.bias") else value
+
+
+def losses(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    return {
+        name: np.array([line[name] for line in lines])
+        for name in ("cross_entropy", "me_max", "gradient_norm", "effective_rank", "max_target")
+    }
+
+
+def largest_error(ours, theirs):
+    """(relative error, name) of what differs most between dicts of arrays."""
+    assert ours.keys() == theirs.keys()
+    return max(
+        (np.abs(ours[name] - value).max() / max(np.abs(value).max(), 1e-300), name)
+        for name, value in theirs.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+ALONE = {
+    "one": {"strategy": "one_device"},
+    "quarters": {"accumulation": 4},
+    "mirrored": {"strategy": "mirrored"},
+    "mirrored_halves": {"strategy": "mirrored", "accumulation": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def alone(start, folder):
+    """Runs in one process each of float64 and float32; {(dtype, name): run directory}."""
+    chosen = {"float64": tuple(ALONE), "float32": ("one",)}
+    runs = {(dtype, name): folder / f"{dtype}_{name}" for dtype in chosen for name in chosen[dtype]}
+    processes = [
+        start(dtype, [(runs[dtype, name], ALONE[name]) for name in names])
+        for dtype, names in chosen.items()
+    ]
+    codes, logs = join(processes)
+    assert codes == [0, 0], logs
+    return runs
+
+
+@pytest.mark.parametrize("name", [name for name in ALONE if name != "one"])
+def test_replicas_and_micro_batches_end_where_one_device_ends(alone, name):
+    ours, theirs = alone["float64", name], alone["float64", "one"]
+    assert largest_error(losses(ours), losses(theirs))[0] <= 1e-6
+    error = largest_error(state(ours), state(theirs))
+    assert error[0] <= 1e-6, error
+
+
+def test_two_workers_in_single_precision_within_its_rounding(start_two, alone, folder):
+    """Within the bounds that single precision has to keep beside the reference."""
+    ours, theirs = folder / "two_float32", alone["float32", "one"]
+    codes, logs = join(start_two(ours, "float32"))
+    assert codes == [0, 0], logs
+    for loss, bound in (("cross_entropy", 5e-4), ("me_max", 2e-3)):
+        one, other = losses(ours)[loss], losses(theirs)[loss]
+        np.testing.assert_allclose(one, other, rtol=bound, atol=1e-6, err_msg=loss)
+    weights, expected = (
+        {
+            name: value
+            for name, value in state(workdir).items()
+            if not name.startswith("optimizer") and not name.endswith(MEANS)
+        }
+        for workdir in (ours, theirs)
+    )
+    error = largest_error(weights, expected)
+    assert error[0] <= 2e-3, error
+    assert encoders.load_encoder(ours / "encoder").trainable_variables
+
+
+def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
+    start_two, alone, folder
+):
+    workdir = folder / "two_float64"
+    # One is told to stop: both stop, after the same step.
+    codes, logs = join(start_two(workdir, "float64", {2: signal.SIGTERM}))
+    assert codes == [ENDED_BY_SIGTERM] * 2, logs
+    newest = workdir_checkpoints.step_of(checkpoints(workdir)[-1])
+    assert 3 <= newest <= 5
+    for log in logs:
+        assert f"stopped by SIGTERM after step {newest};" in log
+
+    # One is killed: the other says so and ends.
+    codes, logs = join(start_two(workdir, "float64", {7: signal.SIGKILL}))
+    assert codes == [WRONG, -signal.SIGKILL], logs
+    assert "error: worker 0 of 2 has lost another one" in logs[0].splitlines()[-1]
+    assert workdir_checkpoints.step_of(checkpoints(workdir)[-1]) == 6
+
+    codes, logs = join(start_two(workdir, "float64"))
+    assert codes == [0, 0], logs
+    assert largest_error(losses(workdir), losses(alone["float64", "one"]))[0] <= 1e-6
+    error = largest_error(state(workdir), state(alone["float64", "one"]))
+    assert error[0] <= 1e-6, error
+
+
+def checkpoints(workdir):
+    return workdir_checkpoints.checkpoints(workdir / "checkpoints")
+
+
+def test_what_there_is_chooses_the_strategy(monkeypatch):
+    for name in ("TF_CONFIG", "TPU_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert found_strategy() == "one_device"
+    monkeypatch.setenv("TPU_NAME", "local")
+    assert found_strategy() == "tpu"
+    for workers, expected in ((["a:1"], "tpu"), (["a:1", "b:1"], "multi_worker")):
+        described = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(described))
+        assert found_strategy() == expected
+    described["cluster"] = {"chief": ["a:1"], "worker": ["b:1"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(described))
+    assert found_strategy() == "multi_worker"
+
+
+def test_slurm_names_the_cluster(monkeypatch):
+    """Variables as `srun --ntasks-per-node=2` sets them on node[7-8]."""
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    slurm = {
+        "SLURM_PROCID": "2",
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_STEP_NODELIST": "node[7-8]",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+        "SLURM_JOB_ID": "40123",
+    }
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    resolver = cluster_of_environment()
+    assert resolver.cluster_spec().as_dict() == {
+        "worker": ["node7:20123", "node7:20124", "node8:20123", "node8:20124"]
+    }
+    assert (resolver.task_type, resolver.task_id) == ("worker", 2)
+    assert resolver.num_accelerators() == {"GPU": 0}
+
+
+@pytest.mark.parametrize(
+    "strategy, environment, named",
+    [
+        ("mirrored", {}, "one CPU here; right would be several GPUs"),
+        ("tpu", {}, "TPU_NAME is not set"),
+        ("multi_worker", {}, "neither TF_CONFIG nor a Slurm job step"),
+        ("multi_worker", {"TF_CONFIG": "{"}, "TF_CONFIG is '{'; right would be"),
+        ("auto", {"TF_CONFIG": '{"cluster": {}, "task": {}}'}, "TF_CONFIG is"),
+    ],
+)
+def test_devices_that_are_not_there_are_said(strategy, environment, named, monkeypatch):
+    for name in ("TF_CONFIG", "TPU_NAME", "SLURM_STEP_NODELIST"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=named):
+        create_distribution(strategy)
+
+
+def test_a_batch_that_cannot_be_shared_is_said():
+    one = create_distribution("one_device")
+    one.check(8, 4, stem=False)
+    one.check(8, 1, stem=True)
+    with pytest.raises(InputError, match="batch_size is 8; right would be a multiple of 3"):
+        one.check(8, 3, stem=False)
+    with pytest.raises(InputError, match="convolutional stem"):
+        one.check(8, 4, stem=True)

@@ -1,0 +1,81 @@
+import json
+
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from msn import encoders
+from msn.formats.reference_names import named_variables
+from msn.networks.vit import create_encoder
+from msn.pretrain import pretrain
+from msn.training.configuration import create_model
+from tests.support.places import GOLDEN
+from tests.support.small_msn import VARIANT, small_config
+
+UNUSUAL = {
+    "gelu": "tanh",
+    "layer_norm_epsilon": 1e-5,
+    "cls_position": False,
+    "mean": (0.1, 0.2, 0.3),
+    "std": (0.5, 0.6, 0.7),
+}
+
+
+@pytest.fixture(scope="module")
+def encoder_dir(tmp_path_factory):
+    encoder = create_encoder(VARIANT, 16, seed=7, **UNUSUAL)
+    path = tmp_path_factory.mktemp("earlier") / "encoder"
+    return encoders.save_encoder(encoder, path, {"step": 7, "videos": ["old01"]})
+
+
+def test_both_networks_begin_at_the_encoder_and_take_its_preprocessing(encoder_dir):
+    model = create_model(small_config("unused", init=str(encoder_dir)))
+    opened = encoders.load_encoder(encoder_dir)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    for encoder in (model.anchor_encoder, model.target_encoder):
+        assert encoder.get_config() == opened.get_config()
+        np.testing.assert_array_equal(encoder(images)[1], opened(images)[1])
+    heads = zip(model.anchor_head.get_weights(), model.target_head.get_weights(), strict=True)
+    assert all(np.array_equal(anchor, target) for anchor, target in heads)
+
+
+def test_positions_are_interpolated_to_another_size(encoder_dir):
+    """A larger image gives what the encoder itself gives for it, which interpolates as it goes."""
+    model = create_model(small_config("unused", init=str(encoder_dir), views__size=32))
+    opened = encoders.load_encoder(encoder_dir)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    assert model.anchor_encoder.image_size == 32
+    assert named_variables(model.anchor_encoder.backbone)["pos_embed"].shape == (1, 16, 12)
+    for ours, theirs in zip(model.anchor_encoder(images), opened(images), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_what_does_not_fit_is_said_with_what_would(encoder_dir, tmp_path):
+    with pytest.raises(InputError, match=r"is no vits8 .*width 12, not 384.*variant=vitnano8"):
+        create_model(small_config("unused", init=str(encoder_dir), model__variant="vits8"))
+    with pytest.raises(InputError, match=r"init=.*missing: no such file"):
+        create_model(small_config("unused", init=str(tmp_path / "missing")))
+
+
+def test_a_frozen_encoder_is_refused_with_what_to_take(encoder_dir):
+    released = GOLDEN / "endossl-released"
+    for path, right in (
+        (encoder_dir / "saved_model", f"the same encoder in {encoder_dir}$"),
+        (released / "saved_model_inference", f"the same weights in {released / 'checkpoint_0'}$"),
+    ):
+        with pytest.raises(InputError, match=f"a SavedModel is frozen; right would be {right}"):
+            create_model(small_config("unused", init=str(path)))
+
+
+def test_encoder_json_says_where_a_run_began(encoder_dir, small_dataset, tmp_path):
+    """Videos that the earlier run has seen are videos that this encoder has seen."""
+    config = small_config(small_dataset, init=str(encoder_dir), steps=0)
+    assert pretrain(config, tmp_path)
+    description = json.loads((tmp_path / "encoder" / "encoder.json").read_text())
+    source = description["source"]
+    assert source["init"] == {
+        "path": str(encoder_dir),
+        "source": {"step": 7, "videos": ["old01"]},
+    }
+    assert source["videos"] == ["video01", "video02", "video03", "video04", "old01"]
+    assert description["encoder"]["gelu"] == "tanh"

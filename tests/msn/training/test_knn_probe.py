@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from data.common.errors import InputError
+from msn.networks.vit import create_encoder
+from msn.training.knn_probe import KnnProbe, vote
+
+
+def probe(root, train=("video01", "video02"), test=("video04",), seen=(), max_frames=100):
+    encoder = create_encoder("vitmicro8", 16, seed=0)
+    return KnnProbe(encoder, [root], train, test, seen, max_frames)
+
+
+def test_votes_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=(300, 8)), rng.normal(size=(1500, 8))
+    labels = rng.integers(0, 7, 300)
+    theirs = KNeighborsClassifier(
+        n_neighbors=20, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07)
+    )
+    np.testing.assert_array_equal(
+        vote(train, labels, test), theirs.fit(train, labels).predict(test)
+    )
+
+
+def test_a_near_neighbour_outweighs_many_far_ones():
+    train = np.array([[1.0, 0.0]] + [[0.0, 1.0]] * 3)
+    assert vote(train, np.array([5, 2, 2, 2]), np.array([[1.0, 0.2]])) == [5]
+    assert vote(train, np.array([5, 2, 2, 2]), np.array([[0.2, 1.0]])) == [2]
+
+
+def test_labelled_frames_are_scored(small_dataset):
+    once = probe(small_dataset)
+    scores = once()
+    assert scores == once()
+    assert scores.keys() == {"knn_accuracy", "knn_macro_f1"}
+    assert 0 < scores["knn_accuracy"] <= 1
+    # Frames of the videos that vote are their own nearest neighbours.
+    same = probe(small_dataset)
+    same.test = same.train
+    assert same()["knn_accuracy"] > scores["knn_accuracy"]
+
+
+def test_more_frames_than_wanted_are_thinned_evenly(small_dataset):
+    thinned = probe(small_dataset, max_frames=7)
+    assert len(thinned.train) == 7
+    assert sorted(thinned.test.phase) == list(range(7))  # of 14 frames, two of each phase
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ({"test": ()}, "probe.test_videos is empty"),
+        ({"train": ("video09",)}, "video09"),
+        ({"train": ("video04",)}, "video04 in probe.train_videos"),
+        ({"seen": ("video04", "video01")}, "video04 in pre-training"),
+    ],
+)
+def test_videos_that_prove_nothing_are_refused(small_dataset, arguments, named):
+    with pytest.raises(InputError, match=named):
+        probe(small_dataset, **arguments)

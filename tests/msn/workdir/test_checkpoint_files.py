@@ -1,0 +1,80 @@
+import uuid
+
+import numpy as np
+import pytest
+import safetensors
+
+from data.common.errors import InputError
+from data.storage.paths import to_path
+from msn.workdir import checkpoint_files
+
+STATE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
+
+
+@pytest.fixture(params=["disk", "ram"])
+def folder(request, tmp_path):
+    path = tmp_path if request.param == "disk" else to_path(f"ram://{uuid.uuid4()}/checkpoints")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_state_comes_back(folder):
+    path = folder / "step_00000005.safetensors"
+    for factor in (1, 2):  # the second replaces the first
+        checkpoint_files.write_state(path, {"a": factor * STATE["a"]}, {"step": "5"})
+        with checkpoint_files.open_state(path) as file:
+            np.testing.assert_array_equal(file.get_tensor("a"), factor * STATE["a"])
+    assert checkpoint_files.read_metadata(path) == {"step": "5"}
+    assert checkpoint_files.checkpoints(folder) == [path]
+    checkpoint_files.remove(path)
+    assert names(folder) == []
+
+
+def test_on_a_remote_file_system_only_the_marker_makes_it_valid():
+    folder = to_path(f"ram://{uuid.uuid4()}/checkpoints")
+    folder.mkdir(parents=True)
+    paths = [folder / f"step_{step:08d}.safetensors" for step in (2, 4, 6)]
+    for path in paths:
+        checkpoint_files.write_state(path, STATE, {})
+    assert checkpoint_files.checkpoints(folder) == paths
+    checkpoint_files.marker_of(paths[2]).unlink()
+    assert checkpoint_files.checkpoints(folder) == paths[:2]
+    assert checkpoint_files.unmarked(folder) == paths[2:]
+    paths[1].write_bytes(paths[1].read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"step_00000004.*damaged.* bytes, not \d+\)"):
+        checkpoint_files.open_state(paths[1]).__enter__()
+
+
+def test_the_old_marker_is_no_marker_of_a_file_that_is_replaced(monkeypatch):
+    folder = to_path(f"ram://{uuid.uuid4()}/checkpoints")
+    folder.mkdir(parents=True)
+    path = folder / "step_00000002.safetensors"
+    checkpoint_files.write_state(path, STATE, {})
+
+    def cut_off(source, target):
+        target.write_bytes(source.read_bytes()[:20])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("msn.workdir.checkpoint_files.copy_file", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint_files.write_state(path, STATE, {})
+    assert checkpoint_files.unmarked(folder) == [path]
+
+
+def test_what_is_damaged_is_said(folder):
+    path = folder / "step_00000005.safetensors"
+    checkpoint_files.write_state(path, STATE, {"step": "5"})
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(InputError, match="damaged checkpoint"):
+        checkpoint_files.open_state(path).__enter__()
+
+
+def test_nothing_is_left_of_what_cannot_be_written(tmp_path):
+    (tmp_path / "step_00000005.partial").mkdir()
+    with pytest.raises((OSError, safetensors.SafetensorError)):
+        checkpoint_files.write_state(tmp_path / "step_00000005.safetensors", STATE, {})
+    assert checkpoint_files.checkpoints(tmp_path) == []

@@ -1,0 +1,122 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from data.common.errors import InputError
+from msn.method.model import MSN
+from msn.workdir import checkpoints
+from msn.workdir.run_directory import (
+    CHANGEABLE,
+    check_configuration,
+    check_room,
+    check_writable,
+    locked,
+    restore_newest,
+    write_configuration,
+)
+from tests.support.places import ROOT
+from tests.support.small_msn import small_config
+
+TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 1, "num_heads": 3}
+# Takes the lock without TensorFlow, says so, and waits to be killed.
+HOLDER = """
+import fcntl, pathlib, sys, time
+with open(sys.argv[1], "a+") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.write("process 1 on elsewhere"), file.flush()
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_second_is_refused_until_the_first_is_killed(tmp_path):
+    command = [sys.executable, "-c", HOLDER, tmp_path / "lock"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as holder:
+        try:
+            assert holder.stdout.readline() == b"locked\n"
+            with pytest.raises(InputError, match="process 1 on elsewhere"), locked(tmp_path):
+                pass
+        finally:
+            holder.send_signal(signal.SIGKILL)
+    with (
+        locked(tmp_path),
+        pytest.raises(InputError, match=f"process {os.getpid()} on"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_keys_that_may_change_and_keys_that_may_not(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    write_configuration(tmp_path, small_config("data"))
+    assert check_configuration(tmp_path, small_config("data")) == []
+    changed = small_config("data", log_every=5, probe__max_frames=7, keep_every=100)
+    assert len(check_configuration(tmp_path, changed)) == 3
+    write_configuration(tmp_path, changed)
+    assert "log_every 2 -> 5" in caplog.text
+    assert json.loads((tmp_path / "config.json").read_text())["log_every"] == 5
+    with pytest.raises(InputError, match=r"\(optimizer\.learning_rate 0\.001 -> 0\.5\)"):
+        write_configuration(
+            tmp_path, small_config("data", optimizer__learning_rate=0.5, log_every=9)
+        )
+    assert json.loads((tmp_path / "config.json").read_text())["log_every"] == 5
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: damaged"):
+        check_configuration(tmp_path, changed)
+
+
+def test_every_changeable_key_is_one():
+    config = small_config("data").to_dict()
+    for key in CHANGEABLE:
+        node = config
+        for part in key.split("."):
+            node = node[part]
+
+
+def test_room_for_the_checkpoints_of_the_whole_run(tmp_path):
+    model = MSN(TINY, hidden_dim=16, output_dim=8, num_prototypes=6)
+    workdir = tmp_path / "not yet" / "there"
+    check_room(workdir, model, keep=2, keep_every=0, total_steps=10**9)
+    with pytest.raises(InputError, match=r"MB free, .* MB needed for 1000000003 checkpoints"):
+        check_room(workdir, model, keep=2, keep_every=1, total_steps=10**9)
+    path = checkpoints.save_checkpoint(tmp_path, model, 1, keep=1)
+    with pytest.raises(InputError, match=f"of {path.stat().st_size / 1e6:,.1f} MB"):
+        check_room(workdir, model, keep=2, keep_every=1, total_steps=10**9)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    folder = tmp_path / "read only"
+    folder.mkdir()
+    is_root = os.geteuid() == 0  # to whom permissions do not apply, but mounts do
+    if is_root:
+        command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("root without the right to mount")
+    else:
+        folder.chmod(0o500)
+    try:
+        for workdir in (folder, folder / "new" / "run"):
+            with pytest.raises(InputError, match=f"no permission to write to {folder}"):
+                check_writable(workdir)
+        check_writable(tmp_path / "new")
+    finally:
+        if is_root:
+            subprocess.run(["umount", folder], check=True)
+
+
+def test_a_run_of_which_no_checkpoint_can_be_used_is_not_started_anew(tmp_path):
+    sizes = {"hidden_dim": 16, "output_dim": 8}
+    model, other = (MSN(TINY, **sizes, num_prototypes=count) for count in (6, 7))
+    assert restore_newest(tmp_path, model) == (0, ())
+    path = checkpoints.save_checkpoint(tmp_path / "checkpoints", other, 3, keep=1)
+    with pytest.raises(InputError, match="none of 1 checkpoints can be used"):
+        restore_newest(tmp_path, model)
+    assert path.is_file()
+    assert restore_newest(tmp_path, other) == (3, ())
