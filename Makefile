@@ -73,7 +73,7 @@ clean:
 # Stamps: nothing is looked up on the network once the requirements are installed.
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	    { echo "error: $(PYTHON) is not Python 3.11 to 3.13; right would be, for instance:" \
+	    { echo "error: $(PYTHON) is not Python 3.11 to 3.13; expected, for instance:" \
 	    "make PYTHON=/path/to/python3.12"; exit 2; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 	    echo "error: no virtual environment could be made; on Debian and Ubuntu:" \

@@ -66,7 +66,7 @@ def main() -> int:
     given = [f"--{name}" for name, flag in inputs.items() if flag.value]
     if len(given) != 1:
         names = ", ".join(f"--{name}" for name in inputs)
-        raise InputError(f"input: {' and '.join(given) or 'none'}; right would be one of {names}")
+        raise InputError(f"input: {' and '.join(given) or 'none'}; expected one of {names}")
     return label_stream() if STREAM.value else embed()
 
 

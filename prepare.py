@@ -234,7 +234,7 @@ def check_place(root: Path) -> None:
     """Raises `InputError` if flags are empty paths, or `root` cannot be a dataset directory."""
     for flag in (_ROOT, _VIDEOS, _ARCHIVE, _IMAGES, _SEQUENCES):
         if flag.value == "":
-            raise InputError(f"--{flag.name} is empty; right would be a path")
+            raise InputError(f"--{flag.name} is empty; expected a path")
         if flag.value:
             check_local(f"--{flag.name}", flag.value)
     for folder in (root, root / "videos", root / "frames"):

@@ -23,7 +23,7 @@ BALANCE = {
 
 def get_config(arg=""):
     if arg not in BALANCE:
-        raise ValueError(f":{arg}: right would be nothing, :no_sinkhorn or :power_law")
+        raise ValueError(f":{arg}: expected nothing, :no_sinkhorn or :power_law")
     config = ConfigDict()
     config.seed = 0
 

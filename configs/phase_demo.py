@@ -14,7 +14,7 @@ from configs.videos import videos
 
 def get_config(arg=""):
     if arg not in ("", "random", "finetune"):
-        raise ValueError(f"phase_demo.py:{arg}; right would be nothing, random or finetune")
+        raise ValueError(f"phase_demo.py:{arg}; expected nothing, random or finetune")
     config = phase_base.get_config()
     config.workdir = "runs/demo/" + (arg or "probe")
     config.data.root = ("runs/demo/data/cholec80",)

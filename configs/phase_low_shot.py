@@ -20,7 +20,7 @@ WORKDIRS = {"": "phase_low_shot", "finetune": "phase_low_shot_finetune", "demo":
 
 def get_config(arg=""):
     if arg not in WAYS:
-        raise ValueError(f"phase_low_shot.py:{arg}; right would be nothing, finetune or demo")
+        raise ValueError(f"phase_low_shot.py:{arg}; expected nothing, finetune or demo")
     config = WAYS[arg].get_config()
     config.workdir = f"runs/{WORKDIRS[arg]}"
 

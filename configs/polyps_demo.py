@@ -17,7 +17,7 @@ from configs import msn_polyps_demo, phase_demo, polyps_base
 
 def get_config(arg=""):
     if arg not in ("", "random", "finetune"):
-        raise ValueError(f"polyps_demo.py:{arg}; right would be nothing, random or finetune")
+        raise ValueError(f"polyps_demo.py:{arg}; expected nothing, random or finetune")
     config = polyps_base.get_config()
     pretraining = msn_polyps_demo.get_config()
     config.workdir = "runs/demo/polyps_" + (arg or "probe")

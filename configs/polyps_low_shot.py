@@ -15,7 +15,7 @@ WAYS = {"": polyps_probe, "finetune": polyps_finetune}
 
 def get_config(arg=""):
     if arg not in WAYS:
-        raise ValueError(f"polyps_low_shot.py:{arg}; right would be nothing or finetune")
+        raise ValueError(f"polyps_low_shot.py:{arg}; expected nothing or finetune")
     config = WAYS[arg].get_config()
     low_shot = phase_low_shot.get_config(arg)
     config.workdir = low_shot.workdir.replace("phase", "polyps")

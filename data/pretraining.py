@@ -71,7 +71,7 @@ def pretraining_dataset(
     check_range("neighbour_seconds", neighbour_seconds, 0)
     if not 0 <= worker < workers or batch_size % workers:
         raise InputError(
-            f"worker {worker} of {workers} and batch_size {batch_size}: right would be a worker "
+            f"worker {worker} of {workers} and batch_size {batch_size}: expected a worker "
             f"from 0 to {workers - 1} and a batch that {workers} can share equally"
         )
     steps_per_epoch = len(source) // batch_size

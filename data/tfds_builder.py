@@ -67,12 +67,12 @@ class FramesConfig(tfds.core.BuilderConfig):
 
     def __post_init__(self):
         if not self.root:
-            raise InputError("root is empty; right would be a dataset directory")
+            raise InputError("root is empty; expected a dataset directory")
         self.root = str(Path(self.root).absolute())  # workers may run in another folder
         self.name = self.name or Path(self.root).name
         if not re.fullmatch(r"[\w+.-]+", self.name):
             raise InputError(
-                f"name={self.name!r}: right would be letters, digits and any of _ + - . ; "
+                f"name={self.name!r}: expected letters, digits and any of _ + - . ; "
                 "--config takes a name beside the root"
             )
         self.description = self.description or f"The frames of {self.name}."

@@ -28,8 +28,8 @@ def table(run_dirs: list[str | Path]) -> str:
     titles = {title for title, _ in found}
     if len(titles) > 1:
         raise InputError(
-            f"experiments with {' and '.join(sorted(titles))} do not stand side by side; right "
-            "would be those of one task"
+            f"experiments with {' and '.join(sorted(titles))} do not stand side by side; expected "
+            f"those of one task"
         )
     header = ("name", "test accuracy", *titles, "time")
     rows = [header, *(row for _, rows in found for row in rows)]

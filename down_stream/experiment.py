@@ -124,7 +124,7 @@ def check(config: ConfigDict) -> None:
     ):
         if found not in allowed:
             right = ", ".join(choice or "empty" for choice in allowed)
-            raise InputError(f"{name} is {found!r}; right would be {right}")
+            raise InputError(f"{name} is {found!r}; expected {right}")
     check_range("seed", config.seed, 0)
     check_range("epochs", config.epochs, 1)
     check_range("batch_size", config.batch_size, 1)
@@ -133,7 +133,7 @@ def check(config: ConfigDict) -> None:
         for value in config.probe[f"{name}s"]:
             check_range(f"probe.{name}s", value, 0)
         if not config.probe[f"{name}s"]:
-            raise InputError(f"probe.{name}s is empty; right would be one or more numbers")
+            raise InputError(f"probe.{name}s is empty; expected one or more numbers")
     check_range("optimizer.warmup", config.optimizer.warmup, 0, 1)
     check_range("optimizer.layer_decay", config.optimizer.layer_decay, 0, 1)
     check_range("label_smoothing", config.label_smoothing, 0, 1)
@@ -147,8 +147,8 @@ def check(config: ConfigDict) -> None:
     check_local("feature_cache", config.feature_cache)
     if config.resnet_weights != "none" and (config.encoder or config.model.variant != RESNET):
         raise InputError(
-            f"resnet_weights is {config.resnet_weights!r} without resnet50v2 from scratch; right "
-            "would be none, or --model=resnet50 without an encoder"
+            f"resnet_weights is {config.resnet_weights!r} without resnet50v2 from scratch; "
+            "expected none, or --model=resnet50 without an encoder"
         )
     for name in ("train_videos", "validation_videos", "test_videos"):
         check_names(name, config[name])

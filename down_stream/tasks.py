@@ -77,7 +77,7 @@ class Task:
         if ((labels < -1) | (labels > highest)).any():
             wrong = labels[(labels < -1) | (labels > highest)][0]
             raise InputError(
-                f"{name}_videos: label {wrong}; right would be 0 to {highest}, or -1 for unknown"
+                f"{name}_videos: label {wrong}; expected 0 to {highest}, or -1 for unknown"
             )
 
     def scorer(self, index: FrameIndex) -> Callable[[np.ndarray], float]:
@@ -140,7 +140,7 @@ def classes_of(roots: tuple[str, ...]) -> Task:
       InputError: a data set has no classes.json, or two have different ones.
     """
     if not roots:
-        raise InputError("data.root is empty; right would be one or more dataset directories")
+        raise InputError("data.root is empty; expected one or more dataset directories")
     found = {str(root): _read_classes(to_path(root) / CLASSES) for root in roots}
     (first, classes), *others = found.items()
     for root, other in others:
@@ -178,7 +178,7 @@ def open_task(name: str, roots: tuple[str, ...]) -> Task:
       InputError: no such task, or the data sets do not carry it.
     """
     if name not in TASKS:
-        raise InputError(f"task is {name!r}; right would be {', '.join(TASKS)}")
+        raise InputError(f"task is {name!r}; expected {', '.join(TASKS)}")
     return TASKS[name](roots)
 
 
@@ -191,5 +191,5 @@ def _read_classes(path: AnyPath) -> tuple[str, ...]:
             "writes it for data sets of classes"
         ) from error
     if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-        raise InputError(f"{path}: right would be a list of names")
+        raise InputError(f"{path}: expected a list of names")
     return tuple(classes)

@@ -77,7 +77,7 @@ def convert(
     check_local("--output", output)
     if image_path is not None and output_format not in EXPORTS:
         raise InputError(
-            f"--image_path: {output_format} is compared on an image of its own; right would be one "
+            f"--image_path: {output_format} is compared on an image of its own; expected one "
             f"of --format={'|'.join(EXPORTS)} with it"
         )
     output = Path(output)
@@ -125,8 +125,8 @@ def open_source(source: str | Path, output_format: str, num_heads: int | None):
     inside = to_path(source) / "encoder"
     if inside.is_dir():  # of a run, or of a down-stream model
         raise InputError(
-            f"{source}: a directory around an encoder, which alone can be converted; right would "
-            f"be {inside}"
+            f"{source}: a directory around an encoder, which alone can be converted; expected "
+            f"{inside}"
         )
     encoder = load_encoder(source, num_heads)
     if not encoder.trainable_variables:

@@ -125,7 +125,7 @@ def draw(workdirs: list[str | Path], output: str | Path) -> None:
       InputError: no run, or nothing logged yet.
     """
     if not 1 <= len(workdirs) <= len(COLOURS):
-        raise InputError(f"{len(workdirs)} runs; right would be 1 to {len(COLOURS)}")
+        raise InputError(f"{len(workdirs)} runs; expected 1 to {len(COLOURS)}")
     runs = [read_run(to_path(workdir)) for workdir in workdirs]
     figure = Figure(figsize=(13, 9.5), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)

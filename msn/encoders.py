@@ -128,7 +128,7 @@ def _open_directory(path, num_heads):
         return FrozenEncoder(path)
     for name, inner in (("encoder", "encoder"), ("model", "model/encoder")):
         if (path / inner / ENCODER_FILE).is_file():  # the directory of a run, or an experiment
-            raise InputError(f"a directory with {name}/ in it; right would be {path / name}")
+            raise InputError(f"a directory with {name}/ in it; expected {path / name}")
     if (path / hugging_face.CONFIG_FILE).is_file():
         return _encoder(*hugging_face.read_directory(path), num_heads)
     if (path / FLAX_FILE).is_file():  # a release of EndoSSL; its SavedModel is the same, frozen
@@ -157,7 +157,7 @@ def _open_file(path, num_heads):
     if is_flax(start):
         return _encoder(*read_flax(path), num_heads)
     raise InputError(
-        f"{path.stat().st_size} bytes of no known format (begins with {start!r}); right would be a "
+        f"{path.stat().st_size} bytes of no known format (begins with {start!r}); expected a "
         "PyTorch, Flax or safetensors file, or an encoder directory"
     )
 
@@ -175,7 +175,7 @@ def _open_encoder_directory(path):
         raise InputError(f"damaged encoder directory ({one_line(error)})") from error
     if rule != RESIZE_RULE:
         raise InputError(
-            f"{ENCODER_FILE} asks for frames resized by {rule!r}; right would be {RESIZE_RULE!r}"
+            f"{ENCODER_FILE} asks for frames resized by {rule!r}; expected {RESIZE_RULE!r}"
         )
     return encoder
 

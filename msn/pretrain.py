@@ -207,7 +207,7 @@ def create_probe(config: ConfigDict, model: MSN, seen: list[str]) -> KnnProbe:
     probe = config.probe
     if not probe.root and config.data.source != "images":
         raise InputError(
-            "probe.root is empty; right would be the dataset directories with labelled frames"
+            "probe.root is empty; expected the dataset directories with labelled frames"
         )
     return KnnProbe(
         model.target_encoder,

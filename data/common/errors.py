@@ -8,7 +8,7 @@ import re
 class InputError(ValueError):
     """Wrong input: a path, a file's content, a configuration value.
 
-    The message is one line: which input, what was found, what would be right. Commands print it
+    The message is one line: which input, what was found, what was expected. Commands print it
     without a stack trace and exit with code 2 (see `data/common/cli.py`).
     """
 
@@ -27,11 +27,11 @@ def check_range(name: str, value: float, least: float, largest: float = math.inf
     is_number = isinstance(value, numbers.Real)
     if not (is_number and math.isfinite(value) and least <= value <= largest):
         limit = "" if largest == math.inf else f" and at most {largest}"
-        raise InputError(f"{name} is {value!r}; right would be at least {least}{limit}")
+        raise InputError(f"{name} is {value!r}; expected at least {least}{limit}")
 
 
 def check_names(name: str, values) -> None:
     """Raises `InputError` unless `values` are strings that are not empty."""
     for value in values:
         if not isinstance(value, str) or not value:
-            raise InputError(f"{name}: found {value!r}; right would be a name in quotes")
+            raise InputError(f"{name}: found {value!r}; expected a name in quotes")

@@ -164,7 +164,7 @@ def _open(root: AnyPath, pretraining: bool) -> pq.ParquetFile:
     path = root / INDEX
     advice = f"run: python prepare.py --data_rootdir {root.parent} --name {root.name}"
     if isinstance(root, RemotePath):
-        advice = "right would be a copy of a folder that prepare.py made"
+        advice = "expected a copy of a folder that prepare.py made"
     if not path.is_file():
         raise InputError(f"{root}: no {INDEX} in it; {advice}")
     if pretraining and (root / PRETRAINING_INDEX).is_file():

@@ -47,7 +47,7 @@ def open_source(
         have a video of the same name; or nothing is left after the exclusion.
     """
     if kind not in SOURCES:
-        raise InputError(f"data.source is {kind!r}; right would be one of {', '.join(SOURCES)}")
+        raise InputError(f"data.source is {kind!r}; expected one of {', '.join(SOURCES)}")
     roots = [to_path(root) for root in ([roots] if isinstance(roots, str | PurePath) else roots)]
     if not roots:
         raise InputError("no dataset directory is given; one or more are needed")

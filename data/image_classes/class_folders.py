@@ -53,7 +53,7 @@ def prepare_classes(
     """
     if root.resolve().is_relative_to(folder.resolve()):
         raise InputError(
-            f"{root}: is in --images={folder}, and would be one of its classes; right would be "
+            f"{root}: is in --images={folder}, and would be one of its classes; expected "
             "another --data_rootdir"
         )
     images = find_classes(folder)
@@ -147,8 +147,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head else ",", restval="")
     if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
         raise InputError(
-            f"{path}: no column {missing[0]!r} in {head.strip()!r}; right would be "
-            f"{','.join(COLUMNS)}"
+            f"{path}: no column {missing[0]!r} in {head.strip()!r}; expected {','.join(COLUMNS)}"
         )
     return [(reader.line_num, row) for row in reader]
 

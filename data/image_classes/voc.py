@@ -50,7 +50,7 @@ def read_voc(file: Path) -> VocAnnotation:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{file}: not readable as XML ({error})") from error
     if root.tag != "annotation":
-        raise InputError(f"{file}: begins with <{root.tag}>; right would be <annotation>")
+        raise InputError(f"{file}: begins with <{root.tag}>; expected <annotation>")
     objects = tuple(_read_object(file, element) for element in root.iter("object"))
     return VocAnnotation(objects, _text(root, "path"))
 
@@ -65,9 +65,7 @@ def _read_object(file: Path, element: ElementTree.Element) -> VocObject:
     except ValueError:
         box = (math.nan,) * 4
     if not all(math.isfinite(value) for value in box):
-        raise InputError(
-            f"{file}: {name} has the box {', '.join(texts)}; right would be four numbers"
-        )
+        raise InputError(f"{file}: {name} has the box {', '.join(texts)}; expected four numbers")
     return VocObject(name, box)
 
 

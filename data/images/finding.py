@@ -92,9 +92,9 @@ def _listed_images(place: Path) -> tuple[list[Path], Path, int]:
     try:
         text = place.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not UTF-8; right would be a path per line in it") from error
+        raise InputError(f"{place}: not UTF-8; expected a path per line in it") from error
     if "\0" in text:  # UTF-16 without its mark, or no text at all
-        raise InputError(f"{place}: holds zero bytes; right would be a path per line, in UTF-8")
+        raise InputError(f"{place}: holds zero bytes; expected a path per line, in UTF-8")
     lines = [line.strip() for line in text.split("\n")]
     files = [place.parent / line for line in lines if line and not line.startswith("#")]
     if not files:

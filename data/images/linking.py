@@ -43,7 +43,7 @@ def link_file(file: Path, target: Path) -> None:
         if target.samefile(file) or _is_copy(target, file):
             return
         raise InputError(
-            f"{target}: another image than {file}; right would be another --name for other images"
+            f"{target}: another image than {file}; expected another --name for other images"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -185,7 +185,7 @@ def to_path(path: str | PurePath) -> AnyPath:
     if scheme[1] == "file":
         return Path(path[len("file://") :])
     if scheme[2]:
-        raise InputError(f"{path}: no host or bucket; right would be like {scheme[1]}://NAME/...")
+        raise InputError(f"{path}: no host or bucket; expected {scheme[1]}://NAME/...")
     return RemotePath(path)
 
 
@@ -197,7 +197,7 @@ def is_remote(path: str | PurePath) -> bool:
 def check_local(name: str, path: str | PurePath) -> None:
     """Raises `InputError` for a remote path where only a local one can be used."""
     if is_remote(path):
-        raise InputError(f"{name}={path}: is remote; right would be a local path")
+        raise InputError(f"{name}={path}: is remote; expected a local path")
 
 
 def walk(folder: AnyPath) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -243,10 +243,10 @@ def check_output_folder(name: str, path: str | PurePath) -> None:
     # here: it imports this module
 
     if not str(path):
-        raise InputError(f"{name} is empty; right would be a folder")
+        raise InputError(f"{name} is empty; expected a folder")
     folder = to_path(path)
     for place in (folder, *folder.parents) if isinstance(folder, Path) else (folder,):
         if place.exists():
             if not place.is_dir():
-                raise InputError(f"{name}={path}: {place} is a file; right would be a folder")
+                raise InputError(f"{name}={path}: {place} is a file; expected a folder")
             return

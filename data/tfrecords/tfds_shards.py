@@ -18,7 +18,7 @@ def list_shards(root: AnyPath) -> list[AnyPath]:
     path = root / TFDS_INFO
     if not path.is_file():
         raise InputError(
-            f"{root}: no {TFDS_INFO} in it; right would be the folder that `tfds build` ends with, "
+            f"{root}: no {TFDS_INFO} in it; expected the folder that `tfds build` ends with, "
             "like endoscopic_frames/cholec80/1.0.0"
         )
     try:

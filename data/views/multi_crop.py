@@ -65,7 +65,7 @@ class Views:
             numbers = all(isinstance(value, int | float) for value in pair)
             if not (numbers and len(pair) == 2 and 0 < pair[0] <= pair[1] <= limit):
                 raise InputError(
-                    f"views.{name} is {pair}; right would be (least, largest) with "
+                    f"views.{name} is {pair}; expected (least, largest) with "
                     f"0 < least <= largest{' <= 1' if limit == 1 else ''}"
                 )
         for name in ("jitter", "grey", "blur", "flip"):

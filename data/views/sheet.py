@@ -54,7 +54,7 @@ def draw_sheet(
     """
     if views.size % patch_size:
         raise InputError(
-            f"views.size is {views.size}; right would be a multiple of the patch size, {patch_size}"
+            f"views.size is {views.size}; expected a multiple of the patch size, {patch_size}"
         )
     kept = kept_patches((views.size // patch_size) ** 2, patch_drop, seed, step=0)
     rows = []
@@ -210,17 +210,17 @@ def main() -> None:
     given = flags.FLAGS
     output, config = Path(given.output), given.config
     if output.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--output={output}: right would be a name that ends in .png or .jpg")
+        raise InputError(f"--output={output}: expected a name that ends in .png or .jpg")
     check_range("--frames", given.frames, 1, MAX_FRAMES)
     check_range("--seed", given.seed, 0)
     if "views" not in config:
-        raise InputError("--config: no `views` in it; right would be a configuration of msn.train")
+        raise InputError("--config: no `views` in it; expected a configuration of msn.train")
     check_range("patch_drop", config.patch_drop, 0, 0.999)
     patch = re.search(r"[1-9]\d*$", config.model.variant)  # "vits16"
     if not patch:
         raise InputError(
-            f"model.variant is {config.model.variant!r}; right would end in the size of a patch, "
-            "as vits16 does"
+            f"model.variant is {config.model.variant!r}; expected one that ends in the size of a "
+            "patch, as vits16 does"
         )
     data, views, patch_size = config.data, Views(**config.views), int(patch[0])
     root = Path(given.data_rootdir) / given.name

@@ -43,7 +43,7 @@ def frame_outputs(
         than its tokens.
     """
     if tokens not in TOKENS:
-        raise InputError(f"tokens={tokens}: right would be {', '.join(TOKENS)}")
+        raise InputError(f"tokens={tokens}: expected {', '.join(TOKENS)}")
     if (layers > 1 or attention) and not hasattr(encoder, "backbone"):
         raise InputError(
             f"{encoder.directory}: a SavedModel gives its tokens alone, not those of several "
@@ -51,7 +51,7 @@ def frame_outputs(
         )
     depth = encoder.backbone.depth if hasattr(encoder, "backbone") else 1
     if not 1 <= layers <= depth:
-        raise InputError(f"layers={layers}: the encoder has {depth}; right would be 1 to {depth}")
+        raise InputError(f"layers={layers}: the encoder has {depth}; expected 1 to {depth}")
 
     def outputs(images):
         found = {"embeddings": _embed(encoder, images, layers, tokens)}

@@ -83,7 +83,7 @@ def names_of(config: ConfigDict, part: str, videos: Sequence[str]) -> tuple[str,
     for name in config[key]:
         if not expand((name,), videos):
             raise InputError(
-                f"{key}: no video has a name like {name}; right would be names, patterns, or "
+                f"{key}: no video has a name like {name}; expected names, patterns, or "
                 f"{MANIFEST}, for those of the data set"
             )
     return expand(config[key], videos)

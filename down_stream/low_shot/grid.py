@@ -120,18 +120,15 @@ def check(config: ConfigDict) -> None:
     names = [one[0] for one in config.encoders if one not in wrong]
     if wrong or not names or len(set(names)) < len(names) or not all(names):
         raise InputError(
-            f"encoders: found {config.encoders!r}; right would be (('NAME', 'PATH'), ...), each "
-            "name once"
+            f"encoders: found {config.encoders!r}; expected (('NAME', 'PATH'), ...), each name once"
         )
     if unfit := [name for name in names if "/" in name]:
-        raise InputError(f"encoders: {unfit[0]!r} names folders; right would be without /")
+        raise InputError(f"encoders: {unfit[0]!r} names folders; expected without /")
     for key, kind in (("fractions", int | float), ("numbers", int), ("seeds", int)):
         if odd := [one for one in config[key] if not isinstance(one, kind)]:
-            raise InputError(f"{key}: found {odd[0]!r}; right would be numbers alone")
+            raise InputError(f"{key}: found {odd[0]!r}; expected numbers alone")
     if config.baseline not in names:
-        raise InputError(
-            f"baseline is {config.baseline!r}; right would be one of {', '.join(names)}"
-        )
+        raise InputError(f"baseline is {config.baseline!r}; expected one of {', '.join(names)}")
 
 
 def tabulate(rows: list[dict]) -> dict:

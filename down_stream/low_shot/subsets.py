@@ -45,7 +45,7 @@ def draw_subsets(
     if twice := [name for name in dict.fromkeys(videos) if videos.count(name) > 1]:
         raise InputError(f"train_videos: {', '.join(twice)} more than once")
     if not videos:
-        raise InputError("train_videos is empty; right would be names of labelled videos")
+        raise InputError("train_videos is empty; expected names of labelled videos")
     seeds = sorted(set(seeds))
     for number in numbers:
         check_range("a number of training videos", number, 1, len(videos))
@@ -54,7 +54,7 @@ def draw_subsets(
     shares = [*fractions, *(number / len(videos) for number in numbers)]
     sizes = {len(label_fraction(videos, share)): share for share in shares}
     if not sizes or not seeds:
-        raise InputError("label subsets: no sizes or no seeds; right would be one or more of each")
+        raise InputError("label subsets: no sizes or no seeds; expected one or more of each")
     return {
         "format": FORMAT,
         "videos": videos,

@@ -122,15 +122,14 @@ class Weights:
         """The shape of an array with this many axes; raises `InputError`."""
         found = getattr(self.arrays.get(name), "shape", None)
         if found is None or len(found) != axes or not all(found):
-            raise InputError(f"weight {name!r}: found shape {found}, right would be {axes} axes")
+            raise InputError(f"weight {name!r}: found shape {found}, expected {axes} axes")
         return found
 
     def take(self, name: str, shape) -> np.ndarray:
         """The array of this name and shape; raises `InputError`."""
         if self.shape(name, len(shape)) != tuple(shape):
             raise InputError(
-                f"weight {name!r}: found shape {self.arrays[name].shape}, right would be "
-                f"{tuple(shape)}"
+                f"weight {name!r}: found shape {self.arrays[name].shape}, expected {tuple(shape)}"
             )
         self.taken.add(name)
         return self.arrays[name]

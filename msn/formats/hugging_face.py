@@ -64,7 +64,7 @@ def read_directory(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
     config = read_json(path / CONFIG_FILE)
     if config.get("model_type") != MODEL_TYPE:
         raise InputError(
-            f"{CONFIG_FILE} describes model_type {config.get('model_type')!r}; right would be "
+            f"{CONFIG_FILE} describes model_type {config.get('model_type')!r}; expected "
             f"{MODEL_TYPE!r}"
         )
     if config.get("hidden_act") not in GELU_OF:

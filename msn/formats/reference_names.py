@@ -102,7 +102,7 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
             )
         num_heads = heads_of_width[sizes["width"]]
     if num_heads < 1:
-        raise InputError(f"num_heads is {num_heads}; right would be at least 1")
+        raise InputError(f"num_heads is {num_heads}; expected at least 1")
     encoder = Encoder(num_heads=num_heads, **sizes, **arguments)
     known = named_variables(encoder.backbone)
     unused = {name for name in state if name.startswith(UNUSED) or name.endswith(COUNTER)}
@@ -126,7 +126,7 @@ def sizes_of_state(state: dict[str, np.ndarray]) -> dict:
     grid = math.isqrt(positions - cls_position)
     if grid**2 + cls_position != positions or not grid:
         raise InputError(
-            f"{positions} positions; right would be one per patch of a square, with or without CLS"
+            f"{positions} positions; expected one per patch of a square, with or without CLS"
         )
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
     return embedding | {
@@ -141,7 +141,7 @@ def sizes_of_patches(state: dict[str, np.ndarray]) -> dict:
     """What a patch convolution tells; raises `InputError`."""
     width, channels, patch_size, _ = shape_of(state, "patch_embed.proj.weight", 4)
     if channels != 3:
-        raise InputError(f"patches of {channels} channels; right would be 3")
+        raise InputError(f"patches of {channels} channels; expected 3")
     return {"patch_size": patch_size, "width": width}
 
 
@@ -156,7 +156,7 @@ def sizes_of_stem(state: dict[str, np.ndarray]) -> dict:
     kernels = [shape[2:] for shape in shapes]
     if not channels or kernels != [(3, 3)] * len(channels) + [(1, 1)] or shapes[0][1] != 3:
         raise InputError(
-            f"a stem of convolutions {', '.join(map(str, shapes))}; right would be 3x3 ones from 3 "
+            f"a stem of convolutions {', '.join(map(str, shapes))}; expected 3x3 ones from 3 "
             "channels on, and one of 1x1 at the end"
         )
     return {"patch_size": 2 ** len(channels), "width": width, "stem_channels": tuple(channels)}

@@ -122,6 +122,6 @@ def sizes(model) -> tuple[int, int]:
         ):
             return height or UNSTATED_SIZE, cls
     raise InputError(
-        f"a SavedModel that is no encoder: inputs {inputs}, outputs {outputs}; right would be "
+        f"a SavedModel that is no encoder: inputs {inputs}, outputs {outputs}; expected "
         "images [batch, size, size, 3] and (tokens [batch, tokens, width], cls [batch, width])"
     )

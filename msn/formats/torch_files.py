@@ -72,7 +72,7 @@ def layout(archive: zipfile.ZipFile) -> tuple[str, str]:
     if name in archive.namelist():
         order = archive.read(name)
     if order not in BYTE_ORDERS:
-        raise InputError(f"byte order {order!r}; right would be little or big")
+        raise InputError(f"byte order {order!r}; expected little or big")
     return roots[0], BYTE_ORDERS[order]
 
 

@@ -52,7 +52,7 @@ class ResNetEncoder(keras.Model):
     def __init__(self, image_size=224, seed=None, name=None):
         super().__init__(name=name)
         if image_size < STRIDE:
-            raise InputError(f"image_size is {image_size}; right would be at least {STRIDE}")
+            raise InputError(f"image_size is {image_size}; expected at least {STRIDE}")
         self.image_size = image_size
         # Not called backbone, as that of a Vision Transformer: there are no blocks of attention.
         self.network = ResNet50V2(
@@ -126,7 +126,7 @@ def create_resnet(
     path = fetch_imagenet() if weights == "imagenet" else Path(weights)
     if not path.is_file():
         raise InputError(
-            f"resnet_weights={weights}: no such file; right would be imagenet, none or a file"
+            f"resnet_weights={weights}: no such file; expected imagenet, none or a file"
         )
     encoder = ResNetEncoder(image_size, seed)
     try:

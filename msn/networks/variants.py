@@ -45,7 +45,7 @@ def variant_arguments(variant: str) -> dict:
         return CONV_STEM | CONV_STEMS[size]
     if size not in SIZES or not patch_size:
         raise InputError(
-            f"unknown model variant {variant!r}; right would be vit + {'|'.join(SIZES)} + patch "
+            f"unknown model variant {variant!r}; expected vit + {'|'.join(SIZES)} + patch "
             f"size in pixels, as in vits16, or vit{', vit'.join(f'{s}16' for s in CONV_STEMS)}"
         )
     width, depth, num_heads = SIZES[size]

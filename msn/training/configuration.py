@@ -66,19 +66,19 @@ def check(config: ConfigDict) -> None:
         size = config.views[name]
         if size % patch_size or size < patch_size:
             raise InputError(
-                f"views.{name} is {size}; right would be a multiple of {config.model.variant}'s "
+                f"views.{name} is {size}; expected a multiple of {config.model.variant}'s "
                 f"patch size {patch_size}"
             )
     if not 0 <= config.patch_drop < 1 or not num_kept(
         (config.views.size // patch_size) ** 2, config.patch_drop
     ):
-        raise InputError(f"patch_drop is {config.patch_drop}; right would be 0 to below 1")
+        raise InputError(f"patch_drop is {config.patch_drop}; expected 0 to below 1")
     for name in ("mean", "std"):
         values = config.model[name]
         if not all(isinstance(v, int | float) and v >= 0 for v in values) or len(values) != 3:
-            raise InputError(f"model.{name} is {values}; right would be three numbers, R, G, B")
+            raise InputError(f"model.{name} is {values}; expected three numbers, R, G, B")
     if 0 in config.model.std:
-        raise InputError("model.std has a 0; right would be above 0")
+        raise InputError("model.std has a 0; expected above 0")
     check_names("data.root", config.data.root)
     check_names("data.exclude_videos", config.data.exclude_videos)
     for name in ("root", "train_videos", "test_videos"):
@@ -96,11 +96,11 @@ def check(config: ConfigDict) -> None:
     }
     for name, allowed in choices.items():
         if (value := value_of(config, name)) not in allowed:
-            raise InputError(f"{name} is {value!r}; right would be {' or '.join(allowed)}")
+            raise InputError(f"{name} is {value!r}; expected {' or '.join(allowed)}")
     if config.loss.prior_exponent and config.loss.sinkhorn:
         raise InputError(
             f"loss.prior_exponent is {config.loss.prior_exponent} with Sinkhorn, which balances to "
-            "uniform; right would be loss.sinkhorn=False, as :power_law sets it"
+            "uniform; expected loss.sinkhorn=False, as :power_law sets it"
         )
 
 

@@ -70,13 +70,13 @@ class Distribution:
         parts = self.replicas * accumulation
         if batch_size % parts:
             raise InputError(
-                f"batch_size is {batch_size}; right would be a multiple of {parts}, for "
+                f"batch_size is {batch_size}; expected a multiple of {parts}, for "
                 f"{self.replicas} replicas with {accumulation} micro-batches each"
             )
         if stem and parts > 1:
             raise InputError(
                 f"{self.replicas} replicas and accumulation {accumulation} with a convolutional "
-                "stem, whose batch norms are over the whole batch; right would be one replica "
+                "stem, whose batch norms are over the whole batch; expected one replica "
                 "without accumulation, or a network with plain patches"
             )
 
@@ -127,8 +127,8 @@ class Distribution:
             for name, value, chiefs in zip(numbers, row, rows[0], strict=True):
                 if value != chiefs:
                     raise InputError(
-                        f"{name} is {value} for worker {worker}, {chiefs} for the chief; right "
-                        "would be the same command, data and --workdir for all"
+                        f"{name} is {value} for worker {worker}, {chiefs} for the chief; expected "
+                        f"the same command, data and --workdir for all"
                     )
 
     def anywhere(self, flag: bool) -> bool:
@@ -227,7 +227,7 @@ def mirrored() -> tf.distribute.Strategy:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
         raise InputError(
-            f"strategy=mirrored: one {devices[0].device_type} here; right would be several GPUs, "
+            f"strategy=mirrored: one {devices[0].device_type} here; expected several GPUs, "
             "or strategy=one_device"
         )
     return tf.distribute.MirroredStrategy([device.name for device in devices])
@@ -249,12 +249,12 @@ def cluster_of_environment() -> tf.distribute.cluster_resolver.ClusterResolver:
             described["cluster"], described["task"]["type"], int(described["task"]["index"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"TF_CONFIG is {os.environ['TF_CONFIG']!r}; right would be {TF_CONFIG_EXAMPLE}"
+                f"TF_CONFIG is {os.environ['TF_CONFIG']!r}; expected {TF_CONFIG_EXAMPLE}"
             ) from error
         return resolvers.TFConfigClusterResolver()
     if "SLURM_STEP_NODELIST" not in os.environ:
         raise InputError(
-            "strategy=multi_worker: neither TF_CONFIG nor a Slurm job step; right would be one of "
+            "strategy=multi_worker: neither TF_CONFIG nor a Slurm job step; expected one of "
             "them (srun starts job steps)"
         )
     # Slurm gives every task its GPUs; the resolver would count those of a whole node. Its ports
@@ -278,7 +278,7 @@ def cluster_of_environment() -> tf.distribute.cluster_resolver.ClusterResolver:
 def tpu() -> tf.distribute.Strategy:
     """The TPU that TPU_NAME names, as TensorFlow documents it."""
     if not os.environ.get("TPU_NAME"):
-        raise InputError("strategy=tpu: TPU_NAME is not set; right would be the TPU's name")
+        raise InputError("strategy=tpu: TPU_NAME is not set; expected the TPU's name")
     resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)

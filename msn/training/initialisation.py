@@ -75,11 +75,11 @@ def trainable_instead(path: AnyPath) -> str:
     """What to give instead of a SavedModel."""
     for file in (path / FLAX_FILE, path.parent / FLAX_FILE):
         if file.is_file():
-            return f"right would be the same weights in {file}"
+            return f"expected the same weights in {file}"
     if (path.parent / ENCODER_FILE).is_file():
-        return f"right would be the same encoder in {path.parent}"
+        return f"expected the same encoder in {path.parent}"
     return (
-        f"right would be the file its weights came from: {FLAX_FILE} of the EndoSSL release, or an "
+        f"expected the file its weights came from: {FLAX_FILE} of the EndoSSL release, or an "
         "encoder directory"
     )
 
@@ -91,7 +91,7 @@ def named_variant(found: dict) -> str:
     ]:
         arguments = PLAIN | variant_arguments(name)
         if all(as_list(found[key]) == as_list(value) for key, value in arguments.items()):
-            return f"; right would be --config.model.variant={name}"
+            return f"; expected --config.model.variant={name}"
     return ""
 
 

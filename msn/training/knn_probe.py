@@ -52,7 +52,7 @@ class KnnProbe:
         for name, others in (("probe.train_videos", train_videos), ("pre-training", seen)):
             if both := [video for video in others if identity(video) in tested]:
                 raise InputError(
-                    f"probe.test_videos: {', '.join(both)} in {name}, too; right would be other "
+                    f"probe.test_videos: {', '.join(both)} in {name}, too; expected other "
                     "videos (data.exclude_videos keeps videos away from pre-training)"
                 )
         index = load_index(roots)
@@ -80,7 +80,7 @@ def vote(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
 def labelled(index: FrameIndex, part: str, videos: Sequence[str], max_frames: int) -> FrameIndex:
     """At most `max_frames` labelled frames of some videos, evenly spaced."""
     if not videos:
-        raise InputError(f"probe.{part}_videos is empty; right would be names of labelled videos")
+        raise InputError(f"probe.{part}_videos is empty; expected names of labelled videos")
     selected = index.select(videos=videos)
     rows = np.flatnonzero(selected.phase >= 0)
     if not len(rows):

@@ -66,7 +66,7 @@ class OtherSide:
     def __init__(self, *module: str):
         python = os.environ.get("BENCH_PYTHON", BENCH_PYTHON)
         if not Path(python).is_file():
-            raise InputError(f"{python}: not there; right would be `make bench`, which installs it")
+            raise InputError(f"{python}: not there; expected `make bench`, which installs it")
         self._process = subprocess.Popen(
             [python, "-m", *module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

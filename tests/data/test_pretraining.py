@@ -261,5 +261,5 @@ def test_too_few_frames_for_a_batch(source):
     [{"worker": 2, "workers": 2}, {"worker": -1}, {"workers": 3}, {"neighbour_seconds": -1.0}],
 )
 def test_arguments_out_of_range(source, options):
-    with pytest.raises(InputError, match="right would be"):
+    with pytest.raises(InputError, match="expected"):
         batches(source, **options)

@@ -57,10 +57,10 @@ def test_the_score_that_chooses_is_the_one_of_the_evaluation(index):
 def test_labels_that_are_no_class_are_named(index):
     wrong = index.take(np.arange(len(index)))
     wrong.phase[5] = 7
-    with pytest.raises(InputError, match="train_videos: label 7; right would be 0 to 6"):
+    with pytest.raises(InputError, match="train_videos: label 7; expected 0 to 6"):
         phases().check_labels(wrong, "train")
     wrong.tools[5, 2] = 2
-    with pytest.raises(InputError, match="label 2; right would be 0 to 1"):
+    with pytest.raises(InputError, match="label 2; expected 0 to 1"):
         tools().check_labels(wrong, "train")
 
 
@@ -80,5 +80,5 @@ def test_classes_come_from_the_data(tmp_path):
 
 
 def test_an_unknown_task_is_named():
-    with pytest.raises(InputError, match=f"right would be {', '.join(TASKS)}"):
+    with pytest.raises(InputError, match=f"expected {', '.join(TASKS)}"):
         open_task("phase", ())

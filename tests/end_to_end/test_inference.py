@@ -105,7 +105,7 @@ def test_a_stream(models, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], "none; right would be one of --image_path, --video_path, --data_rootdir, --stream"),
+        ([], "none; expected one of --image_path, --video_path, --data_rootdir, --stream"),
         (["--image_path=x", "--video_path=y"], "--image_path and --video_path"),
         (["--image_path=nowhere"], "nowhere"),
         (["--video_path=nowhere"], "nowhere"),

@@ -206,7 +206,7 @@ def test_what_is_not_there_is_said_before_anything_is_done(small_dataset, remote
     assert not remote.exists()
     with pytest.raises(InputError, match="no such file or directory"):
         encoders.load_encoder("ram://nothing/here")
-    with pytest.raises(InputError, match="right would be a copy"):
+    with pytest.raises(InputError, match="expected a copy"):
         new = new_place() / "data"
         new.mkdir(parents=True)
         load_index(new)

@@ -106,7 +106,7 @@ def test_what_is_no_run_is_refused(tmp_path):
         draw([tmp_path], tmp_path / "curves.png")
     with pytest.raises(InputError, match="no step is logged yet"):
         draw([write(tmp_path / "begun", [])], tmp_path / "curves.png")
-    with pytest.raises(InputError, match="7 runs; right would be 1 to 6"):
+    with pytest.raises(InputError, match="7 runs; expected 1 to 6"):
         draw([tmp_path] * 7, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
 

@@ -161,7 +161,7 @@ def test_the_probe_is_logged(small_dataset, tmp_path):
         ({"batch_size": 1000}, "56 frames"),
         ({"strategy": "many"}, "strategy"),
         ({"strategy": "mirrored"}, "one CPU"),
-        ({"accumulation": 3}, "batch_size is 8; right would be a multiple of 3"),
+        ({"accumulation": 3}, "batch_size is 8; expected a multiple of 3"),
         ({"accumulation": 0}, "accumulation"),
         ({"data__root": ("/nonexistent",)}, "nonexistent"),
         ({"data__exclude_videos": ("video01", "video02", "video03", "video04")}, "all of 4"),

@@ -159,7 +159,7 @@ def test_nothing_usable_is_one_line(kind, roots, tmp_path):
 
 
 def test_another_kind_is_named():
-    with pytest.raises(InputError, match="'frames'; right would be one of images, records"):
+    with pytest.raises(InputError, match="'frames'; expected one of images, records"):
         open_source("frames", ".")
 
 

@@ -42,7 +42,7 @@ def test_two_halves_are_the_whole(size):
 
 
 def test_wrong_tokens_are_named(encoder):
-    with pytest.raises(InputError, match="tokens=patches: right would be cls, mean, all"):
+    with pytest.raises(InputError, match="tokens=patches: expected cls, mean, all"):
         frame_outputs(encoder, tokens="patches")
 
 

@@ -216,7 +216,7 @@ def test_cells_of_another_configuration_are_kept_and_said(grid, changes, named):
         ({"encoders": (("msn", "a"), ("msn", "b"))}, "each name once"),
         ({"encoders": (("msn",),)}, "msn"),
         ({"encoders": (("a/b", "c"), ("random", ""))}, "a/b"),
-        ({"baseline": "other"}, "baseline is 'other'; right would be one of msn, random"),
+        ({"baseline": "other"}, "baseline is 'other'; expected one of msn, random"),
     ],
 )
 def test_what_is_no_grid(changes, named):

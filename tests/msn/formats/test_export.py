@@ -178,6 +178,6 @@ def test_a_directory_around_an_encoder_is_named(sources, tmp_path):
     """A run of pre-training, or a down-stream model: its classifier is not exported."""
     save_encoder(load_encoder(sources / "erf"), tmp_path / "model" / "encoder", {})
     (tmp_path / "model" / "frame_model.json").write_text("{}")
-    with pytest.raises(InputError, match=r"model: .*right would be .*model/encoder$"):
+    with pytest.raises(InputError, match=r"model: .*expected .*model/encoder$"):
         convert.convert(tmp_path / "model", tmp_path / "output", "saved_model")
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]

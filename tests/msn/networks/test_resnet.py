@@ -41,7 +41,7 @@ def test_tokens_are_the_mean_and_the_features(encoder):
 def test_too_small_images_are_said(encoder):
     with pytest.raises(InputError, match="31x64 pixels; ResNet50V2 needs 32x32"):
         encoder(np.zeros((1, 31, 64, 3), np.float32))
-    with pytest.raises(InputError, match="image_size is 16; right would be at least 32"):
+    with pytest.raises(InputError, match="image_size is 16; expected at least 32"):
         ResNetEncoder(16)
 
 
@@ -84,7 +84,7 @@ def test_wrong_files_are_said_in_one_line(tmp_path):
         assert "\n" not in str(refusal.value), name
         assert len(str(refusal.value)) < 500
     for name in ("folder.h5", "missing.h5", "imagenett"):
-        with pytest.raises(InputError, match=f"{name}: no such file; right would be imagenet"):
+        with pytest.raises(InputError, match=f"{name}: no such file; expected imagenet"):
             create_resnet(str(tmp_path / name))
 
 

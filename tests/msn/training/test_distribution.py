@@ -290,10 +290,10 @@ def test_slurm_names_the_cluster(monkeypatch):
 @pytest.mark.parametrize(
     "strategy, environment, named",
     [
-        ("mirrored", {}, "one CPU here; right would be several GPUs"),
+        ("mirrored", {}, "one CPU here; expected several GPUs"),
         ("tpu", {}, "TPU_NAME is not set"),
         ("multi_worker", {}, "neither TF_CONFIG nor a Slurm job step"),
-        ("multi_worker", {"TF_CONFIG": "{"}, "TF_CONFIG is '{'; right would be"),
+        ("multi_worker", {"TF_CONFIG": "{"}, "TF_CONFIG is '{'; expected"),
         ("auto", {"TF_CONFIG": '{"cluster": {}, "task": {}}'}, "TF_CONFIG is"),
     ],
 )
@@ -310,7 +310,7 @@ def test_a_batch_that_cannot_be_shared_is_said():
     one = create_distribution("one_device")
     one.check(8, 4, stem=False)
     one.check(8, 1, stem=True)
-    with pytest.raises(InputError, match="batch_size is 8; right would be a multiple of 3"):
+    with pytest.raises(InputError, match="batch_size is 8; expected a multiple of 3"):
         one.check(8, 3, stem=False)
     with pytest.raises(InputError, match="convolutional stem"):
         one.check(8, 4, stem=True)

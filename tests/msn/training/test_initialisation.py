@@ -63,7 +63,7 @@ def test_a_frozen_encoder_is_refused_with_what_to_take(encoder_dir):
         (encoder_dir / "saved_model", f"the same encoder in {encoder_dir}$"),
         (released / "saved_model_inference", f"the same weights in {released / 'checkpoint_0'}$"),
     ):
-        with pytest.raises(InputError, match=f"a SavedModel is frozen; right would be {right}"):
+        with pytest.raises(InputError, match=f"a SavedModel is frozen; expected {right}"):
             create_model(small_config("unused", init=str(path)))
 
 

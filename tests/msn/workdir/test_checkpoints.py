@@ -147,7 +147,7 @@ def test_what_is_no_encoder_is_said(encoder_dir, tmp_path):
     for run, inner in (("run", "encoder"), ("experiment", "model/encoder")):
         shutil.copytree(encoder_dir[1], tmp_path / run / inner)
         (tmp_path / run / "config.json").write_text("{}")
-        with pytest.raises(InputError, match=f"right would be .*/{run}/{inner.split('/')[0]}$"):
+        with pytest.raises(InputError, match=f"expected .*/{run}/{inner.split('/')[0]}$"):
             encoders.load_encoder(tmp_path / run)
     for name, content in (
         ("encoder.weights.h5", b"x"),
