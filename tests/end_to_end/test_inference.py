@@ -70,7 +70,8 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
         f"--output={tmp_path / 'a.parquet'}",
     ]
     slow = (
-        "import sys, time, runpy; from down_stream import embeddings, frame_batches as b;"
+        "import sys, time, runpy; from down_stream.features import batches as b;"
+        "from down_stream.inference import embeddings;"
         "embeddings.PART_SECONDS = 0; fetch = b._fetch;"
         "b._fetch = lambda batch: time.sleep(0.05) or fetch(batch);"
         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"

@@ -492,7 +492,7 @@ def test_an_address_that_is_none(target, url):
 
 def disk_with(monkeypatch, free):
     usage = namedtuple("usage", "total used free")(10**12, 10**12 - free, free)
-    monkeypatch.setattr(archives_fetch.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
 
 
 def test_too_little_space_is_said_before_anything_is_asked(server, target, monkeypatch):
@@ -558,7 +558,7 @@ def kill_when(condition, script, *arguments):
 FETCH = """
 import sys
 from pathlib import Path
-from data.download import fetch
+from data.archives.fetch import fetch
 fetch(sys.argv[1], Path(sys.argv[2]), md5=sys.argv[3])
 """
 
@@ -566,13 +566,13 @@ fetch(sys.argv[1], Path(sys.argv[2]), md5=sys.argv[3])
 UNPACK = """
 import sys, time
 from pathlib import Path
-from data import download
-class Slow(download.CallbackIOWrapper):
+from data.archives import unpack_tar
+class Slow(unpack_tar.CallbackIOWrapper):
     def __init__(self, callback, stream):
         super().__init__(lambda n: time.sleep(0.01), stream)
-download.CallbackIOWrapper = Slow
-download.CHUNK_BYTES = 10_000
-download.unpack(Path(sys.argv[1]), Path(sys.argv[2]))
+unpack_tar.CallbackIOWrapper = Slow
+unpack_tar.CHUNK_BYTES = 10_000
+unpack_tar.unpack(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
@@ -815,13 +815,11 @@ def test_what_is_no_tar_archive_is_named(tmp_path, content):
 
 def test_progress_counts_every_byte_of_the_archive(tmp_path, monkeypatch):
     bars, seen = [], []
-    make, place = room._bar, unpack_tar._destination
+    make, place = room.progress_bar, unpack_tar._destination
     monkeypatch.setattr(
-        archives_fetch, "_bar", lambda *a, **k: bars.append(make(*a, **k)) or bars[-1]
+        unpack_tar, "progress_bar", lambda *a, **k: bars.append(make(*a, **k)) or bars[-1]
     )
-    monkeypatch.setattr(
-        archives_fetch, "_destination", lambda *a: seen.append(bars[-1].n) or place(*a)
-    )
+    monkeypatch.setattr(unpack_tar, "_destination", lambda *a: seen.append(bars[-1].n) or place(*a))
     archive = make_tar(tmp_path / "a.tar", FILES)
     for _ in range(2):  # written; then jumped over
         unpack(archive, tmp_path / "cholec80")

@@ -44,7 +44,7 @@ def call(command, *arguments, cwd=ROOT, environment=None):
         ("train", [CONFIG, "--workdir=RUN", "--config.steps=x"], "steps"),
         ("train", ["--config=nowhere.py", "--workdir=RUN"], "nowhere.py"),
         ("train", [CONFIG], "workdir"),
-        ("train", [f"--config={ROOT}/data/views.py", "--workdir=RUN"], "get_config"),
+        ("train", [f"--config={ROOT}/data/common/cores.py", "--workdir=RUN"], "get_config"),
         ("train", ["--config=configs/msn_demo.py:other", "--workdir=RUN"], "other"),
         ("prepare", ["--data_rootdir="], "data_rootdir"),
         ("prepare", ["--data_rootdir=RUN", "--videos="], "videos"),
@@ -116,9 +116,9 @@ def test_a_bug_still_shows_its_trace(tmp_path):
     """Only what the user can put right is shortened to one line."""
     script = tmp_path / "command_with_a_bug.py"
     script.write_text(
-        "from configs import command\n"
+        "from data.common import cli\n"
         "def main():\n    return [][0]\n"
-        "command.run(main, wrong_input=(ValueError,))\n"
+        "cli.run(main, wrong_input=(ValueError,))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(
@@ -131,11 +131,11 @@ def test_a_bug_still_shows_its_trace(tmp_path):
 def test_tensorflows_noise_is_caught_and_stderr_given_back(tmp_path):
     script = tmp_path / "start.py"
     script.write_text(
-        "from configs import command\n"
+        "from data.common import cli\n"
         "def main():\n"
-        "    command.import_tensorflow()\n"
+        "    cli.import_tensorflow()\n"
         "    import sys\n    print('stderr still works', file=sys.stderr)\n"
-        "command.run(main, wrong_input=())\n"
+        "cli.run(main, wrong_input=())\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     environment["PYTHONPATH"] = str(ROOT)

@@ -89,7 +89,7 @@ def test_unreadable_frames_are_left_out(root, tmp_path, caplog):
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "data.views.multi_crop", *map(str, arguments)]
+    command = [sys.executable, "-m", "data.views", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 

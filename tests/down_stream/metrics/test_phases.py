@@ -282,7 +282,7 @@ def test_results_are_valid_json_and_state_their_rule():
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "down_stream.metrics.phases", *arguments],
+        [sys.executable, "-m", "down_stream.metrics", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
