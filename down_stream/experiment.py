@@ -27,7 +27,7 @@ from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.networks.resnet import RESNET
-from msn.workdir.run_directory import CHECKPOINTS, check_configuration
+from msn.workdir.run_directory import CHECKPOINTS, check_configuration, plain
 
 RESULTS = "results.json"
 
@@ -93,7 +93,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
         "warnings": warnings,
         "metrics": scores.pop(config.mode),
         "temporal": {name: {"metrics": s} | sequences.facts for name, s in scores.items()},
-        "config": json.loads(json.dumps(config.to_dict(), default=list)),
+        "config": plain(config),
     }
 
     # ---- report: results.json comes last and says that all is there ----------------------------

@@ -66,7 +66,8 @@ def low_shot(config) -> int:
     """Runs a grid of experiments, and prints its table."""
     from down_stream.experiment import run
     from down_stream.features.labelled_splits import labelled_videos
-    from down_stream.low_shot.grid import run_grid, text_table
+    from down_stream.low_shot.grid import run_grid
+    from down_stream.low_shot.table import text_table
     from down_stream.tasks import open_task
 
     task = open_task(config.task, config.data.root)

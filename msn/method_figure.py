@@ -23,7 +23,7 @@ from data.views.multi_crop import Views, make_views
 from msn.method.losses import log_predictions, sharpen
 from msn.networks.variants import variant_arguments
 from msn.training.configuration import create_model
-from msn.workdir import checkpoints
+from msn.workdir import checkpoint_files, checkpoints
 
 WORKDIR = flags.DEFINE_string("workdir", "runs/demo/msn", "run directory of msn.train")
 IMAGE = flags.DEFINE_string("image", None, "frame to draw", required=True)
@@ -77,7 +77,7 @@ def open_run(workdir: Path):
     if not (workdir / "config.json").is_file():
         raise InputError(f"{workdir}: no run of msn.train (no config.json)")
     config = ConfigDict(json.loads((workdir / "config.json").read_text()))
-    files = checkpoints.checkpoints(workdir / "checkpoints")
+    files = checkpoint_files.checkpoints(workdir / "checkpoints")
     if not files:
         raise InputError(f"{workdir}: no checkpoint yet")
     model = create_model(config)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.common.stopping import StopSignal
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
@@ -32,7 +33,7 @@ from msn.training.distribution import Distribution, create_distribution
 from msn.training.initialisation import source_of
 from msn.training.knn_probe import KnnProbe
 from msn.workdir import checkpoints
-from msn.workdir.metrics_log import MetricsLog, ProgressBar
+from msn.workdir.metrics_log import MetricsLog, headline
 from msn.workdir.run_directory import (
     CHECKPOINTS,
     as_json,
@@ -40,7 +41,6 @@ from msn.workdir.run_directory import (
     check_room,
     check_writable,
     locked,
-    restore_newest,
     write_configuration,
 )
 
@@ -86,7 +86,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         # ---- resume ----------------------------------------------------------------------------
         if distribution.is_chief:
             write_configuration(workdir, config)
-        step, skipped = restore_newest(workdir, model)
+        step, skipped = checkpoints.restore_newest(workdir / CHECKPOINTS, model)
         checksum = zlib.crc32(as_json(config).encode())
         distribution.agree(step=step, frames=len(source), configuration=checksum)
         describe(config, source, total_steps, step)
@@ -104,8 +104,14 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         # ---- loop ------------------------------------------------------------------------------
         batches = iter(create_dataset(source, config, distribution, step, total_steps))
         log = MetricsLog(log_directory, config.batch_size, step)
-        with distribution.named_errors(), log, ProgressBar(step, total_steps) as bar:
-            bar.disable = bar.disable or not distribution.is_chief
+        bar = ProgressBar(
+            desc="pre-training",
+            total=total_steps,
+            initial=step,
+            unit="step",
+            disable=not distribution.is_chief,
+        )
+        with distribution.named_errors(), log, bar:
             while step < total_steps:
                 batch = log.wait_for(batches)
                 unreadable.add(batch.pop("unreadable").numpy())
@@ -127,14 +133,15 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 if failure := log.failure():
                     skipped = (*skipped, failure[0] - 1)
                     handle_failure(config, failure, len(skipped))
-                    step, _ = restore_newest(workdir, model)
+                    step, _ = checkpoints.restore_newest(workdir / CHECKPOINTS, model)
                     distribution.agree(step=step)
                     batches = iter(create_dataset(source, config, distribution, step, total_steps))
                     log.rewind(step)
                     bar.go_back(step)
                     continue
                 if to_log and not is_skipped:
-                    bar.show(log.write(probe() if to_probe and distribution.is_chief else None))
+                    scores = probe() if to_probe and distribution.is_chief else None
+                    bar.show(headline(log.write(scores)))
                 if to_save:
                     log.sync()
                     save()

@@ -1,17 +1,16 @@
 """Fine-tuning: trains encoder and head; the best epoch on validation is kept."""
 
 import logging
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from data.cholec80_images import training_dataset
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError
 from data.dataset.frame_index import FrameIndex
 from down_stream.classifiers.training_state import TrainingState
@@ -130,14 +129,16 @@ def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, d
     if directory is not None:
         state.restore(directory)
     remaining = iter(batches(state.step))
-    with ProgressBar(state.step, steps * epochs) as bar:
-        while state.step < steps * epochs:
+    total = steps * epochs
+    with ProgressBar(desc="training", total=total, initial=state.step, unit="step") as bar:
+        while state.step < total:
             state.add(*train_step(*next(remaining)))
             bar.update()
             is_end = state.step % steps == 0
             if is_end:
                 finish_epoch(state, steps, validate)
-                bar.show(state.history)
+                last = {name: f"{values[-1]:.3f}" for name, values in state.history.items()}
+                bar.show({name: text for name, text in last.items() if name != "accuracy"})
             stopping = stop is not None and stop.requested
             if directory is not None and (is_end or stopping):
                 check_finite(state, steps)
@@ -241,24 +242,3 @@ def create_optimizer(name: str, learning_rate: float, weight_decay: float, warmu
     optimizer = OPTIMIZERS[name](learning_rate=schedule, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
-
-
-class ProgressBar(tqdm):
-    """One bar over all epochs, with steps per second and time left."""
-
-    def __init__(self, first_step: int, total_steps: int):
-        interval = 0.5 if sys.stderr.isatty() else 15
-        super().__init__(
-            total=total_steps,
-            initial=first_step,
-            desc="training",
-            unit="step",
-            mininterval=interval,
-            maxinterval=4 * interval,
-        )
-
-    def show(self, history: dict[str, list[float]]) -> None:
-        """Shows the last values of a history."""
-        shown = {name: f"{values[-1]:.3f}" for name, values in history.items()}
-        shown.pop("accuracy")
-        self.set_postfix(shown, refresh=False)

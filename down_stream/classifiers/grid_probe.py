@@ -5,16 +5,15 @@ step is one product for all of them; nothing passes from head to head.
 """
 
 import itertools
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.common.seeds import generator
 from down_stream.classifiers.finetuning import create_optimizer
 from down_stream.classifiers.probes import LinearHead, Validation, standardisation
@@ -103,8 +102,7 @@ def fit_grid(
 
     losses, scores = np.empty((epochs, len(points))), np.full((epochs, len(points)), np.nan)
     best, kept = None, None
-    interval = 0.5 if sys.stderr.isatty() else 15
-    for epoch in tqdm(range(epochs), "linear probe", unit="epoch", mininterval=interval):
+    for epoch in ProgressBar(range(epochs), "linear probe", unit="epoch"):
         order = generator(seed, epoch).permutation(len(features))
         total = 0.0
         for start in range(0, len(order), batch_size):

@@ -1,22 +1,12 @@
 """What fine-tuning needs to go on where it was stopped, in memory and in files."""
 
 import json
-import logging
 
 import keras
 import numpy as np
-import safetensors
 
-from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
-from msn.workdir.checkpoint_files import (
-    checkpoints,
-    open_state,
-    remove,
-    step_of,
-    unmarked,
-    write_state,
-)
+from msn.workdir.checkpoint_files import read_newest, read_state, save_state
 
 KEPT_FILES = 2  # the newest, and one to fall back on should it be damaged
 
@@ -82,8 +72,6 @@ class TrainingState:
         Raises:
           InputError: it cannot be written, as on a full disk; those before it are as they were.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / f"step_{self.step:08d}.safetensors"
         progress = {
             "step": self.step,
             "sums": {name: float(value) for name, value in self.sums.items()},
@@ -92,21 +80,7 @@ class TrainingState:
         }
         arrays = {name: keras.ops.convert_to_numpy(v) for name, v in self._variables().items()}
         arrays |= {f"best/{place}": value for place, value in enumerate(self._best)}
-        try:
-            write_state(path, arrays, {"progress": json.dumps(progress)})
-        except (OSError, safetensors.SafetensorError) as error:
-            raise InputError(
-                f"{path}: the checkpoint cannot be written ({one_line(error)}); the same command "
-                "goes on from the one before"
-            ) from error
-        for left in unmarked(directory):
-            left.unlink()  # of a run that was killed while it wrote
-        finished = checkpoints(directory)
-        # Files of later steps were refused as damaged.
-        kept = [file for file in finished if step_of(file) <= self.step][-KEPT_FILES:]
-        for file in finished:
-            if file not in kept:
-                remove(file)
+        save_state(directory, self.step, arrays, {"progress": json.dumps(progress)}, KEPT_FILES)
 
     def restore(self, directory: AnyPath) -> None:
         """Goes on from the newest file that is whole; does nothing where there is none.
@@ -114,33 +88,17 @@ class TrainingState:
         Raises:
           InputError: there are files, but none that can be used.
         """
-        paths = checkpoints(directory)
-        for path in reversed(paths):
-            try:
-                self._read(path)
-                return
-            except InputError as error:
-                logging.warning("%s; taking the one before", error)
-        if paths:
-            raise InputError(
-                f"{directory}: none of {len(paths)} checkpoints can be used, the log says why; "
-                "move it away to start anew, or take another workdir"
-            )
+        read_newest(directory, self._restore_from)
 
-    def _read(self, path):
+    def _restore_from(self, path):
         variables = self._variables()
-        with open_state(path) as file:
-            progress = json.loads(file.metadata()["progress"])
-            values = {name: file.get_tensor(name) for name in variables}
-            best = [file.get_tensor(f"best/{place}") for place in range(len(self.variables))]
-        for name, variable in variables.items():
-            if values[name].shape != tuple(variable.shape):
-                raise InputError(
-                    f"{path}: is of another model or an earlier version; {name!r} differs"
-                )
+        best = {f"best/{place}": value for place, value in enumerate(self._best)}
+        shapes = {name: tuple(value.shape) for name, value in (variables | best).items()}
+        values, metadata = read_state(path, shapes)
         for name, variable in variables.items():
             variable.assign(values[name])
-        self._best = best
+        self._best = [values[name] for name in best]
+        progress = json.loads(metadata["progress"])
         self.step, self.history = progress["step"], progress["history"]
         self.best_epoch = progress["best_epoch"]
         self.sums = {name: np.float32(value) for name, value in progress["sums"].items()}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from data.common.nested import flatten
 from down_stream.report.plots import PHASE_COLOURS, UNKNOWN_COLOUR
 from down_stream.report.wording import duration, percent
 
@@ -169,7 +170,11 @@ def protocols(results: dict) -> Section:
 
 def settings(results: dict) -> Section:
     """The configuration, one line per key."""
-    return Section("Settings", pairs(dict(_flat(results["config"]))))
+    shown = {}
+    for key, value in flatten(results["config"]).items():
+        joined = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        shown[key] = joined or "-"
+    return Section("Settings", pairs(shown))
 
 
 # Parts of a page, for other sections, too.
@@ -251,12 +256,3 @@ def _number(count: int, name: str) -> str:
 
 def _words(score: str) -> str:
     return score.replace("_", " ").replace("f1", "F1").replace("auc", "AUC")
-
-
-def _flat(config: dict, prefix: str = ""):
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            joined = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            yield f"{prefix}{key}", joined or "-"

@@ -9,12 +9,12 @@ Hirsch et al., arXiv 2308.12394.
 """
 
 import re
-from collections.abc import Iterator
 
 import msgpack
 import numpy as np
 
 from data.common.errors import InputError, one_line
+from data.common.nested import flatten
 from data.storage.paths import AnyPath
 
 FLAX_FILE = "checkpoint_0"  # its name in a release
@@ -115,7 +115,7 @@ class Weights:
     """A tree of arrays, by path ("a/b/c"); remembers what was taken."""
 
     def __init__(self, tree: dict):
-        self.arrays = dict(flatten(tree))
+        self.arrays = flatten(tree, "/")
         self.taken: set[str] = set()
 
     def shape(self, name: str, axes: int) -> tuple[int, ...]:
@@ -154,12 +154,3 @@ class Weights:
         others = self.arrays.keys() - self.taken
         if unknown := sorted(name for name in others if name.startswith(prefixes)):
             raise InputError(f"weight {unknown[0]!r} is of no Vision Transformer that is known")
-
-
-def flatten(tree: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yields (path, leaf) of a tree of dicts."""
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value

@@ -6,11 +6,10 @@ its marker is beside it: a file that is written last and tells how many bytes th
 """
 
 import contextlib
-import json
+import logging
 import os
-import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,15 +75,87 @@ def open_state(path: AnyPath) -> Iterator:
         raise InputError(f"{path}: damaged checkpoint ({one_line(error)})") from error
 
 
-def read_metadata(path: AnyPath) -> dict[str, str]:
-    """The metadata of a whole safetensors file, whose arrays are not read.
+def save_state(
+    directory: AnyPath,
+    step: int,
+    state: dict[str, np.ndarray],
+    metadata: dict[str, str],
+    keep: int,
+    keep_every: int = 0,
+) -> AnyPath:
+    """Writes the checkpoint of a step, and removes those that are not to be kept.
 
-    It begins with the length of its header, uint64, and the header, which is JSON
-    (https://huggingface.co/docs/safetensors, "Format").
+    Args:
+      directory: made if it is missing.
+      step: int.
+      state: arrays by name.
+      metadata: strings by name.
+      keep: the newest so many files stay.
+      keep_every: so does every file of a multiple of so many steps; 0 for none.
+
+    Raises:
+      InputError: the file cannot be written, as on a full disk; those before it are as they were.
     """
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        return json.loads(file.read(length))["__metadata__"]
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"step_{step:08d}{SUFFIX}"
+    try:
+        write_state(path, state, metadata)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(
+            f"{path}: the checkpoint cannot be written ({one_line(error)}); the same command goes "
+            "on from the one before"
+        ) from error
+    for unfinished in unmarked(directory):
+        unfinished.unlink()  # of a run that was killed while it wrote
+    finished = checkpoints(directory)
+    # Files of later steps were refused as damaged, or the run went back behind them.
+    earlier = [file for file in finished if step_of(file) <= step]
+    for_good = [file for file in earlier if keep_every and step_of(file) % keep_every == 0]
+    for file in set(finished) - {*earlier[-keep:], *for_good}:
+        remove(file)
+    return path
+
+
+def read_state(
+    path: AnyPath, shapes: dict[str, tuple[int, ...]]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a checkpoint and its metadata.
+
+    Raises:
+      InputError: it is not whole, or has other arrays than those of `shapes`.
+    """
+    with open_state(path) as file:
+        names = file.keys()
+        differing = {name: tuple(file.get_slice(name).get_shape()) for name in names}.items()
+        if differing := sorted(differing ^ shapes.items()):
+            raise InputError(
+                f"{path}: is of another model or an earlier version; {differing[0][0]!r} differs"
+            )
+        return {name: file.get_tensor(name) for name in names}, file.metadata()
+
+
+def read_newest(directory: AnyPath, read: Callable):
+    """What `read` returns for the newest checkpoint that it does not refuse; None without any.
+
+    Raises:
+      InputError: there are checkpoints, but none that can be used. To begin at step 0 would
+        overwrite what may be weeks of work.
+    """
+    unfinished = unmarked(directory)
+    for path in unfinished:
+        logging.warning("%s: has no %s beside it; not used", path, marker_of(path).name)
+    paths = checkpoints(directory)
+    for path in reversed(paths):
+        try:
+            return read(path)
+        except InputError as error:
+            logging.warning("%s; taking the one before", error)
+    if paths or unfinished:
+        raise InputError(
+            f"{directory}: none of {len(paths) + len(unfinished)} checkpoints can be used, the log "
+            "says why; move it away to start anew, or take another workdir"
+        )
+    return None
 
 
 def checkpoints(directory: AnyPath) -> list[AnyPath]:

@@ -1,28 +1,16 @@
-"""Files of pre-training: checkpoints of a run, and encoder directories that outlive it.
+"""Checkpoints of pre-training: one safetensors file holds everything needed to go on.
 
-A checkpoint is one safetensors file that holds everything needed to go on;
-`msn.workdir.checkpoint_files` says when it is whole. An encoder directory is what pre-training
-exports and everything else opens.
+`msn.workdir.checkpoint_files` says when it is whole.
 """
 
 import json
 from collections.abc import Iterable
 
 import keras
-import safetensors
 
-from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
 from msn.formats.reference_names import named_variables
-from msn.workdir.checkpoint_files import (
-    checkpoints,
-    open_state,
-    read_metadata,
-    remove,
-    step_of,
-    unmarked,
-    write_state,
-)
+from msn.workdir.checkpoint_files import read_newest, read_state, save_state
 
 
 def save_checkpoint(
@@ -39,61 +27,41 @@ def save_checkpoint(
       directory: made if it is missing.
       model: `msn.method.model.MSN`.
       step: int.
-      keep: the newest so many files stay.
-      keep_every: so does every file of a multiple of so many steps; 0 for none.
+      keep, keep_every: as `msn.workdir.checkpoint_files.save_state` takes them.
       skipped: steps that were left out, kept with the file.
 
     Raises:
       InputError: the file cannot be written, as on a full disk; those before it are as they were.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"step_{step:08d}.safetensors"
     state = {name: keras.ops.convert_to_numpy(value) for name, value in run_state(model).items()}
     metadata = {"step": str(step), "skipped": json.dumps(list(skipped))}
-    try:
-        write_state(path, state, metadata)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(
-            f"{path}: the checkpoint cannot be written ({one_line(error)}); the same command goes "
-            "on from the one before"
-        ) from error
-    for left in unmarked(directory):
-        left.unlink()  # of a run that was killed while it wrote
-    finished = checkpoints(directory)
-    # Files of later steps were refused as damaged, or the run went back behind them.
-    new = [old for old in finished if step_of(old) <= step][-keep:]
-    for old in finished:
-        is_kept_for_good = keep_every and step_of(old) % keep_every == 0 and step_of(old) <= step
-        if old not in new and not is_kept_for_good:
-            remove(old)
-    return path
+    return save_state(directory, step, state, metadata, keep, keep_every)
 
 
-def restore_checkpoint(path: AnyPath, model) -> int:
-    """Sets all variables of a run from a checkpoint and returns its step.
+def restore_checkpoint(path: AnyPath, model) -> tuple[int, tuple[int, ...]]:
+    """Sets all variables of a run from a checkpoint.
+
+    Returns:
+      Its step, and the steps that were left out before it.
 
     Raises:
       InputError: the file is damaged, or of another model; nothing is set then.
     """
     variables = run_state(model)
-    with open_state(path) as file:
-        step = int(file.metadata()["step"])
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        needed = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if found != needed:
-            wrong = sorted(set(found.items()) ^ set(needed.items()))[0]
-            raise InputError(
-                f"{path}: is of another model or an earlier version; {wrong[0]!r} differs"
-            )
-        values = {name: file.get_tensor(name) for name in needed}
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    values, metadata = read_state(path, shapes)
     for name, variable in variables.items():
         variable.assign(values[name])
-    return step
+    return int(metadata["step"]), tuple(json.loads(metadata["skipped"]))
 
 
-def skipped_steps(path: AnyPath) -> tuple[int, ...]:
-    """The steps that were left out before a checkpoint."""
-    return tuple(json.loads(read_metadata(path)["skipped"]))
+def restore_newest(directory: AnyPath, model) -> tuple[int, tuple[int, ...]]:
+    """As `restore_checkpoint`, from the newest that is whole; 0 and () without a checkpoint.
+
+    Raises:
+      InputError: there are checkpoints, but none that can be used.
+    """
+    return read_newest(directory, lambda path: restore_checkpoint(path, model)) or (0, ())
 
 
 def run_state(model) -> dict:

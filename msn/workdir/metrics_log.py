@@ -1,58 +1,19 @@
-"""What a run tells while it runs: metrics.jsonl, TensorBoard events and a progress bar."""
+"""What a run tells while it runs: metrics.jsonl and TensorBoard events."""
 
 import contextlib
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
 from msn.workdir.metrics_file import open_metrics
 
 ROUNDING = 1e-6  # singular values below are noise of embeddings of length 1 in float32
-
-
-class ProgressBar(tqdm):
-    """A bar with steps per second and time left; where nobody looks, a line now and then.
-
-    Args:
-      first_step: where the run goes on.
-      total_steps: of the run.
-    """
-
-    def __init__(self, first_step: int, total_steps: int):
-        interval = 0.5 if sys.stderr.isatty() else 15
-        super().__init__(
-            total=total_steps,
-            initial=first_step,
-            desc="pre-training",
-            unit="step",
-            mininterval=interval,
-            maxinterval=4 * interval,
-        )
-
-    def show(self, values: dict) -> None:
-        """Shows what tells most of the values of a step."""
-        shown = {
-            "loss": f"{values['loss']:.3f}",
-            "prototypes": f"{values['prototypes_used']:.0f}",
-            "rank": f"{values['effective_rank']:.1f}",
-            "input": f"{values.get('waiting_for_input', 0):.0%}",
-        }
-        if "knn_macro_f1" in values:
-            shown["knn"] = f"{values['knn_macro_f1']:.1%}"
-        self.set_postfix(shown, refresh=False)
-
-    def go_back(self, step: int) -> None:
-        """Goes on from an earlier step."""
-        self.n = self.last_print_n = step
-        self.refresh()
 
 
 class MetricsLog:
@@ -172,6 +133,19 @@ class MetricsLog:
             speed["waiting_for_input"] = self._waited / seconds
         self.restart_clock()
         return speed
+
+
+def headline(values: dict) -> dict[str, str]:
+    """The values of a step that a progress bar has room for, formatted."""
+    shown = {
+        "loss": f"{values['loss']:.3f}",
+        "prototypes": f"{values['prototypes_used']:.0f}",
+        "rank": f"{values['effective_rank']:.1f}",
+        "input": f"{values.get('waiting_for_input', 0):.0%}",
+    }
+    if "knn_macro_f1" in values:
+        shown["knn"] = f"{values['knn_macro_f1']:.1%}"
+    return shown
 
 
 def spread(covariance: np.ndarray) -> dict[str, float]:

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from ml_collections import ConfigDict
 
 from data.common.errors import InputError
+from data.common.nested import flatten
 from data.storage.paths import AnyPath, RemotePath
 from msn.method.model import MSN
 from msn.workdir import checkpoint_files, checkpoints
@@ -73,37 +74,45 @@ def locked(workdir: AnyPath):
         yield
 
 
+def check_unchanged(
+    what: str, before: dict, now: dict, changeable: Collection[str] = CHANGEABLE
+) -> list[str]:
+    """What differs between two configurations, as "key old -> new".
+
+    Args:
+      what: what the one before is of, for the message.
+      before, now: as `plain` returns them.
+      changeable: dotted keys that may differ.
+
+    Raises:
+      InputError: keys differ that may not.
+    """
+    before, now = flatten(before), flatten(now)
+    changes = {
+        key: f"{key} {before.get(key)!r} -> {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    }
+    if refused := [change for key, change in changes.items() if key not in changeable]:
+        raise InputError(
+            f"{what} of another configuration ({', '.join(refused)}); take another workdir or the "
+            "same configuration"
+        )
+    return list(changes.values())
+
+
 def check_configuration(
     workdir: AnyPath, config: ConfigDict, changeable: Collection[str] = CHANGEABLE
 ) -> list[str]:
-    """What changed since the last start in `workdir`, as "key old -> new"; writes nothing.
-
-    Args:
-      workdir: the run directory.
-      config: of this start.
-      changeable: keys that may change.
-
-    Raises:
-      InputError: keys changed that may not.
-    """
+    """What changed since the last start in `workdir`, as `check_unchanged`; writes nothing."""
     path = workdir / CONFIG_FILE
     if not path.is_file():
         return []
     try:
-        old, new = (flatten(json.loads(text)) for text in (path.read_text(), as_json(config)))
+        before = flatten(json.loads(path.read_text()))
     except (ValueError, AttributeError) as error:
-        raise InputError(f"{path}: damaged; take another --workdir") from error
-    changes = {
-        key: f"{key} {old.get(key)!r} -> {new.get(key)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    }
-    if refused := [change for key, change in changes.items() if key not in changeable]:
-        raise InputError(
-            f"{workdir} holds a run of another configuration ({', '.join(refused)}); take another "
-            "--workdir or the same configuration"
-        )
-    return list(changes.values())
+        raise InputError(f"{path}: damaged; take another workdir") from error
+    return check_unchanged(f"{workdir} holds a run", before, plain(config), changeable)
 
 
 def write_configuration(
@@ -117,9 +126,14 @@ def write_configuration(
     partial.replace(workdir / CONFIG_FILE)
 
 
+def plain(config: ConfigDict) -> dict:
+    """A configuration as JSON brings it back: dicts, lists, strings and numbers."""
+    return json.loads(json.dumps(config.to_dict(), default=list))
+
+
 def as_json(config: ConfigDict) -> str:
     """A configuration as config.json has it."""
-    return json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
+    return json.dumps(plain(config), indent=2, sort_keys=True) + "\n"
 
 
 def check_writable(workdir: AnyPath) -> None:
@@ -159,44 +173,6 @@ def check_room(workdir: AnyPath, model: MSN, keep: int, keep_every: int, total_s
             f"for {number} checkpoints of {one / 1e6:,.1f} MB and the encoder; make room, or keep "
             "fewer (keep_checkpoints, keep_every)"
         )
-
-
-def restore_newest(workdir: AnyPath, model: MSN) -> tuple[int, tuple[int, ...]]:
-    """Restores the newest checkpoint that is whole.
-
-    Returns:
-      Its step, and the steps that were skipped before; 0 and () without a checkpoint.
-
-    Raises:
-      InputError: there are checkpoints, but none that can be used. To begin at step 0 would
-        overwrite what may be weeks of work.
-    """
-    unmarked = checkpoint_files.unmarked(workdir / CHECKPOINTS)
-    for path in unmarked:
-        logging.warning(
-            "%s: has no %s beside it; not used", path, checkpoint_files.marker_of(path).name
-        )
-    paths = checkpoint_files.checkpoints(workdir / CHECKPOINTS)
-    for path in reversed(paths):
-        try:
-            return checkpoints.restore_checkpoint(path, model), checkpoints.skipped_steps(path)
-        except InputError as error:
-            logging.warning("%s; taking the one before", error)
-    if paths or unmarked:
-        raise InputError(
-            f"{workdir}: none of {len(paths) + len(unmarked)} checkpoints can be used, the log "
-            f"says why; move {CHECKPOINTS}/ away to start anew, or take another --workdir"
-        )
-    return 0, ()
-
-
-def flatten(tree: dict, prefix: str = "") -> dict:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat = {}
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        flat |= flatten(value, f"{path}.") if isinstance(value, dict) else {path: value}
-    return flat
 
 
 def _bytes(variable) -> int:

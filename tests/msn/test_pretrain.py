@@ -11,7 +11,7 @@ from msn import encoders
 from msn.formats.reference_names import named_variables
 from msn.pretrain import pretrain
 from msn.training import configuration
-from msn.workdir import checkpoints
+from msn.workdir import checkpoint_files
 from tests.support.small_msn import small_config
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -26,7 +26,10 @@ def lines(workdir):
 
 
 def steps_of_checkpoints(workdir):
-    return [checkpoints.step_of(path) for path in checkpoints.checkpoints(workdir / "checkpoints")]
+    return [
+        checkpoint_files.step_of(path)
+        for path in checkpoint_files.checkpoints(workdir / "checkpoints")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_the_logged_values_can_be_what_they_are_called(run):
 
 
 def test_the_target_network_is_exported(run):
-    newest = checkpoints.checkpoints(run / "checkpoints")[-1]
+    newest = checkpoint_files.checkpoints(run / "checkpoints")[-1]
     state = safetensors.numpy.load_file(newest)
     exported = named_variables(encoders.load_encoder(run / "encoder").backbone)
     for name, variable in exported.items():
@@ -75,7 +78,7 @@ def test_a_damaged_checkpoint_falls_back_and_the_run_ends_as_if_nothing_was(
     run, small_dataset, tmp_path, caplog
 ):
     workdir = shutil.copytree(run, tmp_path / "msn")
-    newest = checkpoints.checkpoints(workdir / "checkpoints")[-1]
+    newest = checkpoint_files.checkpoints(workdir / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[:500])
     shutil.rmtree(workdir / "encoder")
     caplog.set_level("INFO")
@@ -129,8 +132,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
     schedule.calls.clear()
     assert pretrain(small_config(small_dataset, on_nan="rollback", max_rollbacks=2), workdir)
     assert schedule.calls == [2, 3, 2, 4, 5]
-    newest = checkpoints.checkpoints(workdir / "checkpoints")[-1]
-    assert checkpoints.skipped_steps(newest) == (0, 3)
+    newest = checkpoint_files.checkpoints(workdir / "checkpoints")[-1]
+    with checkpoint_files.open_state(newest) as file:
+        assert file.metadata()["skipped"] == "[0, 3]"
     assert [line["step"] for line in lines(workdir)] == [2, 6]
     state = safetensors.numpy.load_file(newest)
     assert all(np.isfinite(value).all() for value in state.values())

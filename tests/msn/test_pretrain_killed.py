@@ -18,7 +18,7 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
-from msn.workdir import checkpoints
+from msn.workdir import checkpoint_files
 from msn.workdir.run_directory import locked
 from tests.support.small_msn import small_config
 
@@ -77,13 +77,13 @@ def wait_until(condition, process):
 
 
 def newest(workdir):
-    files = checkpoints.checkpoints(workdir / "checkpoints")
-    return checkpoints.step_of(files[-1]) if files else 0
+    files = checkpoint_files.checkpoints(workdir / "checkpoints")
+    return checkpoint_files.step_of(files[-1]) if files else 0
 
 
 def is_writing(workdir, after):
     partial = (workdir / "checkpoints").glob("*.partial")
-    return any(checkpoints.step_of(path) > after for path in partial)
+    return any(checkpoint_files.step_of(path) > after for path in partial)
 
 
 def lines(workdir):
@@ -140,9 +140,18 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(start, smal
     process = start(workdir)
     process.join()
     assert process.exitcode == 0, process.log.read_text()
-    files = checkpoints.checkpoints(workdir / "checkpoints")
-    assert [checkpoints.step_of(path) for path in files] == [25, 50, 75, 100, 125, 148, 149, 150]
-    last = [checkpoints.checkpoints(path / "checkpoints")[-1] for path in (workdir, tmp_path)]
+    files = checkpoint_files.checkpoints(workdir / "checkpoints")
+    assert [checkpoint_files.step_of(path) for path in files] == [
+        25,
+        50,
+        75,
+        100,
+        125,
+        148,
+        149,
+        150,
+    ]
+    last = [checkpoint_files.checkpoints(path / "checkpoints")[-1] for path in (workdir, tmp_path)]
     ours, theirs = map(safetensors.numpy.load_file, last)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []

@@ -8,7 +8,9 @@ import pytest
 from configs import phase_low_shot
 from configs.videos import videos
 from data.common.errors import InputError
-from down_stream.low_shot.grid import check, run_grid, savings, sentences, tabulate, text_table
+from down_stream.low_shot.grid import run_grid
+from down_stream.low_shot.plan import check
+from down_stream.low_shot.table import savings, sentences, tabulate, text_table
 from tests.support.small_phases import small_config
 
 

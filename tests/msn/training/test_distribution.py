@@ -19,7 +19,7 @@ import safetensors.numpy
 from data.common.errors import InputError
 from msn import encoders
 from msn.training.distribution import cluster_of_environment, create_distribution, found_strategy
-from msn.workdir import checkpoints as workdir_checkpoints
+from msn.workdir import checkpoint_files
 from tests.support.small_msn import small_config
 
 STEPS = 10
@@ -134,8 +134,8 @@ def join(processes):
 
 def state(workdir):
     """What the last checkpoint has where there is a gradient."""
-    path = workdir_checkpoints.checkpoints(workdir / "checkpoints")[-1]
-    assert workdir_checkpoints.step_of(path) == STEPS
+    path = checkpoint_files.checkpoints(workdir / "checkpoints")[-1]
+    assert checkpoint_files.step_of(path) == STEPS
     loaded = safetensors.numpy.load_file(path)
     return {
         name: without_keys(name, value)
@@ -230,7 +230,7 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
     # One is told to stop: both stop, after the same step.
     codes, logs = join(start_two(workdir, "float64", {2: signal.SIGTERM}))
     assert codes == [ENDED_BY_SIGTERM] * 2, logs
-    newest = workdir_checkpoints.step_of(checkpoints(workdir)[-1])
+    newest = checkpoint_files.step_of(checkpoints(workdir)[-1])
     assert 3 <= newest <= 5
     for log in logs:
         assert f"stopped by SIGTERM after step {newest};" in log
@@ -239,7 +239,7 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
     codes, logs = join(start_two(workdir, "float64", {7: signal.SIGKILL}))
     assert codes == [WRONG, -signal.SIGKILL], logs
     assert "error: worker 0 of 2 has lost another one" in logs[0].splitlines()[-1]
-    assert workdir_checkpoints.step_of(checkpoints(workdir)[-1]) == 6
+    assert checkpoint_files.step_of(checkpoints(workdir)[-1]) == 6
 
     codes, logs = join(start_two(workdir, "float64"))
     assert codes == [0, 0], logs
@@ -249,7 +249,7 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
 
 
 def checkpoints(workdir):
-    return workdir_checkpoints.checkpoints(workdir / "checkpoints")
+    return checkpoint_files.checkpoints(workdir / "checkpoints")
 
 
 def test_what_there_is_chooses_the_strategy(monkeypatch):

@@ -28,7 +28,7 @@ def test_a_state_comes_back(folder):
         checkpoint_files.write_state(path, {"a": factor * STATE["a"]}, {"step": "5"})
         with checkpoint_files.open_state(path) as file:
             np.testing.assert_array_equal(file.get_tensor("a"), factor * STATE["a"])
-    assert checkpoint_files.read_metadata(path) == {"step": "5"}
+            assert file.metadata() == {"step": "5"}
     assert checkpoint_files.checkpoints(folder) == [path]
     checkpoint_files.remove(path)
     assert names(folder) == []

@@ -10,7 +10,7 @@ from data.common.errors import InputError
 from msn import encoders
 from msn.method.model import MSN
 from msn.networks.vit import Encoder
-from msn.workdir import checkpoints
+from msn.workdir import checkpoint_files, checkpoints
 from tests.support.places import GOLDEN
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
@@ -34,7 +34,7 @@ def test_a_checkpoint_carries_every_variable(tmp_path):
         value = np.random.default_rng(number).normal(size=variable.shape) * 10
         variable.assign(value.astype(keras.backend.standardize_dtype(variable.dtype)))
     path = checkpoints.save_checkpoint(tmp_path, model, 12, keep=2)
-    assert checkpoints.restore_checkpoint(path, other) == 12
+    assert checkpoints.restore_checkpoint(path, other) == (12, ())
     # Compared with the networks' own lists, so that a variable that is not saved is found out.
     for part in ("anchor_encoder", "anchor_head", "target_encoder", "target_head"):
         pairs = zip(getattr(model, part).weights, getattr(other, part).weights, strict=True)
@@ -50,7 +50,7 @@ def test_old_checkpoints_go(tmp_path):
     model = create()
     for step in (5, 10, 15):
         checkpoints.save_checkpoint(tmp_path, model, step, keep=2)
-    names = [path.name for path in checkpoints.checkpoints(tmp_path)]
+    names = [path.name for path in checkpoint_files.checkpoints(tmp_path)]
     assert names == ["step_00000010.safetensors", "step_00000015.safetensors"]
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -59,20 +59,20 @@ def test_every_kth_stays_and_what_is_ahead_goes(tmp_path):
     model = create()
     for step in (5, 10, 15, 20, 25):
         checkpoints.save_checkpoint(tmp_path, model, step, keep=1, keep_every=10)
-    steps = [checkpoints.step_of(path) for path in checkpoints.checkpoints(tmp_path)]
+    steps = [checkpoint_files.step_of(path) for path in checkpoint_files.checkpoints(tmp_path)]
     assert steps == [10, 20, 25]
     # The run goes on from step 10, as when the others were damaged: these must not count as newest.
     checkpoints.save_checkpoint(tmp_path, model, 13, keep=1, keep_every=10)
-    steps = [checkpoints.step_of(path) for path in checkpoints.checkpoints(tmp_path)]
+    steps = [checkpoint_files.step_of(path) for path in checkpoint_files.checkpoints(tmp_path)]
     assert steps == [10, 13]
 
 
 def test_skipped_steps_are_kept(tmp_path):
     model = create()
     path = checkpoints.save_checkpoint(tmp_path, model, 5, keep=1, skipped=(2, 4))
-    assert checkpoints.skipped_steps(path) == (2, 4)
+    assert checkpoints.restore_checkpoint(path, model) == (5, (2, 4))
     path = checkpoints.save_checkpoint(tmp_path, model, 6, keep=1)
-    assert checkpoints.skipped_steps(path) == ()
+    assert checkpoints.restore_checkpoint(path, model) == (6, ())
 
 
 def test_damaged_and_foreign_checkpoints_are_refused_and_nothing_is_set(tmp_path):

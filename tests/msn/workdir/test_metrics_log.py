@@ -8,8 +8,9 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from msn.workdir.metrics_file import open_metrics
-from msn.workdir.metrics_log import MetricsLog, ProgressBar, spread
+from msn.workdir.metrics_log import MetricsLog, headline, spread
 
 
 def metrics(**changes):
@@ -123,9 +124,9 @@ def test_the_effective_rank_is_that_of_the_paper():
 
 
 def test_the_bar_starts_where_the_run_goes_on_and_can_go_back(capsys):
-    with ProgressBar(4, 10) as bar:
+    with ProgressBar(total=10, initial=4) as bar:
         bar.update()
-        bar.show({"loss": 2.5, "prototypes_used": 7.0, "effective_rank": 3.25})
+        bar.show(headline({"loss": 2.5, "prototypes_used": 7.0, "effective_rank": 3.25}))
         bar.refresh()
         shown = capsys.readouterr().err
         bar.go_back(4)

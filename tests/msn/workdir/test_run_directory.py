@@ -16,7 +16,6 @@ from msn.workdir.run_directory import (
     check_room,
     check_writable,
     locked,
-    restore_newest,
     write_configuration,
 )
 from tests.support.places import ROOT
@@ -112,11 +111,11 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
 
 
 def test_a_run_of_which_no_checkpoint_can_be_used_is_not_started_anew(tmp_path):
-    sizes = {"hidden_dim": 16, "output_dim": 8}
+    folder, sizes = tmp_path / "checkpoints", {"hidden_dim": 16, "output_dim": 8}
     model, other = (MSN(TINY, **sizes, num_prototypes=count) for count in (6, 7))
-    assert restore_newest(tmp_path, model) == (0, ())
-    path = checkpoints.save_checkpoint(tmp_path / "checkpoints", other, 3, keep=1)
+    assert checkpoints.restore_newest(folder, model) == (0, ())
+    path = checkpoints.save_checkpoint(folder, other, 3, keep=1)
     with pytest.raises(InputError, match="none of 1 checkpoints can be used"):
-        restore_newest(tmp_path, model)
+        checkpoints.restore_newest(folder, model)
     assert path.is_file()
-    assert restore_newest(tmp_path, other) == (3, ())
+    assert checkpoints.restore_newest(folder, other) == (3, ())
