@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.cholec80_images import TRANSFORMATIONS
-from data.common.errors import InputError, check_names, check_range
+from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
+from data.common.nested import flatten
+from data.common.stopping import StopSignal
 from data.dataset.frame_index import FrameIndex
+from data.dataset.splits import PARTS
 from data.images.image_io import read_image
 from data.storage.folders import filled_folder, remove_folder
-from data.storage.paths import check_local, check_output_folder, to_path
-from down_stream.classifiers import finetuning
-from down_stream.classifiers.fitting import CHANGEABLE, FITS
+from data.storage.paths import AnyPath, check_local, check_output_folder, to_path
+from down_stream.classifiers import finetuning, fitting
 from down_stream.classifiers.frame_model import save_frame_model
 from down_stream.features.encoders import Frames, open_encoder
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
@@ -27,9 +30,42 @@ from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.networks.resnet import RESNET
-from msn.workdir.run_directory import CHECKPOINTS, check_configuration, plain
+from msn.workdir.run_directory import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    check_configuration,
+    locked,
+    plain,
+    write_configuration,
+)
 
 RESULTS = "results.json"
+CHOICES = {
+    "mode": ("probe", "logistic", "knn", "finetune"),
+    "optimizer.name": finetuning.OPTIMIZERS,
+    "temporal": ("", *TEMPORAL_MODELS),
+    "augmentation": TRANSFORMATIONS,
+}
+INF = math.inf
+# Key, least and largest value that an experiment can work with.
+RANGES = (
+    ("seed", 0, INF),
+    ("epochs", 1, INF),
+    ("batch_size", 1, INF),
+    ("optimizer.learning_rate", 0, INF),
+    ("optimizer.weight_decay", 0, INF),
+    ("optimizer.warmup", 0, 1),
+    ("optimizer.layer_decay", 0, 1),
+    ("label_smoothing", 0, 1),
+    ("randaug.layers", 0, INF),
+    ("randaug.magnitude", 0, 10),
+    ("tecno.epochs", 1, INF),
+    ("tecno.num_stages", 1, INF),
+    ("tecno.num_layers", 1, INF),
+    ("tecno.num_maps", 1, INF),
+    ("tecno.dropout", 0, 0.99),
+    ("tecno.learning_rate", 0, INF),
+)
 
 
 def run(config: ConfigDict, workdir: str | Path) -> dict:
@@ -53,20 +89,32 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     check_output_folder("workdir", workdir)
     workdir = to_path(workdir)
     if (workdir / CHECKPOINTS).exists():  # of fine-tuning that was stopped
-        check_configuration(workdir, config, CHANGEABLE)
+        check_configuration(workdir, config)
     task = open_task(config.task, config.data.root)
     if config.temporal and not task.is_video:
         raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
-    splits = select_splits(config, task)
-    encoder = open_encoder(config)
+    videos = {part: config[f"{part}_videos"] for part in PARTS}
+    splits = select_splits(config.data.root, videos, task)
+    encoder = open_encoder(
+        config.encoder,
+        config.model.variant,
+        image_size=config.model.image_size,
+        resnet_weights=config.resnet_weights,
+        seed=config.seed,
+    )
+    if config.mode == "finetune":
+        finetuning.check_trainable(encoder)
     seen = videos_seen(config.encoder)
     warnings = remarks(task, splits, seen)
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
     cache = None if config.mode == "finetune" else config.feature_cache
     frames = Frames(encoder, splits, config.batch_size, cache)
-    fitted = FITS[config.mode](config, task, frames, workdir)
-    sequences = fit_sequences(config, task, frames) if config.temporal else None
+    fitted = fit_classifier(config, task, frames, workdir)
+    sequences = None
+    if config.temporal:
+        shared = {"seed": config.seed, "balance_classes": config.balance_classes}
+        sequences = fit_sequences(task, frames, name=config.temporal, **shared, **config.tecno)
     seconds_to_fit = time.monotonic() - started
 
     # ---- evaluate ------------------------------------------------------------------------------
@@ -114,35 +162,51 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     return results
 
 
+def fit_classifier(
+    config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath
+) -> fitting.Fitted:
+    """The classifier of the configuration's mode; raises as `run` does."""
+    if config.mode == "knn":
+        return fitting.fit_neighbours(task, frames)
+    if config.mode == "logistic":
+        return fitting.fit_regression(task, frames, balance_classes=config.balance_classes)
+    names = ("epochs", "batch_size", "seed", "label_smoothing", "balance_classes")
+    training = {name: config[name] for name in names}
+    if config.mode == "probe":
+        return fitting.fit_linear_probe(
+            task,
+            frames,
+            learning_rates=config.probe.learning_rates,
+            weight_decays=config.probe.weight_decays,
+            optimizer=config.optimizer.name,
+            warmup=config.optimizer.warmup,
+            **training,
+        )
+    with locked(workdir), StopSignal() as stop:
+        if not (workdir / CHECKPOINTS).exists():  # what is here, if anything, is finished
+            (workdir / CONFIG_FILE).unlink(missing_ok=True)
+        write_configuration(workdir, config)
+        return fitting.fit_end_to_end(
+            task,
+            frames,
+            optimizer=config.optimizer.to_dict(),
+            augmentation={"transformation": config.augmentation, **config.randaug},
+            directory=workdir / CHECKPOINTS,
+            stop=stop,
+            **training,
+        )
+
+
 def check(config: ConfigDict) -> None:
     """Raises `InputError` for values that no experiment can work with."""
-    for name, found, allowed in (
-        ("mode", config.mode, FITS),
-        ("optimizer.name", config.optimizer.name, finetuning.OPTIMIZERS),
-        ("temporal", config.temporal, ("", *TEMPORAL_MODELS)),
-        ("augmentation", config.augmentation, TRANSFORMATIONS),
-    ):
-        if found not in allowed:
-            right = ", ".join(choice or "empty" for choice in allowed)
-            raise InputError(f"{name} is {found!r}; expected {right}")
-    check_range("seed", config.seed, 0)
-    check_range("epochs", config.epochs, 1)
-    check_range("batch_size", config.batch_size, 1)
+    values = flatten(config.to_dict())
+    check_choices(values, CHOICES)
+    check_ranges(values, RANGES)
     for name in ("learning_rate", "weight_decay"):
-        check_range(f"optimizer.{name}", config.optimizer[name], 0)
         for value in config.probe[f"{name}s"]:
             check_range(f"probe.{name}s", value, 0)
         if not config.probe[f"{name}s"]:
             raise InputError(f"probe.{name}s is empty; expected one or more numbers")
-    check_range("optimizer.warmup", config.optimizer.warmup, 0, 1)
-    check_range("optimizer.layer_decay", config.optimizer.layer_decay, 0, 1)
-    check_range("label_smoothing", config.label_smoothing, 0, 1)
-    check_range("randaug.layers", config.randaug.layers, 0)
-    check_range("randaug.magnitude", config.randaug.magnitude, 0, 10)
-    for name in ("epochs", "num_stages", "num_layers", "num_maps"):
-        check_range(f"tecno.{name}", config.tecno[name], 1)
-    check_range("tecno.dropout", config.tecno.dropout, 0, 0.99)
-    check_range("tecno.learning_rate", config.tecno.learning_rate, 0)
     check_names("data.root", config.data.root)
     check_local("feature_cache", config.feature_cache)
     if config.resnet_weights != "none" and (config.encoder or config.model.variant != RESNET):

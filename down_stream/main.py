@@ -71,7 +71,8 @@ def low_shot(config) -> int:
     from down_stream.tasks import open_task
 
     task = open_task(config.task, config.data.root)
-    config.train_videos = labelled_videos(config, "train", task)
+    root, videos = config.data.root, config.train_videos
+    config.train_videos = labelled_videos(root, "train", videos, task)
     print(text_table(run_grid(config, config.workdir, run=run, score=task.chosen_by)))
     print(f"table, curve and all experiments: {config.workdir}")
     return cli.DONE

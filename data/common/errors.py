@@ -3,6 +3,7 @@
 import math
 import numbers
 import re
+from collections.abc import Collection, Iterable, Mapping
 
 
 class InputError(ValueError):
@@ -28,6 +29,26 @@ def check_range(name: str, value: float, least: float, largest: float = math.inf
     if not (is_number and math.isfinite(value) and least <= value <= largest):
         limit = "" if largest == math.inf else f" and at most {largest}"
         raise InputError(f"{name} is {value!r}; expected at least {least}{limit}")
+
+
+def check_ranges(values: Mapping[str, float | None], ranges: Iterable[tuple]) -> None:
+    """Checks several values as `check_range` does; None, for a value that is not set, passes.
+
+    Args:
+      values: by name.
+      ranges: (name, least value, largest value) of each.
+    """
+    for name, least, largest in ranges:
+        if values[name] is not None:
+            check_range(name, values[name], least, largest)
+
+
+def check_choices(values: Mapping[str, str], choices: Mapping[str, Collection[str]]) -> None:
+    """Raises `InputError` unless each value that `choices` names is one of those it allows."""
+    for name, allowed in choices.items():
+        if values[name] not in allowed:
+            expected = ", ".join(choice or "empty" for choice in allowed)
+            raise InputError(f"{name} is {values[name]!r}; expected {expected}")
 
 
 def check_names(name: str, values) -> None:

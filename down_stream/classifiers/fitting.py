@@ -6,12 +6,8 @@ from functools import partial
 
 import keras
 import numpy as np
-from ml_collections import ConfigDict
 
-from data.common.stopping import StopSignal
-from data.dataset.frame_index import FrameIndex
-from data.storage.paths import AnyPath
-from down_stream.classifiers.finetuning import check_trainable, finetune
+from down_stream.classifiers.finetuning import finetune
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.classifiers.grid_probe import fit_grid
 from down_stream.classifiers.losses import (
@@ -23,9 +19,6 @@ from down_stream.classifiers.losses import (
 from down_stream.classifiers.probes import NeighbourProbe, fit_logistic
 from down_stream.features.encoders import Frames
 from down_stream.tasks import Task
-from msn.workdir.run_directory import CHECKPOINTS, CONFIG_FILE, locked, write_configuration
-
-CHANGEABLE = ("workdir", "feature_cache")  # between two starts of fine-tuning in one folder
 
 
 @dataclass(frozen=True)
@@ -47,62 +40,64 @@ class Fitted:
     chosen: dict = field(default_factory=dict)
 
 
-def fit_probe(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
-    """Linear probe on frozen features; learning rate and weight decay from a grid."""
-    features, index = frames("train")
-    found = fit_grid(
+def fit_linear_probe(task: Task, frames: Frames, *, balance_classes: bool, **training) -> Fitted:
+    """Linear probe on frozen features; validation chooses learning rate and weight decay.
+
+    Args:
+      balance_classes: whether classes count inversely to their frequency.
+      **training: arguments of `down_stream.classifiers.grid_probe.fit_grid`.
+    """
+    features, labels, weights = training_data(task, frames, balance_classes)
+    probe = fit_grid(
         features,
-        task.labels(index).astype(np.int32),
+        labels,
         validation_of(frames, task),
         classes=task.number,
-        learning_rates=config.probe.learning_rates,
-        weight_decays=config.probe.weight_decays,
-        optimizer=config.optimizer.name,
-        warmup=config.optimizer.warmup,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        weights=weights_of(config, task, index),
-        label_smoothing=config.label_smoothing,
+        weights=weights,
         score_name=task.score_name,
+        **training,
     )
-    chosen = {"learning_rate": found.learning_rate, "weight_decay": found.weight_decay}
     return Fitted(
-        found.head.probabilities,
-        model_of(task, frames.encoder, found.head),
-        found.history,
-        found.best_epoch,
-        chosen | {"grid": found.grid},
+        probe.head.probabilities,
+        model_of(task, frames.encoder, probe.head),
+        probe.history,
+        probe.best_epoch,
+        {
+            "learning_rate": probe.learning_rate,
+            "weight_decay": probe.weight_decay,
+            "grid": probe.grid,
+        },
     )
 
 
-def fit_regression(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
+def fit_regression(task: Task, frames: Frames, *, balance_classes: bool) -> Fitted:
     """L2 logistic regression on frozen features, MSN's low-shot protocol."""
-    features, index = frames("train")
-    found = fit_logistic(
-        features,
-        task.labels(index).astype(np.int32),
-        validation_of(frames, task),
-        classes=task.number,
-        weights=weights_of(config, task, index),
-    )
-    chosen = {"penalty": found.penalty, "grid": found.grid}
-    model = model_of(task, frames.encoder, found.head)
-    return Fitted(found.head.probabilities, model, chosen=chosen)
+    features, labels, weights = training_data(task, frames, balance_classes)
+    validation = validation_of(frames, task)
+    probe = fit_logistic(features, labels, validation, classes=task.number, weights=weights)
+    chosen = {"penalty": probe.penalty, "grid": probe.grid}
+    model = model_of(task, frames.encoder, probe.head)
+    return Fitted(probe.head.probabilities, model, chosen=chosen)
 
 
-def fit_neighbours(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
+def fit_neighbours(task: Task, frames: Frames) -> Fitted:
     """k nearest neighbours on frozen features: nothing is fitted."""
-    features, index = frames("train")
-    labels = task.labels(index).astype(np.int32)
-    probe = NeighbourProbe(features, labels, task.number)
-    return Fitted(probe.probabilities, None)
+    features, labels, _ = training_data(task, frames, balance_classes=False)
+    return Fitted(NeighbourProbe(features, labels, task.number).probabilities, None)
 
 
-def fit_end_to_end(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
-    """Fine-tuning: encoder and head are trained on augmented frames."""
-    encoder, index = frames.encoder, frames.splits["train"]
-    model = FrameModel(encoder, task.classes, task.name, task.multi_label, seed=config.seed)
+def fit_end_to_end(
+    task: Task, frames: Frames, *, balance_classes: bool, seed: int, **training
+) -> Fitted:
+    """Fine-tuning: encoder and head are trained on augmented frames.
+
+    Args:
+      balance_classes: whether classes count inversely to their frequency.
+      seed: of the head and the training.
+      **training: arguments of `down_stream.classifiers.finetuning.finetune`.
+    """
+    index = frames.splits["train"]
+    model = FrameModel(frames.encoder, task.classes, task.name, task.multi_label, seed=seed)
     validate = None
     if len(frames.splits["validation"]):
 
@@ -110,40 +105,29 @@ def fit_end_to_end(config: ConfigDict, task: Task, frames: Frames, workdir: AnyP
             features, index = frames.compute("validation")
             return task.scorer(index)(probabilities_of(model, features))
 
-    check_trainable(encoder)
-    with locked(workdir), StopSignal() as stop:
-        if not (workdir / CHECKPOINTS).exists():  # what is here, if anything, is finished
-            (workdir / CONFIG_FILE).unlink(missing_ok=True)
-        write_configuration(workdir, config, CHANGEABLE)
-        unreadable = set()
-        history, best_epoch = finetune(
-            model,
-            index,
-            task.labels(index).astype(np.int32),
-            loss=sigmoid_cross_entropy if task.multi_label else softmax_cross_entropy,
-            label_smoothing=config.label_smoothing,
-            weights=weights_of(config, task, index),
-            augmentation={"transformation": config.augmentation, **config.randaug.to_dict()},
-            optimizer=config.optimizer.to_dict(),
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            validate=validate,
-            score_name=task.score_name,
-            directory=workdir / CHECKPOINTS,
-            stop=stop,
-            unreadable=unreadable,
-        )
+    labels = task.labels(index).astype(np.int32)
+    unreadable = set()
+    history, best_epoch = finetune(
+        model,
+        index,
+        labels,
+        loss=sigmoid_cross_entropy if task.multi_label else softmax_cross_entropy,
+        weights=weights_of(task, labels) if balance_classes else None,
+        validate=validate,
+        score_name=task.score_name,
+        unreadable=unreadable,
+        seed=seed,
+        **training,
+    )
     frames.unreadable["train"] = len(unreadable)
     return Fitted(partial(probabilities_of, model), model, history, best_epoch)
 
 
-FITS = {
-    "probe": fit_probe,
-    "logistic": fit_regression,
-    "knn": fit_neighbours,
-    "finetune": fit_end_to_end,
-}
+def training_data(task: Task, frames: Frames, balance_classes: bool):
+    """Features float32 [n, width] and labels int32 of the training frames; weights of classes."""
+    features, index = frames("train")
+    labels = task.labels(index).astype(np.int32)
+    return features, labels, weights_of(task, labels) if balance_classes else None
 
 
 def validation_of(frames: Frames, task: Task):
@@ -154,11 +138,8 @@ def validation_of(frames: Frames, task: Task):
     return features, task.scorer(index)
 
 
-def weights_of(config: ConfigDict, task: Task, index: FrameIndex) -> dict[int, float] | None:
+def weights_of(task: Task, labels: np.ndarray) -> dict[int, float]:
     """Weights of the classes in the loss; with several labels, of the frames that have each."""
-    if not config.balance_classes:
-        return None
-    labels = task.labels(index)
     return positive_weights(labels) if task.multi_label else class_weights(labels, task.number)
 
 

@@ -1,7 +1,6 @@
 """The encoder of an experiment, and its representations of the frames of each split."""
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
@@ -13,20 +12,24 @@ from msn.networks.variants import variant_arguments
 from msn.networks.vit import create_encoder
 
 
-def open_encoder(config: ConfigDict):
-    """The encoder of the configuration, or one that starts from scratch.
+def open_encoder(path: str, variant: str, *, image_size: int, resnet_weights: str, seed: int):
+    """The encoder at a path, or one that starts from scratch where the path is empty.
+
+    Args:
+      path: anything that `load_encoder` opens, or "".
+      variant: of the encoder; "" for whatever is at the path.
+      image_size, resnet_weights, seed: of one that starts from scratch.
 
     Raises:
-      InputError: nothing to open, or it is not of the variant that the configuration names.
+      InputError: nothing to open, or it is not of that variant.
     """
-    variant, size = config.model.variant, config.model.image_size
-    if not config.encoder:
+    if not path:
         if variant == RESNET:
-            return create_resnet(config.resnet_weights, image_size=size, seed=config.seed)
-        return create_encoder(variant, image_size=size, seed=config.seed)
-    encoder = load_encoder(config.encoder)
+            return create_resnet(resnet_weights, image_size=image_size, seed=seed)
+        return create_encoder(variant, image_size=image_size, seed=seed)
+    encoder = load_encoder(path)
     if variant:
-        check_variant(encoder, variant, config.encoder)
+        check_variant(encoder, variant, path)
     return encoder
 
 

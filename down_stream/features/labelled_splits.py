@@ -2,10 +2,9 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.dataset.extraction_log import read_record
@@ -22,22 +21,29 @@ class NothingToLearnError(InputError):
     """The labels of the training videos hold one class."""
 
 
-def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
+def select_splits(
+    roots: Sequence[str], videos: Mapping[str, Sequence[str]], task: Task
+) -> dict[str, FrameIndex]:
     """The labelled frames of each split.
+
+    Args:
+      roots: dataset directories.
+      videos: names or patterns of each split, as `names_of` takes them.
+      task: whose labels count.
 
     Raises:
       InputError: a video in two splits, a split without labels, fewer than two classes to learn,
         labels that are no class ids, frames at another rate than the task is evaluated at.
     """
     if task.fps is not None:
-        for root in config.data.root:
+        for root in roots:
             fps = read_record(to_path(root) / "frames")["fps"]
             if fps != task.fps:
                 raise InputError(
                     f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"
                 )
-    index = load_index(config.data.root)
-    videos = {name: names_of(config, name, index.videos) for name in PARTS}
+    index = load_index(roots)
+    videos = {part: names_of(part, videos[part], roots, index.videos) for part in PARTS}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if shared := overlaps(videos[one], videos[other])[0]:
             raise InputError(
@@ -61,14 +67,18 @@ def select_splits(config: ConfigDict, task: Task) -> dict[str, FrameIndex]:
     return splits
 
 
-def labelled_videos(config: ConfigDict, part: str, task: Task) -> tuple[str, ...]:
+def labelled_videos(
+    roots: Sequence[str], part: str, wanted: Sequence[str], task: Task
+) -> tuple[str, ...]:
     """Names of the videos of a split that have labels; raises `InputError` as `names_of` does."""
-    index = load_index(config.data.root)
-    frames = task.labelled(index.select(names_of(config, part, index.videos)))
+    index = load_index(roots)
+    frames = task.labelled(index.select(names_of(part, wanted, roots, index.videos)))
     return tuple(frames.videos[place] for place in np.unique(frames.video))
 
 
-def names_of(config: ConfigDict, part: str, videos: Sequence[str]) -> tuple[str, ...]:
+def names_of(
+    part: str, wanted: Sequence[str], roots: Sequence[str], videos: Sequence[str]
+) -> tuple[str, ...]:
     """Names of the videos of a split, "train", "validation" or "test".
 
     Patterns are replaced by what they match in `videos`, and the name "splits.json" by what the
@@ -77,16 +87,15 @@ def names_of(config: ConfigDict, part: str, videos: Sequence[str]) -> tuple[str,
     Raises:
       InputError: a pattern that matches nothing; no such manifest.
     """
-    key = f"{part}_videos"
-    if tuple(config[key]) == (MANIFEST,):
-        return tuple(name for root in config.data.root for name in _manifest(root)[part]["videos"])
-    for name in config[key]:
+    if tuple(wanted) == (MANIFEST,):
+        return tuple(name for root in roots for name in _manifest(root)[part]["videos"])
+    for name in wanted:
         if not expand((name,), videos):
             raise InputError(
-                f"{key}: no video has a name like {name}; expected names, patterns, or "
+                f"{part}_videos: no video has a name like {name}; expected names, patterns, or "
                 f"{MANIFEST}, for those of the data set"
             )
-    return expand(config[key], videos)
+    return expand(wanted, videos)
 
 
 def _manifest(root: str) -> dict:

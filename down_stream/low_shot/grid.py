@@ -13,7 +13,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.storage.paths import check_local, check_output_folder
-from down_stream.classifiers.fitting import CHANGEABLE
 from down_stream.features.labelled_splits import NothingToLearnError
 from down_stream.low_shot.plan import MANIFEST, Cell, check, plan_cells, plan_subsets
 from down_stream.low_shot.subsets import write_subsets
@@ -133,7 +132,7 @@ def _results_of(cell: Cell) -> dict | None:
         before = dict(results["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # missing, or cut off
-    check_unchanged(f"{path}: is", before, plain(cell.config), CHANGEABLE)
+    check_unchanged(f"{path}: is", before, plain(cell.config))
     return results
 
 

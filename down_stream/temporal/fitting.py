@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from data.dataset.frame_index import FrameIndex
 from down_stream.classifiers.losses import class_weights
@@ -32,8 +31,16 @@ class Sequences:
         return predict_temporal(self.model, features, index.video, index.second)
 
 
-def fit_sequences(config: ConfigDict, task: Task, frames: Frames) -> Sequences:
-    """Fits the temporal model that the configuration names, after the frame model.
+def fit_sequences(
+    task: Task, frames: Frames, *, name: str, balance_classes: bool, **training
+) -> Sequences:
+    """Fits a temporal model on the features of the frame model.
+
+    Args:
+      task, frames: as the frame model had them.
+      name: one of TEMPORAL_MODELS.
+      balance_classes: whether classes count inversely to their frequency.
+      **training: arguments of `down_stream.temporal.training.fit_temporal`.
 
     Raises:
       InputError: the loss is not finite.
@@ -53,15 +60,9 @@ def fit_sequences(config: ConfigDict, task: Task, frames: Frames) -> Sequences:
         videos_of(features, index.video, index.second, labels),
         num_classes=task.number,
         validate=validate,
-        epochs=config.tecno.epochs,
-        learning_rate=config.tecno.learning_rate,
-        weights=class_weights(labels, task.number) if config.balance_classes else None,
-        seed=config.seed,
-        causal=TEMPORAL_MODELS[config.temporal],
-        num_stages=config.tecno.num_stages,
-        num_layers=config.tecno.num_layers,
-        num_maps=config.tecno.num_maps,
-        dropout=config.tecno.dropout,
+        weights=class_weights(labels, task.number) if balance_classes else None,
+        causal=TEMPORAL_MODELS[name],
         score_name=task.score_name,
+        **training,
     )
     return Sequences(model, {"history": history, "best_epoch": best_epoch})

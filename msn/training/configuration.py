@@ -3,14 +3,14 @@
 configs/msn_base.py explains every key.
 """
 
-import functools
 import math
 
 import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from data.common.errors import InputError, check_names, check_range
+from data.common.errors import InputError, check_choices, check_names, check_ranges
+from data.common.nested import flatten
 from data.frames.opening import SOURCES
 from data.views.masking import kept_patches, num_kept
 from msn.method import schedules
@@ -57,6 +57,13 @@ RANGES = (
     ("optimizer.final_weight_decay", 0, INF),
     ("optimizer.clip_gradients", 0, INF),
 )
+CHOICES = {
+    "data.source": SOURCES,
+    "strategy": STRATEGIES,
+    "export": ("target", "anchor"),
+    "precision": tuple(DTYPES),
+    "on_nan": ("stop", "rollback"),
+}
 
 
 def check(config: ConfigDict) -> None:
@@ -83,20 +90,9 @@ def check(config: ConfigDict) -> None:
     check_names("data.exclude_videos", config.data.exclude_videos)
     for name in ("root", "train_videos", "test_videos"):
         check_names(f"probe.{name}", config.probe[name])
-    for key, least, largest in RANGES:
-        value = value_of(config, key)
-        if value is not None:
-            check_range(key, value, least, largest)
-    choices = {
-        "data.source": SOURCES,
-        "strategy": STRATEGIES,
-        "export": ("target", "anchor"),
-        "precision": tuple(DTYPES),
-        "on_nan": ("stop", "rollback"),
-    }
-    for name, allowed in choices.items():
-        if (value := value_of(config, name)) not in allowed:
-            raise InputError(f"{name} is {value!r}; expected {' or '.join(allowed)}")
+    values = flatten(config.to_dict())
+    check_ranges(values, RANGES)
+    check_choices(values, CHOICES)
     if config.loss.prior_exponent and config.loss.sinkhorn:
         raise InputError(
             f"loss.prior_exponent is {config.loss.prior_exponent} with Sinkhorn, which balances to "
@@ -172,8 +168,3 @@ def schedule_of_step(config, step: int, total_steps: int, steps_per_epoch: int) 
 def as_scalars(values: dict) -> dict:
     """Floats as tensors: as Python numbers each value would compile a new program."""
     return {name: tf.constant(value, keras.config.floatx()) for name, value in values.items()}
-
-
-def value_of(config: ConfigDict, key: str):
-    """The value of a key like "data.root"."""
-    return functools.reduce(getattr, key.split("."), config)

@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import socket
-from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
@@ -41,6 +40,9 @@ CHANGEABLE = (
     "data.max_unreadable",
     "on_nan",
     "max_rollbacks",
+    # of down-stream experiments
+    "workdir",
+    "feature_cache",
 )
 
 
@@ -74,18 +76,15 @@ def locked(workdir: AnyPath):
         yield
 
 
-def check_unchanged(
-    what: str, before: dict, now: dict, changeable: Collection[str] = CHANGEABLE
-) -> list[str]:
+def check_unchanged(what: str, before: dict, now: dict) -> list[str]:
     """What differs between two configurations, as "key old -> new".
 
     Args:
       what: what the one before is of, for the message.
       before, now: as `plain` returns them.
-      changeable: dotted keys that may differ.
 
     Raises:
-      InputError: keys differ that may not.
+      InputError: keys differ that are not CHANGEABLE.
     """
     before, now = flatten(before), flatten(now)
     changes = {
@@ -93,7 +92,7 @@ def check_unchanged(
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     }
-    if refused := [change for key, change in changes.items() if key not in changeable]:
+    if refused := [change for key, change in changes.items() if key not in CHANGEABLE]:
         raise InputError(
             f"{what} of another configuration ({', '.join(refused)}); take another workdir or the "
             "same configuration"
@@ -101,9 +100,7 @@ def check_unchanged(
     return list(changes.values())
 
 
-def check_configuration(
-    workdir: AnyPath, config: ConfigDict, changeable: Collection[str] = CHANGEABLE
-) -> list[str]:
+def check_configuration(workdir: AnyPath, config: ConfigDict) -> list[str]:
     """What changed since the last start in `workdir`, as `check_unchanged`; writes nothing."""
     path = workdir / CONFIG_FILE
     if not path.is_file():
@@ -112,14 +109,12 @@ def check_configuration(
         before = flatten(json.loads(path.read_text()))
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged; take another workdir") from error
-    return check_unchanged(f"{workdir} holds a run", before, plain(config), changeable)
+    return check_unchanged(f"{workdir} holds a run", before, plain(config))
 
 
-def write_configuration(
-    workdir: AnyPath, config: ConfigDict, changeable: Collection[str] = CHANGEABLE
-) -> None:
+def write_configuration(workdir: AnyPath, config: ConfigDict) -> None:
     """Checks as `check_configuration`, says what changed, and writes config.json."""
-    if changes := check_configuration(workdir, config, changeable):
+    if changes := check_configuration(workdir, config):
         logging.info("changed since the last start: %s", ", ".join(changes))
     partial = workdir / f"{CONFIG_FILE}.partial"  # a killed process leaves the old or the new one
     partial.write_text(as_json(config))

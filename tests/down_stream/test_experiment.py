@@ -13,7 +13,7 @@ from down_stream.classifiers.fitting import probabilities_of
 from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.experiment import run
 from down_stream.features.encoders import Frames
-from down_stream.features.labelled_splits import labelled_videos, select_splits, videos_seen
+from down_stream.features.labelled_splits import labelled_videos, videos_seen
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import read_predictions
 from down_stream.tasks import phases
@@ -23,7 +23,7 @@ from msn.encoders import save_encoder
 from msn.networks.vit import create_encoder
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_msn import VARIANT
-from tests.support.small_phases import small_config
+from tests.support.small_phases import small_config, small_splits
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -75,7 +75,7 @@ def test_the_best_epoch_is_chosen_on_the_validation_video(probe, small_dataset):
     """Scored again from the saved model, video03 gives the best value in the history."""
     workdir, results = probe
     task, model = phases(), load_frame_model(workdir / "model")
-    splits = select_splits(small_config(small_dataset), task)
+    splits = small_splits(small_config(small_dataset), task)
     frames = Frames(model.encoder, splits, 14, None)
     scores = {}
     for name in ("validation", "test"):
@@ -146,7 +146,7 @@ def test_a_temporal_model_comes_after_the_frame_model(small_dataset, tmp_path):
     opened = load_temporal(tmp_path / "run" / "model" / "temporal")
     frames = Frames(
         load_frame_model(tmp_path / "run" / "model").encoder,
-        select_splits(config, phases()),
+        small_splits(config, phases()),
         14,
         None,
     )
@@ -182,7 +182,10 @@ def test_few_labels_are_drawn_from_videos_that_have_labels(small_dataset, tmp_pa
     table = table.set_column(column, table.schema.field("phase"), pa.array(phase))
     pq.write_table(table, root / "index.parquet")
     config = small_config(root, train_videos=("video0[1-3]",))
-    assert labelled_videos(config, "train", phases()) == ("video01", "video03")
+    assert labelled_videos(config.data.root, "train", config.train_videos, phases()) == (
+        "video01",
+        "video03",
+    )
 
 
 def test_splits_may_come_from_the_manifest_of_the_data(small_dataset, tmp_path):

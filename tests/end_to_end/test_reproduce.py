@@ -149,7 +149,8 @@ def test_encoders_are_trained_and_evaluated(place, monkeypatch, eager):
         shrink_experiment(config)
         config.fractions, config.seeds = (0.5,), (0,)
         task = open_task(config.task, config.data.root)
-        config.train_videos = labelled_videos(config, "train", task)
+        root, videos = config.data.root, config.train_videos
+        config.train_videos = labelled_videos(root, "train", videos, task)
         summary = run_grid(config, config.workdir, run=run, score=task.chosen_by)
         assert set(summary["table"]) == {"msn", "random"}
 

@@ -1,7 +1,15 @@
 """A down-stream configuration small enough for tests, on the videos of small_dataset.py."""
 
 from configs import phase_base
+from data.dataset.splits import PARTS
+from down_stream.features.labelled_splits import select_splits
 from tests.support.small_msn import VARIANT
+
+
+def small_splits(config, task):
+    """The labelled frames of a configuration's splits."""
+    videos = {part: config[f"{part}_videos"] for part in PARTS}
+    return select_splits(config.data.root, videos, task)
 
 
 def small_config(root, **changes):

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from configs import phase_base
 from data.common.errors import InputError
+from data.common.nested import flatten
 from msn.method.model import MSN
 from msn.workdir import checkpoints
 from msn.workdir.run_directory import (
@@ -72,11 +74,8 @@ def test_keys_that_may_change_and_keys_that_may_not(tmp_path, caplog):
 
 
 def test_every_changeable_key_is_one():
-    config = small_config("data").to_dict()
-    for key in CHANGEABLE:
-        node = config
-        for part in key.split("."):
-            node = node[part]
+    keys = {*flatten(small_config("data").to_dict()), *flatten(phase_base.get_config().to_dict())}
+    assert set(CHANGEABLE) <= keys
 
 
 def test_room_for_the_checkpoints_of_the_whole_run(tmp_path):
