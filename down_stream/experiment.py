@@ -21,6 +21,8 @@ from data.storage.folders import filled_folder, remove_folder
 from data.storage.paths import AnyPath, check_local, check_output_folder, to_path
 from down_stream.classifiers import finetuning, fitting
 from down_stream.classifiers.frame_model import save_frame_model
+from down_stream.classifiers.linear_probe import fit_linear_probe
+from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.encoders import Frames, open_encoder
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
 from down_stream.metrics import statistics
@@ -169,17 +171,19 @@ def fit_classifier(
     if config.mode == "knn":
         return fitting.fit_neighbours(task, frames)
     if config.mode == "logistic":
-        return fitting.fit_regression(task, frames, balance_classes=config.balance_classes)
+        return fitting.fit_head(fit_logistic, task, frames, balance_classes=config.balance_classes)
     names = ("epochs", "batch_size", "seed", "label_smoothing", "balance_classes")
     training = {name: config[name] for name in names}
     if config.mode == "probe":
-        return fitting.fit_linear_probe(
+        return fitting.fit_head(
+            fit_linear_probe,
             task,
             frames,
             learning_rates=config.probe.learning_rates,
             weight_decays=config.probe.weight_decays,
             optimizer=config.optimizer.name,
             warmup=config.optimizer.warmup,
+            score_name=task.score_name,
             **training,
         )
     with locked(workdir), StopSignal() as stop:

@@ -9,14 +9,14 @@ import numpy as np
 
 from down_stream.classifiers.finetuning import finetune
 from down_stream.classifiers.frame_model import FrameModel
-from down_stream.classifiers.grid_probe import fit_grid
+from down_stream.classifiers.linear_head import FittedHead
 from down_stream.classifiers.losses import (
     class_weights,
     positive_weights,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
 )
-from down_stream.classifiers.probes import NeighbourProbe, fit_logistic
+from down_stream.classifiers.nearest_neighbours import NeighbourProbe
 from down_stream.features.encoders import Frames
 from down_stream.tasks import Task
 
@@ -40,49 +40,36 @@ class Fitted:
     chosen: dict = field(default_factory=dict)
 
 
-def fit_linear_probe(task: Task, frames: Frames, *, balance_classes: bool, **training) -> Fitted:
-    """Linear probe on frozen features; validation chooses learning rate and weight decay.
+def fit_head(
+    fit: Callable[..., FittedHead], task: Task, frames: Frames, *, balance_classes: bool, **training
+) -> Fitted:
+    """A linear classifier on frozen features.
 
     Args:
+      fit: `fit_linear_probe` or `fit_logistic`.
+      task, frames: what is learnt, from what.
       balance_classes: whether classes count inversely to their frequency.
-      **training: arguments of `down_stream.classifiers.grid_probe.fit_grid`.
+      **training: further arguments of `fit`.
     """
-    features, labels, weights = training_data(task, frames, balance_classes)
-    probe = fit_grid(
-        features,
-        labels,
-        validation_of(frames, task),
-        classes=task.number,
-        weights=weights,
-        score_name=task.score_name,
-        **training,
+    features, labels = training_data(task, frames)
+    weights = weights_of(task, labels) if balance_classes else None
+    validation = None
+    if len(frames.splits["validation"]):
+        held_out, index = frames("validation")
+        validation = held_out, task.scorer(index)
+    training |= {"classes": task.number, "weights": weights}
+    fitted = fit(features, labels, validation, **training)
+    head = fitted.head
+    model = FrameModel(
+        frames.encoder, task.classes, task.name, task.multi_label, mean=head.mean, std=head.std
     )
-    return Fitted(
-        probe.head.probabilities,
-        model_of(task, frames.encoder, probe.head),
-        probe.history,
-        probe.best_epoch,
-        {
-            "learning_rate": probe.learning_rate,
-            "weight_decay": probe.weight_decay,
-            "grid": probe.grid,
-        },
-    )
-
-
-def fit_regression(task: Task, frames: Frames, *, balance_classes: bool) -> Fitted:
-    """L2 logistic regression on frozen features, MSN's low-shot protocol."""
-    features, labels, weights = training_data(task, frames, balance_classes)
-    validation = validation_of(frames, task)
-    probe = fit_logistic(features, labels, validation, classes=task.number, weights=weights)
-    chosen = {"penalty": probe.penalty, "grid": probe.grid}
-    model = model_of(task, frames.encoder, probe.head)
-    return Fitted(probe.head.probabilities, model, chosen=chosen)
+    model.head.set_weights([head.kernel, head.bias])
+    return Fitted(head.probabilities, model, fitted.history, fitted.best_epoch, fitted.chosen)
 
 
 def fit_neighbours(task: Task, frames: Frames) -> Fitted:
     """k nearest neighbours on frozen features: nothing is fitted."""
-    features, labels, _ = training_data(task, frames, balance_classes=False)
+    features, labels = training_data(task, frames)
     return Fitted(NeighbourProbe(features, labels, task.number).probabilities, None)
 
 
@@ -123,33 +110,15 @@ def fit_end_to_end(
     return Fitted(partial(probabilities_of, model), model, history, best_epoch)
 
 
-def training_data(task: Task, frames: Frames, balance_classes: bool):
-    """Features float32 [n, width] and labels int32 of the training frames; weights of classes."""
+def training_data(task: Task, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    """Features float32 [n, width] and labels int32 of the training frames."""
     features, index = frames("train")
-    labels = task.labels(index).astype(np.int32)
-    return features, labels, weights_of(task, labels) if balance_classes else None
-
-
-def validation_of(frames: Frames, task: Task):
-    """(Features, function that scores probabilities of them), or None without validation."""
-    if not len(frames.splits["validation"]):
-        return None
-    features, index = frames("validation")
-    return features, task.scorer(index)
+    return features, task.labels(index).astype(np.int32)
 
 
 def weights_of(task: Task, labels: np.ndarray) -> dict[int, float]:
     """Weights of the classes in the loss; with several labels, of the frames that have each."""
     return positive_weights(labels) if task.multi_label else class_weights(labels, task.number)
-
-
-def model_of(task: Task, encoder, head) -> FrameModel:
-    """The encoder with a linear head, to be saved."""
-    model = FrameModel(
-        encoder, task.classes, task.name, task.multi_label, mean=head.mean, std=head.std
-    )
-    model.head.set_weights([head.kernel, head.bias])
-    return model
 
 
 def probabilities_of(model: FrameModel, features: np.ndarray) -> np.ndarray:

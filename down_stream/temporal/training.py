@@ -16,6 +16,7 @@ from data.common.errors import InputError
 from data.common.prefetching import prefetched
 from data.common.seeds import generator
 from down_stream.classifiers.finetuning import create_train_step, fit
+from down_stream.classifiers.linear_head import standardisation
 from down_stream.classifiers.training_state import TrainingState
 from down_stream.temporal.model import TemporalModel, fill_up
 
@@ -69,7 +70,7 @@ def fit_temporal(
     videos = [video for video in videos if (video[1] != UNKNOWN).any()]
     if not videos:
         raise InputError("none of the training videos has a label: nothing for a temporal model")
-    mean, std = _mean_and_std([features for features, _ in videos])
+    mean, std = standardisation(*(features for features, _ in videos))
     model = TemporalModel(
         len(mean),
         num_classes,
@@ -79,7 +80,7 @@ def fit_temporal(
         dropout=dropout,
         causal=causal,
         mean=mean,
-        std=np.where(std > 1e-6, std, 1.0),
+        std=std,
         seed=seed,
     )
     variables = model.trainable_variables
@@ -178,13 +179,6 @@ def _rows_of_videos(video: np.ndarray) -> list[np.ndarray]:
     """The rows of each video of a table."""
     _, number, counts = np.unique(video, return_inverse=True, return_counts=True)
     return np.split(np.argsort(number, kind="stable"), np.cumsum(counts)[:-1])
-
-
-def _mean_and_std(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every feature over all parts, without a copy of them all."""
-    number = sum(map(len, parts))
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / number
-    return mean, np.sqrt(sum(((part - mean) ** 2).sum(axis=0) for part in parts) / number)
 
 
 def _batches(videos, model, weights, seed) -> tf.data.Dataset:

@@ -22,7 +22,7 @@ from data.dataset.frame_index import FrameIndex, load_index
 from data.preparation.indexing import build_index
 from data.synthetic.camera import Endoscope
 from data.synthetic.cholec80 import make_timeline
-from down_stream.classifiers.grid_probe import fit_grid
+from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
 from down_stream.tasks import open_task
@@ -104,7 +104,7 @@ def epoch_seconds(task, features, index, held_out, held_out_index) -> float:
         ends.append(time.perf_counter())
         return value
 
-    fit_grid(
+    fit_linear_probe(
         features,
         task.labels(index),
         (held_out, score),

@@ -1,109 +1,25 @@
-"""Classifiers on frozen features without a learning rate: nearest neighbours, logistic regression.
-
-They and `down_stream.classifiers.grid_probe` take the same things: features, labels and, to choose
-on, the features of other videos with a function that scores probabilities for them.
-"""
+"""Logistic regression on features of a frozen encoder: the low-shot protocol of MSN."""
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from msn.training.neighbours import votes
-
-# (features float [frames, width], function of their probabilities [frames, classes] -> score,
-# higher is better)
-Validation = tuple[np.ndarray, Callable[[np.ndarray], float]]
+from down_stream.classifiers.linear_head import (
+    FittedHead,
+    LinearHead,
+    Validation,
+    standardisation,
+)
 
 # Of facebookresearch/msn, logistic_eval.py: the sum of losses + this / 2 x the squared weights, on
 # features of length 1. Frames of a video are alike, so more than that is tried, too.
 MSN_PENALTY = 0.00025
 PENALTIES = tuple(MSN_PENALTY * 10**power for power in range(6))
 _MAX_ITERATIONS = 1000
-_ROWS = 8192  # at a time
 _NEVER = 1e4  # as a logit: a probability of 0
-
-
-def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation float32 [width] of training features, none of the latter 0."""
-    mean = features.mean(axis=0, dtype=np.float64)
-    std = features.std(axis=0, dtype=np.float64)
-    std = np.where(std > 1e-6, std, 1.0)  # one that is constant here may differ elsewhere
-    return mean.astype(np.float32), std.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class LinearHead:
-    """What a linear classifier comes to; the values of a frame model's head.
-
-    Attributes:
-      kernel, bias: float32 [width, classes] and [classes], for standardised features.
-      mean, std: float32 [width], of the training features.
-      multi_label: whether a frame has any number of the classes, rather than one.
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray
-    multi_label: bool = False
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Features [frames, width] -> float32 [frames, classes]."""
-        logits = np.empty((len(features), len(self.bias)), np.float32)
-        for start in range(0, len(features), _ROWS):  # they may be mapped from a large file
-            part = (features[start : start + _ROWS] - self.mean) / self.std
-            logits[start : start + _ROWS] = part @ self.kernel + self.bias
-        return expit(logits) if self.multi_label else softmax(logits, axis=1)
-
-
-@dataclass(frozen=True)
-class NeighbourProbe:
-    """k-NN: nothing is fitted, so there is no kernel; weights and k are `msn.training.neighbours`'.
-
-    Attributes:
-      features: float [frames, width], of the training videos.
-      labels: int [frames], class ids; or with several labels [frames, classes] of 1 and 0. -1 is
-        unknown.
-      classes: their number.
-    """
-
-    features: np.ndarray
-    labels: np.ndarray
-    classes: int
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Features [frames, width] -> shares of the votes, float32 [frames, classes]."""
-        if self.labels.ndim == 2:
-            targets = np.concatenate([self.labels == 1, self.labels >= 0], axis=1)
-            sums = votes(self.features, targets.astype(np.float32), features)
-            share = sums[:, : self.classes] / np.maximum(sums[:, self.classes :], 1e-300)
-        else:
-            known = np.flatnonzero(self.labels >= 0)
-            targets = np.eye(self.classes, dtype=np.float32)[self.labels[known]]
-            sums = votes(self.features[known], targets, features)
-            share = sums / sums.sum(axis=1, keepdims=True)
-        return share.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class LogisticProbe:
-    """L2 logistic regression with the penalty that validation chose.
-
-    Attributes:
-      head: the classifier.
-      penalty: as PENALTIES.
-      grid: one {"penalty", "score", "converged"} per penalty; without validation one of them, its
-        score None.
-    """
-
-    head: LinearHead
-    penalty: float
-    grid: list[dict]
 
 
 def fit_logistic(
@@ -114,7 +30,7 @@ def fit_logistic(
     classes: int,
     weights: Mapping[int, float] | None = None,
     penalties: tuple[float, ...] = PENALTIES,
-) -> LogisticProbe:
+) -> FittedHead:
     """Fits L2 logistic regression to its optimum (L-BFGS), the low-shot protocol of MSN.
 
     Assran et al., arXiv 2204.07141, section 5 and facebookresearch/msn, logistic_eval.py. Theirs
@@ -124,14 +40,16 @@ def fit_logistic(
 
     Args:
       features: float [frames, width].
-      labels: as `NeighbourProbe` has them; several labels are a regression each.
+      labels: int [frames], class ids; or with several labels [frames, classes] of 1 and 0, a
+        regression each. -1 is unknown.
       validation: what the penalty is chosen on; without it, it is the first.
       classes: their number. One that no label has gets probability 0.
       weights: of frames in the loss, by label; with several labels, of those that have each.
       penalties: rising.
 
     Returns:
-      `LogisticProbe`.
+      The head. Chosen is the "penalty", as PENALTIES; a row of the grid is {"penalty", "score",
+      "converged"}. Without validation there is one, its score None.
     """
     mean, std = standardisation(features)
     inputs = (np.asarray(features, np.float64) - mean) / std
@@ -152,7 +70,7 @@ def fit_logistic(
         fitted.append((head, row))
     scores = [np.nan if row["score"] is None else row["score"] for _, row in fitted]
     head, row = fitted[np.argmax(np.nan_to_num(scores, nan=-np.inf))]
-    return LogisticProbe(head, row["penalty"], [row for _, row in fitted])
+    return FittedHead(head, {"penalty": row["penalty"], "grid": [row for _, row in fitted]})
 
 
 def _model() -> LogisticRegression:

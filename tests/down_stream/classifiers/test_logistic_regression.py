@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from sklearn.neighbors import KNeighborsClassifier
 
 from down_stream.classifiers.frame_model import FrameModel
-from down_stream.classifiers.probes import NeighbourProbe, fit_logistic
+from down_stream.classifiers.logistic_regression import fit_logistic
 from msn.networks.vit import Encoder
-from tests.down_stream.classifiers.test_grid_probe import blobs, several
+from tests.down_stream.classifiers.test_linear_probe import blobs, several
 
 
 def optimum(features, labels, classes, penalty, weights):
@@ -48,7 +47,9 @@ def test_logistic_regression_is_at_the_optimum(classes):
     np.testing.assert_allclose(
         np.log(probe.head.probabilities(features)), theirs, rtol=1e-3, atol=1e-3
     )
-    assert probe.grid == [{"penalty": probe.penalty, "score": None, "converged": True}]
+    assert probe.chosen["grid"] == [
+        {"penalty": probe.chosen["penalty"], "score": None, "converged": True}
+    ]
 
 
 def test_the_penalty_is_chosen_on_validation():
@@ -59,11 +60,11 @@ def test_the_penalty_is_chosen_on_validation():
         return float(np.log(probabilities[np.arange(len(truth)), truth] + 1e-9).mean())
 
     probe = fit_logistic(features, labels, (held_out, score), classes=3)
-    scores = {row["penalty"]: row["score"] for row in probe.grid}
+    scores = {row["penalty"]: row["score"] for row in probe.chosen["grid"]}
     assert len(scores) == 6
-    assert probe.penalty == max(scores, key=scores.get)
-    assert score(probe.head.probabilities(held_out)) == scores[probe.penalty]
-    assert scores[0.00025] < scores[probe.penalty]  # so few frames need more
+    assert probe.chosen["penalty"] == max(scores, key=scores.get)
+    assert score(probe.head.probabilities(held_out)) == scores[probe.chosen["penalty"]]
+    assert scores[0.00025] < scores[probe.chosen["penalty"]]  # so few frames need more
 
 
 def test_classes_without_frames_get_no_probability():
@@ -96,29 +97,3 @@ def test_several_labels_are_a_regression_each():
     assert ((probabilities[:, 0] > 0.5) == (labels[:, 0] == 1))[known].mean() > 0.85
     ours, theirs = probabilities[known, 0], single.head.probabilities(features[known])[:, 1]
     assert np.corrcoef(ours, theirs)[0, 1] > 0.99
-
-
-def test_neighbours_vote_as_in_scikit_learn():
-    features, labels = blobs(spread=0.5)
-    features -= 100
-    held_out = blobs(n=70, seed=1, spread=0.5)[0] - 100
-    ours = NeighbourProbe(features, labels, classes=4).probabilities(held_out)
-    theirs = KNeighborsClassifier(
-        n_neighbors=20, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07)
-    )
-    expected = theirs.fit(features, labels).predict_proba(held_out)
-    np.testing.assert_allclose(ours[:, :3], expected, atol=1e-4)
-    assert (ours[:, 3] == 0).all()
-
-
-def test_neighbours_without_a_label_do_not_vote():
-    features = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
-    labels = np.array([0, 0, -1, -1, 1, 1, 1, 1, 2, 2, 2, 2])
-    shares = NeighbourProbe(features, labels, classes=3).probabilities(np.eye(3))
-    assert shares.argmax(axis=1).tolist() == [0, 1, 2]
-    both = np.stack([labels == 0, labels == 1], axis=1).astype(np.int8)
-    both[labels == -1] = -1
-    shares = NeighbourProbe(features, both, classes=2).probabilities(np.eye(3))
-    assert shares[0, 0] > 0.99
-    assert shares[1, 1] > 0.99
-    assert (shares[2] < 0.01).all()

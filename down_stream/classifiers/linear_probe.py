@@ -6,7 +6,6 @@ step is one product for all of them; nothing passes from head to head.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -16,35 +15,17 @@ from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.common.seeds import generator
 from down_stream.classifiers.finetuning import create_optimizer
-from down_stream.classifiers.probes import LinearHead, Validation, standardisation
+from down_stream.classifiers.linear_head import (
+    FittedHead,
+    LinearHead,
+    Validation,
+    standardisation,
+)
 
 _INITIAL_STD = 0.01  # of the kernels
 
 
-@dataclass(frozen=True)
-class GridProbe:
-    """What a grid came to.
-
-    Attributes:
-      head: of the best epoch of the best point; without validation, of the last epoch of the
-        middle point.
-      learning_rate, weight_decay: of that point.
-      best_epoch: int, counted from 0.
-      history: {"loss": ..., "val_NAME": ...}, of that point, one value per epoch; NaN
-        where a loss was not finite.
-      grid: for every point {"learning_rate", "weight_decay", "loss" (of its last epoch), "score",
-        "epoch" (its best ones; None without validation)}. None stands for what is not finite.
-    """
-
-    head: LinearHead
-    learning_rate: float
-    weight_decay: float
-    best_epoch: int
-    history: dict[str, list[float]]
-    grid: list[dict]
-
-
-def fit_grid(
+def fit_linear_probe(
     features: np.ndarray,
     labels: np.ndarray,
     validation: Validation | None,
@@ -60,7 +41,7 @@ def fit_grid(
     weights: Mapping[int, float] | None = None,
     label_smoothing: float = 0.0,
     score_name: str = "macro_f1",
-) -> GridProbe:
+) -> FittedHead:
     """Trains a linear head for every pair of learning rate and weight decay, on the same batches.
 
     Args:
@@ -79,7 +60,11 @@ def fit_grid(
       score_name: of the score in the history.
 
     Returns:
-      `GridProbe`.
+      The head of the best epoch of the best point; without validation, of the last epoch of the
+      middle point. Chosen are "learning_rate" and "weight_decay". A row of the grid is
+      {"learning_rate", "weight_decay", "loss" (of its last epoch), "score", "epoch" (its best ones;
+      None without validation)}, None standing for what is not finite. The history, {"loss", ...,
+      "val_NAME": ...}, is of the chosen point; NaN where a loss was not finite.
 
     Raises:
       InputError: no head has a finite loss.
@@ -129,13 +114,14 @@ def fit_grid(
         if not np.isfinite(losses[best]):
             raise InputError(f"the loss is {losses[best]} in the last epoch: lower learning_rate")
         kept = heads.values(best[1])
-    return GridProbe(
-        LinearHead(*kept, mean, std, heads.multi_label),
-        *points[best[1]],
-        best_epoch=best[0],
-        history=_history(losses[:, best[1]], scores[:, best[1]], validation, score_name),
-        grid=[_summary(*one) for one in zip(points, losses.T, scores.T, strict=True)],
-    )
+    epoch, number = best
+    history = {"loss": losses[:, number].tolist()}
+    if validation:
+        history[f"val_{score_name}"] = scores[:, number].tolist()
+    grid = [_summary(*one) for one in zip(points, losses.T, scores.T, strict=True)]
+    chosen = {name: grid[number][name] for name in ("learning_rate", "weight_decay")}
+    head = LinearHead(*kept, mean, std, heads.multi_label)
+    return FittedHead(head, chosen | {"grid": grid}, history, epoch)
 
 
 class Heads:
@@ -227,15 +213,10 @@ def _fill(part: np.ndarray, length: int) -> np.ndarray:
     return np.pad(part, [(0, length - len(part)), (0, 0)])
 
 
-def _history(losses, scores, validation, name):
-    history = {"loss": losses.tolist()}
-    return history | ({f"val_{name}": scores.tolist()} if validation else {})
-
-
 def _summary(point, losses, scores):
     """A point of the grid, as results have it."""
-    row = dict(zip(("learning_rate", "weight_decay"), point, strict=True))
-    row["loss"] = float(losses[-1]) if np.isfinite(losses[-1]) else None
+    loss = float(losses[-1]) if np.isfinite(losses[-1]) else None
+    row = {"learning_rate": point[0], "weight_decay": point[1], "loss": loss}
     if not np.isfinite(scores).any():
         return row | {"score": None, "epoch": None}
     best = int(np.nanargmax(scores))

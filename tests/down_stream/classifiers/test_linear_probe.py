@@ -5,7 +5,7 @@ import pytest
 from data.common.errors import InputError
 from data.common.seeds import generator
 from down_stream.classifiers import finetuning
-from down_stream.classifiers.grid_probe import Heads, fit_grid, loss_targets
+from down_stream.classifiers.linear_probe import Heads, fit_linear_probe, loss_targets
 
 RATES, DECAYS = (0.003, 0.03, 0.3), (0.0, 0.1)
 BATCH, EPOCHS = 64, 3
@@ -40,7 +40,7 @@ def fit(features, labels, validation=None, **changes):
         "batch_size": BATCH,
         "seed": 0,
     }
-    return fit_grid(features, labels, validation, **(arguments | changes))
+    return fit_linear_probe(features, labels, validation, **(arguments | changes))
 
 
 def alone(features, labels, rate, decay, optimizer, weights, smoothing):
@@ -79,7 +79,7 @@ def test_each_head_is_the_one_that_keras_trains_alone(optimizer, number):
     settings = {"optimizer": optimizer, "weights": weights, "label_smoothing": smoothing}
     probe = fit(features, labels, (features, score), **settings)
     rate, decay = RATES[number // 2], DECAYS[number % 2]
-    assert (probe.learning_rate, probe.weight_decay) == (rate, decay)
+    assert (probe.chosen["learning_rate"], probe.chosen["weight_decay"]) == (rate, decay)
     assert probe.best_epoch == EPOCHS - 1
     kernel, bias = alone(features, labels, rate, decay, optimizer, weights, smoothing)
     np.testing.assert_allclose(probe.head.kernel, kernel, rtol=1e-3, atol=2e-5)
@@ -98,12 +98,12 @@ def test_the_best_epoch_of_the_best_point_is_kept_though_the_last_is_worse():
 
     probe = fit(features, labels, (features[:20], score))
     assert probe.best_epoch == 1
-    assert (probe.learning_rate, probe.weight_decay) == (0.3, 0.1)
+    assert (probe.chosen["learning_rate"], probe.chosen["weight_decay"]) == (0.3, 0.1)
     assert probe.history["val_macro_f1"] == [0.1, 0.9, 0.4]
     np.testing.assert_allclose(probe.head.probabilities(features[:20]), seen[11], atol=1e-5)
     assert np.abs(seen[11] - seen[17]).max() > 1e-4
-    assert [row["score"] for row in probe.grid] == table.max(axis=0).tolist()
-    assert [row["epoch"] for row in probe.grid] == table.argmax(axis=0).tolist()
+    assert [row["score"] for row in probe.chosen["grid"]] == table.max(axis=0).tolist()
+    assert [row["epoch"] for row in probe.chosen["grid"]] == table.argmax(axis=0).tolist()
 
 
 def test_it_learns_and_a_bad_learning_rate_is_not_chosen():
@@ -114,7 +114,7 @@ def test_it_learns_and_a_bad_learning_rate_is_not_chosen():
         return float((probabilities.argmax(axis=1) == truth).mean())
 
     probe = fit(features, labels, (held_out, accuracy), learning_rates=(1e-9, 0.05), epochs=10)
-    assert probe.learning_rate == 0.05
+    assert probe.chosen["learning_rate"] == 0.05
     assert accuracy(probe.head.probabilities(held_out)) > 0.95
     assert probe.history["loss"][-1] < probe.history["loss"][0] / 2
     np.testing.assert_allclose(probe.head.probabilities(held_out).sum(axis=1), 1, atol=1e-5)
@@ -123,11 +123,11 @@ def test_it_learns_and_a_bad_learning_rate_is_not_chosen():
 def test_without_validation_it_is_the_last_epoch_of_the_middle_point():
     features, labels = blobs(spread=0.5)
     probe = fit(features, labels, learning_rates=(0.001, 0.03, 1.0), weight_decays=(0.0,))
-    assert (probe.learning_rate, probe.best_epoch) == (0.03, EPOCHS - 1)
+    assert (probe.chosen["learning_rate"], probe.best_epoch) == (0.03, EPOCHS - 1)
     assert "val_macro_f1" not in probe.history
     single = fit(features, labels, learning_rates=(0.03,), weight_decays=(0.0,))
     np.testing.assert_allclose(probe.head.kernel, single.head.kernel, rtol=1e-4, atol=1e-6)
-    assert probe.grid[0]["score"] is None
+    assert probe.chosen["grid"][0]["score"] is None
 
 
 def test_a_head_that_diverges_leaves_the_others_alone():
@@ -141,9 +141,9 @@ def test_a_head_that_diverges_leaves_the_others_alone():
     arguments = {"optimizer": "sgd", "weight_decays": (0.0,), "warmup": 0.0}
     probe = fit(features, labels, (features, score), learning_rates=(0.1, 1e38), **arguments)
     single = fit(features, labels, (features, score), learning_rates=(0.1,), **arguments)
-    assert probe.learning_rate == 0.1
+    assert probe.chosen["learning_rate"] == 0.1
     np.testing.assert_allclose(probe.head.kernel, single.head.kernel, rtol=1e-5)
-    assert probe.grid[1]["loss"] is None
+    assert probe.chosen["grid"][1]["loss"] is None
     assert np.isfinite(calls).all()
     with pytest.raises(InputError, match="lower the learning rate"):
         fit(features * np.nan, labels)
