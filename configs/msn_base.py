@@ -19,6 +19,8 @@ BALANCE = {
     "no_sinkhorn": {"sinkhorn": False, "me_max_weight": 5.0},
     "power_law": {"sinkhorn": False, "me_max_weight": 5.0, "prior_exponent": 0.25},
 }
+# Masked share of the anchor view's patches, by variant: Assran et al., table of hyper-parameters.
+MASKING = {"vits16": 0.15, "vitb16": 0.3, "vitl16": 0.5}
 
 
 def get_config(arg=""):
@@ -68,7 +70,7 @@ def get_config(arg=""):
     config.views.blur_probability = 0.5
     config.views.blur_radius = (0.1, 2.0)
     config.views.flip_probability = 0.5
-    config.patch_drop = 0.15  # masked share of the anchor view's patches
+    config.patch_drop = MASKING["vits16"]
 
     config.loss = ConfigDict()
     config.loss.temperature = 0.1  # tau
@@ -111,7 +113,7 @@ def get_config(arg=""):
     config.probe = ConfigDict()
     config.probe.root = ()  # dataset directories with labelled frames; (): those of data.root
     config.probe.train_videos = ()  # their labelled frames vote
-    config.probe.test_videos = ()  # theirs are told; pre-training must not see these videos
+    config.probe.test_videos = ()  # theirs are classified; kept out of pre-training
     config.probe.max_frames = 2000  # of each, evenly spaced
 
     config.export = "target"  # or "anchor"

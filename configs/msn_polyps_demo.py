@@ -3,8 +3,8 @@
   python prepare.py --data_rootdir=runs/demo/data --dataset=polypsset --synthetic --crop_margin=0.1
   python -m msn.train --config=configs/msn_polyps_demo.py --workdir=runs/demo/msn_polyps
 
-configs/msn_demo.py on other images; about as long. What the encoder is worth says
-configs/polyps_demo.py.
+configs/msn_demo.py on other images; about as long. configs/polyps_demo.py says what the encoder is
+worth.
 """
 
 from configs import msn_colonoscopy_base, msn_demo, polyps_base

@@ -1,20 +1,13 @@
-r"""MSN pre-training of ViT-B/16 on the training videos of Cholec80, with the MSN paper's values.
+r"""MSN pre-training of ViT-B/16 on the training videos of Cholec80: see configs/msn_vits16.py.
 
   python -m msn.train --config=configs/msn_vitb16.py --workdir=runs/msn_vitb16 \
       --config.data.root=DIR/cholec80
 
-Needs GPUs: the batch is 1024 images of 12 views. Not run by us yet; the published encoder of this
-size reaches a Cholec80 macro-F1 of 82.6 when fine-tuned (Hirsch et al., arXiv 2308.12394).
-Masking 0.3 as in Assran et al., arXiv 2204.07141, table of hyper-parameters.
+Needs GPUs. Not run by us yet.
 """
 
-from configs import msn_base
-from configs.videos import videos
+from configs import msn_vits16
 
 
 def get_config(arg=""):
-    config = msn_base.get_config(arg)
-    config.model.variant = "vitb16"
-    config.patch_drop = 0.3
-    config.data.exclude_videos = videos(41, 80)  # validation and test of the default split
-    return config
+    return msn_vits16.get_config(arg, "vitb16")

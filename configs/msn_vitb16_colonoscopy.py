@@ -1,20 +1,13 @@
-r"""MSN pre-training of ViT-B/16 on colonoscopy.
+r"""MSN pre-training of ViT-B/16 on colonoscopy: see configs/msn_vits16_colonoscopy.py.
 
-  python prepare.py --data_rootdir=DIR --dataset=polypsset --archive=PolypsSet.zip
   python -m msn.train --config=configs/msn_vitb16_colonoscopy.py \
       --workdir=runs/msn_vitb16_colonoscopy --config.data.root=DIR/polypsset
 
-Needs GPUs: the batch is 1024 images of 12 views. Not run by us yet; the published encoder of this
-size, of private videos, reaches an accuracy of 78.2 on PolypsSet when fine-tuned (Hirsch et al.,
-arXiv 2308.12394). Masking 0.3 as in configs/msn_vitb16.py; what else differs from laparoscopy, and
-why, is in configs/msn_colonoscopy_base.py.
+Needs GPUs. Not run by us yet.
 """
 
-from configs import msn_colonoscopy_base
+from configs import msn_vits16_colonoscopy
 
 
 def get_config(arg=""):
-    config = msn_colonoscopy_base.get_config(arg)
-    config.model.variant = "vitb16"
-    config.patch_drop = 0.3
-    return config
+    return msn_vits16_colonoscopy.get_config(arg, "vitb16")

@@ -4,17 +4,16 @@ r"""MSN pre-training of ViT-S/16 on colonoscopy.
   python -m msn.train --config=configs/msn_vits16_colonoscopy.py \
       --workdir=runs/msn_vits16_colonoscopy --config.data.root=DIR/polypsset
 
-Needs GPUs: the batch is 1024 images of 12 views. Not run by us yet; the published encoder of this
-size, of private videos, reaches an accuracy of 78.5 on PolypsSet when fine-tuned (Hirsch et al.,
-arXiv 2308.12394). Masking 0.15 as in configs/msn_vits16.py; what else differs from laparoscopy, and
-why, is in configs/msn_colonoscopy_base.py.
+Needs GPUs: the batch is 1024 images of 12 views. Not run by us yet; configs/polyps_finetune.py has
+what the published encoders of each size, of private videos, reach. configs/msn_colonoscopy_base.py
+says what differs from laparoscopy, and why.
 """
 
-from configs import msn_colonoscopy_base
+from configs import msn_base, msn_colonoscopy_base
 
 
-def get_config(arg=""):
+def get_config(arg="", variant="vits16"):
     config = msn_colonoscopy_base.get_config(arg)
-    config.model.variant = "vits16"
-    config.patch_drop = 0.15
+    config.model.variant = variant
+    config.patch_drop = msn_base.MASKING[variant]
     return config

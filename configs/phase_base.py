@@ -69,3 +69,10 @@ def get_config(arg=""):
     config.tecno.epochs = 50
     config.tecno.learning_rate = 5e-4
     return config
+
+
+def start_as(config, pretraining):
+    """The architecture of a pre-training configuration, for random initialisation."""
+    config.encoder = ""
+    config.model.variant = pretraining.model.variant
+    config.model.image_size = pretraining.views.size

@@ -23,10 +23,7 @@ def get_config(arg=""):
     config.test_videos = videos(13, 16)
     config.encoder = "runs/demo/msn/encoder"
     if arg == "random":
-        pretraining = msn_demo.get_config()
-        config.encoder = ""
-        config.model.variant = pretraining.model.variant
-        config.model.image_size = pretraining.views.size
+        phase_base.start_as(config, msn_demo.get_config())
     if arg == "finetune":
         config.mode = "finetune"
         config.batch_size = 32

@@ -34,9 +34,7 @@ def get_config(arg=""):
     config.encoder = ""
     config.model.variant = "vits16"
     if arg == "demo":
-        pretraining = msn_demo.get_config()
-        config.model.variant = pretraining.model.variant
-        config.model.image_size = pretraining.views.size
+        phase_base.start_as(config, msn_demo.get_config())
 
     # Of the training videos. A seed draws them, the smaller parts out of the larger ones.
     config.fractions = (0.125, 0.25, 0.5, 0.75, 1.0)

@@ -3,13 +3,13 @@ r"""Does MSN learn? Linear probes on encoders of configs/msn_proof.py and on ran
   make proof                                  renders, pre-trains three times, then runs the below
   python down_stream/main.py --config=configs/phase_proof.py
 
-The patients are apart: 1-80 pre-training and, as many as there shall be labels, training; 81-85
+The patients are apart: 1-80 pre-training and, as far as they are to have labels, training; 81-85
 validation, 86-99 test. Each seed has a pre-training, a random encoder and a choice of labelled
 videos of its own; learning rate and weight decay are chosen alike for both, on the validation
 videos.
 """
 
-from configs import msn_proof, phase_low_shot
+from configs import msn_proof, phase_base, phase_low_shot
 from configs.videos import videos
 
 
@@ -22,7 +22,6 @@ def get_config(arg=""):
     config.validation_videos = videos(81, 85)
     config.test_videos = videos(86, 99)
     config.encoders = (("msn", "runs/proof/msn_seed{seed}/encoder"), ("random", ""))
-    config.model.variant = pretraining.model.variant
-    config.model.image_size = pretraining.views.size
+    phase_base.start_as(config, pretraining)
     config.fractions = (0.1, 0.25, 0.5, 1.0)
     return config
