@@ -19,6 +19,7 @@ from data.dataset.splits import PARTS
 from data.images.image_io import read_image
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.paths import AnyPath, check_local, check_output_folder, to_path
+from data.storage.whole import whole_file
 from down_stream.classifiers import finetuning, fitting
 from down_stream.classifiers.frame_model import save_frame_model
 from down_stream.classifiers.linear_probe import fit_linear_probe
@@ -157,9 +158,9 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
             path = save_frame_model(fitted.model, folder / "model", source)
             if sequences:
                 save_temporal(sequences.model, path / "temporal")
-        beside = folder / f"{RESULTS}.part"
-        beside.write_text(json.dumps(statistics.plain(results), indent=2, allow_nan=False) + "\n")
-        beside.replace(folder / RESULTS)
+        content = json.dumps(statistics.plain(results), indent=2, allow_nan=False) + "\n"
+        with whole_file(folder / RESULTS, durable=True) as side:
+            side.write_text(content)
     remove_folder(workdir / CHECKPOINTS)
     return results
 

@@ -28,7 +28,6 @@ rendered, or on those of --image_path.
 """
 
 import functools
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +36,11 @@ from absl import flags
 from data.common import cli
 from data.common.errors import InputError
 from data.storage.paths import check_local, to_path
+from data.storage.whole import whole_file, whole_folder
 
 FORMATS = ("encoder", "msn", "hf", "timm")
 EXPORTS = ("saved_model", "onnx", "tflite")
+FOLDERS = {"encoder": "encoder.json", "hf": "config.json", "saved_model": "saved_model.pb"}
 WITHOUT_STEMS = ("hf", "timm")  # their Vision Transformers have patch convolutions alone
 TOLERANCE = 1e-5  # relative error; another GELU alone gives ten times as much
 
@@ -101,19 +102,15 @@ def convert(
         }[output_format]
         measure = lambda path: difference(load_encoder(path), encoder)  # noqa: E731
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(output.name + ".partial")
-    remove(partial)
-    try:
-        write(partial)
-        error = measure(partial)
+    last = FOLDERS.get(output_format)
+    with whole_folder(output, last) if last else whole_file(output, durable=True) as side:
+        write(side)
+        error = measure(side)
         if not error <= TOLERANCE:
             raise InputError(
                 f"{source}: not written, a reader of format {output_format} would compute "
                 f"something else (relative error {error:.1e}){reason(encoder, output_format)}"
             )
-        partial.rename(output)
-    finally:
-        remove(partial)
     return output, error
 
 
@@ -168,14 +165,6 @@ def reason(encoder, output_format: str) -> str:
         ": facebookresearch/msn has the exact GELU (erf), epsilon 1e-6 and ImageNet's mean and "
         f"std, this encoder {said}"
     )
-
-
-def remove(path: Path) -> None:
-    """Removes a file or a directory, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def define_flags() -> None:

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 
 from data.common.errors import InputError
 from data.storage.paths import AnyPath, to_path
+from data.storage.whole import whole_file
 
 # Okabe and Ito (2008) without the yellow, which is too pale for a line, and black, which is text.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -134,7 +135,8 @@ def draw(workdirs: list[str | Path], output: str | Path) -> None:
     handles = [Line2D([], [], color=c, lw=2.5) for c, _ in zip(COLOURS, runs, strict=False)]
     names = [run.name for run in runs]
     figure.legend(handles, names, loc="outside upper left", ncols=len(runs), frameon=False)
-    figure.savefig(output, format="png")
+    with whole_file(Path(output)) as side:
+        figure.savefig(side, format="png")
 
 
 def read_run(workdir: AnyPath) -> Run:

@@ -13,8 +13,9 @@ from pathlib import Path, PurePath
 
 from data.common.errors import InputError, one_line
 from data.images.image_io import RESIZE_RULE
-from data.storage.folders import copy_folder, local_copy, new_folder
+from data.storage.folders import copy_folder, local_copy
 from data.storage.paths import AnyPath, to_path
+from data.storage.whole import whole_folder
 from msn.formats import hugging_face, saved_model, torch_files
 from msn.formats.flax_files import FLAX_FILE, is_flax, read_flax
 from msn.formats.reference_names import encoder_of_state, read_msn_checkpoint
@@ -45,7 +46,7 @@ def save_encoder(
     path = to_path(path)
     last = saved_model.MODEL_FILE if isinstance(encoder, FrozenEncoder) else ENCODER_FILE
     try:
-        with new_folder(path, last) as folder:
+        with whole_folder(path, last) as folder:
             if isinstance(encoder, FrozenEncoder):
                 copy_folder(encoder.directory, folder, last)
             else:

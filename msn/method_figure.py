@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.images.image_io import read_image
+from data.storage.whole import whole_file
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views, make_views
 from msn.method.losses import log_predictions, sharpen
@@ -69,7 +70,8 @@ def draw(workdir: Path, image_path: Path, output: Path, seed: int) -> None:
         ANCHOR_COLOUR,
     )
     diagram(figure, len(target))
-    figure.savefig(output)
+    with whole_file(output) as side:
+        figure.savefig(side)
 
 
 def open_run(workdir: Path):

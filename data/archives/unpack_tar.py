@@ -12,6 +12,7 @@ from tqdm.utils import CallbackIOWrapper
 
 from data.archives.room import CHUNK_BYTES, progress_bar, require_space
 from data.common.errors import InputError
+from data.storage.whole import whole_file
 
 MAX_HEADER_BYTES = 1 << 20  # of an archive's extended headers, which tarfile holds in memory
 
@@ -99,11 +100,5 @@ def _is_there(path: Path, size: int) -> bool:
 
 def _write(source: BinaryIO, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f".{path.name}.part")
-    side.unlink(missing_ok=True)  # it could be a link
-    try:
-        with side.open("wb") as file:
-            shutil.copyfileobj(source, file, CHUNK_BYTES)
-        side.replace(path)
-    finally:
-        side.unlink(missing_ok=True)
+    with whole_file(path) as side, side.open("wb") as file:
+        shutil.copyfileobj(source, file, CHUNK_BYTES)

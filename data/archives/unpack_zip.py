@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from data.common.errors import InputError
+from data.storage.whole import whole_file
 
 CHUNK_BYTES = 1 << 18
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -82,10 +83,5 @@ def _require_room(archive: Path, members: list[zipfile.ZipInfo], target: Path) -
 
 def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f".{path.name}.part")
-    try:
-        with opened.open(member) as source, side.open("wb") as file:
-            shutil.copyfileobj(source, file, CHUNK_BYTES)
-        side.replace(path)
-    finally:
-        side.unlink(missing_ok=True)
+    with whole_file(path) as side, opened.open(member) as source, side.open("wb") as file:
+        shutil.copyfileobj(source, file, CHUNK_BYTES)

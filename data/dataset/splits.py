@@ -18,6 +18,7 @@ from data.dataset.cholec80 import DEFAULT_SPLIT, PHASES, SPLITS
 from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
 from data.images.names import natural_key
+from data.storage.whole import whole_file
 
 MANIFEST = "splits.json"
 DRAWN = "70/10/20 by video"  # per cent of the recordings
@@ -48,9 +49,8 @@ def write_splits(root: str | Path) -> dict:
             for name, split in protocols.items()
         },
     }
-    side = root / f".{MANIFEST}"
-    side.write_text(json.dumps(manifest, indent=1) + "\n")
-    side.replace(root / MANIFEST)
+    with whole_file(root / MANIFEST) as side:
+        side.write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 

@@ -56,6 +56,7 @@ from data.images.linking import link_file
 from data.images.names import natural_key
 from data.preparation.audit import Audit
 from data.preparation.cleaning import CROPPED, crop
+from data.storage.whole import whole_file
 
 FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}
 PROTOCOL = "published"
@@ -124,7 +125,8 @@ def prepare_polyps(
         split[part] = sorted({row.sequence for row in rows})  # crops may leave none of one
         images += rows
     manifest = write_dataset(root, images, NAMES, PROTOCOL, split, audit)
-    (root / SETTINGS).write_text(json.dumps({"crop_margin": crop_margin}) + "\n")
+    with whole_file(root / SETTINGS) as side:
+        side.write_text(json.dumps({"crop_margin": crop_margin}) + "\n")
     return manifest
 
 

@@ -20,6 +20,7 @@ from data.dataset.frame_index import CLASSES, INDEX, LABEL, PRETRAINING_INDEX, S
 from data.dataset.splits import MANIFEST, PARTS
 from data.images.names import natural_key
 from data.preparation.audit import AUDIT, Audit
+from data.storage.whole import whole_file
 
 UNKNOWN = -1
 
@@ -74,9 +75,8 @@ def write_dataset(
         audit.videos[sequence] = {"frames": int(counts.sum()), "labelled": int(counts[:-1].sum())}
     parts = {part: _describe(split[part], by_sequence, classes) for part in PARTS}
     manifest = {"default": protocol, "protocols": {protocol: parts}}
-    side = root / f".{INDEX}"
-    pq.write_table(_table(images), side, compression="zstd")
-    side.replace(root / INDEX)
+    with whole_file(root / INDEX, durable=True) as side:
+        pq.write_table(_table(images), side, compression="zstd")
     (root / PRETRAINING_INDEX).unlink(missing_ok=True)  # of what was there before
     _write_json(root / CLASSES, list(classes))
     _write_json(root / MANIFEST, manifest)
@@ -176,6 +176,5 @@ def _describe(sequences, counts, classes) -> dict:
 
 
 def _write_json(path: Path, content) -> None:
-    side = path.with_name(f".{path.name}")
-    side.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    side.replace(path)
+    with whole_file(path) as side:
+        side.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

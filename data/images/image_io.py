@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from data.common.errors import InputError
 from data.storage.paths import is_remote, to_path
+from data.storage.whole import whole_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 TIFF_BEGINS = (b"II*\0", b"MM\0*")
@@ -88,6 +89,5 @@ def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:
         height, width = (round(side * settings["size"] / shorter) for side in image.shape[:2])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     quality = [cv2.IMWRITE_JPEG_QUALITY, settings["quality"]] if path.suffix == ".jpg" else []
-    side = path.with_name(f".{path.name}")  # hidden, so that nobody takes it for a frame
-    side.write_bytes(cv2.imencode(path.suffix, image, quality)[1])
-    side.replace(path)
+    with whole_file(path) as side:
+        side.write_bytes(cv2.imencode(path.suffix, image, quality)[1])

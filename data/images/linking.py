@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from data.common.errors import InputError
 from data.images.completeness import find_fault
+from data.storage.whole import whole_file
 
 
 def link_images(groups: dict[str, Sequence[Path]], frames_dir: Path) -> dict[str, str]:
@@ -49,9 +50,8 @@ def link_file(file: Path, target: Path) -> None:
     try:
         target.hardlink_to(file)
     except OSError:  # another disk, or a file system without links
-        side = target.with_name(f".{target.name}")
-        shutil.copy2(file, side)  # with its time, by which a copy is known
-        side.replace(target)
+        with whole_file(target) as side:
+            shutil.copy2(file, side)  # with its time, by which a copy is known
 
 
 def _is_copy(one: Path, other: Path) -> bool:

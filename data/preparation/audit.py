@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.common.errors import InputError
 from data.dataset.overlaps import SYNTHETIC, find_recording, overlaps
+from data.storage.whole import whole_file
 
 AUDIT = "audit.json"  # in a data set
 TABLE_ROWS = 100  # videos printed; audit.json has all
@@ -58,9 +59,8 @@ class Audit:
         counted = ("frames", "labelled", *self.cleaned())
         totals |= {count: self.total(count) for count in counted}
         content = {"totals": totals, "problems": self.problems, "remarks": self.remarks}
-        side = path.with_name(f".{path.name}")
-        side.write_text(json.dumps({**content, "videos": self.videos}, indent=1) + "\n")
-        side.replace(path)
+        with whole_file(path) as side:
+            side.write_text(json.dumps({**content, "videos": self.videos}, indent=1) + "\n")
 
     def table(self) -> str:
         """Counts per video and the first remarks, to be printed."""

@@ -26,6 +26,7 @@ from data.images.names import is_image, natural_key, official_number, trailing_n
 from data.preparation.annotations import UNKNOWN, look_up, read_phases, read_tools
 from data.preparation.audit import AUDIT, Audit
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
+from data.storage.whole import whole_file
 
 VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
 MAX_NUMBER = np.iinfo(np.int32).max
@@ -55,16 +56,13 @@ def build_index(
     audit = Audit() if audit is None else audit
     folders = _list_videos(root, audit)
     names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
-    sides = [root / f".{name}" for name in names]
-    _write_indices(root, sides, folders, cleaning, audit)
-    if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
-        for side in sides:
-            side.unlink()
-        none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
-        raise InputError("; ".join([f"{root / 'frames'}: no {none}", *audit.problems]))
-    _remark_annotations(root, audit)
-    for side, name in zip(sides, names, strict=True):
-        side.replace(root / name)
+    with contextlib.ExitStack() as files:
+        sides = [files.enter_context(whole_file(root / name, durable=True)) for name in names]
+        _write_indices(root, sides, folders, cleaning, audit)
+        if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
+            none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
+            raise InputError("; ".join([f"{root / 'frames'}: no {none}", *audit.problems]))
+        _remark_annotations(root, audit)
     if not cleaning.drops:
         (root / PRETRAINING_INDEX).unlink(missing_ok=True)
     audit.write(root / AUDIT)

@@ -14,6 +14,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import LABEL_FPS, PHASES, SOURCE_FPS, TOOLS
 from data.dataset.extraction_log import frame_numbers, is_complete, read_record, write_record
 from data.images.image_io import write_frame
+from data.storage.whole import whole_file
 from data.tfrecords.records import Record, read_records
 
 STEP = SOURCE_FPS // LABEL_FPS  # source frames between two frames of a record file
@@ -131,6 +132,5 @@ def _write_annotations(root: Path, video: str, labels: dict[int, tuple]) -> None
         if file.is_file():
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        side = file.with_name(f".{file.name}")
-        side.write_text("\n".join(rows) + "\n")
-        side.replace(file)
+        with whole_file(file) as side:
+            side.write_text("\n".join(rows) + "\n")

@@ -1,6 +1,5 @@
 """Tables that take long to make of large files, kept until one of the files changes."""
 
-import io
 import logging
 import os
 import zipfile
@@ -9,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data.storage.paths import AnyPath
+from data.storage.whole import whole_file
 
 
 def cached_table(
@@ -38,12 +38,9 @@ def cached_table(
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # missing or damaged: it is made again
     made = make()
-    side = path.with_name(f"{path.stem}.writing.npz")
-    content = io.BytesIO()
-    np.savez(content, files=now, **made)
     try:
-        side.write_bytes(content.getbuffer())
-        side.replace(path)
+        with whole_file(path) as side:
+            np.savez(side, files=now, **made)
     except OSError as error:
         logging.warning("%s: cannot be kept, it will be made again: %s", path, error)
     return made

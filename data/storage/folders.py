@@ -1,4 +1,4 @@
-"""Files and folders that appear when they are whole, on disks and remote file systems."""
+"""Copying and removing files and folders, on disks and remote file systems."""
 
 import contextlib
 import shutil
@@ -57,30 +57,6 @@ def local_copy(path: AnyPath) -> Iterator[Path]:
         copy = Path(folder, path.name)
         copy_file(path, copy)
         yield copy
-
-
-@contextlib.contextmanager
-def new_folder(path: AnyPath, last: str) -> Iterator[Path]:
-    """Context with a local folder, not made yet, that becomes `path` if nothing is raised.
-
-    A folder that is there is replaced then. On a local disk the new one is renamed; to a remote
-    place it is copied, the file `last` in it at the end.
-    """
-    if isinstance(path, RemotePath):
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder, path.name)
-            remove_folder(path)
-            copy_folder(Path(folder, path.name), path, last)
-        return
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)  # on a full disk it would be in the way
-        raise
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
 
 
 @contextlib.contextmanager

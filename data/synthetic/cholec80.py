@@ -8,7 +8,6 @@ the anatomy and the instruments, since every patient's colours, light and camera
 
 import json
 import multiprocessing
-import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,12 @@ from tqdm import tqdm
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
+from data.storage.whole import whole_file
 from data.synthetic.camera import Endoscope
 
 MAX_VIDEOS = 99  # the official names have two digits
 MIN_SECONDS = 14  # two for every phase
 MIN_SIZE = 32  # pixels; the scene is mush below
-GROWING = "rendering"  # folder of unfinished videos: whoever lists videos/ must not find one
 VERSION = 2  # of the drawing: videos of another version do not belong into one dataset
 
 # Mean shares of the phases. Cholec80's own are about 5, 39, 7, 35, 4, 7, 3 percent; the short ones
@@ -153,7 +152,6 @@ def make_dataset(
                 bar.update()
         finally:  # do not render on after an error or Ctrl-C
             pool.shutdown(cancel_futures=True)
-    shutil.rmtree(root / GROWING, ignore_errors=True)
 
 
 def _check(num_videos, seed, seconds, size, workers) -> None:
@@ -201,21 +199,20 @@ def make_video(root: Path, number: int, seed: int, seconds: int, size: tuple[int
     rng = np.random.default_rng([seed, number])
     timeline = make_timeline(rng, seconds)
     video, phase_file, tool_file = _files(root, number)
-    growing = root / GROWING / video.name
-    for path in (video, phase_file, tool_file, growing):
+    for path in (video, phase_file, tool_file):
         path.parent.mkdir(parents=True, exist_ok=True)
     _write_text(phase_file, _phase_text(timeline))
     _write_text(tool_file, _tool_text(timeline))
-    writer = cv2.VideoWriter(str(growing), cv2.VideoWriter_fourcc(*"mp4v"), SOURCE_FPS, size)
     endoscope = Endoscope(rng, size, timeline)
-    for index in range(endoscope.count):
-        writer.write(endoscope.frame(index))
-    writer.release()
-    # OpenCV reports neither a codec it lacks nor a full disk.
-    written = int(cv2.VideoCapture(str(growing)).get(cv2.CAP_PROP_FRAME_COUNT))
-    if written != endoscope.count:
-        raise OSError(f"{growing}: {written} frames could be written, not {endoscope.count}")
-    growing.replace(video)
+    with whole_file(video) as side:
+        writer = cv2.VideoWriter(str(side), cv2.VideoWriter_fourcc(*"mp4v"), SOURCE_FPS, size)
+        for index in range(endoscope.count):
+            writer.write(endoscope.frame(index))
+        writer.release()
+        # OpenCV reports neither a codec it lacks nor a full disk.
+        written = int(cv2.VideoCapture(str(side)).get(cv2.CAP_PROP_FRAME_COUNT))
+        if written != endoscope.count:
+            raise OSError(f"{video}: {written} frames could be written, not {endoscope.count}")
 
 
 def _phase_text(timeline: Timeline) -> str:
@@ -233,6 +230,5 @@ def _tool_text(timeline: Timeline) -> str:
 
 
 def _write_text(path: Path, text: str) -> None:
-    growing = path.with_suffix(".part")
-    growing.write_text(text)
-    growing.replace(path)
+    with whole_file(path) as side:
+        side.write_text(text)

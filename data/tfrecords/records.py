@@ -13,6 +13,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TFRECORD_PHASES, TOOLS, video_name
 from data.dataset.frame_index import FrameIndex
 from data.images.image_io import read_image
+from data.storage.whole import whole_file
 from data.tfrecords.files import video_of_record
 
 FEATURES = {
@@ -109,8 +110,8 @@ def write_records(index: FrameIndex, folder: Path) -> list[Path]:
 
 
 def _write_video(video: str, frames: FrameIndex, folder: Path) -> Path:
-    path, side = folder / f"{video}.tfrecord", folder / f".{video}.tfrecord"
-    with tf.io.TFRecordWriter(str(side)) as writer:
+    path = folder / f"{video}.tfrecord"
+    with whole_file(path) as side, tf.io.TFRecordWriter(str(side)) as writer:
         for row, source in enumerate(frames.paths(slice(None))):
             values = {
                 "frame": [_png(Path(source))],
@@ -121,7 +122,6 @@ def _write_video(video: str, frames: FrameIndex, folder: Path) -> Path:
                 "phase": [TFRECORD_PHASES.index(PHASES[frames.phase[row]])],
             }
             writer.write(_example(values))
-    side.replace(path)
     return path
 
 

@@ -19,6 +19,7 @@ from data.common.seeds import generator
 from data.frames.opening import open_source
 from data.frames.sources import FrameSource
 from data.images.image_io import resize
+from data.storage.whole import whole_file
 from data.views.masking import kept_patches
 from data.views.multi_crop import ANCHOR, FOCAL, TARGET, Views, make_views, random_box
 
@@ -226,5 +227,6 @@ def main() -> None:
     root = Path(given.data_rootdir) / given.name
     source = open_source(data.source, root, data.exclude_videos, data.fps)
     sheet = draw_sheet(source, views, config.patch_drop, patch_size, given.frames, given.seed)
-    Image.fromarray(sheet).save(output)
+    with whole_file(output) as side:
+        Image.fromarray(sheet).save(side)
     print(f"written to {output}")

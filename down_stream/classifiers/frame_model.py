@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from data.common.errors import InputError, one_line
-from data.storage.folders import new_folder
 from data.storage.paths import AnyPath, to_path
+from data.storage.whole import whole_folder
 from msn.encoders import load_encoder, save_encoder
 
 MODEL_FILE = "frame_model.json"
@@ -90,7 +90,7 @@ def save_frame_model(model: FrameModel, path: str | Path, source: dict) -> Path:
     values = {name: ops.convert_to_numpy(variable) for name, variable in _head(model).items()}
     description = {"format": FORMAT, "task": model.task, "classes": model.classes}
     description |= {"multi_label": model.multi_label, "source": source}
-    with new_folder(path, MODEL_FILE) as folder:
+    with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
         save_encoder(model.encoder, folder / "encoder", source)
         np.savez(folder / HEAD_FILE, **values)

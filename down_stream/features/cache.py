@@ -15,6 +15,7 @@ import os
 import re
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +25,11 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.images.image_io import RESIZE_RULE
 from data.storage.paths import check_local, to_path
+from data.storage.whole import PART, whole_file
 from down_stream.features.extraction import batches_of_features, representation
 from msn.formats.saved_model import FrozenEncoder
 
 VERSION = 1  # of what an entry holds
-_SIDE = ".writing"
 _STALE = 3600  # seconds; to write a file takes moments
 _BLOCK = 1 << 24  # bytes
 
@@ -166,21 +167,13 @@ def _open(path: Path) -> np.ndarray | None:
 
 def _write(path: Path, entry: np.ndarray) -> None:
     """Writes to a file of this process' own, which then takes its place at once."""
-    handle, side = tempfile.mkstemp(suffix=_SIDE, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, entry, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(side).replace(path)
-    except BaseException:
-        Path(side).unlink(missing_ok=True)
-        raise
+    with whole_file(path, durable=True, writer=uuid.uuid4().hex) as side:
+        np.save(side, entry, allow_pickle=False)
 
 
 def _remove_stale(folder: Path) -> None:
     """Removes what processes left that were killed while they wrote."""
-    for side in folder.glob(f"*{_SIDE}"):
+    for side in folder.glob(f"{PART}*"):
         with contextlib.suppress(FileNotFoundError):  # in its place by now
             if time.time() - side.stat().st_mtime > _STALE:
                 side.unlink()

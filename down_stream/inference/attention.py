@@ -8,6 +8,7 @@ import numpy as np
 
 from data.frames.sources import FrameList
 from data.images.image_io import SUFFIXES
+from data.storage.whole import whole_file
 
 HEIGHT = 224  # of one panel, in pixels
 COLUMNS = 4
@@ -76,10 +77,9 @@ def write_attention(path: Path, frame, weights: np.ndarray) -> None:
     panels += [blank] * (-len(panels) % COLUMNS)
     rows = [np.hstack(panels[at : at + COLUMNS]) for at in range(0, len(panels), COLUMNS)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f".{frame.row}_{path.name}")  # a list may have a file twice
     encoded = cv2.imencode(".png", np.vstack(rows))[1]
-    side.write_bytes(encoded.tobytes())
-    side.replace(path)
+    with whole_file(path, writer=f"{frame.row}-") as side:  # a list may have a file twice
+        side.write_bytes(encoded.tobytes())
 
 
 def _overlay(image, attention):

@@ -17,6 +17,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.frames.sources import FrameList
 from data.storage.paths import check_output_folder
+from data.storage.whole import whole_file
 from down_stream.report.plots import PHASE_COLOURS, UNKNOWN_COLOUR
 
 MAX_POINTS = 4000  # evenly over all frames: more could not be told apart, nor opened at once
@@ -130,9 +131,8 @@ def write_page(path: Path, plane, method: str, colours, captions, thumbnails) ->
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     page = TEMPLATE.read_text(encoding="utf-8").replace("/*DATA*/null", text)
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f".{path.name}")
-    side.write_text(page, encoding="utf-8")
-    side.replace(path)
+    with whole_file(path) as side:
+        side.write_text(page, encoding="utf-8")
 
 
 def _legend(names, of) -> dict:

@@ -8,6 +8,7 @@ from data.common.errors import InputError
 from data.frames.sources import FrameList
 from data.preparation.annotations import UNKNOWN
 from data.storage.paths import check_output_folder, to_path
+from data.storage.whole import whole_file
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.inference.table import Column
 from down_stream.metrics import multi_label, predictions
@@ -115,9 +116,8 @@ def write_phase_files(
     for places in np.split(order, starts[1:]):
         table = by_second(frames, rows[places], probabilities[places], model)
         name = table.videos[0]
-        side = folder / f".{name}.csv"
-        write(side, table)
-        side.replace(folder / f"{name}.csv")
+        with whole_file(folder / f"{name}.csv") as side:
+            write(side, table)
         if model.task == PHASES:
             phase_timeline(table, folder / f"{name}.png")
     return [folder]

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from data.common.errors import InputError
 from data.storage.paths import check_local, check_output_folder
+from data.storage.whole import whole_file
 
 SUFFIXES = (".npz", ".parquet")
 PARTIAL = ".partial"
@@ -49,9 +50,8 @@ class Parts:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         if not note.is_file():
-            side = note.with_suffix(".side")
-            side.write_text(text)
-            side.replace(note)
+            with whole_file(note) as side:
+                side.write_text(text)
 
     @property
     def files(self) -> list[Path]:
@@ -67,9 +67,8 @@ class Parts:
     def add(self, stop: int, table: Mapping[str, np.ndarray], faults: list[str]) -> None:
         """Keeps a part: arrays [n, ...] by name, and a line for each row that is unreadable."""
         path = self.folder / f"part_{stop:012d}.npz"
-        side = path.with_name(f".{path.name}")
-        np.savez(side, faults=np.array(faults, np.str_), **table)
-        side.replace(path)
+        with whole_file(path) as side:
+            np.savez(side, faults=np.array(faults, np.str_), **table)
 
     def column(self, name: str) -> Column:
         """The arrays of one name, part by part; parts without a readable frame are left out."""
@@ -123,10 +122,9 @@ def write_table(path: Path, length: int, columns: Mapping[str, Column], classes=
     "classes" the names of the columns of "probabilities", where there are any. A .parquet file has
     columns of fixed-size lists, and the names in its metadata.
     """
-    side = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    (_write_npz if path.suffix == ".npz" else _write_parquet)(side, length, columns, classes)
-    side.replace(path)
+    with whole_file(path, durable=True) as side:
+        (_write_npz if path.suffix == ".npz" else _write_parquet)(side, length, columns, classes)
 
 
 def _write_npz(path, length, columns, classes):

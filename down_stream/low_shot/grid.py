@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.storage.paths import check_local, check_output_folder
+from data.storage.whole import whole_file
 from down_stream.features.labelled_splits import NothingToLearnError
 from down_stream.low_shot.plan import MANIFEST, Cell, check, plan_cells, plan_subsets
 from down_stream.low_shot.subsets import write_subsets
@@ -137,6 +138,5 @@ def _results_of(cell: Cell) -> dict | None:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    side = path.with_name(f".{path.name}.writing")
-    side.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    side.replace(path)
+    with whole_file(path, durable=True) as side:
+        side.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ from pathlib import Path
 from data.common.errors import InputError, check_range
 from data.common.seeds import generator
 from data.images.names import natural_key
+from data.storage.whole import whole_file
 
 FORMAT = "label subsets 1"
 
@@ -70,9 +71,8 @@ def draw_subsets(
 def write_subsets(path: str | Path, manifest: dict) -> None:
     """Writes a manifest as JSON; what is there is replaced at once."""
     path = Path(path)
-    side = path.with_name(f".{path.name}.writing")
-    side.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    side.replace(path)
+    with whole_file(path) as side:
+        side.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def read_subsets(path: str | Path) -> dict:

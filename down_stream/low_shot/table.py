@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from data.storage.whole import whole_file
+
 
 def tabulate(rows: list[dict]) -> dict:
     """{encoder: {number of videos: {"mean", "std", "scores"}}} of cells, as `run_grid` returns."""
@@ -94,11 +96,9 @@ def _shown(one: dict) -> str:
 
 def write_cells(path: Path, rows: list[dict]) -> None:
     """Writes low_shot.csv: a line per cell."""
-    side = path.with_name(f".{path.name}.writing")
-    with side.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as side, side.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(
             file, [key for key in rows[0] if key != "warnings"], extrasaction="ignore"
         )
         writer.writeheader()
         writer.writerows(rows)
-    side.replace(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data.common import cli
 from data.common.errors import InputError
+from data.storage.whole import whole_file
 from down_stream.metrics.phases import evaluate, summary
 from down_stream.metrics.predictions import read_predictions
 
@@ -24,7 +25,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     results = evaluate(read_predictions(options.predictions))
     if options.output:
-        options.output.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+        with whole_file(options.output) as side:
+            side.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     print(summary(results))
 
 

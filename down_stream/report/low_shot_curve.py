@@ -5,6 +5,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from data.storage.whole import whole_file
+
 # Okabe and Ito (2008), those of enough contrast on white; the markers tell them apart without.
 _LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v"))
 _FAINT = "#767676"
@@ -42,9 +44,8 @@ def draw_curve(summary: dict, texts: list[str], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
     figure.supxlabel("\n".join(texts), fontsize=9, x=0.02, ha="left")
-    side = path.with_name(f".{path.name}.writing")
-    figure.savefig(side, format="png")
-    side.replace(path)
+    with whole_file(path) as side:
+        figure.savefig(side, format="png")
 
 
 def _baseline(axes: Axes, summary: dict) -> None:

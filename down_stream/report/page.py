@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from data.common.nested import flatten
+from data.storage.whole import whole_file
 from down_stream.report.plots import PHASE_COLOURS, UNKNOWN_COLOUR
 from down_stream.report.wording import duration, percent
 
@@ -91,9 +92,8 @@ def write_report(
 </body>
 </html>
 """
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(page, encoding="utf-8")
-    beside.replace(path)
+    with whole_file(path) as side:
+        side.write_text(page, encoding="utf-8")
 
 
 def warnings(results: dict) -> Section | None:

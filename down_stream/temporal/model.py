@@ -15,8 +15,8 @@ import numpy as np
 from keras import ops
 
 from data.common.errors import InputError, one_line
-from data.storage.folders import new_folder
 from data.storage.paths import AnyPath, to_path
+from data.storage.whole import whole_folder
 from down_stream.temporal.stream import Stream
 
 MODEL_FILE = "temporal.json"
@@ -210,7 +210,7 @@ def save_temporal(model: TemporalModel, path: str | Path) -> Path:
     """Writes a temporal model's directory: temporal.json and temporal.npz."""
     path = Path(path)
     weights = {name: ops.convert_to_numpy(value) for name, value in _variables(model).items()}
-    with new_folder(path, MODEL_FILE) as folder:
+    with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
         np.savez(folder / WEIGHTS_FILE, **weights)
         description = {"format": FORMAT, "model": model.get_config()}

@@ -7,8 +7,6 @@ its marker is beside it: a file that is written last and tells how many bytes th
 
 import contextlib
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +15,9 @@ import safetensors
 import safetensors.numpy
 
 from data.common.errors import InputError, one_line
-from data.storage.folders import copy_file, local_copy
+from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, RemotePath
+from data.storage.whole import PART, whole_file
 
 SUFFIX, MARKER = ".safetensors", ".done"
 
@@ -31,30 +30,11 @@ def write_state(path: AnyPath, state: dict[str, np.ndarray], metadata: dict[str,
     """
     if isinstance(path, RemotePath):
         marker_of(path).unlink(missing_ok=True)  # of a file that is replaced
-        with tempfile.TemporaryDirectory() as folder:
-            side = Path(folder, path.name)
-            safetensors.numpy.save_file(state, side, metadata=metadata)
-            copy_file(side, path)
-            marker_of(path).write_text(str(side.stat().st_size))
-        return
-    partial = path.with_suffix(".partial")
-    try:
-        safetensors.numpy.save_file(state, partial, metadata=metadata)
-        sync(partial)
-        partial.replace(path)
-        sync(path.parent)
-    except (OSError, safetensors.SafetensorError):
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def sync(path: Path) -> None:
-    """Waits until a file's content, or a directory's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with whole_file(path, durable=True) as side:
+        safetensors.numpy.save_file(state, side, metadata=metadata)
+        size = side.stat().st_size
+    if isinstance(path, RemotePath):
+        marker_of(path).write_text(str(size))
 
 
 @contextlib.contextmanager
@@ -105,7 +85,7 @@ def save_state(
             f"{path}: the checkpoint cannot be written ({one_line(error)}); the same command goes "
             "on from the one before"
         ) from error
-    for unfinished in unmarked(directory):
+    for unfinished in (*directory.glob(f"{PART}*"), *unmarked(directory)):
         unfinished.unlink()  # of a run that was killed while it wrote
     finished = checkpoints(directory)
     # Files of later steps were refused as damaged, or the run went back behind them.

@@ -6,6 +6,7 @@ import math
 import os
 
 from data.storage.paths import AnyPath, RemotePath
+from data.storage.whole import whole_file
 
 
 def open_metrics(path: AnyPath) -> "MetricsFile | RemoteMetricsFile":
@@ -54,9 +55,8 @@ class RemoteMetricsFile:
 
     def sync(self) -> None:
         """Writes all lines; raises `OSError`."""
-        partial = self._path.with_name(f"{self._path.name}.partial")
-        partial.write_bytes(b"".join(self._lines))  # a killed process leaves the old or the new one
-        partial.replace(self._path)
+        with whole_file(self._path) as side:
+            side.write_bytes(b"".join(self._lines))
 
     def close(self) -> None:
         self.sync()

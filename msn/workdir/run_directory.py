@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from data.common.errors import InputError
 from data.common.nested import flatten
 from data.storage.paths import AnyPath, RemotePath
+from data.storage.whole import whole_file
 from msn.method.model import MSN
 from msn.workdir import checkpoint_files, checkpoints
 
@@ -116,9 +117,8 @@ def write_configuration(workdir: AnyPath, config: ConfigDict) -> None:
     """Checks as `check_configuration`, says what changed, and writes config.json."""
     if changes := check_configuration(workdir, config):
         logging.info("changed since the last start: %s", ", ".join(changes))
-    partial = workdir / f"{CONFIG_FILE}.partial"  # a killed process leaves the old or the new one
-    partial.write_text(as_json(config))
-    partial.replace(workdir / CONFIG_FILE)
+    with whole_file(workdir / CONFIG_FILE) as side:
+        side.write_text(as_json(config))
 
 
 def plain(config: ConfigDict) -> dict:

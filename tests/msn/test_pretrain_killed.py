@@ -18,6 +18,7 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
+from data.storage.whole import PART
 from msn.workdir import checkpoint_files
 from msn.workdir.run_directory import locked
 from tests.support.small_msn import small_config
@@ -82,8 +83,9 @@ def newest(workdir):
 
 
 def is_writing(workdir, after):
-    partial = (workdir / "checkpoints").glob("*.partial")
-    return any(checkpoint_files.step_of(path) > after for path in partial)
+    names = [path.name for path in (workdir / "checkpoints").glob(f"{PART}*")]
+    paths = [workdir / name.removeprefix(PART) for name in names]
+    return any(checkpoint_files.step_of(path) > after for path in paths)
 
 
 def lines(workdir):
@@ -121,7 +123,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(start, smal
     last = process.log.read_text().splitlines()[-1]
     assert last.startswith("error: ")
     assert "cannot be written" in last
-    assert not list((workdir / "checkpoints").glob("*.partial"))
+    assert not list((workdir / "checkpoints").glob(f"{PART}*"))
     good = newest(workdir)
     assert good > begun
     (small_disk / "ballast").unlink()

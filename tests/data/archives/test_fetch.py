@@ -593,7 +593,7 @@ def test_a_killed_unpacking_goes_on_where_it_was(tmp_path):
     files["videos/video01.mp4"] = DATA
     archive = make_tar(tmp_path / "a.tar", files)
     target = tmp_path / "cholec80"
-    side = target / "videos" / ".video01.mp4.part"
+    side = target / "videos" / ".part-video01.mp4"
     kill_when(lambda: side.exists() and side.stat().st_size > 0, UNPACK, archive, target)
     assert side.stat().st_size < len(DATA)
     done = {path: path.stat().st_ino for path in target.rglob("*.png")}
@@ -718,7 +718,7 @@ def test_links_from_earlier_times_are_not_followed(tmp_path):
     target.mkdir()
     (target / "videos").symlink_to(outside)
     (target / "file").symlink_to(outside / "kept")
-    (target / ".file.part").symlink_to(outside / "kept")
+    (target / ".part-file").symlink_to(outside / "kept")
     for members in ({"videos/evil": b"x"}, {"videos/sub": {"type": tarfile.DIRTYPE}}):
         with pytest.raises(InputError, match="leads out of"):
             unpack(make_tar(tmp_path / "a.tar", members), target)

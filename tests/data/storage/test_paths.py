@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.storage.folders import copy_folder, local_copy, new_folder, remove_folder
+from data.storage.folders import copy_folder, local_copy, remove_folder
 from data.storage.paths import RemotePath, check_local, check_output_folder, is_remote, to_path
 
 
@@ -144,21 +144,6 @@ def test_folders_are_copied_the_last_file_at_the_end(root, tmp_path, monkeypatch
     remove_folder(root / "copy")
     remove_folder(root / "copy")
     assert not (root / "copy").exists()
-
-
-def test_a_new_folder_replaces_the_old_one_only_when_it_is_complete(root):
-    (root / "folder").mkdir()
-    (root / "folder" / "old").write_text("old")
-    with pytest.raises(OSError, match="full"), new_folder(root / "folder", "last") as folder:
-        folder.mkdir()
-        raise OSError("full")
-    assert names(root) == ["folder"]
-    assert names(root / "folder") == ["old"]
-    with new_folder(root / "folder", "last") as folder:
-        folder.mkdir()
-        (folder / "last").write_text("new")
-    assert names(root) == ["folder"]
-    assert names(root / "folder") == ["last"]
 
 
 def test_a_local_copy_has_name_and_content_and_goes(root):

@@ -59,7 +59,7 @@ def test_folder_holds_exactly_the_official_files_and_a_note(dataset):
         expected.append(f"phase_annotations/video{number}-phase.txt")
         expected.append(f"tool_annotations/video{number}-tool.txt")
     assert names == sorted(expected)
-    assert not (dataset / "rendering").exists()
+    assert not list((dataset / "videos").glob(".*"))
 
 
 def test_videos_decode_at_25_fps_with_one_phase_row_a_frame(dataset):
@@ -219,8 +219,7 @@ def test_only_missing_videos_are_rendered(dataset):
     before = digests(dataset)
     times = {p.name: p.stat().st_mtime_ns for p in dataset.rglob("video*") if p.is_file()}
     (dataset / "videos" / "video02.mp4").unlink()
-    half_written = dataset / "rendering" / "video02.mp4"
-    half_written.parent.mkdir()
+    half_written = dataset / "videos" / ".part-video02.mp4"
     half_written.write_bytes(b"half")
     make_dataset(dataset, num_videos=3, workers=1, **SMALL)
     assert digests(dataset) == before

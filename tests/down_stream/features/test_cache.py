@@ -31,7 +31,7 @@ def features_of(folder, index, encoder=None, image_size=16):
 
 
 def entries(folder):
-    return sorted(folder.glob("*/*.npy"))
+    return sorted(folder.glob("*/[!.]*.npy"))
 
 
 @pytest.fixture
@@ -167,14 +167,14 @@ def test_use_makes_an_entry_young_and_old_leftovers_go(small_dataset, tmp_path):
     index = load_index(small_dataset)
     features_of(tmp_path, index)
     (folder,) = tmp_path.iterdir()
-    for name in ("old.writing", "new.writing"):
+    for name in (".part-old", ".part-new"):
         (folder / name).write_bytes(b"half")
-    for path in (folder / "old.writing", *entries(tmp_path)):
+    for path in (folder / ".part-old", *entries(tmp_path)):
         os.utime(path, (0, time.time() - 7200))
     features_of(tmp_path, index.select(videos=("video01",)))
     ages = [time.time() - path.stat().st_mtime for path in entries(tmp_path)]
     assert ages[0] < 600 < min(ages[1:])
-    assert [path.name for path in folder.glob("*.writing")] == ["new.writing"]
+    assert [path.name for path in folder.glob(".part-*")] == [".part-new"]
 
 
 def test_a_frozen_encoder_is_known_by_its_files(tmp_path):
@@ -194,7 +194,7 @@ def extract(root, folder, die_at):
 
     def fsync(descriptor):
         calls.append(descriptor)
-        if len(calls) == die_at:
+        if len(calls) == 2 * die_at - 1:  # of each its file, then its folder
             os.kill(os.getpid(), signal.SIGKILL)
         sync(descriptor)
 

@@ -51,7 +51,7 @@ def test_parts_are_found_again(tmp_path):
     parts.add(3, {"rows": np.array([0, 2])}, ["row 1 is bad"])
     parts.add(4, {}, ["row 3 is bad"])
     parts.add(6, {"rows": np.array([4, 5])}, [])
-    (parts.folder / ".part_000000000009.npz").write_bytes(b"half")
+    (parts.folder / ".part-part_000000000009.npz").write_bytes(b"half")
     again = Parts(tmp_path / "a.npz", {"tokens": "cls"})
     assert again.stop == 6
     assert again.whole("rows").tolist() == [0, 2, 4, 5]

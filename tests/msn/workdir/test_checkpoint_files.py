@@ -59,7 +59,7 @@ def test_the_old_marker_is_no_marker_of_a_file_that_is_replaced(monkeypatch):
         target.write_bytes(source.read_bytes()[:20])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("msn.workdir.checkpoint_files.copy_file", cut_off)
+    monkeypatch.setattr("data.storage.whole.copy_file", cut_off)
     with pytest.raises(KeyboardInterrupt):
         checkpoint_files.write_state(path, STATE, {})
     assert checkpoint_files.unmarked(folder) == [path]
@@ -74,7 +74,7 @@ def test_what_is_damaged_is_said(folder):
 
 
 def test_nothing_is_left_of_what_cannot_be_written(tmp_path):
-    (tmp_path / "step_00000005.partial").mkdir()
+    (tmp_path / ".part-step_00000005.safetensors").mkdir()
     with pytest.raises((OSError, safetensors.SafetensorError)):
         checkpoint_files.write_state(tmp_path / "step_00000005.safetensors", STATE, {})
     assert checkpoint_files.checkpoints(tmp_path) == []

@@ -1,0 +1,98 @@
+"""Files and folders that appear under their names when they are whole, on disks and remotely.
+
+On a disk they are written beside their place, under a hidden name, and renamed. To a remote place
+they are uploaded from a local folder. What a killed process leaves carries a hidden name, which no
+reader takes, and is overwritten by the next one that writes the same file.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.storage.folders import copy_file, copy_folder, remove_folder
+from data.storage.paths import AnyPath
+
+PART, OLD = ".part-", ".old-"  # before the name, so that libraries still see its suffix
+
+
+@contextlib.contextmanager
+def whole_file(path: AnyPath, durable: bool = False, writer: str = "") -> Iterator[Path]:
+    """Context with a local path, where nothing is yet; the file written there becomes `path`.
+
+    If anything is raised, the file is removed and what is at `path` stays.
+
+    Args:
+      path: its folder exists.
+      durable: wait until it is on the disk: for what took long to make, or what says that other
+        files are there.
+      writer: tells apart those that may write the same file at the same time.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            side = Path(folder, path.name)
+            yield side
+            copy_file(side, path)
+        return
+    side = path.with_name(f"{PART}{writer}{path.name}")
+    side.unlink(missing_ok=True)  # never written through: it could be a link
+    try:
+        yield side
+        if durable:
+            sync(side)
+        side.replace(path)
+        if durable:
+            sync(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            side.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: AnyPath, last: str) -> Iterator[Path]:
+    """Context with a local path, where nothing is yet; the folder made there becomes `path`.
+
+    If anything is raised, the folder is removed and what is at `path` stays. On a disk, its files
+    are on it before the folder has its name: for few files, as an encoder's.
+
+    Args:
+      path: its parent exists; a folder that is there is replaced.
+      last: the file in it that is uploaded to a remote place after all others, so that where it is,
+        all are.
+    """
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            side = Path(folder, path.name)
+            yield side
+            remove_folder(path)
+            copy_folder(side, path, last)
+        return
+    side, old = (path.with_name(f"{prefix}{path.name}") for prefix in (PART, OLD))
+    remove_folder(side)
+    try:
+        yield side
+        for place in (*side.rglob("*"), side):
+            sync(place)
+        remove_folder(old)
+        if path.is_dir():
+            path.rename(old)  # half of a folder that is removed would be taken for all of it
+        side.rename(path)
+        sync(path.parent)
+    except BaseException:
+        remove_folder(side)  # on a full disk it would be in the way
+        raise
+    remove_folder(old)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or a directory's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
