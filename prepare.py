@@ -1,4 +1,4 @@
-r"""Makes a dataset: fetches or renders or takes over videos, extracts frames, audits, indexes.
+r"""Makes a dataset: fetches, renders or takes videos, extracts frames, audits and indexes them.
 
 The dataset is written to <data_rootdir>/<name>/. Every stage skips what is done, so that a run that
 was stopped goes on when it is started again.
@@ -55,51 +55,89 @@ from data.common.errors import InputError
 from data.dataset import cholec80
 from data.storage.paths import check_local, check_output_folder
 
-_ROOT = flags.DEFINE_string("data_rootdir", None, "folder of datasets", required=True)
-_DATASET = flags.DEFINE_enum(
-    "dataset",
-    "cholec80",
-    ["cholec80", "polypsset", "classes"],
-    "cholec80, and anything with videos; polypsset; classes: images in a folder for each class",
-)
-_NAME = flags.DEFINE_string(
-    "name", "cholec80", "name of the dataset, a folder in data_rootdir (default: that of --dataset)"
-)
-_VIDEOS = flags.DEFINE_string("videos", None, "folder with videos or images, searched recursively")
+with cli.flag_group("The dataset"):
+    _ROOT = flags.DEFINE_string("data_rootdir", None, "The folder of all datasets.", required=True)
+    _NAME = flags.DEFINE_string(
+        *("name", "cholec80"),
+        "The dataset's name, a folder in --data_rootdir; for other kinds of datasets, the kind.",
+    )
+    _DATASET = flags.DEFINE_enum(
+        *("dataset", "cholec80", ["cholec80", "polypsset", "classes"]),
+        "The kind of dataset: Cholec80 and everything else with videos; PolypsSet; or images in a "
+        "folder for each class.",
+    )
 
-_IMAGES = flags.DEFINE_string("images", None, "of classes: folder with a folder for each class")
-_SEQUENCES = flags.DEFINE_string("sequences", None, "of classes: CSV with image,sequence")
-_MARGIN = flags.DEFINE_float("crop_margin", None, "of polypsset: crop polyps, with this margin")
+with cli.flag_group("Where videos and images come from"):
+    _VIDEOS = flags.DEFINE_string(
+        "videos", None, "A folder with videos or images, which is searched recursively."
+    )
+    _ARCHIVE = flags.DEFINE_string(
+        *("archive", None),
+        "The archive of Cholec80 or PolypsSet, fetched before. Of PolypsSet, it may be unpacked.",
+    )
+    _URL = flags.DEFINE_string(
+        "url", cholec80.ARCHIVE_URL, "Where to fetch Cholec80's archive, if --archive is not given."
+    )
+    _VERIFY = flags.DEFINE_bool("verify_checksum", False, "Compare the MD5 of Cholec80's archive.")
+    _KEEP = flags.DEFINE_bool("keep_archive", False, "Keep a fetched archive after unpacking it.")
 
-_SYNTHETIC = flags.DEFINE_bool("synthetic", False, "render a miniature of the dataset")
-_NUMBER = flags.DEFINE_integer("synthetic_videos", 16, "how many videos to render")
-_SECONDS = flags.DEFINE_integer("synthetic_seconds", 90, "mean length of a rendered video")
-_SEED = flags.DEFINE_integer("seed", 0, "of what is rendered; of classes, the split's")
+with cli.flag_group("A rendered miniature"):
+    _SYNTHETIC = flags.DEFINE_bool(
+        "synthetic", False, "Render a miniature of Cholec80 or PolypsSet instead."
+    )
+    _NUMBER = flags.DEFINE_integer(
+        "synthetic_videos", 16, "How many videos to render; of PolypsSet, how many sequences."
+    )
+    _SECONDS = flags.DEFINE_integer(
+        "synthetic_seconds", 90, "The mean length of a rendered video, in seconds."
+    )
+    _SEED = flags.DEFINE_integer(
+        "seed", 0, "The seed of everything rendered; with --dataset=classes, of the split."
+    )
 
-_URL = flags.DEFINE_string("url", cholec80.ARCHIVE_URL, "where to fetch Cholec80, or a mirror")
-_ARCHIVE = flags.DEFINE_string("archive", None, "archive that is there already")
-_VERIFY = flags.DEFINE_bool("verify_checksum", False, "compare the archive's MD5")
-_KEEP = flags.DEFINE_bool("keep_archive", False, "keep the fetched archive after unpacking")
+with cli.flag_group("Frames that are extracted from videos"):
+    _FPS = flags.DEFINE_float("fps", 1.0, "How many frames to extract per second of video.")
+    _FORMAT = flags.DEFINE_string("format", "jpg", "The format of the frames, jpg or png.")
+    _QUALITY = flags.DEFINE_integer("quality", 95, "The quality of JPEG, from 1 to 100.")
+    _SIZE = flags.DEFINE_integer(
+        "size", None, "Reduce frames whose shorter side is longer than this, in pixels."
+    )
+    _WORKERS = flags.DEFINE_integer(
+        "workers", None, "How many videos to work on at once. Without it, one per core."
+    )
 
-_FPS = flags.DEFINE_float("fps", 1.0, "frames to extract per second of video")
-_FORMAT = flags.DEFINE_string("format", "jpg", "of the frames, jpg or png")
-_QUALITY = flags.DEFINE_integer("quality", 95, "of JPEG, 1 to 100")
-_SIZE = flags.DEFINE_integer("size", None, "reduce frames to this shorter side, in pixels")
-_WORKERS = flags.DEFINE_integer("workers", None, "videos worked on at once (default: one a core)")
+with cli.flag_group("Cleaning for pre-training, which deletes nothing"):
+    _BLACK = flags.DEFINE_bool("drop_black", False, "Leave out black frames.")
+    _OUTSIDE = flags.DEFINE_bool(
+        "drop_out_of_body", False, "Leave out frames without the colours of tissue."
+    )
+    _DUPLICATES = flags.DEFINE_bool(
+        "drop_near_duplicates", False, "Leave out frames that repeat the one before."
+    )
+    _CROP = flags.DEFINE_bool("crop_borders", False, "Cut off black borders, in copies of frames.")
 
-_BLACK = flags.DEFINE_bool("drop_black", False, "do not pre-train on black frames")
-_OUTSIDE = flags.DEFINE_bool("drop_out_of_body", False, "nor on frames without a colour of tissue")
-_DUPLICATES = flags.DEFINE_bool("drop_near_duplicates", False, "nor on a picture that stands still")
-_CROP = flags.DEFINE_bool("crop_borders", False, "cut black borders off, in copies of the frames")
+with cli.flag_group("Images with classes"):
+    _IMAGES = flags.DEFINE_string(
+        "images", None, "With --dataset=classes: the folder that has a folder for each class."
+    )
+    _SEQUENCES = flags.DEFINE_string(
+        *("sequences", None),
+        "With --dataset=classes: a CSV with the columns image,sequence that says which images are "
+        "of one patient.",
+    )
+    _MARGIN = flags.DEFINE_float(
+        *("crop_margin", None),
+        "With --dataset=polypsset: crop the polyps, with this share of their size around them.",
+    )
 
-
-# What pre-trains on a data set, and on its miniature.
+# What pre-trains on a dataset, and on its miniature.
 CONFIGS = {
     "cholec80": ("msn_base", "msn_demo"),
     "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
     "classes": ("msn_base", "msn_base"),
 }
-# Flags that a data set of classes knows; others would be without effect.
+# Flags with an effect on some kinds of datasets only.
+CLASSES_ONLY = {"images", "sequences", "crop_margin"}
 COMMON = {"data_rootdir", "name", "dataset"}
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
@@ -109,129 +147,75 @@ KNOWN = {
 
 def main() -> int:
     """Runs the stages. Everything that can be checked is, before anything is written."""
-    if _DATASET.value in KNOWN:
-        return labelled_images()
+    from data.preparation.audit import Audit
+
+    kind = _DATASET.value
+    name = _NAME.value if _NAME.present or kind == "cholec80" else kind
+    root = Path(_ROOT.value).expanduser() / name
+    check_flags(root)
+    audit = Audit()
+    if kind == "cholec80":
+        manifest = prepare_cholec80(root, audit)
+    elif kind == "polypsset":
+        manifest = prepare_polypsset(root, audit)
+    else:
+        from data.image_classes.class_folders import prepare_classes
+
+        manifest = prepare_classes(root, _path(_IMAGES), _path(_SEQUENCES), _SEED.value, audit)
+    return report(root, audit, manifest)
+
+
+def prepare_cholec80(root: Path, audit) -> dict:
+    """Makes Cholec80, its miniature, or a dataset of any other videos; returns its splits."""
     from data.archives.cholec80_archive import unpack_archive
-    from data.dataset.splits import write_splits
-    from data.images.linking import link_images
-    from data.preparation.audit import Audit, remark_shared
+    from data.archives.unpacking import needs_archive
     from data.preparation.cleaning import Cleaning
-    from data.preparation.extraction import extract_frames
-    from data.preparation.indexing import build_index
-    from data.preparation.media import needs_archive, own_videos
+    from data.preparation.media import has_media
+    from data.preparation.pipeline import check_sources, prepare_videos
     from data.synthetic.cholec80 import make_dataset
-    from data.tfrecords.files import find_records
 
-    root = Path(_ROOT.value).expanduser() / _NAME.value
-    settings = {name: flags.FLAGS[name].value for name in ("fps", "format", "quality", "size")}
-    media = check(root, settings)
-
+    settings = {flag.name: flag.value for flag in (_FPS, _FORMAT, _QUALITY, _SIZE)}
+    archive = _path(_ARCHIVE)
+    media = check_sources(
+        root,
+        videos=_path(_VIDEOS),
+        archive=archive,
+        is_synthetic=_SYNTHETIC.value,
+        is_cholec80=bool(_NAME.value == _NAME.default or archive or _URL.present),
+        settings=settings,
+        workers=_WORKERS.value,
+    )
     if _SYNTHETIC.value:
         make_dataset(root, _NUMBER.value, _SEED.value, _SECONDS.value, workers=_WORKERS.value)
-    elif not media and needs_archive(root):
-        archive = Path(_ARCHIVE.value) if _ARCHIVE.value else None
+    elif not media and needs_archive(root, has_media):
         unpack_archive(root, _URL.value, archive, _VERIFY.value, _KEEP.value)
-    elif _ARCHIVE.value:
-        print(f"{root}: has videos or frames already, {_ARCHIVE.value} is not unpacked")
-
-    audit = Audit()
-    records = find_records(root)
-    if records:
-        from data.preparation.record_extraction import (
-            extract_records,  # needs TensorFlow, which takes its time
-        )
-
-        faults = extract_records(records, root, workers=_WORKERS.value, **settings)
-        audit.problems += faults.values()
-    videos = {name: file for name, file in own_videos(root).items() if name not in records}
-    videos |= media.videos if media else {}
-    broken = extract_frames(videos, root / "frames", workers=_WORKERS.value, **settings)
-    audit.problems += broken.values()
-    if media:
-        audit.problems += link_images(media.images, root / "frames").values()
-        audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
-    if not (root / "frames").is_dir():
-        raise InputError(f"nothing could be used: {'; '.join(audit.problems)}")
-    remark_shared(root, audit)
+    elif archive:
+        print(f"{root}: has videos or frames already, {archive} is not unpacked")
     cleaning = Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
-    build_index(root, audit, cleaning)
-    write_splits(root)
-    return report(root, audit)
+    return prepare_videos(root, media, cleaning, settings, _WORKERS.value, audit)
 
 
-def check(root: Path, settings: dict):
-    """What --videos holds, None without it; raises `InputError` for flags that are wrong."""
-    from data.dataset.extraction_log import read_record
-    from data.preparation.media import find_media, needs_archive
-    from data.video.decoding import check_settings
-
-    for flag in (_IMAGES, _SEQUENCES, _MARGIN):
-        if flag.present:
-            raise InputError(f"--{flag.name}: without effect for --dataset=cholec80")
-    check_place(root)
-    given = [f"--{flag.name}" for flag in (_VIDEOS, _SYNTHETIC, _ARCHIVE) if flag.value]
-    if len(given) > 1:
-        raise InputError(f"{' and '.join(given)}: one of them at a time")
-    if _SYNTHETIC.value and not needs_archive(root) and not (root / "synthetic.json").is_file():
-        raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
-    check_settings(**settings, workers=_WORKERS.value)
-    read_record(root / "frames", settings)
-    if _ARCHIVE.value and not Path(_ARCHIVE.value).is_file():
-        raise InputError(f"--archive={_ARCHIVE.value}: no such file")
-    if _VIDEOS.value:
-        return find_media(Path(_VIDEOS.value).expanduser(), outside=root)
-    is_cholec80 = _NAME.value == _NAME.default or _ARCHIVE.value or _URL.present
-    if needs_archive(root) and not _SYNTHETIC.value and not is_cholec80:
-        raise InputError(
-            f"{root}: no videos and no frames in it; give --videos=FOLDER, or --synthetic"
-        )
-    return None
-
-
-def labelled_images() -> int:
-    """Makes a data set of images with a class each: --dataset=polypsset and --dataset=classes."""
-    from data.image_classes.class_folders import prepare_classes
+def prepare_polypsset(root: Path, audit) -> dict:
+    """Makes PolypsSet or its miniature, of whole frames or crops; returns its splits."""
     from data.image_classes.polypsset import check_margin, prepare_polyps
-    from data.image_classes.writing import split_table
-    from data.preparation.audit import Audit
     from data.synthetic.polyps import make_polyps
 
-    name = _NAME.value if _NAME.present else _DATASET.value
-    root = Path(_ROOT.value).expanduser() / name
-    check_labelled(root)
-    audit = Audit()
-    if _DATASET.value == "classes":
-        sequences = Path(_SEQUENCES.value).expanduser() if _SEQUENCES.value else None
-        images = Path(_IMAGES.value).expanduser()
-        manifest = prepare_classes(root, images, sequences, _SEED.value, audit)
-    else:
-        if _SYNTHETIC.value:
-            check_margin(root, _MARGIN.value)
-            number = {"sequences": _NUMBER.value} if _NUMBER.present else {}
-            make_polyps(root, seed=_SEED.value, **number)
-        archive = Path(_ARCHIVE.value).expanduser() if _ARCHIVE.value else None
-        manifest = prepare_polyps(root, archive, _MARGIN.value, audit)
-    code = report(root, audit)
-    print(split_table(manifest))
-    return code
+    if _SYNTHETIC.value:
+        check_margin(root, _MARGIN.value)
+        number = {"sequences": _NUMBER.value} if _NUMBER.present else {}
+        make_polyps(root, seed=_SEED.value, **number)
+    return prepare_polyps(root, _path(_ARCHIVE), _MARGIN.value, audit)
 
 
-def check_labelled(root: Path) -> None:
-    """Raises `InputError` for flags that do not fit a data set of images with classes."""
+def check_flags(root: Path) -> None:
+    """Raises `InputError` for flags that do not fit together, or if `root` cannot be a dataset."""
+    kind = _DATASET.value
     given = {
         flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]) if flag.present
     }
-    if unknown := sorted(given - COMMON - KNOWN[_DATASET.value]):
-        raise InputError(f"--{unknown[0]}: without effect for --dataset={_DATASET.value}")
-    check_place(root)
-    if _SYNTHETIC.value and _ARCHIVE.value:
-        raise InputError("--synthetic and --archive: one of them at a time")
-    if _DATASET.value == "classes" and not _IMAGES.value:
-        raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
-
-
-def check_place(root: Path) -> None:
-    """Raises `InputError` if flags are empty paths, or `root` cannot be a dataset directory."""
+    useless = given & CLASSES_ONLY if kind == "cholec80" else given - COMMON - KNOWN[kind]
+    if useless:
+        raise InputError(f"--{min(useless)}: without effect for --dataset={kind}")
     for flag in (_ROOT, _VIDEOS, _ARCHIVE, _IMAGES, _SEQUENCES):
         if flag.value == "":
             raise InputError(f"--{flag.name} is empty; expected a path")
@@ -240,11 +224,17 @@ def check_place(root: Path) -> None:
     for folder in (root, root / "videos", root / "frames"):
         check_output_folder("--data_rootdir", folder)
     if root.name in ("", ".", "..") or (_NAME.present and Path(_NAME.value).name != _NAME.value):
-        raise InputError(f"--name={_NAME.value}: the name of a folder in --data_rootdir is needed")
+        raise InputError(f"--name={_NAME.value}: expected the name of a folder in --data_rootdir")
+    if kind in KNOWN and _SYNTHETIC.value and _ARCHIVE.value:
+        raise InputError("--synthetic and --archive: one of them at a time")
+    if kind == "classes" and not _IMAGES.value:
+        raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
 
 
-def report(root: Path, audit) -> int:
+def report(root: Path, audit, manifest: dict) -> int:
     """Prints what there is now, what to do next and what could not be used; the exit code."""
+    from data.image_classes.writing import split_table
+
     videos = "sequences" if _DATASET.value in KNOWN else "videos"
     counts = f"{len(audit.videos)} {videos}, {audit.total('frames')} frames"
     print(audit.table())
@@ -256,7 +246,13 @@ def report(root: Path, audit) -> int:
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
     for problem in audit.problems:
         print(f"not used: {problem}")
+    if _DATASET.value in KNOWN:
+        print(split_table(manifest))
     return cli.DONE_IN_PART if audit.problems else cli.DONE
+
+
+def _path(flag) -> Path | None:
+    return Path(flag.value).expanduser() if flag.value else None
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ from urllib.parse import urlparse
 from absl import logging
 
 from data.archives import fetch, unpack_tar
+from data.archives.unpacking import filling
 from data.common.errors import InputError
 from data.dataset import cholec80
-
-UNPACKING = ".unpacking"  # in the dataset directory while an archive is unpacked into it
 
 
 def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, keep: bool) -> None:
@@ -37,10 +36,8 @@ def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, kee
             raise InputError(f"{path}: not a tar or tar.gz archive")
         if md5:
             fetch.verify(path, md5)
-    root.mkdir(parents=True, exist_ok=True)
-    (root / UNPACKING).touch()  # until it is gone, the next call goes on here
-    unpack_tar.unpack(path, root)
-    (root / UNPACKING).unlink()
+    with filling(root):
+        unpack_tar.unpack(path, root)
     if archive is None and not keep:
         path.unlink()
         logging.info("%s: unpacked and deleted", path)

@@ -1,4 +1,4 @@
-"""What fetching and unpacking share: room on the disk, and a progress bar over bytes."""
+"""Room on the disk, and a progress bar over bytes, for fetching and unpacking."""
 
 import shutil
 from pathlib import Path
@@ -17,8 +17,8 @@ def progress_bar(text: str, total: int | None, **options) -> tqdm:
 
 def require_space(folder: Path, needed: int, what: str) -> None:
     """Raises `InputError` if the disk of `folder`, which need not exist yet, has less left."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(place).free
     if needed > free:
         needed, free = (tqdm.format_sizeof(size, "B") for size in (needed, free))
         raise InputError(f"{what}: needs {needed} more, {folder} has {free} free; make room there")

@@ -1,18 +1,15 @@
 """Unpacks tar archives of strangers safely, and goes on where it was stopped."""
 
 import gzip
-import os
-import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from tqdm.utils import CallbackIOWrapper
 
 from data.archives.room import CHUNK_BYTES, progress_bar, require_space
+from data.archives.unpacking import is_unpacked, place_member, write_member
 from data.common.errors import InputError
-from data.storage.whole import whole_file
 
 MAX_HEADER_BYTES = 1 << 20  # of an archive's extended headers, which tarfile holds in memory
 
@@ -21,8 +18,8 @@ def unpack(archive: Path, target: Path) -> None:
     """Unpacks a tar archive (plain or gzip) into the folder `target`.
 
     Files that are there with the right size are skipped, so that an interrupted unpacking goes on
-    where it stopped; each is written under another name first. A leading folder named like the
-    target is left out: `cholec80/videos/…` unpacked to `…/cholec80` makes `…/cholec80/videos/…`.
+    where it stopped. A leading folder named like the target is left out: `cholec80/videos/…`
+    unpacked to `…/cholec80` makes `…/cholec80/videos/…`.
 
     Raises:
       InputError: the archive is truncated or damaged, holds something that is neither a file nor a
@@ -45,9 +42,9 @@ def unpack(archive: Path, target: Path) -> None:
                     if path in seen:  # by its size alone, one could pass for the other
                         raise InputError(f"{archive}: {member.name!r} is in it twice")
                     seen.add(path)
-                    if not _is_there(path, member.size):
+                    if not is_unpacked(path, member.size):
                         require_space(target, member.size, f"{archive}: {member.name!r}")
-                        _write(tar.extractfile(member), path)
+                        write_member(tar.extractfile(member), path)
             while stream.read(CHUNK_BYTES):  # gzip's checksum comes last
                 bar.update(file.tell() - bar.n)
         except InputError:
@@ -79,26 +76,9 @@ class _Header(tarfile.TarInfo):
 
 
 def _destination(archive: Path, member: tarfile.TarInfo, target: Path) -> Path:
-    """Where a member belongs; raises `InputError` for what has no place in the target."""
-    if not (member.isreg() or member.isdir()) or member.size < 0:
-        raise InputError(f"{archive}: {member.name!r} is neither a file nor a folder; not unpacked")
+    """Where a member belongs, without a leading folder that is named like the target."""
     name = PurePosixPath(member.name)
     if name.parts[:1] == (target.absolute().name,):
         name = name.relative_to(name.parts[0])
-    path = target / name
-    # Links may have been there before. In a file's own place one is replaced, not followed.
-    folder = Path(os.path.realpath(path if member.isdir() else path.parent))
-    inside = folder.is_relative_to(os.path.realpath(target))
-    if name.is_absolute() or ".." in name.parts or not inside:
-        raise InputError(f"{archive}: {member.name!r} leads out of {target}; not unpacked")
-    return path
-
-
-def _is_there(path: Path, size: int) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
-
-
-def _write(source: BinaryIO, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as side, side.open("wb") as file:
-        shutil.copyfileobj(source, file, CHUNK_BYTES)
+    is_ordinary = (member.isreg() or member.isdir()) and member.size >= 0
+    return place_member(archive, str(name), target, is_ordinary, member.isdir())

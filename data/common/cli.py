@@ -4,13 +4,15 @@ Exit codes: 0 done; 1 done in part (an input could not be used); 2 the user's in
 75 stopped by SIGTERM, resumable (EX_TEMPFAIL: "try again").
 """
 
+import contextlib
 import itertools
 import logging
 import os
 import runpy
 import sys
 import tempfile
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import app, flags
@@ -22,6 +24,15 @@ DONE, DONE_IN_PART, WRONG_INPUT, STOPPED = 0, 1, 2, 75
 ROOT = Path(__file__).resolve().parents[2]
 
 _default_config = None
+_groups = {}  # title -> names of the flags that `flag_group` was open for
+
+
+@contextlib.contextmanager
+def flag_group(title: str) -> Iterator[None]:
+    """Context in which flags are defined that `--help` shows together, in this order."""
+    others = set(flags.FLAGS)
+    yield
+    _groups[title] = [name for name in flags.FLAGS if name not in others]
 
 
 def define_config(default: str, help_string: str) -> flags.FlagHolder:
@@ -94,6 +105,9 @@ def parse(argv: list[str]) -> list[str]:
     if _default_config and not _config_files(argv):
         argv = [argv[0], f"--config={_default_config}", *argv[1:]]
     sys.argv = argv  # where ml_collections looks for overrides
+    if _groups and not {"--help", "-help", "-h", "-?"}.isdisjoint(argv):
+        print(sys.modules["__main__"].__doc__, *map(_group_help, _groups), sep="\n")
+        sys.exit(DONE)
     try:
         check_config(argv)
         rest = flags.FLAGS(argv)
@@ -113,6 +127,19 @@ def parse(argv: list[str]) -> list[str]:
     if len(rest) > 1:
         sys.exit(refuse(f"unexpected argument {rest[1]!r}: options are given as --name=value"))
     return rest
+
+
+def _group_help(title: str) -> str:
+    """The flags of a group with their defaults and what they are for, to be printed."""
+    lines = [f"{title}:"]
+    for name in _groups[title]:
+        flag = flags.FLAGS[name]
+        values = "|".join(getattr(flag.parser, "enum_values", []))
+        value = "" if flag.boolean else f"={values or flag.parser.flag_type().upper()}"
+        default = f" Default: {flag.default}." if flag.default not in (None, False) else ""
+        text = textwrap.fill(flag.help.removeprefix(f"<{values}>: ") + default, 90)
+        lines += [f"  --{name}{value}", textwrap.indent(text, " " * 6)]
+    return "\n".join([*lines, ""])
 
 
 def check_config(argv: list[str]) -> None:

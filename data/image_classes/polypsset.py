@@ -37,8 +37,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data.archives import unpack_tar
-from data.archives.cholec80_archive import UNPACKING
 from data.archives.unpack_zip import list_zip, unpack_zip
+from data.archives.unpacking import UNPACKING, filling, needs_archive
 from data.common.errors import InputError, check_range
 from data.dataset.frame_index import CLASSES
 from data.dataset.overlaps import SYNTHETIC
@@ -97,7 +97,7 @@ def prepare_polyps(
         data set that was prepared with another one.
     """
     check_polyps(root, source, crop_margin)
-    is_taken = source is not None and needs_archive(root)
+    is_taken = source is not None and needs_archive(root, find_layout)
     if is_taken:
         _take_over(root, source)
     top = find_layout(root)
@@ -141,7 +141,7 @@ def check_polyps(root: Path, source: Path | None, crop_margin: float | None) -> 
     if source is not None and source.is_file():
         if not zipfile.is_zipfile(source) and not tarfile.is_tarfile(source):
             raise InputError(f"{source}: neither a zip nor a tar archive, or cut off")
-        if zipfile.is_zipfile(source) and needs_archive(root):
+        if zipfile.is_zipfile(source) and needs_archive(root, find_layout):
             _check_members(source, list_zip(source))
     elif find_layout(source or root) is None:
         raise InputError(f"{source or root}: {_no_layout()}")
@@ -158,24 +158,18 @@ def _check_members(source: Path, names: Sequence[str]) -> None:
     raise InputError(f"{source}: {_no_layout()}{advice}")
 
 
-def needs_archive(root: Path) -> bool:
-    """Whether a data set has no PolypsSet, or not yet all of its archive's."""
-    return (root / UNPACKING).exists() or find_layout(root) is None
-
-
 def _take_over(root: Path, source: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    (root / UNPACKING).touch()  # until it is gone, the next call goes on here
-    if source.is_dir():
-        found = find_layout(source)
-        for part in FOLDERS.values():
-            for file in list_files(found / part):
-                link_file(file, root / part / file.relative_to(found / part))
-    elif zipfile.is_zipfile(source):
-        unpack_zip(source, root)
-    else:
-        unpack_tar.unpack(source, root)
-    (root / UNPACKING).unlink()
+    """Links the frames of an unpacked PolypsSet into `root`, or unpacks an archive there."""
+    with filling(root):
+        if source.is_dir():
+            top = find_layout(source)
+            for part in FOLDERS.values():
+                for file in list_files(top / part):
+                    link_file(file, root / part / file.relative_to(top / part))
+        elif zipfile.is_zipfile(source):
+            unpack_zip(source, root)
+        else:
+            unpack_tar.unpack(source, root)
 
 
 def _no_layout() -> str:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.archives.cholec80_archive import UNPACKING
 from data.common.errors import InputError
 from data.images.finding import group_images, list_files
 from data.images.names import is_image
@@ -34,7 +33,7 @@ def find_media(folder: Path, outside: Path) -> Media:
         have the same name.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; one with videos or images is needed")
+        raise InputError(f"{folder}: no such folder; expected one with videos or images")
     outside = outside.resolve()
     files = [file for file in list_files(folder) if outside not in file.resolve().parents]
     videos = name_videos(folder, (file for file in files if is_video(file.name)))
@@ -55,8 +54,8 @@ def own_videos(root: Path) -> dict[str, Path]:
     return name_videos(folder, (file for file in list_files(folder) if is_video(file.name)))
 
 
-def needs_archive(root: Path) -> bool:
-    """Whether a dataset has neither videos, frames nor records, or not yet all its archive's."""
+def has_media(root: Path) -> bool:
+    """Whether a dataset directory has videos, frames or record files."""
     folders = (root / "videos", root / "frames")
     has_files = any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
-    return (root / UNPACKING).exists() or not (has_files or find_records(root))
+    return has_files or bool(find_records(root))

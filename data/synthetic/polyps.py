@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from tqdm import tqdm
 
-from data.archives.cholec80_archive import UNPACKING
+from data.archives.unpacking import filling, needs_archive
 from data.common.errors import InputError, check_range
 from data.dataset.overlaps import SYNTHETIC
 from data.image_classes.polypsset import find_layout
@@ -64,20 +64,17 @@ def make_polyps(
     settings["size"] = list(size)
     note = root / SYNTHETIC
     if note.is_file() and json.loads(note.read_text()) == settings:
-        if not (root / UNPACKING).exists():
+        if not needs_archive(root, find_layout):
             return
     elif note.is_file() or find_layout(root):
         raise InputError(f"{root}: holds other frames than {settings}; use another --name")
-    root.mkdir(parents=True, exist_ok=True)
-    (root / UNPACKING).touch()  # until it is gone, not all frames are there
-    note.write_text(json.dumps(settings) + "\n")
     total = sum(PARTS.values())
     counts = {part: max(2, round(sequences * n / total)) for part, n in PARTS.items()}
-    with tqdm(desc="render", total=sum(counts.values()), unit="polyp") as bar:
+    with filling(root), tqdm(desc="render", total=sum(counts.values()), unit="polyp") as bar:
+        note.write_text(json.dumps(settings) + "\n")
         for place, (part, count) in enumerate(counts.items()):
             random = np.random.default_rng([seed, place])
             _make_part(root / part, count, frames, size, random, bar)
-    (root / UNPACKING).unlink()
 
 
 def _make_part(folder, count, frames, size, random, bar) -> None:

@@ -566,12 +566,12 @@ fetch(sys.argv[1], Path(sys.argv[2]), md5=sys.argv[3])
 UNPACK = """
 import sys, time
 from pathlib import Path
-from data.archives import unpack_tar
+from data.archives import unpack_tar, unpacking
 class Slow(unpack_tar.CallbackIOWrapper):
     def __init__(self, callback, stream):
         super().__init__(lambda n: time.sleep(0.01), stream)
 unpack_tar.CallbackIOWrapper = Slow
-unpack_tar.CHUNK_BYTES = 10_000
+unpacking.CHUNK_BYTES = unpack_tar.CHUNK_BYTES = 10_000
 unpack_tar.unpack(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 

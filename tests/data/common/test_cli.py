@@ -143,3 +143,12 @@ def test_tensorflows_noise_is_caught_and_stderr_given_back(tmp_path):
         [sys.executable, script], env=environment, capture_output=True, text=True, check=True
     )
     assert result.stderr == "stderr still works\n"
+
+
+def test_help_shows_flags_in_their_groups(tmp_path):
+    shown = call("prepare", "--help", cwd=tmp_path).stdout
+    parts = ["The dataset:", "--name=STRING", "--dataset=cholec80|polypsset"]
+    parts += ["Frames that are extracted", "--fps=FLOAT", "Default: 1.0.\n", "  --drop_black\n"]
+    places = [shown.rindex(part) for part in parts]
+    assert places == sorted(places)
+    assert shown.count("<cholec80") == 0

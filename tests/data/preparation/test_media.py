@@ -6,9 +6,10 @@ import threading
 import pytest
 
 from data.archives.cholec80_archive import unpack_archive
+from data.archives.unpacking import needs_archive
 from data.common.errors import InputError
 from data.dataset import cholec80
-from data.preparation.media import find_media, needs_archive, own_videos
+from data.preparation.media import find_media, has_media, own_videos
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -34,10 +35,10 @@ def url(tmp_path):
 def test_an_archive_is_fetched_unpacked_and_deleted(tmp_path, url, keep, monkeypatch):
     monkeypatch.setattr(cholec80, "ARCHIVE_BYTES_NEEDED", 0)
     root = tmp_path / "out" / "cholec80"
-    assert needs_archive(root)
+    assert needs_archive(root, has_media)
     unpack_archive(root, url, None, verify=False, keep=keep)
     assert (root / "videos" / "video01.mp4").read_text() == "a video"
-    assert not needs_archive(root)
+    assert not needs_archive(root, has_media)
     assert (tmp_path / "out" / "cholec80.tar.gz").exists() == keep
 
 
@@ -57,16 +58,16 @@ def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path, url, monkeypat
 
 def test_a_dataset_with_files_needs_no_archive(tmp_path):
     (tmp_path / "videos").mkdir()
-    assert needs_archive(tmp_path)
+    assert needs_archive(tmp_path, has_media)
     (tmp_path / "videos" / "op.mp4").touch()
-    assert not needs_archive(tmp_path)
+    assert not needs_archive(tmp_path, has_media)
     (tmp_path / ".unpacking").touch()  # stopped while unpacking
-    assert needs_archive(tmp_path)
+    assert needs_archive(tmp_path, has_media)
 
 
 def test_a_dataset_of_record_files_needs_no_archive(tmp_path):
     (tmp_path / "video01.tfrecord").touch()
-    assert not needs_archive(tmp_path)
+    assert not needs_archive(tmp_path, has_media)
 
 
 def test_media_are_found_recursively_but_not_in_the_dataset(tmp_path):

@@ -1,0 +1,109 @@
+"""A dataset of videos from wherever its frames come: the stages of `prepare.py` in their order."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from data.archives.unpacking import needs_archive
+from data.common.errors import InputError
+from data.dataset.extraction_log import read_record
+from data.dataset.overlaps import SYNTHETIC
+from data.dataset.splits import write_splits
+from data.images.linking import link_images
+from data.preparation.audit import Audit, remark_shared
+from data.preparation.cleaning import Cleaning
+from data.preparation.extraction import extract_frames
+from data.preparation.indexing import build_index
+from data.preparation.media import Media, find_media, has_media, own_videos
+from data.tfrecords.files import find_records
+from data.video.decoding import check_settings
+
+
+def check_sources(
+    root: Path,
+    *,
+    videos: Path | None,
+    archive: Path | None,
+    is_synthetic: bool,
+    is_cholec80: bool,
+    settings: Mapping,
+    workers: int | None,
+) -> Media | None:
+    """Checks all that can be checked before anything is written.
+
+    Args:
+      root: dataset directory.
+      videos: folder to search for videos and images.
+      archive: an archive that was fetched before.
+      is_synthetic: whether a miniature is to be rendered.
+      is_cholec80: whether an empty dataset is to be filled from Cholec80's archive.
+      settings: fps, format, quality and size of the frames.
+      workers: as for `extract_frames`.
+
+    Returns:
+      What `videos` holds, None without it.
+
+    Raises:
+      InputError: a value is out of range, a file or folder is missing, two sources are given, or
+        none; or `root` has other frames than are asked for.
+    """
+    sources = {"--videos": videos, "--synthetic": is_synthetic, "--archive": archive}
+    given = [flag for flag, value in sources.items() if value]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)}: one of them at a time")
+    is_empty = needs_archive(root, has_media)
+    if is_synthetic and not is_empty and not (root / SYNTHETIC).is_file():
+        raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
+    check_settings(**settings, workers=workers)
+    read_record(root / "frames", settings)
+    if archive and not archive.is_file():
+        raise InputError(f"--archive={archive}: no such file")
+    if videos:
+        return find_media(videos, outside=root)
+    if is_empty and not is_synthetic and not is_cholec80:
+        raise InputError(
+            f"{root}: no videos and no frames in it; give --videos=FOLDER, or --synthetic"
+        )
+    return None
+
+
+def prepare_videos(
+    root: Path,
+    media: Media | None,
+    cleaning: Cleaning,
+    settings: Mapping,
+    workers: int | None,
+    audit: Audit,
+) -> dict:
+    """Extracts the frames of all videos and records, links images, then cleans, indexes and splits.
+
+    Args:
+      root: dataset directory; videos and record files in it are used.
+      media: videos and images from elsewhere.
+      cleaning: what to leave out for pre-training.
+      settings: fps, format, quality and size of the frames.
+      workers: videos worked on at once; None for one per core.
+      audit: receives what was found.
+
+    Returns:
+      The splits, as `data.dataset.splits.write_splits` does.
+
+    Raises:
+      InputError: nothing could be used.
+    """
+    records = find_records(root)
+    if records:
+        from data.preparation.record_extraction import extract_records  # needs TensorFlow: slow
+
+        audit.problems += extract_records(records, root, workers=workers, **settings).values()
+    videos = {name: file for name, file in own_videos(root).items() if name not in records}
+    videos |= media.videos if media else {}
+    frames_dir = root / "frames"
+    audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
+    if media:
+        audit.problems += link_images(media.images, frames_dir).values()
+        audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
+    if not frames_dir.is_dir():
+        raise InputError(f"nothing could be used: {'; '.join(audit.problems)}")
+    remark_shared(root, audit)
+    build_index(root, audit, cleaning)
+    return write_splits(root)
