@@ -1,4 +1,4 @@
-"""tf.data loaders over TF-Cholec80's record files, and a reader and a writer of such files.
+"""tf.data loaders over TF-Cholec80's record files.
 
 Source: CAMMA-public/TF-Cholec80 (readme.md; tf_cholec80/dataset.py: features, modes and end_flag;
 tf_cholec80/configs/config.json: keys and defaults). One file per video, one example per second of

@@ -12,8 +12,9 @@ from data.dataset.cholec80 import PHASES, TFRECORD_PHASES
 from data.dataset.frame_index import load_index
 from data.images.image_io import read_image
 from data.preparation.indexing import build_index
-from data.tfrecords.records import read_records, write_records
+from data.tfrecords.records import read_records
 from tests.support import small_records
+from tests.support.record_files import write_records
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from data.dataset.frame_index import load_index
-from data.tfrecords.records import write_records
 from tests.support.places import ROOT
+from tests.support.record_files import write_records
 from tests.support.small_videos import read_numbers, write_video
 
 PREPARE = ROOT / "prepare.py"

@@ -14,7 +14,6 @@ from data.dataset.frame_index import INDEX, load_index
 from data.frames.opening import open_source
 from data.storage.folders import copy_folder, remove_folder
 from data.storage.paths import to_path
-from data.tfrecords.records import write_records
 from msn import encoders
 from msn.formats import hugging_face, reference_names
 from msn.formats.saved_model import FrozenEncoder
@@ -23,6 +22,7 @@ from msn.pretrain import mask_of_step, pretrain
 from msn.training.initialisation import open_pretrained, source_of
 from msn.workdir import checkpoint_files
 from tests.data.frames.test_opening import write_tfds
+from tests.support.record_files import write_records
 from tests.support.small_msn import VARIANT, small_config
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 192, "depth": 1, "num_heads": 3}

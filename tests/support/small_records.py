@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from tests.support.record_files import serialise
+
 
 def encode(number, size=(12, 16)):
     """A PNG file whose grey value is its number."""
@@ -15,17 +17,15 @@ def write_records(path, frame_ids, phase=0, total=None, video_id=b"video01", ima
 
     Images are encoded files, one each; without them, each is of the grey of its frame_id.
     """
-    int64 = {"total_frames": [total or len(frame_ids)], "instruments": [0, 0, 1, 0, 0, 0, 0]}
     with tf.io.TFRecordWriter(str(path)) as writer:
         for place, frame_id in enumerate(frame_ids):
-            values = int64 | {"frame_id": [frame_id], "phase": [phase]}
-            features = {
-                name: tf.train.Feature(int64_list=tf.train.Int64List(value=value))
-                for name, value in values.items()
+            values = {
+                "frame": [images[place] if images else encode(frame_id)],
+                "video_id": [video_id],
+                "frame_id": [frame_id],
+                "total_frames": [total or len(frame_ids)],
+                "instruments": [0, 0, 1, 0, 0, 0, 0],
+                "phase": [phase],
             }
-            image = images[place] if images else encode(frame_id)
-            for name, value in (("frame", image), ("video_id", video_id)):
-                features[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-            example = tf.train.Example(features=tf.train.Features(feature=features))
-            writer.write(example.SerializeToString())
+            writer.write(serialise(values))
     return path

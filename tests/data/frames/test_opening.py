@@ -12,7 +12,7 @@ from data.dataset.frame_index import load_index
 from data.frames.opening import SOURCES, open_source
 from data.images.image_io import read_image
 from data.preparation.indexing import build_index
-from data.tfrecords.records import write_records
+from tests.support.record_files import write_records
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_videos import read_number, write_video
 

@@ -9,8 +9,8 @@ from data.preparation import record_extraction
 from data.preparation.indexing import build_index
 from data.preparation.record_extraction import extract_records
 from data.tfrecords.files import find_records
-from data.tfrecords.records import write_records
 from tests.support import small_records
+from tests.support.record_files import write_records
 
 
 def snapshot(root):
