@@ -45,7 +45,7 @@ def write_splits(root: str | Path) -> dict:
     manifest = {
         "default": default,
         "protocols": {
-            name: {part: _describe(split[part], counts) for part in PARTS}
+            name: {part: describe_part(split[part], counts, "phases", PHASES) for part in PARTS}
             for name, split in protocols.items()
         },
     }
@@ -73,27 +73,29 @@ def count_phases(root: Path) -> dict[str, np.ndarray]:
 
 
 def draw_split(videos: Iterable[str], seed: int = 0) -> dict[str, tuple[str, ...]]:
-    """Splits videos at random, in the proportions of `DRAWN`, the names of a recording together.
-
-    The order is that of a hash of seed and recording: the same on every machine, whatever the order
-    of `videos`. Two recordings or more have one to test, three or more one to validate.
-    """
+    """Splits videos at random, in the proportions of `DRAWN`, the names of a recording together."""
     recordings = {}
     for video in videos:
         recordings.setdefault(identity(video), []).append(video)
-    order = sorted(recordings, key=lambda one: hashlib.sha256(f"{seed}:{one}".encode()).digest())
-    test = max(round(0.2 * len(order)), len(order) >= 2)
-    validation = max(round(0.1 * len(order)), len(order) >= 3)
-    cut = {
-        "train": order[test + validation :],
-        "validation": order[test : test + validation],
-        "test": order[:test],
-    }
     return {
-        part: tuple(
-            sorted((video for one in cut[part] for video in recordings[one]), key=natural_key)
-        )
-        for part in PARTS
+        part: tuple(sorted((v for name in names for v in recordings[name]), key=natural_key))
+        for part, names in draw(recordings, seed).items()
+    }
+
+
+def draw(names: Iterable[str], seed: int) -> dict[str, list[str]]:
+    """Splits names 70/10/20 at random into `PARTS`.
+
+    The order is that of a hash of seed and name: the same on every machine, whatever the order of
+    `names`. Two names or more have one to test, three or more one to validate.
+    """
+    order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    test = max(round(0.2 * len(order)), len(order) >= 2)
+    validation = test + max(round(0.1 * len(order)), len(order) >= 3)
+    return {
+        "train": order[validation:],
+        "validation": order[test:validation],
+        "test": order[:test],
     }
 
 
@@ -110,13 +112,23 @@ def check_disjoint(name: str, split: Mapping[str, Iterable[str]]) -> None:
                 )
 
 
-def _describe(videos: Sequence[str], counts: Mapping[str, np.ndarray]) -> dict:
+def describe_part(
+    videos: Sequence[str], counts: Mapping[str, np.ndarray], kind: str, classes: Sequence[str]
+) -> dict:
+    """What the manifest says about a part: its videos and, under `kind`, its frames by class.
+
+    Args:
+      videos: names, some of which may be absent from the data set.
+      counts: {video: int64 [len(classes) + 1]}, frames by class; the last have none.
+      kind: "phases" or "classes".
+      classes: their names.
+    """
     here = [video for video in videos if video in counts]
-    total = sum((counts[video] for video in here), np.zeros(len(PHASES) + 1, np.int64))
+    total = sum((counts[video] for video in here), np.zeros(len(classes) + 1, np.int64))
     return {
         "videos": here,
         "absent": [video for video in videos if video not in counts],
         "frames": int(total.sum()),
         "labelled": int(total[:-1].sum()),
-        "phases": dict(zip(PHASES, total[:-1].tolist(), strict=True)),
+        kind: dict(zip(classes, total[:-1].tolist(), strict=True)),
     }

@@ -4,7 +4,6 @@ Images come in sequences (a polyp, a patient, an examination): a sequence is a v
 and is in one part of a split. `classes.json` is the list of names that labels are positions in.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +15,11 @@ import pyarrow.parquet as pq
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import TOOLS
-from data.dataset.frame_index import CLASSES, INDEX, LABEL, PRETRAINING_INDEX, SCHEMA
-from data.dataset.splits import MANIFEST, PARTS
+from data.dataset.frame_index import CLASSES, INDEX, LABEL, PRETRAINING_INDEX
+from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
 from data.images.names import natural_key
 from data.preparation.audit import AUDIT, Audit
+from data.preparation.indexing import index_table
 from data.storage.whole import whole_file
 
 UNKNOWN = -1
@@ -75,8 +75,12 @@ def write_dataset(
         audit.videos[sequence] = {"frames": int(counts.sum()), "labelled": int(counts[:-1].sum())}
     parts = {part: _describe(split[part], by_sequence, classes) for part in PARTS}
     manifest = {"default": protocol, "protocols": {protocol: parts}}
+    sequences, frames, labels, files = zip(*images, strict=True)
+    unknown = np.full(len(images), UNKNOWN, np.int8)  # no phases, no tools
+    table = index_table(sequences, frames, unknown, [unknown] * len(TOOLS), map(Path, files))
+    table = table.append_column(LABEL, pa.array(labels, LABEL.type))
     with whole_file(root / INDEX, durable=True) as side:
-        pq.write_table(_table(images), side, compression="zstd")
+        pq.write_table(table, side, compression="zstd")
     (root / PRETRAINING_INDEX).unlink(missing_ok=True)  # of what was there before
     _write_json(root / CLASSES, list(classes))
     _write_json(root / MANIFEST, manifest)
@@ -92,29 +96,20 @@ def count_classes(images: Iterable[LabelledImage], number: int) -> dict[str, np.
     return counts
 
 
-def draw_stratified(counts: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, tuple[str, ...]]:
-    """Splits sequences 70/10/20, those of each class for themselves.
+def draw_stratified(counts: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, list[str]]:
+    """Splits sequences 70/10/20, those of each class for themselves, as `splits.draw` does.
 
-    A sequence is of the class that most of its images have. The order is that of a hash of seed and
-    name: the same on every machine. Two sequences of a class or more have one to test, three or
-    more one to validate.
+    A sequence is of the class that most of its images have.
 
     Args:
       counts: as `count_classes` gives them.
       seed: another one draws another split.
     """
-    parts = {part: [] for part in PARTS}
     classes = {}
     for sequence in counts:
         classes.setdefault(_class_of(counts[sequence]), []).append(sequence)
-    for sequences in classes.values():
-        sequences.sort(key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-        test = max(round(0.2 * len(sequences)), len(sequences) >= 2)
-        validation = max(round(0.1 * len(sequences)), len(sequences) >= 3)
-        parts["test"] += sequences[:test]
-        parts["validation"] += sequences[test : test + validation]
-        parts["train"] += sequences[test + validation :]
-    return {part: tuple(sorted(parts[part], key=natural_key)) for part in PARTS}
+    drawn = [draw(sequences, seed) for sequences in classes.values()]
+    return {part: [name for names in drawn for name in names[part]] for part in PARTS}
 
 
 def split_table(manifest: Mapping) -> str:
@@ -135,42 +130,15 @@ def split_table(manifest: Mapping) -> str:
     return "\n".join(lines)
 
 
-def _table(images: Sequence[LabelledImage]) -> pa.Table:
-    unknown = np.full(len(images), UNKNOWN, np.int8)  # no phases, no tools
-    columns = {
-        "video": pa.array([image.sequence for image in images], pa.string()),
-        "frame": np.array([image.frame for image in images], np.int32),
-        "phase": unknown,
-        **dict.fromkeys(TOOLS, unknown),
-        "file": pa.array([image.file for image in images], pa.string()),
-        "template": pa.array([_template(image) for image in images], pa.string()),
-        LABEL.name: np.array([image.label for image in images], np.int16),
-    }
-    return pa.table(columns, pa.schema([*SCHEMA, LABEL]))
-
-
-def _template(image: LabelledImage) -> str:
-    """The file with its number left open, if its name is that number; else as it is."""
-    path = Path(image.file.replace("{", "{{").replace("}", "}}"))
-    if path.stem == str(image.frame):
-        path = path.with_name("{:d}" + path.suffix)
-    return path.as_posix()
-
-
 def _class_of(counts: np.ndarray) -> int:
     """The class that most images of a sequence have; -1 where none has a label."""
     return int(counts[:-1].argmax()) if counts[:-1].any() else UNKNOWN
 
 
 def _describe(sequences, counts, classes) -> dict:
-    total = sum((counts[name] for name in sequences), np.zeros(len(classes) + 1, np.int64))
     of_class = [_class_of(counts[name]) for name in sequences]
     return {
-        "videos": sorted(sequences, key=natural_key),
-        "absent": [],
-        "frames": int(total.sum()),
-        "labelled": int(total[:-1].sum()),
-        "classes": dict(zip(classes, total[:-1].tolist(), strict=True)),
+        **describe_part(sorted(sequences, key=natural_key), counts, "classes", classes),
         "sequences": {name: of_class.count(label) for label, name in enumerate(classes)},
     }
 

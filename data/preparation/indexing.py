@@ -7,6 +7,7 @@ count from 0, or something else than seconds, and wrong labels are worse than no
 
 import contextlib
 import os
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -151,15 +152,7 @@ def _read_video(
     if cleaning:
         files, is_kept = clean_video(root / CROPPED / video, measured, cleaning, counts)
     paths = [file.relative_to(root) for file in files]
-    columns = {
-        "video": pa.array([video] * len(files), pa.string()),
-        "frame": frames,
-        "phase": phases,
-        **{tool: np.ascontiguousarray(tools[:, place]) for place, tool in enumerate(TOOLS)},
-        "file": pa.array([path.as_posix() for path in paths], pa.string()),
-        "template": pa.array(map(_template, paths, frames.tolist()), pa.string()),
-    }
-    table = pa.table(columns, SCHEMA)
+    table = index_table([video] * len(files), frames, phases, tools.T, paths)
     return table, table.filter(is_kept) if cleaning.drops else table, audit
 
 
@@ -276,6 +269,33 @@ def _remark_annotations(root: Path, audit: Audit) -> None:
 def _remark_strays(files: list[Path], audit: Audit) -> None:
     for file in files:
         audit.remark(f"{file}: stray, not used")
+
+
+def index_table(
+    videos: Sequence[str],
+    frames: Sequence[int],
+    phases: np.ndarray,
+    tools: Sequence[np.ndarray],
+    files: Iterable[Path],
+) -> pa.Table:
+    """Rows of the index, columns as in `SCHEMA`.
+
+    Args:
+      videos, frames: name of the video and number in it, one per row.
+      phases: int8 [n].
+      tools: int8 [n] for each of `TOOLS`.
+      files: relative to the dataset directory.
+    """
+    files = list(files)
+    columns = [
+        pa.array(videos, pa.string()),
+        np.asarray(frames, np.int32),
+        phases,
+        *map(np.ascontiguousarray, tools),
+        pa.array([file.as_posix() for file in files], pa.string()),
+        pa.array(map(_template, files, frames), pa.string()),
+    ]
+    return pa.table(columns, SCHEMA)
 
 
 def _template(path: Path, frame: int) -> str:
