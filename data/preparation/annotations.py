@@ -1,4 +1,4 @@
-"""Phase and tool annotation files -> arrays, and labels looked up by frame number.
+"""Phase and tool annotation files: written, read into arrays, labels looked up by frame number.
 
 The official format: text, columns separated by tabs, a header line, the source frame's number
 (counted from 0, 25 a second) in the first column. Rows are identified by that number alone, never
@@ -6,7 +6,7 @@ by their position: files with missing, shuffled or repeated rows give right labe
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from pyarrow import csv
 from data.common.errors import InputError
 from data.dataset.cholec80 import LABEL_FPS, PHASES, SOURCE_FPS, TOOLS
 from data.preparation.audit import Audit, Strict
+from data.storage.whole import whole_file
 
 UNKNOWN = -1  # phase or tool that no annotation tells
 
@@ -70,6 +71,43 @@ def look_up(frames: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nd
     found = values[places]
     found[frames[places] != wanted] = UNKNOWN
     return found
+
+
+def annotation_files(root: Path, video: str) -> tuple[Path, Path]:
+    """Where a dataset has the phases and the tools of a video."""
+    return (
+        root / "phase_annotations" / f"{video}-phase.txt",
+        root / "tool_annotations" / f"{video}-tool.txt",
+    )
+
+
+def is_annotated(root: Path, video: str) -> bool:
+    """Whether a video has both annotation files."""
+    return all(file.is_file() for file in annotation_files(root, video))
+
+
+def write_annotations(root: Path, video: str, labels: Mapping[int, tuple[str, Sequence]]) -> None:
+    """Writes the annotation files of a video; those that are there are kept.
+
+    Each of the 25 source frames of a second gets its phase.
+
+    Args:
+      root: dataset directory.
+      video: its name.
+      labels: {second: (name of the phase, seven times 0 or 1)}.
+    """
+    step = SOURCE_FPS // LABEL_FPS
+    phases, tools = ["Frame\tPhase"], ["\t".join(("Frame", *TOOLS))]
+    for second, (phase, presence) in labels.items():
+        first = step * second
+        phases += [f"{frame}\t{phase}" for frame in range(first, first + step)]
+        tools.append("\t".join(map(str, (first, *presence))))
+    for path, rows in zip(annotation_files(root, video), (phases, tools), strict=True):
+        if path.is_file():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as side:
+            side.write_text("\n".join(rows) + "\n")
 
 
 def _read_table(

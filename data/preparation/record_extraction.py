@@ -11,13 +11,11 @@ from tqdm import tqdm
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.dataset.cholec80 import LABEL_FPS, PHASES, SOURCE_FPS, TOOLS
+from data.dataset.cholec80 import LABEL_FPS, PHASES
 from data.dataset.extraction_log import frame_numbers, is_complete, read_record, write_record
 from data.images.image_io import write_frame
-from data.storage.whole import whole_file
+from data.preparation.annotations import is_annotated, write_annotations
 from data.tfrecords.records import Record, read_records
-
-STEP = SOURCE_FPS // LABEL_FPS  # source frames between two frames of a record file
 
 
 def extract_records(
@@ -58,7 +56,7 @@ def extract_records(
     todo = [
         video
         for video in records
-        if not is_complete(video, frames_dir, done["videos"]) or not _is_annotated(root, video)
+        if not is_complete(video, frames_dir, done["videos"]) or not is_annotated(root, video)
     ]
     reasons = {}
     stop = threading.Event()
@@ -93,12 +91,12 @@ def _extract(video: str, file: Path, root: Path, settings: Mapping, stop: thread
     for record in read_records(file):
         if stop.is_set():
             raise InputError(f"{file}: stopped")  # nobody waits for it any more
-        if record.number in labels:
+        if record.number - 1 in labels:
             raise InputError(f"{file}: second {record.number - 1} is in it twice")
-        labels[record.number] = (record.phase, record.tools)
+        labels[record.number - 1] = (PHASES[record.phase], record.tools)
         if record.number not in there:
             _write_image(file, folder / f"{video}_{record.number:06d}", record, settings)
-    _write_annotations(root, video, dict(sorted(labels.items())))
+    write_annotations(root, video, dict(sorted(labels.items())))
     return len(labels)
 
 
@@ -108,29 +106,3 @@ def _write_image(file: Path, path: Path, record: Record, settings: Mapping) -> N
         raise InputError(f"{file}: the image of second {record.number - 1} is damaged")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_frame(path.with_suffix(f".{settings['format']}"), image, settings)
-
-
-def _annotation_files(root: Path, video: str) -> tuple[Path, Path]:
-    return (
-        root / "phase_annotations" / f"{video}-phase.txt",
-        root / "tool_annotations" / f"{video}-tool.txt",
-    )
-
-
-def _is_annotated(root: Path, video: str) -> bool:
-    return all(file.is_file() for file in _annotation_files(root, video))
-
-
-def _write_annotations(root: Path, video: str, labels: dict[int, tuple]) -> None:
-    """Writes {frame number: (phase, tools)} in the official format."""
-    phases, tools = ["Frame\tPhase"], ["\t".join(("Frame", *TOOLS))]
-    for number, (phase, presence) in labels.items():
-        first = STEP * (number - 1)
-        phases += [f"{frame}\t{PHASES[phase]}" for frame in range(first, first + STEP)]
-        tools.append("\t".join(map(str, (first, *presence))))
-    for file, rows in zip(_annotation_files(root, video), (phases, tools), strict=True):
-        if file.is_file():
-            continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(file) as side:
-            side.write_text("\n".join(rows) + "\n")

@@ -26,9 +26,10 @@ STACK = ("SpecimenBag", "Grasper", "Bipolar", "Irrigator", "Scissors", "Clipper"
 
 
 class Shot(NamedTuple):
-    """How a phase is filmed: zoom, and where every hand's tip is when it starts and ends, in units.
+    """How a phase is filmed: zoom, and where the hands' tips are, in units.
 
-    The hands: the working one, the surgeon's other one, the assistant's, and the one with the bag.
+    The working hand, the surgeon's other one and the one with the bag move from a first place to a
+    second, (x, y, x, y), in the course of the phase; the assistant's stays.
     """
 
     zoom: float
@@ -38,52 +39,26 @@ class Shot(NamedTuple):
     bag: tuple = ()
 
 
+# fmt: off
 SHOTS = {
     "Preparation": Shot(
-        0.95,
-        work=((0.02, 0.12), (0.1, 0.2)),
-        hold=((-0.12, 0.1), (-0.1, 0.0)),
-        assist=((0.06, -0.12), (0.06, -0.12)),
-    ),
+        0.95, (0.02, 0.12, 0.1, 0.2), (-0.12, 0.1, -0.1, 0.0), (0.06, -0.12)),
     "CalotTriangleDissection": Shot(
-        1.2,
-        work=((0.06, 0.1), (0.1, 0.22)),
-        hold=((-0.14, -0.02), (-0.16, -0.06)),
-        assist=((0.0, -0.4), (0.0, -0.4)),
-    ),
+        1.2, (0.06, 0.1, 0.1, 0.22), (-0.14, -0.02, -0.16, -0.06), (0.0, -0.4)),
     "ClippingCutting": Shot(
-        1.25,
-        work=((0.04, 0.3), (0.1, 0.12)),
-        hold=((-0.24, -0.16), (-0.26, -0.2)),
-        assist=((0.1, -0.4), (0.1, -0.4)),
-    ),
+        1.25, (0.04, 0.3, 0.1, 0.12), (-0.24, -0.16, -0.26, -0.2), (0.1, -0.4)),
     "GallbladderDissection": Shot(
-        1.1,
-        work=((0.1, 0.28), (0.1, -0.12)),
-        hold=((-0.24, -0.3), (-0.22, -0.6)),
-        assist=((0.2, -0.4), (0.2, -0.4)),
-    ),
+        1.1, (0.1, 0.28, 0.1, -0.12), (-0.24, -0.3, -0.22, -0.6), (0.2, -0.4)),
     "GallbladderPackaging": Shot(
-        1.0,
-        work=((0.2, 0.14), (0.15, 0.16)),
-        hold=((-0.34, -0.1), (0.02, 0.04)),
-        assist=((0.3, -0.3), (0.3, -0.3)),
-        bag=((0.12, 0.12), (0.06, 0.16)),
-    ),
+        1.0, (0.2, 0.14, 0.15, 0.16), (-0.34, -0.1, 0.02, 0.04), (0.3, -0.3),
+        (0.12, 0.12, 0.06, 0.16)),
     "CleaningCoagulation": Shot(
-        1.0,
-        work=((0.02, 0.02), (0.1, 0.26)),
-        hold=((-0.3, -0.06), (-0.25, 0.0)),
-        assist=((0.15, -0.3), (0.15, -0.3)),
-    ),
+        1.0, (0.02, 0.02, 0.1, 0.26), (-0.3, -0.06, -0.25, 0.0), (0.15, -0.3)),
     "GallbladderRetraction": Shot(
-        1.0,
-        work=((0.3, 0.3), (0.2, 0.1)),
-        hold=((0.3, 0.25), (0.1, 0.1)),
-        assist=((0.3, 0.1), (0.3, 0.1)),
-        bag=((0.2, 0.2), (-0.02, -0.08)),
-    ),
+        1.0, (0.3, 0.3, 0.2, 0.1), (0.3, 0.25, 0.1, 0.1), (0.3, 0.1),
+        (0.2, 0.2, -0.02, -0.08)),
 }
+# fmt: on
 
 
 def wander(rng, count: int, seconds: float, size: float) -> np.ndarray:
@@ -118,7 +93,7 @@ class Endoscope:
         """Paths of the camera, the hands and the haze, one value a frame."""
         rng, count = self.rng, self.count
         restless = rng.uniform(0.5, 1.5)
-        self.x, self.y = (wander(rng, count, 4, 0.12 * restless) for _ in "xy")
+        self.x, self.y = (wander(rng, count, 4, 0.12 * restless) for _ in range(2))
         self.x += wander(rng, count, 0.5, 0.006 * restless)
         self.y += wander(rng, count, 0.5, 0.006 * restless)
         self.roll = rng.normal(0, 16) + wander(rng, count, 6, 9 * restless)
@@ -158,7 +133,7 @@ class Endoscope:
         self.grain = np.uint8(np.clip(grain + 128, 0, 255))
         self.grain_at = rng.integers(0, 64, (self.count, 2))
         self.haze = np.uint8(255 * fractal(rng, (2 * height, 2 * width), 0.4 * height))
-        self.haze_at = np.stack([wander(rng, self.count, 4, 0.25) for _ in "xy"], 1)
+        self.haze_at = np.stack([wander(rng, self.count, 4, 0.25) for _ in range(2)], 1)
         self.smoke = self._smoke(rng.uniform(0.1, 0.8))
 
     def _smoke(self, strength: float) -> np.ndarray:
@@ -221,7 +196,8 @@ class Endoscope:
 
         def reach(name, hand):
             """Where an instrument's tip should be, and where it is while it comes or goes."""
-            start, end = getattr(SHOTS[phase], hand) or SHOTS[phase].work
+            places = getattr(SHOTS[phase], hand) or SHOTS[phase].work
+            start, end = places[:2], places[-2:]
             target = np.add(start, progress * np.subtract(end, start)) + self.hands[name][frame]
             goal, port = (view @ (*target, 1))[:2], self.ports[hand]
             return goal, port + (goal - port) * shown[name]

@@ -17,10 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from data.common.cores import available_cores
-from data.common.errors import InputError
+from data.common.errors import InputError, check_range
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
+from data.preparation.annotations import is_annotated, write_annotations
 from data.storage.whole import whole_file
-from data.synthetic.camera import Endoscope
 
 MAX_VIDEOS = 99  # the official names have two digits
 MIN_SECONDS = 14  # two for every phase
@@ -133,9 +133,19 @@ def make_dataset(
     """
     root = Path(root)
     settings = {"version": VERSION, "seed": seed, "seconds": seconds, "size": list(size)}
-    _check(num_videos, seed, seconds, size, workers)
+    check_range("num_videos", num_videos, 1, MAX_VIDEOS)
+    check_range("seed", seed, 0)
+    check_range("seconds", seconds, MIN_SECONDS)
+    if len(size) != 2 or min(size) < MIN_SIZE or size[0] % 2 or size[1] % 2:
+        raise InputError(f"size is {tuple(size)}; expected two even numbers from {MIN_SIZE} on")
+    if workers is not None:
+        check_range("workers", workers, 1)
     _claim(root, settings)
-    missing = [n for n in range(1, num_videos + 1) if not all(p.is_file() for p in _files(root, n))]
+    missing = [
+        number
+        for number in range(1, num_videos + 1)
+        if not (_video_file(root, number).is_file() and is_annotated(root, video_name(number)))
+    ]
     if not missing:
         return
     workers = min(len(missing), workers or available_cores())
@@ -154,20 +164,6 @@ def make_dataset(
             pool.shutdown(cancel_futures=True)
 
 
-def _check(num_videos, seed, seconds, size, workers) -> None:
-    """Raise InputError where an argument is out of range."""
-    if not 1 <= num_videos <= MAX_VIDEOS:
-        raise InputError(f"num_videos must be 1 to {MAX_VIDEOS}, not {num_videos}")
-    if seed < 0:
-        raise InputError(f"seed must not be negative, not {seed}")
-    if seconds < MIN_SECONDS:
-        raise InputError(f"seconds must be at least {MIN_SECONDS}, not {seconds}")
-    if len(size) != 2 or min(size) < MIN_SIZE or size[0] % 2 or size[1] % 2:
-        raise InputError(f"size must be two even numbers from {MIN_SIZE} on, not {tuple(size)}")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers must be at least 1, not {workers}")
-
-
 def _claim(root: Path, settings: dict) -> None:
     """Note in `root` how its videos are made; raise InputError where it holds other videos."""
     note, text = root / "synthetic.json", json.dumps(settings)
@@ -180,17 +176,12 @@ def _claim(root: Path, settings: dict) -> None:
         raise InputError(f"{root} holds videos that were not rendered here: use another folder")
     else:
         root.mkdir(parents=True, exist_ok=True)
-        _write_text(note, text + "\n")
+        with whole_file(note) as side:
+            side.write_text(text + "\n")
 
 
-def _files(root: Path, number: int) -> tuple[Path, Path, Path]:
-    """(video, phase annotation, tool annotation) of one operation."""
-    name = video_name(number)
-    return (
-        root / "videos" / f"{name}.mp4",
-        root / "phase_annotations" / f"{name}-phase.txt",
-        root / "tool_annotations" / f"{name}-tool.txt",
-    )
+def _video_file(root: Path, number: int) -> Path:
+    return root / "videos" / f"{video_name(number)}.mp4"
 
 
 def make_video(root: Path, number: int, seed: int, seconds: int, size: tuple[int, int]) -> None:
@@ -198,11 +189,10 @@ def make_video(root: Path, number: int, seed: int, seconds: int, size: tuple[int
     cv2.setNumThreads(1)  # parallel over videos
     rng = np.random.default_rng([seed, number])
     timeline = make_timeline(rng, seconds)
-    video, phase_file, tool_file = _files(root, number)
-    for path in (video, phase_file, tool_file):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    _write_text(phase_file, _phase_text(timeline))
-    _write_text(tool_file, _tool_text(timeline))
+    labels = enumerate(zip(timeline.phases, timeline.tools, strict=True))
+    write_annotations(root, video_name(number), dict(labels))
+    video = _video_file(root, number)
+    video.parent.mkdir(parents=True, exist_ok=True)
     endoscope = Endoscope(rng, size, timeline)
     with whole_file(video) as side:
         writer = cv2.VideoWriter(str(side), cv2.VideoWriter_fourcc(*"mp4v"), SOURCE_FPS, size)
@@ -213,22 +203,3 @@ def make_video(root: Path, number: int, seed: int, seconds: int, size: tuple[int
         written = int(cv2.VideoCapture(str(side)).get(cv2.CAP_PROP_FRAME_COUNT))
         if written != endoscope.count:
             raise OSError(f"{video}: {written} frames could be written, not {endoscope.count}")
-
-
-def _phase_text(timeline: Timeline) -> str:
-    rows = [
-        f"{SOURCE_FPS * second + frame}\t{phase}\n"
-        for second, phase in enumerate(timeline.phases)
-        for frame in range(SOURCE_FPS)
-    ]
-    return "Frame\tPhase\n" + "".join(rows)
-
-
-def _tool_text(timeline: Timeline) -> str:
-    rows = [[SOURCE_FPS * second, *row] for second, row in enumerate(timeline.tools)]
-    return "".join("\t".join(map(str, row)) + "\n" for row in [("Frame", *TOOLS), *rows])
-
-
-def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as side:
-        side.write_text(text)

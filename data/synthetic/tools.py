@@ -63,6 +63,11 @@ class Drawing:
         cv2.fillPoly(self.image, pixels, (*colour, 255), cv2.LINE_AA, 4)
         self._lines(pixels, [0.45 * c for c in colour], 1, closed=True)
 
+    def jaws(self, points, colour) -> None:
+        """A flat piece, and the same on the other side of the axis."""
+        self.plate(points, colour)
+        self.plate([(x, -y) for x, y in points], colour)
+
     def wire(self, points, colour, width: float) -> None:
         """A bent wire, darker at its edges."""
         pixels = [self._pixels(points)]
@@ -109,24 +114,17 @@ class Drawing:
         self.image[...] = cv2.add(self.image, cv2.convertScaleAbs(blurred, alpha=0.55))
 
 
-def _mirrored(points):
-    """Both jaws of a forceps: the points as they are, and on the other side of the axis."""
-    return points, [(x, -y) for x, y in points]
-
-
 def _grasper(tool: Drawing):
     tool.rod(0.24, FAR, (0.045, 0.085), GREY, 0.6)
     jaw = [(0.26, 0), (0.25, 0.04), (0.12, 0.075), (0, 0.05), (-0.02, 0.02), (0.1, 0.03)]
-    for points in _mirrored(jaw):
-        tool.plate(points, STEEL)
-    for points in _mirrored([(0.2, 0.035), (0.1, 0.055), (0.05, 0.045), (0.13, 0.038)]):
-        tool.plate(points, BLACK)
+    tool.jaws(jaw, STEEL)
+    tool.jaws([(0.2, 0.035), (0.1, 0.055), (0.05, 0.045), (0.13, 0.038)], BLACK)
 
 
 def _bipolar(tool: Drawing):
     tool.rod(0.34, FAR, (0.06, 0.1), STEEL)
     prong = [(0.36, 0.03), (0.26, 0.10), (0.14, 0.11), (0.04, 0.05), (-0.02, 0.03)]
-    for points in _mirrored(prong):
+    for points in (prong, [(x, -y) for x, y in prong]):
         tool.wire(points, BLUE, 0.045)
         tool.wire(points[3:], STEEL, 0.03)
 
@@ -140,16 +138,14 @@ def _hook(tool: Drawing):
 def _scissors(tool: Drawing):
     tool.rod(0.22, FAR, (0.05, 0.09), DARK, 0.5)
     blade = [(0.25, -0.035), (0.12, 0.055), (-0.03, 0.1), (0.06, 0.03), (0.2, -0.045)]
-    for points in _mirrored(blade):
-        tool.plate(points, BRIGHT)
+    tool.jaws(blade, BRIGHT)
     tool.dot(0.2, 0, 0.016)
 
 
 def _clipper(tool: Drawing):
     tool.rod(0.26, FAR, (0.085, 0.14), STEEL)
     tool.plate([(0.3, -0.085), (0.2, -0.075), (0.2, 0.075), (0.3, 0.085)], GREY)
-    for points in _mirrored([(0.22, 0.07), (0.02, 0.075), (-0.02, 0.05), (0, 0.035), (0.2, 0.025)]):
-        tool.plate(points, BRIGHT)
+    tool.jaws([(0.22, 0.07), (0.02, 0.075), (-0.02, 0.05), (0, 0.035), (0.2, 0.025)], BRIGHT)
 
 
 def _irrigator(tool: Drawing):

@@ -5,7 +5,7 @@ import pytest
 
 from data.dataset.cholec80 import PHASES
 from data.synthetic.anatomy import Anatomy
-from data.synthetic.scene import CANVAS, SCENES, Scenery
+from data.synthetic.scene import CANVAS, FOREGROUNDS, Scenery
 
 SCALE = 40
 
@@ -50,7 +50,7 @@ def test_the_anatomy_tells_the_phases(lying):
         "CleaningCoagulation": {"bed", "pool"},
         "GallbladderRetraction": {"trocar"},
     }
-    assert set(SCENES) == set(PHASES)
+    assert set(FOREGROUNDS) == set(PHASES)
     assert {phase: telling & set(organs(phase, 0.5)) for phase in PHASES} == expected
     clips = [organs("ClippingCutting", progress)["clip"] for progress in np.linspace(0, 1, 8)]
     assert clips[0] == 0
