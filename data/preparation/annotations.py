@@ -86,8 +86,10 @@ def is_annotated(root: Path, video: str) -> bool:
     return all(file.is_file() for file in annotation_files(root, video))
 
 
-def write_annotations(root: Path, video: str, labels: Mapping[int, tuple[str, Sequence]]) -> None:
-    """Writes the annotation files of a video; those that are there are kept.
+def write_annotations(
+    root: Path, video: str, labels: Mapping[int, tuple[str, Sequence]], *, replace: bool
+) -> None:
+    """Writes the annotation files of a video.
 
     Each of the 25 source frames of a second gets its phase.
 
@@ -95,6 +97,7 @@ def write_annotations(root: Path, video: str, labels: Mapping[int, tuple[str, Se
       root: dataset directory.
       video: its name.
       labels: {second: (name of the phase, seven times 0 or 1)}.
+      replace: whether a file that is there is replaced; else it is kept.
     """
     step = SOURCE_FPS // LABEL_FPS
     phases, tools = ["Frame\tPhase"], ["\t".join(("Frame", *TOOLS))]
@@ -103,7 +106,7 @@ def write_annotations(root: Path, video: str, labels: Mapping[int, tuple[str, Se
         phases += [f"{frame}\t{phase}" for frame in range(first, first + step)]
         tools.append("\t".join(map(str, (first, *presence))))
     for path, rows in zip(annotation_files(root, video), (phases, tools), strict=True):
-        if path.is_file():
+        if path.is_file() and not replace:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as side:

@@ -96,7 +96,7 @@ def _extract(video: str, file: Path, root: Path, settings: Mapping, stop: thread
         labels[record.number - 1] = (PHASES[record.phase], record.tools)
         if record.number not in there:
             _write_image(file, folder / f"{video}_{record.number:06d}", record, settings)
-    write_annotations(root, video, dict(sorted(labels.items())))
+    write_annotations(root, video, dict(sorted(labels.items())), replace=False)
     return len(labels)
 
 

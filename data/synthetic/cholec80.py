@@ -21,6 +21,7 @@ from data.common.errors import InputError, check_range
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
 from data.preparation.annotations import is_annotated, write_annotations
 from data.storage.whole import whole_file
+from data.synthetic.camera import Endoscope
 
 MAX_VIDEOS = 99  # the official names have two digits
 MIN_SECONDS = 14  # two for every phase
@@ -190,7 +191,7 @@ def make_video(root: Path, number: int, seed: int, seconds: int, size: tuple[int
     rng = np.random.default_rng([seed, number])
     timeline = make_timeline(rng, seconds)
     labels = enumerate(zip(timeline.phases, timeline.tools, strict=True))
-    write_annotations(root, video_name(number), dict(labels))
+    write_annotations(root, video_name(number), dict(labels), replace=True)
     video = _video_file(root, number)
     video.parent.mkdir(parents=True, exist_ok=True)
     endoscope = Endoscope(rng, size, timeline)
