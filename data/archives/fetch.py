@@ -173,12 +173,12 @@ def _read_head(url: str, response: requests.Response, part: _Part) -> None:
     if status in (408, 429) or status >= 500:
         raise _BrokenError(answer, wait=urllib3.Retry().get_retry_after(response) or 0.0)
     if status not in (200, 206, 416):
-        raise InputError(f"{url}: {answer}; is the address right, and open to everyone?")
+        raise InputError(f"{url}: {answer}; expected an address that is open to everyone")
     etag = response.headers.get("ETag", "W/")  # a weak one does not promise equal bytes
     version = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
     if status == 200:
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise InputError(f"{url}: a web page; the address of the file itself is needed")
+            raise InputError(f"{url}: a web page; expected the address of the file itself")
         if part.size:
             logging.warning("%s: changed, or not resumable: starting again from zero", url)
         length = response.headers.get("Content-Length", "")
@@ -213,4 +213,6 @@ def _compare(path: Path, target: Path, found: str, md5: str) -> None:
     """Raises `InputError` if a checksum is another one, and keeps the file aside."""
     if found != md5.lower():
         aside = path.replace(target.with_name(f"{target.name}.damaged"))
-        raise InputError(f"{target}: MD5 is {found}, not {md5}; kept as {aside}; fetch it again")
+        raise InputError(
+            f"{target}: MD5 is {found}; expected {md5}; kept as {aside}; fetch it again"
+        )

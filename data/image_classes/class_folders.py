@@ -91,9 +91,7 @@ def find_classes(folder: Path) -> dict[str, list[Path]]:
       InputError: no such folder, or fewer than two folders in it have images.
     """
     if not folder.is_dir():
-        raise InputError(
-            f"--images={folder}: no such folder; one with a folder per class is needed"
-        )
+        raise InputError(f"--images={folder}: no such folder; expected one with a folder per class")
     folders = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
     images = {
         entry.name: [file for file in list_files(entry) if is_image(file.name)]

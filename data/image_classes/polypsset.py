@@ -9,8 +9,7 @@ video sequence within each source and class; long sequences were thinned to abou
 and flat in `train2019`. As others have counted (usmanasifdar/fyp), `val2019` and `test2019` have
 376 and 422 annotations more than images: that is remarked here, and is no fault of a copy.
 
-Joining. An image and an annotation belong together if they have the same place and name. The tags
-`folder`, `filename` and `path` name where an image was when it was annotated, and join nothing.
+What belongs together and what is wrong there: `data/image_classes/polypsset_frames.py`.
 
 Sequences of `train2019`. The archive has none there: its numbers are reported to be shuffled (a
 public script that undoes it, Lechtr/Master_Daten, sorts by the tag `path`). Here a training
@@ -22,7 +21,7 @@ published split, nor the intervals, which draw test sequences; but cross-validat
 `train2019` leaks as far as they are wrong, and a "fraction of the training sequences" can hold more
 polyps than such a fraction of the real ones.
 
-Several objects in one frame: one class, or no label if they differ. Crops show the largest object.
+Crops show the largest object.
 Hirsch et al., arXiv 2308.12394, who classify these polyps, do not say whether they used whole
 frames or crops; whole frames are the default here.
 """
@@ -174,7 +173,7 @@ def _take_over(root: Path, source: Path) -> None:
 
 def _no_layout() -> str:
     folders = ", ".join(FOLDERS.values())
-    return f"no PolypsSet in it; {folders} are expected, with {IMAGES_IN}/ and {ANNOTATIONS_IN}/"
+    return f"no PolypsSet in it; expected {folders} with {IMAGES_IN}/ and {ANNOTATIONS_IN}/"
 
 
 def check_margin(root: Path, crop_margin: float | None) -> None:

@@ -88,9 +88,8 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
         said = annotations.pop(name, [])
         if len(files) > 1 or len(said) > 1:
             shown = ", ".join(str(file.relative_to(folder)) for file in files + said)
-            twice.append(
-                Finding("twice", f"{folder}: {shown}: one name; right: one image, one annotation")
-            )
+            text = f"{folder}: {shown}: one name; expected one image and one annotation of it"
+            twice.append(Finding("twice", text))
         else:
             pairs.append((files[0], said[0] if said else None))
     with ThreadPoolExecutor() as pool:

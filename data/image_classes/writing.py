@@ -19,7 +19,7 @@ from data.dataset.frame_index import CLASSES, INDEX, LABEL, PRETRAINING_INDEX
 from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
 from data.images.names import natural_key
 from data.preparation.audit import AUDIT, Audit
-from data.preparation.indexing import index_table
+from data.preparation.index_table import index_table
 from data.storage.whole import whole_file
 
 UNKNOWN = -1

@@ -18,7 +18,7 @@ from data.dataset.cholec80 import LABEL_FPS, PHASES, SOURCE_FPS, TOOLS
 from data.preparation.audit import Audit, Strict
 from data.storage.whole import whole_file
 
-UNKNOWN = -1  # phase or tool that no annotation tells
+UNKNOWN = -1  # phase or tool without an annotation
 
 _PHASE_IDS = {name: number for number, name in enumerate(PHASES)}
 _TOOL_VALUES = {"0": 0, "1": 1}
@@ -124,10 +124,10 @@ def _read_table(
     columns = [cell.strip() for cell in header.split("\t")]
     if columns[0] != "Frame" or not set(names) <= set(columns):
         wanted = " ".join(("Frame", *names))
-        raise InputError(f"{path}:1: header {header!r}; it should be {wanted!r}, with tabs")
+        raise InputError(f"{path}:1: header {header!r}; expected {wanted!r}, with tabs")
     table, numbers = _parse(path, columns, body, audit)
     if not len(table):
-        raise InputError(f"{path}: no rows under the header; one per {step} frames was expected")
+        raise InputError(f"{path}: no rows under the header; expected one per {step} frames")
     frames = table["Frame"].to_numpy()
     values = np.empty((len(frames), len(names)), np.int8)
     for place, name in enumerate(names):

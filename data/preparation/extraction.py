@@ -7,7 +7,7 @@ before anything is decoded: `data/video/clock.py` reads them.
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -74,25 +74,51 @@ def extract_frames(
     stop = threading.Event()
     # Threads, not processes: OpenCV decodes and encodes without Python's lock.
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
-        jobs = {
-            pool.submit(_extract, name, path, frames_dir, settings, threads, progress, stop): name
-            for name, path in todo.items()
-        }
-        try:
-            for job in as_completed(jobs):
-                name = jobs[job]
-                try:
-                    count = job.result()
-                except InputError as error:
-                    reasons[name] = str(error)
-                    continue
-                size_in_bytes = todo[name].stat().st_size
-                record["videos"][name] = {"frames": count, "bytes": size_in_bytes}
-                write_record(frames_dir, record)
-        finally:  # do not decode on after an error or Ctrl-C
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+
+        def extract(name, path):
+            return _extract(name, path, frames_dir, settings, threads, progress, stop)
+
+        reasons |= extract_all(todo, frames_dir, record, extract, pool, stop)
     return dict(sorted(reasons.items()))
+
+
+def extract_all(
+    files: Mapping[str, Path],
+    frames_dir: Path,
+    record: dict,
+    extract: Callable[[str, Path], int],
+    pool: ThreadPoolExecutor,
+    stop: threading.Event,
+) -> dict[str, str]:
+    """Extracts videos in a pool of threads, and notes each that is complete.
+
+    Args:
+      files: {name of the video: its file}.
+      frames_dir: where the notes are written.
+      record: as `read_record` returns it; it is added to.
+      extract: writes the frames of a video (name, file) and returns how many it has.
+      pool: runs `extract`; it is shut down.
+      stop: is set after an error or Ctrl-C, so that what runs does not go on.
+
+    Returns:
+      {name: reason} of the videos for which `extract` raised `InputError`.
+    """
+    reasons = {}
+    jobs = {pool.submit(extract, name, path): name for name, path in files.items()}
+    try:
+        for job in as_completed(jobs):
+            name = jobs[job]
+            try:
+                count = job.result()
+            except InputError as error:
+                reasons[name] = str(error)
+                continue
+            record["videos"][name] = {"frames": count, "bytes": files[name].stat().st_size}
+            write_record(frames_dir, record)
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+    return {name: reasons[name] for name in files if name in reasons}
 
 
 def _taken_names(videos: Mapping[str, Path], done: Mapping[str, Mapping]) -> dict[str, str]:
@@ -116,10 +142,10 @@ class _Progress:
         self._bar = tqdm(desc="extract", unit="frame", total=sum(self._estimates.values()))
         self._lock = threading.Lock()
 
-    def begin(self, name: str, total: int, there: int) -> None:
+    def begin(self, name: str, total: int, present: int) -> None:
         with self._lock:
             self._bar.total += total - self._estimates[name]
-            self._bar.update(there)
+            self._bar.update(present)
 
     def advance(self) -> None:
         with self._lock:
@@ -144,9 +170,9 @@ def _extract(
     """Writes the frames of one video that are missing; returns how many it has."""
     clock = read_clock(video)
     folder = frames_dir / name
-    there = frame_numbers(folder, name)
+    present = frame_numbers(folder, name)
     sources = clock.source_frames(settings["fps"]).tolist()
-    missing = [(n, source) for n, source in enumerate(sources) if n + 1 not in there]
+    missing = [(n, source) for n, source in enumerate(sources) if n + 1 not in present]
     progress.begin(name, len(sources), len(sources) - len(missing))
 
     def write(n, image):

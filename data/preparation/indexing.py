@@ -7,7 +7,6 @@ count from 0, or something else than seconds, and wrong labels are worse than no
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +26,7 @@ from data.images.names import is_image, natural_key, official_number, trailing_n
 from data.preparation.annotations import UNKNOWN, look_up, read_phases, read_tools
 from data.preparation.audit import AUDIT, Audit
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
+from data.preparation.index_table import index_table
 from data.storage.whole import whole_file
 
 VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
@@ -107,7 +107,7 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
     """{video: its images if they lie in frames/ itself, None for the folder frames/<video>}."""
     frames_dir = root / "frames"
     if not frames_dir.is_dir():
-        raise InputError(f"{frames_dir}: no such folder; frames are expected in it")
+        raise InputError(f"{frames_dir}: no such folder; expected one with frames")
     entries = [entry for entry in frames_dir.iterdir() if not entry.name.startswith(".")]
     videos = dict.fromkeys(entry.name for entry in entries if entry.is_dir())
     files = [entry for entry in entries if not entry.is_dir()]
@@ -116,7 +116,7 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
         frames_dir, filter(lambda f: is_image(f.name), files)
     ).items():
         if video in videos:
-            audit.problem(f"{images[0]}: belongs into {frames_dir / video}; it is not used")
+            audit.problem(f"{images[0]}: not used; expected it in {frames_dir / video}")
         else:
             videos[video] = images
     return {video: videos[video] for video in sorted(videos, key=natural_key)}
@@ -269,44 +269,3 @@ def _remark_annotations(root: Path, audit: Audit) -> None:
 def _remark_strays(files: list[Path], audit: Audit) -> None:
     for file in files:
         audit.remark(f"{file}: stray, not used")
-
-
-def index_table(
-    videos: Sequence[str],
-    frames: Sequence[int],
-    phases: np.ndarray,
-    tools: Sequence[np.ndarray],
-    files: Iterable[Path],
-) -> pa.Table:
-    """Rows of the index, columns as in `SCHEMA`.
-
-    Args:
-      videos, frames: name of the video and number in it, one per row.
-      phases: int8 [n].
-      tools: int8 [n] for each of `TOOLS`.
-      files: relative to the dataset directory.
-    """
-    files = list(files)
-    columns = [
-        pa.array(videos, pa.string()),
-        np.asarray(frames, np.int32),
-        phases,
-        *map(np.ascontiguousarray, tools),
-        pa.array([file.as_posix() for file in files], pa.string()),
-        pa.array(map(_template, files, frames), pa.string()),
-    ]
-    return pa.table(columns, SCHEMA)
-
-
-def _template(path: Path, frame: int) -> str:
-    """A path with its frame number left open, for str.format; as it is, if it does not end in it.
-
-    frames/video68/video68_000055.jpg -> frames/video68/video68_{:06d}.jpg
-    """
-    text = path.as_posix().replace("{", "{{").replace("}", "}}")
-    digits = trailing_number(path.stem)
-    if digits is None or int(digits) != frame:
-        return text
-    spec = f"{{:0{len(digits)}d}}" if digits[0] == "0" and frame else "{:d}"
-    end = len(text) - len(path.suffix)
-    return text[: end - len(digits)] + spec + text[end:]

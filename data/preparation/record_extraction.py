@@ -12,9 +12,10 @@ from tqdm import tqdm
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.cholec80 import LABEL_FPS, PHASES
-from data.dataset.extraction_log import frame_numbers, is_complete, read_record, write_record
+from data.dataset.extraction_log import frame_numbers, is_complete, read_record
 from data.images.image_io import write_frame
 from data.preparation.annotations import is_annotated, write_annotations
+from data.preparation.extraction import extract_all
 from data.tfrecords.records import Record, read_records
 
 
@@ -53,40 +54,29 @@ def extract_records(
     frames_dir = root / "frames"
     settings = {"fps": fps, "format": format, "quality": quality, "size": size}
     done = read_record(frames_dir, settings)
-    todo = [
-        video
-        for video in records
+    todo = {
+        video: file
+        for video, file in records.items()
         if not is_complete(video, frames_dir, done["videos"]) or not is_annotated(root, video)
-    ]
-    reasons = {}
+    }
     stop = threading.Event()
+    with (
+        ThreadPoolExecutor(workers or available_cores()) as pool,
+        tqdm(desc="records", total=len(todo), unit="video") as bar,
+    ):
 
-    def extract(video):
-        try:
-            return _extract(video, records[video], root, settings, stop), None
-        except InputError as error:
-            return 0, str(error)
+        def extract(video, file):
+            count = _extract(video, file, root, settings, stop)
+            bar.update()
+            return count
 
-    with ThreadPoolExecutor(workers or available_cores()) as pool:
-        results = tqdm(pool.map(extract, todo), desc="records", total=len(todo), unit="video")
-        try:
-            for video, (count, reason) in zip(todo, results, strict=True):
-                if reason:
-                    reasons[video] = reason
-                    continue
-                size_in_bytes = records[video].stat().st_size
-                done["videos"][video] = {"frames": count, "bytes": size_in_bytes}
-                write_record(frames_dir, done)
-        finally:  # do not go on after an error or Ctrl-C
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-    return reasons
+        return extract_all(todo, frames_dir, done, extract, pool, stop)
 
 
 def _extract(video: str, file: Path, root: Path, settings: Mapping, stop: threading.Event) -> int:
     """Writes what is missing of one video; returns how many frames it has."""
     folder = root / "frames" / video
-    there = frame_numbers(folder, video)
+    present = frame_numbers(folder, video)
     labels = {}
     for record in read_records(file):
         if stop.is_set():
@@ -94,7 +84,7 @@ def _extract(video: str, file: Path, root: Path, settings: Mapping, stop: thread
         if record.number - 1 in labels:
             raise InputError(f"{file}: second {record.number - 1} is in it twice")
         labels[record.number - 1] = (PHASES[record.phase], record.tools)
-        if record.number not in there:
+        if record.number not in present:
             _write_image(file, folder / f"{video}_{record.number:06d}", record, settings)
     write_annotations(root, video, dict(sorted(labels.items())), replace=False)
     return len(labels)

@@ -240,7 +240,7 @@ def test_rendered_polyps_are_not_taken_for_the_archive(tmp_path, unpacked):
     ("make", "message"),
     [
         (lambda path: None, "no such file or folder"),
-        (lambda path: path.mkdir(), "no PolypsSet in it; train2019, val2019, test2019"),
+        (lambda path: path.mkdir(), "no PolypsSet in it; expected train2019, val2019, test2019"),
         (lambda path: path.write_text("text"), "neither a zip nor a tar"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "no PolypsSet in it"),
     ],

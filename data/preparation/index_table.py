@@ -1,0 +1,51 @@
+"""Rows of a dataset's index, as videos and images with classes both have them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from data.dataset.frame_index import SCHEMA
+from data.images.names import trailing_number
+
+
+def index_table(
+    videos: Sequence[str],
+    frames: Sequence[int],
+    phases: np.ndarray,
+    tools: Sequence[np.ndarray],
+    files: Iterable[Path],
+) -> pa.Table:
+    """Rows of the index, columns as in `SCHEMA`.
+
+    Args:
+      videos, frames: name of the video and number in it, one per row.
+      phases: int8 [n].
+      tools: int8 [n] for each of `TOOLS`.
+      files: relative to the dataset directory.
+    """
+    files = list(files)
+    columns = [
+        pa.array(videos, pa.string()),
+        np.asarray(frames, np.int32),
+        phases,
+        *map(np.ascontiguousarray, tools),
+        pa.array([file.as_posix() for file in files], pa.string()),
+        pa.array(map(_template, files, frames), pa.string()),
+    ]
+    return pa.table(columns, SCHEMA)
+
+
+def _template(path: Path, frame: int) -> str:
+    """A path with its frame number left open, for str.format; as it is, if it does not end in it.
+
+    frames/video68/video68_000055.jpg -> frames/video68/video68_{:06d}.jpg
+    """
+    text = path.as_posix().replace("{", "{{").replace("}", "}}")
+    digits = trailing_number(path.stem)
+    if digits is None or int(digits) != frame:
+        return text
+    spec = f"{{:0{len(digits)}d}}" if digits[0] == "0" and frame else "{:d}"
+    end = len(text) - len(path.suffix)
+    return text[: end - len(digits)] + spec + text[end:]
