@@ -8,20 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.synthetic.texture import (
-    fade,
-    fill,
-    fractal,
-    layer,
-    layer_size,
-    lobules,
-    paste,
-    pose,
-    relief,
-    shade,
-    smooth_outline,
-    vessels,
-)
+from data.synthetic import texture
 
 # BGR of the average patient; every patient's tissues deviate from it, each by itself.
 TISSUE = {
@@ -63,6 +50,9 @@ class Organ(NamedTuple):
     soft: float = 0.004
     gloss: float = 1.0
 
+
+# Size, in units, of the patches in which organs are uncovered.
+REVEALED = {"adhesion": 0.14, "fibrous": 0.10, "bed": 0.08}
 
 # fmt: off
 ORGANS = {
@@ -162,15 +152,10 @@ class Anatomy:
         self._draw_blots()
         self._draw_hardware()
         # What is uncovered or grows: the order in which its pixels appear, 0..1.
-        self.reveal = {
-            "adhesion": self._clouds("adhesion", 0.14),
-            "fibrous": self._clouds("fibrous", 0.10),
-            "bed": 0.25 * self._clouds("bed", 0.08),
-        }
-        self.reveal["bed"] += np.linspace(0.75, 0, len(self.layers["bed"]), dtype=np.float32)[
-            :, None
-        ]
-        self.reveal["char"] = self.reveal["bed"]
+        self.reveal = {name: self._clouds(name, size) for name, size in REVEALED.items()}
+        bed = self.reveal["bed"]
+        fall = np.linspace(0.75, 0, len(bed), dtype=np.float32)  # its upper end comes last
+        self.reveal["bed"] = self.reveal["char"] = 0.25 * bed + fall[:, None]
 
     def _patient_colour(self, bgr) -> np.ndarray:
         hsv = cv2.cvtColor(np.uint8([[bgr]]), cv2.COLOR_BGR2HSV)[0, 0].astype(float)
@@ -179,7 +164,7 @@ class Anatomy:
         return cv2.cvtColor(np.uint8([[hsv]]), cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
 
     def _clouds(self, name: str, size: float) -> np.ndarray:
-        return fractal(self.rng, self.layers[name].shape[:2], size * self.scale, 4)
+        return texture.fractal(self.rng, self.layers[name].shape[:2], size * self.scale, 4)
 
     def _add(self, name: str, drawn: np.ndarray) -> None:
         self.layers[name] = drawn
@@ -190,35 +175,35 @@ class Anatomy:
     def _draw(self, organ: Organ) -> np.ndarray:
         """Draw an organ of soft tissue as a layer."""
         rng, scale = self.rng, self.scale
-        width, height = layer_size(organ.extent, scale)
+        width, height = texture.layer_size(organ.extent, scale)
         shape = (height, width)
-        patches = fractal(rng, shape, 0.12 * scale)
-        drops = fractal(rng, shape, 0.07 * scale, 2)
-        fine = fractal(rng, shape, 0.03 * scale, 2)
+        patches = texture.fractal(rng, shape, 0.12 * scale)
+        drops = texture.fractal(rng, shape, 0.07 * scale, 2)
+        fine = texture.fractal(rng, shape, 0.03 * scale, 2)
 
         corners = np.array(organ.outline) + rng.normal(
             0, 0.02 * min(organ.extent), (len(organ.outline), 2)
         )
-        mask = fill(smooth_outline(corners), organ.extent, scale)
+        mask = texture.fill(texture.smooth_outline(corners), shape, scale)
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
         x += 2 * organ.ragged * scale * (patches - 0.5)
         y += 2 * organ.ragged * scale * (drops - 0.5)
         mask = cv2.remap(mask, x, y, cv2.INTER_LINEAR)
 
         size, depth = organ.bumps
-        surface = relief(mask, scale, organ.rim) + 0.004 * fine + 0.03 * organ.rim * patches
+        surface = texture.relief(mask, scale, organ.rim) + 0.004 * fine + 0.03 * organ.rim * patches
         if depth:
-            surface += depth * lobules(rng, shape, size * scale)
-            surface += 0.4 * depth * lobules(rng, shape, 0.5 * size * scale)
+            surface += depth * texture.lobules(rng, shape, size * scale)
+            surface += 0.4 * depth * texture.lobules(rng, shape, 0.5 * size * scale)
         spots = 1 + organ.mottle * (patches + 0.6 * fine - 0.8)
         colour = self.colour[organ.tissue] * spots[..., None]
         count, wide = organ.veins
         if count:
             count = rng.integers(count // 2, 3 * count // 2 + 1)
-            veined = vessels(rng, shape, count, wide * scale)[..., None]
+            veined = texture.vessels(rng, shape, count, wide * scale)[..., None]
             colour += 0.65 * veined * (1.1 * self.colour["blood"] - colour)
-        lit = shade(colour, surface, scale, self.light, self.gloss * organ.gloss, drops)
-        return layer(lit, cv2.GaussianBlur(mask, (0, 0), organ.soft * scale))
+        lit = texture.shade(colour, surface, scale, self.light, self.gloss * organ.gloss, drops)
+        return texture.layer(lit, cv2.GaussianBlur(mask, (0, 0), organ.soft * scale))
 
     def _draw_char(self):
         """Black crusts on the liver bed, thickest along its rim; they lie where the bed lies."""
@@ -226,36 +211,43 @@ class Anatomy:
         rim = 1 - cv2.GaussianBlur(inside, (0, 0), 0.05 * self.scale) / 255
         crusts = np.clip((self._clouds("bed", 0.05) + 0.9 * rim - 0.7) * 4, 0, 1)
         black = np.full((*inside.shape, 3), (18, 24, 34), np.uint8)
-        self._add("char", layer(black, crusts * inside * 0.9))
+        self._add("char", texture.layer(black, crusts * inside * 0.9))
         self.shift["char"] = self.shift["bed"]
 
     def _draw_blots(self):
         """Spilt blood, and the darkness of a gap."""
-        width, height = layer_size((0.5, 0.5), self.scale)
-        x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
-        radius = np.hypot(x, y)
-        blot = fractal(self.rng, radius.shape, 0.12 * self.scale, 4)
-        red = np.full((*radius.shape, 3), self.colour["blood"], np.uint8)
-        self._add("blood", layer(red, np.clip((1.15 * blot - 0.9 * radius) * 9, 0, 1) * 225))
-        black = np.full((*radius.shape, 3), (8, 6, 14), np.uint8)
-        self._add("dark", layer(black, np.clip(1.2 - 1.2 * radius, 0, 1) * 235))
+        radius, _ = self._polar()
+        blot = texture.fractal(self.rng, radius.shape, 0.12 * self.scale, 4)
+        self._add_blot("blood", self.colour["blood"], (1.15 * blot - 0.9 * radius) * 9, 225)
+        self._add_blot("dark", (8, 6, 14), 1.2 - 1.2 * radius, 235)
+
+    def _add_blot(self, name: str, colour, alpha: np.ndarray, opacity: int) -> None:
+        plain = np.full((*alpha.shape, 3), colour, np.uint8)
+        self._add(name, texture.layer(plain, np.clip(alpha, 0, 1) * opacity))
 
     def _draw_hardware(self):
         """A titanium clip, and a trocar seen from within."""
-        width, height = layer_size((0.12, 0.05), self.scale)
+        width, height = texture.layer_size((0.12, 0.05), self.scale)
         rows = np.clip(235 - 190 * np.abs(np.linspace(-1, 1, height) + 0.25), 40, 255)
         clip = np.broadcast_to(np.uint8(rows)[:, None, None], (height, width, 3))
-        self._add("clip", layer(np.ascontiguousarray(clip), np.full((height, width), 255)))
+        self._add("clip", texture.layer(np.ascontiguousarray(clip), np.full(clip.shape[:2], 255)))
 
-        width, height = layer_size((0.5, 0.5), self.scale)
-        x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
-        radius, bore = np.hypot(x, y), 0.62
+        (radius, angle), bore = self._polar(), 0.62
         hole = np.clip((bore - radius) * 30 + 0.5, 0, 1)
         ring = np.clip((1 - radius) * 30, 0, 1) - hole
-        glints = np.cos(3 * np.arctan2(y, x) + 1) * np.sin((radius - bore) / (1 - bore) * np.pi)
+        glints = np.cos(3 * angle + 1) * np.sin((radius - bore) / (1 - bore) * np.pi)
         image = (ring * (140 + 100 * glints))[..., None] + hole[..., None] * (12, 10, 16)
         image = np.uint8(np.clip(image, 0, 255))
-        self._add("trocar", layer(image, np.clip(ring + hole, 0, 1) * 255))
+        self._add("trocar", texture.layer(image, np.clip(ring + hole, 0, 1) * 255))
+
+    def _polar(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distance from the centre and angle, float64 [height, width], of a layer half a unit wide.
+
+        The distance is 1 at the middle of each side.
+        """
+        width, height = texture.layer_size((0.5, 0.5), self.scale)
+        x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+        return np.hypot(x, y), np.arctan2(y, x)
 
     # --- placing ----------------------------------------------------------------------------------
 
@@ -275,11 +267,11 @@ class Anatomy:
         source = self.layers[name]
         if shown is not None:
             appeared = np.clip((1.1 * shown - self.reveal[name]) * 7, 0, 1)
-            source = fade(source, np.uint8(255 * appeared))
+            source = texture.fade(source, np.uint8(255 * appeared))
         *_, turn, growth = self.shift[name]
         wide, tall = wide * (1 + growth), (tall or wide) * (1 + growth)
-        matrix = pose(*self.place(name, x, y), degrees + turn, wide, tall)
-        paste(canvas, source, matrix, self.scale)
+        matrix = texture.pose(*self.place(name, x, y), degrees + turn, wide, tall)
+        texture.paste(canvas, source, matrix, self.scale)
 
     def place(self, name: str, x: float, y: float) -> tuple[float, float]:
         """Where this patient has an organ that the textbook has at (x, y), in units."""

@@ -6,7 +6,7 @@ Lengths are in units of the frame's height, as in `data/synthetic/texture.py`.
 import cv2
 import numpy as np
 
-from data.synthetic.texture import fractal, relief, shade, smooth_outline, vessels
+from data.synthetic.texture import fill, fractal, relief, shade, smooth_outline, vessels
 
 CANVAS = 2.4  # units: side of the piece of wall that is drawn
 DENSITY = 1.3  # pixels of the canvas per pixel of the frame: some reserve for zooming in
@@ -153,9 +153,7 @@ def draw_polyp(random, kind: str, colour, height, scale: float) -> np.ndarray:
     ripple = 0.12 * np.sin(random.integers(4, 7) * corners + random.uniform(0, 6)) * is_lobed
     reach = radius * (1 + ripple + random.normal(0, 0.06 if is_lobed else 0.03, 16))
     outline = np.stack([np.cos(corners) * reach * stretch, np.sin(corners) * reach / stretch], 1)
-    mask = np.zeros(height.shape, np.uint8)
-    pixels = (smooth_outline(outline) * scale + np.array(mask.shape[::-1]) / 2) * 16
-    cv2.fillPoly(mask, [np.int32(pixels)], 255, cv2.LINE_AA, 4)
+    mask = fill(smooth_outline(outline), height.shape, scale)
     soft = cv2.GaussianBlur(mask, (0, 0), 0.01 * scale).astype(np.float32) / 255
 
     pattern = grooves(random, mask.shape, scale) if is_lobed else pits(random, mask.shape, scale)

@@ -24,6 +24,7 @@ from data.common.errors import InputError, check_range
 from data.dataset.overlaps import SYNTHETIC
 from data.image_classes.polypsset import find_layout
 from data.image_classes.polypsset_frames import ANNOTATIONS_IN, IMAGES_IN, NAMES
+from data.image_classes.voc import CORNERS
 from data.images.image_io import write_frame
 from data.preparation.cleaning import QUALITY
 from data.synthetic.mucosa import Polyp
@@ -95,38 +96,39 @@ def _make_part(folder, count, frames, size, random, bar) -> None:
 
 
 def _write(folder: Path, name: str, image: np.ndarray, annotation: str) -> None:
-    for kind, suffix in ((IMAGES_IN, "jpg"), (ANNOTATIONS_IN, "xml")):
+    for kind in (IMAGES_IN, ANNOTATIONS_IN):
         (folder / kind / name).parent.mkdir(parents=True, exist_ok=True)
-        path = folder / kind / f"{name}.{suffix}"
-        if kind == IMAGES_IN:
-            write_frame(path, image, {"size": None, "quality": QUALITY})
-        else:
-            path.write_text(annotation, encoding="utf-8")
+    path = folder / IMAGES_IN / f"{name}.jpg"
+    write_frame(path, image, {"size": None, "quality": QUALITY})
+    (folder / ANNOTATIONS_IN / f"{name}.xml").write_text(annotation, encoding="utf-8")
 
 
-def _tags(random, name: str, number: int, frame: int) -> tuple[str, str, str]:
-    """(folder, filename, path) of the machine that the annotator used: of several forms."""
+def _tags(random, name: str, number: int, frame: int) -> dict[str, str]:
+    """What the machine that the annotator used left in the tags: of several forms."""
     if name == "adenomatous":
-        return "adenoma", f"adenoma_{frame}.png", f"/home/reader/polyps/adenoma/{number}"
-    folder = str(number) if random.random() < 0.7 else "frames"
-    return folder, f"{frame}.png", f"D:\\polyps\\hyperplastic\\{number}\\{frame}.png"
+        folder, file, path = (
+            "adenoma",
+            f"adenoma_{frame}.png",
+            f"/home/reader/polyps/adenoma/{number}",
+        )
+    else:
+        folder, file = str(number) if random.random() < 0.7 else "frames", f"{frame}.png"
+        path = f"D:\\polyps\\hyperplastic\\{number}\\{frame}.png"
+    return {"folder": folder, "filename": file, "path": path}
 
 
-def _voc(tags, name: str, box, size) -> str:
+def _voc(tags: dict[str, str], name: str, box, size) -> str:
     """An annotation; without a box, without an object."""
-    lines = [f"    <{tag}>{escape(text)}</{tag}>" for tag, text in zip(_TAGS, tags, strict=True)]
+    lines = [f"    <{tag}>{escape(text)}</{tag}>" for tag, text in tags.items()]
     width, height = size
     lines.append(f"    <size><width>{width}</width><height>{height}</height></size>")
     if box is not None:
-        corners = "".join(
-            f"<{corner}>{value}</{corner}>" for corner, value in zip(_CORNERS, box, strict=True)
+        corners = (
+            f"<{corner}>{value}</{corner}>" for corner, value in zip(CORNERS, box, strict=True)
         )
-        lines.append(f"    <object><name>{name}</name><bndbox>{corners}</bndbox></object>")
+        box = f"<bndbox>{''.join(corners)}</bndbox>"
+        lines.append(f"    <object><name>{name}</name>{box}</object>")
     return "\n".join(["<annotation>", *lines, "</annotation>", ""])
-
-
-_TAGS = ("folder", "filename", "path")
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def _break(folder: Path, name: str) -> None:

@@ -67,10 +67,10 @@ def smooth_outline(points, rounds: int = 4) -> np.ndarray:
     return points
 
 
-def fill(points, extent, scale: float) -> np.ndarray:
-    """Polygon in units as a mask, uint8 [height, width] 0..255, on a layer of `extent` units."""
-    width, height = layer_size(extent, scale)
-    mask = np.zeros((height, width), np.uint8)
+def fill(points, shape, scale: float) -> np.ndarray:
+    """Polygon in units as a mask, uint8 [height, width] = `shape`, 0..255."""
+    height, width = shape
+    mask = np.zeros(shape, np.uint8)
     pixels = (np.asarray(points, np.float32) * scale + (width / 2, height / 2)) * 16
     cv2.fillPoly(mask, [np.int32(pixels)], 255, cv2.LINE_AA, 4)
     return mask

@@ -83,7 +83,7 @@ def test_outlines_lose_their_corners_and_keep_their_scale():
     smooth = smooth_outline(SQUARE)
     assert smooth.shape == (64, 2)
     assert np.abs(smooth).max() <= 0.5
-    mask = fill(smooth + np.float32((0.3, -0.2)), (2, 1.6), scale=100)
+    mask = fill(smooth + np.float32((0.3, -0.2)), (160, 200), scale=100)
     assert mask.shape == (160, 200)
     assert mask.sum() / 255 == pytest.approx(cv2.contourArea(smooth) * 100**2, rel=0.05)
     np.testing.assert_allclose(centroid(mask[..., None]), (30, -20), atol=0.6)
