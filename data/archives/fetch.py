@@ -209,10 +209,10 @@ def _hash(path: Path):
     return digest
 
 
-def _compare(path: Path, target: Path, found: str, md5: str) -> None:
+def _compare(path: Path, target: Path, actual: str, md5: str) -> None:
     """Raises `InputError` if a checksum is another one, and keeps the file aside."""
-    if found != md5.lower():
+    if actual != md5.lower():
         aside = path.replace(target.with_name(f"{target.name}.damaged"))
         raise InputError(
-            f"{target}: MD5 is {found}; expected {md5}; kept as {aside}; fetch it again"
+            f"{target}: MD5 is {actual}; expected {md5}; kept as {aside}; fetch it again"
         )

@@ -58,7 +58,7 @@ def prepare_classes(
         )
     images = find_classes(folder)
     classes = list(images)
-    files = [file for found in images.values() for file in found]
+    files = [file for of_class in images.values() for file in of_class]
     if sequences is None:
         names = _own_sequences(folder, files)
         audit.remark(
@@ -68,8 +68,8 @@ def prepare_classes(
     else:
         names = read_sequences(sequences, folder, files, audit)
     rows, numbers = [], {}
-    for label, found in enumerate(images.values()):
-        for file in found:
+    for label, of_class in enumerate(images.values()):
+        for file in of_class:
             if fault := find_fault(file):
                 audit.problem(f"{file}: {fault}")
             elif file in names:
@@ -99,8 +99,8 @@ def find_classes(folder: Path) -> dict[str, list[Path]]:
     }
     images = {name: files for name, files in images.items() if files}
     if len(images) < 2:
-        found = ", ".join(images) or "none"
-        raise InputError(f"{folder}: folders with images: {found}; one per class, two at least")
+        names = ", ".join(images) or "none"
+        raise InputError(f"{folder}: folders with images: {names}; one per class, two at least")
     return images
 
 
@@ -114,7 +114,7 @@ def read_sequences(path: Path, folder: Path, files: list[Path], audit: Audit) ->
     for file in files:
         for name in {file.relative_to(folder).as_posix(), file.name}:
             by_name.setdefault(name, []).append(file)
-    found = {}
+    result = {}
     for line, row in _rows(path):
         image, sequence = (row[column].strip() for column in COLUMNS)
         matching = by_name.get(image.replace("\\", "/").removeprefix("./"), [])
@@ -123,14 +123,14 @@ def read_sequences(path: Path, folder: Path, files: list[Path], audit: Audit) ->
         elif len(matching) != 1:
             many = "no such image" if not matching else f"{len(matching)} images of this name"
             audit.problem(f"{path}, line {line}: {image}: {many} in {folder}")
-        elif found.setdefault(matching[0], sequence) != sequence:
+        elif result.setdefault(matching[0], sequence) != sequence:
             raise InputError(
-                f"{path}, line {line}: {image} is of {sequence} and of {found[matching[0]]}"
+                f"{path}, line {line}: {image} is of {sequence} and of {result[matching[0]]}"
             )
     for file in files:
-        if file not in found:
+        if file not in result:
             audit.problem(f"{file}: not in {path}; an image without a sequence is not used")
-    return found
+    return result
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:

@@ -70,8 +70,8 @@ def find_layout(folder: Path) -> Path | None:
     """The folder that has train2019, val2019 or test2019: this one or one not far below it."""
     for depth in range(DEPTH + 1):
         for part in FOLDERS.values():
-            for found in sorted(folder.glob("*/" * depth + f"{part}/{IMAGES_IN}")):
-                return found.parent.parent
+            for place in sorted(folder.glob("*/" * depth + f"{part}/{IMAGES_IN}")):
+                return place.parent.parent
     return None
 
 
@@ -109,15 +109,15 @@ def prepare_polyps(
         frames[part] = read_part(top / folder, counts, audit)
     _summarise(top, counts, audit)
     if crop_margin is not None:
-        boxless = sum(frame.box is None for found in frames.values() for frame in found)
+        boxless = sum(frame.box is None for of_part in frames.values() for frame in of_part)
         audit.remarks.insert(1, f"{top}: {boxless} frames without a box have no crop")
     if source is not None and not is_taken:
         audit.remarks.insert(
             0, f"{root}: has a PolypsSet already; {source} is not read, for it use another --name"
         )
     images, split = [], {}
-    for part, found in frames.items():
-        sequences = name_sequences(top / FOLDERS[part], found, audit)
+    for part, of_part in frames.items():
+        sequences = name_sequences(top / FOLDERS[part], of_part, audit)
         rows = []
         for name, members in sequences.items():
             rows += _as_images(root, name, members, crop_margin, audit)
@@ -295,5 +295,5 @@ def _crop_frame(frame: Frame, folder: Path, margin: float) -> Path | InputError 
 
 def _summarise(top: Path, counts: Counter, audit: Audit) -> None:
     """Puts the numbers of all findings before everything else that is remarked."""
-    found = [f"{counts[kind]} {text}" for kind, text in FINDINGS.items() if counts[kind]]
-    audit.remarks.insert(0, f"{top}: {', '.join(found) or 'every image has its annotation'}")
+    parts = [f"{counts[kind]} {text}" for kind, text in FINDINGS.items() if counts[kind]]
+    audit.remarks.insert(0, f"{top}: {', '.join(parts) or 'every image has its annotation'}")

@@ -85,19 +85,19 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
     annotations = _by_name(places[ANNOTATIONS_IN], lambda name: name.lower().endswith(".xml"))
     pairs, twice = [], []
     for name, files in images.items():
-        said = annotations.pop(name, [])
-        if len(files) > 1 or len(said) > 1:
-            shown = ", ".join(str(file.relative_to(folder)) for file in files + said)
+        xmls = annotations.pop(name, [])
+        if len(files) > 1 or len(xmls) > 1:
+            shown = ", ".join(str(file.relative_to(folder)) for file in files + xmls)
             text = f"{folder}: {shown}: one name; expected one image and one annotation of it"
             twice.append(Finding("twice", text))
         else:
-            pairs.append((files[0], said[0] if said else None))
+            pairs.append((files[0], xmls[0] if xmls else None))
     with ThreadPoolExecutor() as pool:
         bar = tqdm(desc=folder.name, total=len(pairs), unit="frame")
         frames, findings = [], []
-        for frame, found in pool.map(_read_frame, pairs):
+        for frame, of_frame in pool.map(_read_frame, pairs):
             frames += [frame] if frame else []
-            findings += found
+            findings += of_frame
             bar.update()
         bar.close()
     without = [file for files in annotations.values() for file in files]
@@ -110,12 +110,12 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
 
 def _by_name(folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, list[Path]]:
     """{place and name without suffix: files}, in natural order."""
-    found = {}
+    files = {}
     for file in list_files(folder):
         if is_wanted(file.name):
             name = file.relative_to(folder).with_suffix("").as_posix()
-            found.setdefault(name, []).append(file)
-    return found
+            files.setdefault(name, []).append(file)
+    return files
 
 
 def _read_frame(pair: tuple[Path, Path | None]) -> tuple[Frame | None, list[Finding]]:
@@ -128,14 +128,14 @@ def _read_frame(pair: tuple[Path, Path | None]) -> tuple[Frame | None, list[Find
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return None, [Finding("image", f"{image}: no image ({error})")]
     if annotation is None:
-        found = Finding("no_annotation", f"{image}: no annotation; without a label")
-        return Frame(image, UNKNOWN, size, None, ""), [found]
+        finding = Finding("no_annotation", f"{image}: no annotation; without a label")
+        return Frame(image, UNKNOWN, size, None, ""), [finding]
     try:
-        said = read_voc(annotation)
+        content = read_voc(annotation)
     except InputError as error:
         return Frame(image, UNKNOWN, size, None, ""), [Finding("xml", str(error))]
-    label, box, findings = _judge(annotation, said.objects, size)
-    return Frame(image, label, size, box, folder_of(said.path)), findings
+    label, box, findings = _judge(annotation, content.objects, size)
+    return Frame(image, label, size, box, folder_of(content.path)), findings
 
 
 def _judge(annotation: Path, objects: Sequence, size: tuple[int, int]) -> tuple:
@@ -143,16 +143,16 @@ def _judge(annotation: Path, objects: Sequence, size: tuple[int, int]) -> tuple:
     findings, boxes = [], []
     if not objects:
         findings.append(Finding("no_object", f"{annotation}: no object; without a label"))
-    names = [found.name.lower() for found in objects]
+    names = [element.name.lower() for element in objects]
     known = {NAMES.index(name) for name in names if name in NAMES}
     label = known.pop() if len(known) == 1 and set(names) <= set(NAMES) else UNKNOWN
-    for found, name in zip(objects, names, strict=True):
+    for element, name in zip(objects, names, strict=True):
         if name not in NAMES:
-            text = f"{annotation}: {found.name!r} is not {' or '.join(NAMES)}; without a label"
+            text = f"{annotation}: {element.name!r} is not {' or '.join(NAMES)}; without a label"
             findings.append(Finding("name", text))
-        inside = _clip(found.box, size)
-        if inside != found.box or not _area(inside):
-            shown = ", ".join(f"{value:g}" for value in found.box)
+        inside = _clip(element.box, size)
+        if inside != element.box or not _area(inside):
+            shown = ", ".join(f"{value:g}" for value in element.box)
             text = f"{annotation}: the box {shown} in an image of {size[0]} x {size[1]} pixels"
             findings.append(Finding("outside", text))
         boxes += [inside] if _area(inside) else []

@@ -68,9 +68,9 @@ def look_up(frames: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nd
     if not len(frames):
         return np.full((len(wanted), *values.shape[1:]), UNKNOWN, np.int8)
     places = np.searchsorted(frames, wanted).clip(max=len(frames) - 1)
-    found = values[places]
-    found[frames[places] != wanted] = UNKNOWN
-    return found
+    result = values[places]
+    result[frames[places] != wanted] = UNKNOWN
+    return result
 
 
 def annotation_files(root: Path, video: str) -> tuple[Path, Path]:

@@ -123,9 +123,9 @@ def remark_shared(root: Path, audit: Audit) -> None:
         except (OSError, ValueError, KeyError, TypeError) as error:
             audit.remark(f"{path}: damaged ({error!r}); not compared with {root.name}")
             continue
-        for found, verb in zip(overlaps(videos, others), ("shares", "may share"), strict=True):
-            if found:
+        for shared, verb in zip(overlaps(videos, others), ("shares", "may share"), strict=True):
+            if shared:
                 audit.remark(
                     f"{neighbour}: {verb} recordings with {root.name}; do not pre-train on one and "
-                    f"test on the other: {', '.join(found)}"
+                    f"test on the other: {', '.join(shared)}"
                 )

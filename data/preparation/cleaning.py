@@ -130,7 +130,7 @@ def _lit_box(lit: np.ndarray) -> tuple[float, float, float, float]:
 
 def find_dropped(measures: Sequence[Measures], cleaning: Cleaning) -> list[str | None]:
     """Why each frame of a video is dropped, as named in `audit.CLEANED`; None if it is not."""
-    reasons, kept = [], None
+    reasons, last = [], None
     for frame in measures:
         thumbnail = frame.thumbnail.astype(np.float32)
         if cleaning.black and frame.lit < LEAST_LIT:
@@ -139,12 +139,12 @@ def find_dropped(measures: Sequence[Measures], cleaning: Cleaning) -> list[str |
             reason = "out_of_body"
         elif (
             cleaning.near_duplicates
-            and kept is not None
-            and np.abs(thumbnail - kept).mean() < LEAST_DIFFERENCE
+            and last is not None
+            and np.abs(thumbnail - last).mean() < LEAST_DIFFERENCE
         ):
             reason = "near_duplicates"
         else:
-            reason, kept = None, thumbnail
+            reason, last = None, thumbnail
         reasons.append(reason)
     return reasons
 
@@ -160,10 +160,10 @@ def find_boxes(measures: Sequence[Measures]) -> np.ndarray:
     boxes = np.array([frame.box for frame in measures], np.float64)
     padded = np.pad(boxes, ((WINDOW // 2, WINDOW // 2), (0, 0)), constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=0)
-    found = ~np.isnan(windows).all(axis=(1, 2))
+    is_lit = ~np.isnan(windows).all(axis=(1, 2))
     result = np.tile(WHOLE, (len(boxes), 1))
-    if found.any():
-        result[found] = np.nanmedian(windows[found], axis=2)
+    if is_lit.any():
+        result[is_lit] = np.nanmedian(windows[is_lit], axis=2)
     left, top, right, bottom = result.T
     least, most = WORTH_CROPPING
     share = (right - left) * (bottom - top)

@@ -106,11 +106,8 @@ def _write(folder: Path, name: str, image: np.ndarray, annotation: str) -> None:
 def _tags(random, name: str, number: int, frame: int) -> dict[str, str]:
     """What the machine that the annotator used left in the tags: of several forms."""
     if name == "adenomatous":
-        folder, file, path = (
-            "adenoma",
-            f"adenoma_{frame}.png",
-            f"/home/reader/polyps/adenoma/{number}",
-        )
+        folder, file = "adenoma", f"adenoma_{frame}.png"
+        path = f"/home/reader/polyps/adenoma/{number}"
     else:
         folder, file = str(number) if random.random() < 0.7 else "frames", f"{frame}.png"
         path = f"D:\\polyps\\hyperplastic\\{number}\\{frame}.png"
@@ -123,11 +120,9 @@ def _voc(tags: dict[str, str], name: str, box, size) -> str:
     width, height = size
     lines.append(f"    <size><width>{width}</width><height>{height}</height></size>")
     if box is not None:
-        corners = (
-            f"<{corner}>{value}</{corner}>" for corner, value in zip(CORNERS, box, strict=True)
-        )
-        box = f"<bndbox>{''.join(corners)}</bndbox>"
-        lines.append(f"    <object><name>{name}</name>{box}</object>")
+        sides = zip(CORNERS, box, strict=True)
+        corners = "".join(f"<{corner}>{value}</{corner}>" for corner, value in sides)
+        lines.append(f"    <object><name>{name}</name><bndbox>{corners}</bndbox></object>")
     return "\n".join(["<annotation>", *lines, "</annotation>", ""])
 
 
