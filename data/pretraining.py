@@ -11,8 +11,8 @@ from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
 from data.common.prefetching import prefetched
 from data.common.seeds import generator
+from data.frames.frames import Frames
 from data.frames.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
-from data.frames.sources import FrameSource
 from data.views.multi_crop import Views, make_views
 
 NAMES = ("target", "anchor", "focal", "unreadable")
@@ -21,7 +21,7 @@ ENOUGH_FRAMES = 1000  # to speak of a share
 
 
 def pretraining_dataset(
-    source: FrameSource,
+    source: Frames,
     views: Views,
     *,
     batch_size: int,
@@ -177,7 +177,7 @@ def _load_views(source, views, seed, neighbour_seconds, row, step, example):
     return drawn["target"], drawn["anchor"], drawn["focal"], np.int32(unreadable)
 
 
-def _read(source: FrameSource, row: int) -> np.ndarray | None:
+def _read(source: Frames, row: int) -> np.ndarray | None:
     """A frame, or None and a line in the log."""
     try:
         return source.read(row)

@@ -14,8 +14,8 @@ from data.common.progress import ProgressBar
 from data.common.stopping import StopSignal
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
+from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.frames.sources import FrameSource
 from data.pretraining import UnreadableFrames, pretraining_dataset
 from data.storage.paths import check_output_folder, to_path
 from data.views.multi_crop import Views
@@ -161,7 +161,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         return True
 
 
-def open_frames(config: ConfigDict) -> FrameSource:
+def open_frames(config: ConfigDict) -> Frames:
     """The frames of a run; exclusions that name no video are said."""
     data = config.data
     source = open_source(data.source, data.root, data.exclude_videos, data.fps)
@@ -188,7 +188,7 @@ def written_by_chief(workdir: Path, distribution: Distribution):
 
 
 def create_dataset(
-    source: FrameSource,
+    source: Frames,
     config: ConfigDict,
     distribution: Distribution,
     step: int,
@@ -248,7 +248,7 @@ def handle_failure(config: ConfigDict, failure: tuple[int, str], rollbacks: int)
     logging.warning("%s; going back to the last checkpoint to skip this batch", found)
 
 
-def describe(config: ConfigDict, source: FrameSource, total_steps: int, step: int) -> None:
+def describe(config: ConfigDict, source: Frames, total_steps: int, step: int) -> None:
     """Says in the log what a run is about to do."""
     logging.info(
         "%s on %d frames of %d videos (%d excluded): %d steps of %d images, from step %d",
@@ -262,7 +262,7 @@ def describe(config: ConfigDict, source: FrameSource, total_steps: int, step: in
     )
 
 
-def describe_origin(config: ConfigDict, source: FrameSource, total_steps: int) -> dict:
+def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dict:
     """Where the weights of a run come from, for encoder.json."""
     origin = {
         "method": "MSN (arXiv 2204.07141)",

@@ -59,7 +59,7 @@ class FrameIndex:
     phase: np.ndarray
     tools: np.ndarray
     label: np.ndarray
-    templates: pa.LargeStringArray
+    templates: pa.LargeStringArray | np.ndarray
     template: np.ndarray
 
     def __len__(self) -> int:
@@ -70,9 +70,22 @@ class FrameIndex:
         """int32 [n], seconds since the video's beginning, for frames extracted at 1 fps."""
         return self.frame - 1
 
+    def seconds(self, rows, fps) -> np.ndarray:
+        """Seconds since the video's beginning of frames that were extracted at any rate.
+
+        Args:
+          rows: a position, an array of positions, or a slice.
+          fps: float, or one for each of the rows: frames per second; NaN where it is unknown.
+
+        Returns:
+          float64 of the shape of `rows`, NaN where the file's number or its rate does not tell.
+        """
+        frame = self.frame[rows]
+        return np.where(frame > 0, (frame - 1) / fps, np.nan)
+
     def paths(self, rows) -> list[str]:
         """Absolute paths of the frames at `rows`, an array of positions or a slice."""
-        templates = self.templates.take(pa.array(self.template[rows])).to_pylist()
+        templates = self.templates.take(pa.array(self.template[rows])).tolist()
         return [t.format(n) for t, n in zip(templates, self.frame[rows].tolist(), strict=True)]
 
     def select(
@@ -109,6 +122,31 @@ class FrameIndex:
         """The frames at `rows`, an array of positions or a mask; `videos` stay as they are."""
         columns = ("video", "frame", "phase", "tools", "label", "template")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+
+def index_files(
+    files: Sequence[Path], videos: Iterable[str], video: Sequence[int], frame: Sequence[int]
+) -> FrameIndex:
+    """An index of any image files, without labels.
+
+    Args:
+      files: by row.
+      videos: their names.
+      video: by row, positions in `videos`.
+      frame: by row, numbers counted from 1; 0 where there is none.
+    """
+    n = len(files)
+    escaped = [str(file).replace("{", "{{").replace("}", "}}") for file in files]
+    return FrameIndex(
+        videos=tuple(videos),
+        video=np.array(video, np.int32),
+        frame=np.array(frame, np.int32),
+        phase=np.full(n, -1, np.int8),
+        tools=np.full((n, len(TOOLS)), -1, np.int8),
+        label=np.full(n, -1, np.int16),
+        templates=np.array(escaped, object),  # names that are no UTF-8 are no Arrow strings
+        template=np.arange(n, dtype=np.int32),
+    )
 
 
 def load_index(

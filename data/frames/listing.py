@@ -6,13 +6,11 @@ Nothing is extracted and nothing is written. What is held in memory is some byte
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from data.common.errors import InputError
 from data.dataset.extraction_log import read_record
-from data.dataset.frame_index import INDEX, load_index
+from data.dataset.frame_index import INDEX, index_files, load_index
+from data.frames.frames import Frames, ImageFrames, VideoFrames
 from data.frames.opening import open_source
-from data.frames.sources import FrameList, ImageList, SourceList, VideoList
 from data.images.finding import find_images, list_files
 from data.images.names import place_in_video
 from data.storage.paths import to_path
@@ -23,7 +21,7 @@ from data.video.decoding import check_settings
 from data.video.names import is_video, name_videos
 
 
-def list_images(path: str | Path) -> ImageList:
+def list_images(path: str | Path) -> ImageFrames:
     """The images of a file, a folder, a glob pattern or a text file with paths.
 
     A frame named `<video>_NNNNNN`, as `prepare.py` names them, is of second (NNNNNN - 1) / fps; of
@@ -34,17 +32,18 @@ def list_images(path: str | Path) -> ImageList:
     """
     files, root, passed_over = find_images(path)
     places = {}  # video -> position, in the order of appearance
-    video, second, rates = [], [], {}
+    video, frame, rates = [], [], []
     for file in files:
         name, number = place_in_video(file, root)
-        video.append(places.setdefault(name, len(places)))
-        if file.parent not in rates:
-            rates[file.parent] = _extraction_rate(file.parent)
-        second.append((number - 1) / rates[file.parent] if number else np.nan)
-    return ImageList(files, videos=places, video=video, second=second, passed_over=passed_over)
+        if name not in places:
+            places[name] = len(places)
+            rates.append(_extraction_rate(file.parent))
+        video.append(places[name])
+        frame.append(number or 0)
+    return ImageFrames(index_files(files, places, video, frame), rates, passed_over=passed_over)
 
 
-def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoList:
+def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
     """The frames of video files, and of the videos in folders, at `fps` frames per second.
 
     Raises:
@@ -68,13 +67,12 @@ def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoList:
         files |= found
     clocks, faults = read_clocks(files)
     if not clocks:
-        raise InputError("; ".join(faults))
-    numbers = {name: clock.source_frames(fps) for name, clock in clocks.items()}
-    times = {name: clock.times[numbers[name]] for name, clock in clocks.items()}
-    return VideoList(files, numbers, times, fps, faults, passed_over)
+        raise InputError("; ".join(faults.values()))
+    timings = {name: clock.take(fps) for name, clock in clocks.items()}
+    return VideoFrames(files, timings, fps, faults=faults.values(), passed_over=passed_over)
 
 
-def list_dataset(root: str | Path, fps: float = 1.0) -> FrameList:
+def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:
     """The frames of a dataset: by its index; else of its TFDS, record or video files.
 
     Args:
@@ -86,16 +84,11 @@ def list_dataset(root: str | Path, fps: float = 1.0) -> FrameList:
     """
     root = to_path(root)
     if (root / INDEX).is_file() or not root.is_dir():
-        index = load_index(root)
-        rate = read_record(root / "frames")["fps"]
-        second = np.where(index.frame > 0, (index.frame - 1) / rate, np.nan)
-        return ImageList(
-            index, videos=index.videos, video=index.video, second=second, phase=index.phase
-        )
+        return ImageFrames(load_index(root), read_record(root / "frames")["fps"])
     if (root / TFDS_INFO).is_file():
-        return SourceList(open_source("tfds", root))
+        return open_source("tfds", root)
     if find_records(root):
-        return SourceList(open_source("records", root))
+        return open_source("records", root)
     if (root / "videos").is_dir():
         return list_videos([root / "videos"], fps)
     raise InputError(

@@ -10,7 +10,7 @@ from data.dataset.extraction_log import read_record
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
-from data.frames.sources import FrameSource, ImageSource, RecordSource, VideoSource
+from data.frames.frames import Frames, ImageFrames, RecordFrames, VideoFrames
 from data.images.finding import list_files
 from data.images.names import official_number
 from data.storage.cached_table import cached_table
@@ -30,7 +30,7 @@ def open_source(
     roots: str | PurePath | Sequence[str | PurePath],
     exclude: Iterable[str] = (),
     fps: float = 1.0,
-) -> FrameSource:
+) -> Frames:
     """Opens the frames of a dataset, or of several as one.
 
     Args:
@@ -64,20 +64,20 @@ def open_source(
     return _open_videos(roots, exclude, fps)
 
 
-def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageSource:
+def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageFrames:
     index = load_index(roots, pretraining=True)
     _, excluded = _divide(index.videos, exclude)
     index = index.select(exclude=excluded)
     firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
     extracted = {root.absolute(): read_record(root / "frames")["fps"] for root in roots}
-    fps = np.zeros(len(index.videos))
+    fps = np.full(len(index.videos), np.nan)
     for video, first in enumerate(map(to_path, index.paths(firsts))):
         if official_number(first.stem, index.videos[video]) is not None:
             fps[video] = next(fps for root, fps in extracted.items() if first.is_relative_to(root))
-    return ImageSource(index, fps, excluded)
+    return ImageFrames(index, fps, excluded=excluded)
 
 
-def _open_records(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource:
+def _open_records(roots: list[AnyPath], exclude: frozenset[str]) -> RecordFrames:
     """One file a video, in it one record a second, in order."""
     parts = [find_records(root) for root in roots]
     for root, part in zip(roots, parts, strict=True):
@@ -94,10 +94,10 @@ def _open_records(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource
         "length": np.concatenate(lengths),
         "second": np.concatenate([np.arange(count, dtype=np.float32) for count in counts]),
     }
-    return RecordSource(kept, counts, excluded, files, table, "frame")
+    return RecordFrames(kept, counts, files, table, "frame", excluded=excluded)
 
 
-def _open_tfds(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource:
+def _open_tfds(roots: list[AnyPath], exclude: frozenset[str]) -> RecordFrames:
     """All splits. The files hold the frames shuffled; here they are sorted."""
     shards = [list_shards(root) for root in roots]
     tables = [
@@ -115,10 +115,11 @@ def _open_tfds(roots: list[AnyPath], exclude: frozenset[str]) -> RecordSource:
         table |= {name: table[name][rows] for name in ("shard", "begin", "length", "second")}
     table = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     files = [file for part in shards for file in part]
-    return RecordSource(kept, table.pop("counts"), excluded, files, table, "image")
+    counts = table.pop("counts")
+    return RecordFrames(kept, counts, files, table, "image", excluded=excluded)
 
 
-def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> VideoSource:
+def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> VideoFrames:
     check_settings(fps)
     for root in roots:
         check_local("data.source=videos: data.root", root)  # OpenCV opens them
@@ -130,7 +131,7 @@ def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> Vide
     if not timings:
         raise InputError(f"{', '.join(map(str, roots))}: none of {len(files)} videos can be read")
     kept, excluded = _divide(timings, exclude)
-    return VideoSource(files, {name: timings[name] for name in kept}, excluded)
+    return VideoFrames(files, {name: timings[name] for name in kept}, fps, excluded=excluded)
 
 
 def _find_videos(root: Path) -> dict[str, Path]:

@@ -12,15 +12,15 @@ import numpy as np
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
 from data.images.image_io import frame_to_input
 
 
-class Frame(NamedTuple):
+class InputFrame(NamedTuple):
     """A frame as an encoder takes it.
 
     Attributes:
-      row: in its `FrameList`.
+      row: in its `Frames`.
       image: RGB, uint8 [image_size, image_size, 3].
       aspect: width over height before it was made square.
     """
@@ -38,8 +38,8 @@ class Unreadable(NamedTuple):
 
 
 def read_ahead(
-    frames: FrameList, image_size: int, ahead: int, start: int = 0
-) -> Iterator[Frame | Unreadable]:
+    frames: Frames, image_size: int, ahead: int, start: int = 0
+) -> Iterator[InputFrame | Unreadable]:
     """All frames from row `start` on, in order, as `image_io.frame_to_input` makes them.
 
     Threads, as many as there are cores, work on the next pieces of `frames`: OpenCV and Pillow
@@ -77,20 +77,20 @@ def read_ahead(
 def _read(frames, image_size, rows, made, stop) -> None:
     """Puts what becomes of `rows` into a queue; at the end None, or what went wrong."""
     try:
-        for row, image in zip(rows, frames.read(rows), strict=True):
+        for row, image in zip(rows, frames.read_in_order(rows), strict=True):
             if stop.is_set():
                 return
             if isinstance(image, InputError):
                 made.put(Unreadable(row, str(image)))
             else:
                 aspect = image.shape[1] / image.shape[0]
-                made.put(Frame(row, frame_to_input(image, image_size), aspect))
+                made.put(InputFrame(row, frame_to_input(image, image_size), aspect))
         made.put(None)
     except BaseException as error:  # noqa: BLE001, raised in the thread that takes the frames
         made.put(error)
 
 
-def _take(made) -> Iterator[Frame | Unreadable]:
+def _take(made) -> Iterator[InputFrame | Unreadable]:
     while (item := made.get()) is not None:
         if isinstance(item, BaseException):
             raise item

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.common.seeds import generator
-from data.frames.sources import FrameSource
+from data.frames.frames import Frames
 
 # Streams of random numbers beside those of the views (data/views/multi_crop.py counts these from 0)
 # and that of the masks (data/views/masking.py has 2**32).
@@ -42,7 +42,7 @@ def balanced_row(position: tf.Tensor, seed: int, starts: np.ndarray) -> tf.Tenso
     Args:
       position: int64 [], of the example in the run.
       seed: int.
-      starts: int64 [videos + 1], as `FrameSource.starts`.
+      starts: int64 [videos + 1], as `Frames.starts`.
 
     Returns:
       int64 [], a row of the source.
@@ -57,7 +57,7 @@ def balanced_row(position: tf.Tensor, seed: int, starts: np.ndarray) -> tf.Tenso
 
 
 def neighbour_row(
-    source: FrameSource, row: int, seconds: float, seed: int, step: int, example: int
+    source: Frames, row: int, seconds: float, seed: int, step: int, example: int
 ) -> int:
     """A frame of the same video at most `seconds` away, each with the same probability.
 

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from data.common.errors import InputError
-from data.images.image_io import read_image
+from data.images.image_io import decode_image, read_bytes, read_image
 
 END_BYTES = 4096  # some writers pad their files
 JPEG_BEGIN, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
@@ -35,6 +36,14 @@ def find_fault(path: Path) -> str | None:
     except (InputError, cv2.error):
         return f"{size} bytes that are no image"
     return None
+
+
+def read_whole_image(path: str | Path) -> np.ndarray:
+    """Decodes an image file as `read_image` does; raises `InputError` also if it is cut off."""
+    data = read_bytes(path)
+    if fault := find_cut(data.tobytes(), len(data)):
+        raise InputError(f"{path}: {fault}")
+    return decode_image(data, path)
 
 
 def find_cut(data: bytes, size: int) -> str | None:

@@ -32,9 +32,14 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
       InputError: the file is empty or cannot be decoded.
     """
+    return decode_image(read_bytes(path), path)
+
+
+def read_bytes(path: str | Path) -> np.ndarray:
+    """The bytes of a file, on a disk or a remote file system: uint8 [n]."""
     if is_remote(path):
-        return decode_image(np.frombuffer(to_path(path).read_bytes(), np.uint8), path)
-    return decode_image(np.fromfile(path, np.uint8), path)
+        return np.frombuffer(to_path(path).read_bytes(), np.uint8)
+    return np.fromfile(path, np.uint8)
 
 
 def decode_image(data: np.ndarray, name: str | Path) -> np.ndarray:

@@ -53,6 +53,11 @@ class Clock:
         between = (self.times[1:] + self.times[:-1]) / 2
         return np.searchsorted(between, n / float(step) + 1e-6, side="right")
 
+    def take(self, fps: float) -> tuple[np.ndarray, np.ndarray]:
+        """The frames to take at `fps`: their numbers, int32 [n], and times, float64 [n]."""
+        numbers = self.source_frames(fps).astype(np.int32)
+        return numbers, self.times[numbers]
+
     def check_end(self) -> None:
         """Raises `InputError` if the file ends well before its header says that it does."""
         seconds = self.times[-1]

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data.common.errors import InputError, check_range
 from data.common.seeds import generator
+from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.frames.sources import FrameSource
 from data.images.image_io import resize
 from data.storage.whole import whole_file
 from data.views.masking import kept_patches
@@ -35,7 +35,7 @@ COLOURS = {"target": (255, 176, 64), "anchor": (90, 190, 255), "focal": (150, 25
 
 
 def draw_sheet(
-    source: FrameSource, views: Views, patch_drop: float, patch_size: int, frames: int, seed: int
+    source: Frames, views: Views, patch_drop: float, patch_size: int, frames: int, seed: int
 ) -> np.ndarray:
     """Draws the views that some frames would have in step 0 of a run.
 

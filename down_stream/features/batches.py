@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from data.frames.read_ahead import Frame, read_ahead
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
+from data.frames.read_ahead import InputFrame, read_ahead
 
 
 @dataclass
@@ -26,14 +26,14 @@ class Batch:
 
     rows: np.ndarray
     outputs: dict[str, np.ndarray]
-    frames: list[Frame]
+    frames: list[InputFrame]
     faults: list[str]
     stop: int
     seconds: float
 
 
 def embed_batches(
-    function: Callable, frames: FrameList, image_size: int, batch_size: int, start: int = 0
+    function: Callable, frames: Frames, image_size: int, batch_size: int, start: int = 0
 ) -> Iterator[Batch]:
     """Applies a function of `frame_outputs` to all frames from a row on.
 
@@ -55,7 +55,7 @@ def embed_batches(
 
     for item in read_ahead(frames, image_size, ahead=2 * batch_size, start=start):
         stop = item.row + 1
-        if isinstance(item, Frame):
+        if isinstance(item, InputFrame):
             frames_of_batch.append(item)
         else:
             faults.append(item.reason)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
 from data.images.image_io import SUFFIXES
 from data.storage.whole import whole_file
 
@@ -29,7 +29,7 @@ class AttentionPictures:
       pool: where the pictures are drawn.
     """
 
-    def __init__(self, folder: str | Path | None, frames: FrameList, pool: Executor):
+    def __init__(self, folder: str | Path | None, frames: Frames, pool: Executor):
         self._folder = folder and Path(folder)
         self._frames, self._pool = frames, pool
         self._first = {}  # row of a video's first frame
@@ -63,7 +63,7 @@ def write_attention(path: Path, frame, weights: np.ndarray) -> None:
 
     Args:
       path: of the file; folders are made.
-      frame: `data.frames.read_ahead.Frame`.
+      frame: `data.frames.read_ahead.InputFrame`.
       weights: float32 [heads, patches], attention of CLS to the patches, row by row.
     """
     grid = round(weights.shape[1] ** 0.5)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from data.common.errors import InputError
 from data.common.stopping import StoppedError, StopSignal
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
 from data.storage.paths import check_output_folder, to_path
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.batches import embed_batches
@@ -84,9 +84,7 @@ def open_model(path: str | Path) -> tuple:
     return load_encoder(path), None
 
 
-def embed(
-    model_path: str | Path, frames: FrameList, output: str | Path, options: Options
-) -> Result:
+def embed(model_path: str | Path, frames: Frames, output: str | Path, options: Options) -> Result:
     """Embeds frames and writes the table; with a frame model also a file for every video.
 
     What there is of a killed run that was asked for the same is gone on with.
@@ -167,7 +165,7 @@ def embed(
     )
 
 
-def _fill(parts: Parts, batches, frames: FrameList, options: Options, before: int) -> float:
+def _fill(parts: Parts, batches, frames: Frames, options: Options, before: int) -> float:
     """Keeps what batches bring, part by part; returns the seconds that the network took."""
     kept, network_seconds, begun = [], 0.0, time.monotonic()
     is_drawn = inference_map.choose(len(frames)) if options.map else None
@@ -205,7 +203,7 @@ def _fill(parts: Parts, batches, frames: FrameList, options: Options, before: in
     return network_seconds
 
 
-def _columns(parts: Parts, frames: FrameList, rows: np.ndarray) -> dict:
+def _columns(parts: Parts, frames: Frames, rows: np.ndarray) -> dict:
     return {
         "embeddings": parts.column("embeddings"),
         "video": in_parts(len(rows), lambda part: np.array(frames.video_names(rows[part]))),
@@ -214,7 +212,7 @@ def _columns(parts: Parts, frames: FrameList, rows: np.ndarray) -> dict:
     }
 
 
-def _request(model_path, frames: FrameList, options: Options) -> dict:
+def _request(model_path, frames: Frames, options: Options) -> dict:
     """What tells one run from another; batch sizes do not matter."""
     model, files = to_path(model_path), hashlib.sha256()
     if isinstance(model, Path):  # of a remote model, its path is all that is compared

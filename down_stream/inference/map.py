@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
 from data.storage.paths import check_output_folder
 from data.storage.whole import whole_file
 from down_stream.report.plots import PHASE_COLOURS, UNKNOWN_COLOUR
@@ -55,7 +55,7 @@ def keep_thumbnails(folder: Path, frames, is_drawn: np.ndarray) -> None:
             _thumbnail(folder, frame.row).write_bytes(encoded.tobytes())
 
 
-def write_map(path, parts, frames: FrameList, rows, model, probabilities, tokens) -> str:
+def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -> str:
     """Writes the map; returns a line about it.
 
     Args:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
 from data.preparation.annotations import UNKNOWN
 from data.storage.paths import check_output_folder, to_path
 from data.storage.whole import whole_file
@@ -37,7 +37,7 @@ def phases_folder(output: Path) -> Path:
     return output.with_name(f"{output.stem}_phases")
 
 
-def check_phase_files(output: Path, frames: FrameList, temporal) -> None:
+def check_phase_files(output: Path, frames: Frames, temporal) -> None:
     """Raises `InputError` where the files could not be written, or time would run backwards."""
     check_output_folder("output", phases_folder(output))
     if temporal is None:
@@ -51,7 +51,7 @@ def check_phase_files(output: Path, frames: FrameList, temporal) -> None:
             )
 
 
-def in_time(temporal, frames: FrameList, rows, features: Column, classes: int) -> np.ndarray:
+def in_time(temporal, frames: Frames, rows, features: Column, classes: int) -> np.ndarray:
     """Probabilities of a temporal model, float32 [n, classes].
 
     It sees the first frame of every second; the others of that second have its answer. Where the
@@ -101,7 +101,7 @@ class _Video:
 
 
 def write_phase_files(
-    output: Path, frames: FrameList, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel
+    output: Path, frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel
 ) -> list[Path]:
     """Writes `<video>.csv`, and for phases `<video>.png`; returns the folder.
 
@@ -123,7 +123,7 @@ def write_phase_files(
     return [folder]
 
 
-def by_second(frames: FrameList, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel):
+def by_second(frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel):
     """Predictions of one video with one row a second; labels where the dataset has phases."""
     times = frames.second[rows]
     times = np.arange(len(rows)) if np.isnan(times).any() else np.floor(times)

@@ -15,8 +15,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from configs import msn_vits16
+from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.frames.sources import FrameSource
 from data.preparation.indexing import build_index
 from data.pretraining import pretraining_dataset
 from data.views.multi_crop import Views
@@ -30,7 +30,7 @@ LOADED = 40  # batches, for the speed of the loader alone
 TOTAL_STEPS = 1000  # of the run whose beginning is measured
 
 
-def make_source(root: Path) -> FrameSource:
+def make_source(root: Path) -> Frames:
     """A dataset of a few frames, rendered or taken from MSN_REAL."""
     folder = root / "frames" / "operation"
     folder.mkdir(parents=True)
@@ -43,7 +43,7 @@ def make_source(root: Path) -> FrameSource:
     return open_source("images", root)
 
 
-def loader(source: FrameSource, config, count: int):
+def loader(source: Frames, config, count: int):
     """The first batch as pre-training gets it, and an iterator over `count` more."""
     dataset = pretraining_dataset(
         source,

@@ -6,8 +6,8 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
+from data.frames.frames import ImageFrames
 from data.frames.opening import open_source
-from data.frames.sources import ImageSource
 from data.pretraining import UNREADABLE_IN_A_ROW, UnreadableFrames, pretraining_dataset
 from data.views.multi_crop import Views, make_views
 from tests.support.small_videos import write_video
@@ -163,9 +163,9 @@ def test_videos_are_balanced(small_dataset):
     """video02 has 4 frames left, the others 14: all have the same share."""
     index = load_index(small_dataset)
     index = index.take(np.setdiff1d(np.arange(56), np.arange(14, 24)))
-    source = ImageSource(index)
+    source = ImageFrames(index)
     rows = rows_of(batches(source, UNCHANGED, last_step=14, balance_videos=True), source)
-    counts = np.bincount([source.video_of(row) for row in rows.ravel()])
+    counts = np.bincount(source.video[rows.ravel()])
     assert counts.tolist() == [28, 28, 28, 28]
 
 

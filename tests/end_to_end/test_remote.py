@@ -137,7 +137,7 @@ def test_frames_are_those_of_the_local_files(kind, small_dataset, tmp_path):
         assert len(ours) == len(theirs) == 42
         for row in (0, 20, 41):
             np.testing.assert_array_equal(ours.read(row), theirs.read(row))
-            assert ours.second(row) == theirs.second(row)
+            assert ours.seconds(row) == theirs.seconds(row)
             assert ours.name(row) == theirs.name(row).replace(str(root), str(remote))
 
 

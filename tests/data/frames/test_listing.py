@@ -13,7 +13,8 @@ from tests.support.small_videos import draw_number, read_number, write_video
 
 
 def numbers_of(frames, start=0):
-    return [read_number(image) for rows in frames.pieces(start) for image in frames.read(rows)]
+    pieces = frames.pieces(start)
+    return [read_number(image) for rows in pieces for image in frames.read_in_order(rows)]
 
 
 def write_images(folder, name, numbers):
@@ -46,7 +47,7 @@ def test_every_unreadable_image_has_its_reason(tmp_path):
     (tmp_path / "op_5.png").symlink_to(tmp_path / "nowhere")
     frames = list_images(tmp_path)
     (rows,) = frames.pieces()
-    reasons = [str(item) for item in frames.read(rows) if isinstance(item, InputError)]
+    reasons = [str(item) for item in frames.read_in_order(rows) if isinstance(item, InputError)]
     assert len(reasons) == 3
     for reason, found in zip(reasons, ("cut off", "empty", "no such file"), strict=True):
         assert found in reason
@@ -64,12 +65,14 @@ def test_videos_give_the_frames_that_extraction_writes(tmp_path, fps):
     assert frames.video_names(slice(None)) == extracted.video_names(slice(None))
     np.testing.assert_array_equal(frames.second, extracted.second)
     for rows in frames.pieces():
-        for row, image in zip(rows, frames.read(rows), strict=True):
-            np.testing.assert_array_equal(image, next(iter(extracted.read(range(row, row + 1)))))
+        for row, image in zip(rows, frames.read_in_order(rows), strict=True):
+            np.testing.assert_array_equal(
+                image, next(iter(extracted.read_in_order(range(row, row + 1))))
+            )
 
 
 def test_a_video_can_be_begun_in_its_middle(tmp_path, monkeypatch):
-    monkeypatch.setattr("data.frames.sources.SECONDS_AT_ONCE", 3)
+    monkeypatch.setattr("data.frames.frames.SECONDS_AT_ONCE", 3)
     frames = list_videos([write_video(tmp_path / "op.mp4", frames=250)])
     assert list(frames.pieces(4)) == [range(4, 7), range(7, 10)]
     assert numbers_of(frames, 4) == [100, 125, 150, 175, 200, 225]
@@ -95,7 +98,7 @@ def test_a_frame_that_fails_takes_the_rest_of_its_piece(tmp_path):
     frames = list_videos([write_video(tmp_path / "op.mp4", frames=150)])
     shutil.copy(write_video(tmp_path / "short.mp4", frames=60), tmp_path / "op.mp4")
     (rows,) = frames.pieces()
-    items = list(frames.read(rows))
+    items = list(frames.read_in_order(rows))
     assert [read_number(image) for image in items[:3]] == [0, 25, 50]
     assert len(items) == len(rows) == 6
     assert all("no frame can be read after 60" in str(item) for item in items[3:])
@@ -122,7 +125,7 @@ def test_other_datasets(tmp_path):
     frames = list_dataset(records)
     assert frames.videos == ("video01",)
     np.testing.assert_array_equal(frames.second, range(5))
-    images = [image for rows in frames.pieces() for image in frames.read(rows)]
+    images = [image for rows in frames.pieces() for image in frames.read_in_order(rows)]
     assert [int(image[0, 0, 0]) for image in images] == [0, 1, 2, 3, 4]
     write_video(videos / "videos" / "op.mp4", frames=60)
     assert numbers_of(list_dataset(videos)) == [0, 25, 50]

@@ -69,7 +69,7 @@ def test_a_row_is_the_same_frame_in_every_form(kind, roots, index):
     assert source.excluded == ()
     for row in (0, 13, 14, 30, 55):
         np.testing.assert_array_equal(source.read(row), read_image(index.paths([row])[0]))
-        assert source.second(row) == index.second[row]
+        assert source.seconds(row) == index.second[row]
 
 
 @pytest.mark.parametrize("kind", ["images", "records", "tfds"])
@@ -79,7 +79,7 @@ def test_excluded_videos_are_left_out(kind, roots, index):
     assert source.excluded == ("video02", "video04")
     assert source.starts.tolist() == [0, 14, 28]
     np.testing.assert_array_equal(source.read(20), read_image(index.paths([34])[0]))
-    assert source.second(20) == 6
+    assert source.seconds(20) == 6
 
 
 @pytest.mark.parametrize("fps", [1.0, 5.0])
@@ -90,7 +90,7 @@ def test_videos_at_a_rate(roots, fps):
     assert source.starts.tolist() == [0, 2 * fps, 22 * fps]
     row = int(7 * fps)
     assert read_number(source.read(row)) == (row - 2 * fps) * 25 / fps
-    assert source.second(row) == pytest.approx((row - 2 * fps) / fps)
+    assert source.seconds(row) == pytest.approx((row - 2 * fps) / fps)
     assert len(source.neighbours(row, 1.0)) == 2 * fps + 1
 
 
@@ -123,7 +123,7 @@ def test_several_folders_are_one(kind, tmp_path, roots):
         assert read_number(last) == 75
     else:
         np.testing.assert_array_equal(last, read_image(others.paths([13])[0]))
-        assert source.second(len(source) - 1) == 6
+        assert source.seconds(len(source) - 1) == 6
 
 
 def test_frames_extracted_at_another_rate_know_their_seconds(tmp_path):
@@ -131,7 +131,7 @@ def test_frames_extracted_at_another_rate_know_their_seconds(tmp_path):
     record = {"fps": 0.5, "format": "png", "quality": 95, "size": None, "videos": {}}
     (root / "frames" / "extraction.json").write_text(json.dumps(record))
     source = open_source("images", root)
-    assert source.second(3) == 6
+    assert source.seconds(3) == 6
     assert source.neighbours(3, 2.0) == range(2, 5)
 
 

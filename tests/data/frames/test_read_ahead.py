@@ -6,22 +6,28 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.frames.read_ahead import Frame, Unreadable, read_ahead
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
+from data.frames.read_ahead import InputFrame, Unreadable, read_ahead
 from data.images.image_io import frame_to_input
 
 
-class Noise(FrameList):
+class Noise(Frames):
     """Frames of noise; every seventh is unreadable; some pieces take longer than others."""
 
     def __init__(self, length, fail_at=None):
-        super().__init__(["op"], np.zeros(length), np.arange(length))
+        super().__init__(["op"], np.zeros(length))
         self.fail_at, self.read_rows, self.threads = fail_at, 0, set()
 
     def paths(self, rows):
         return [f"frame {row}" for row in rows]
 
-    def read(self, rows):
+    def seconds(self, rows):
+        return np.arange(len(self), dtype=float)[rows]
+
+    def read(self, row):
+        return picture(row)
+
+    def read_in_order(self, rows):
         self.threads.add(threading.get_ident())
         time.sleep(0.002 * (rows.start // 8 % 3))
         for row in rows:
@@ -44,7 +50,7 @@ def test_all_frames_in_order_as_an_encoder_takes_them(start):
         if item.row % 7 == 3:
             assert item == Unreadable(item.row, f"frame {item.row}: bad")
         else:
-            assert isinstance(item, Frame)
+            assert isinstance(item, InputFrame)
             np.testing.assert_array_equal(item.image, frame_to_input(picture(item.row), 4))
             assert item.aspect == (9 + item.row % 3) / 6
 
@@ -69,7 +75,7 @@ def test_a_mistake_in_a_thread_is_raised():
 class Long(Noise):
     """One piece, as of a video, that takes a second or more."""
 
-    def read(self, rows):
+    def read_in_order(self, rows):
         for row in rows:
             time.sleep(0.001)
             self.read_rows += 1

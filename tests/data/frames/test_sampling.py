@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.frames.frames import Frames
 from data.frames.sampling import balanced_row, neighbour_row, shuffled_row
-from data.frames.sources import FrameSource
 
 STARTS = np.array([0, 2, 7, 47])  # videos of 2, 5 and 40 frames
 
@@ -55,7 +55,7 @@ def test_balanced_draws_of_one_video_of_one_frame():
     assert draw_balanced(range(3), starts=np.array([0, 1])) == [0, 0, 0]
 
 
-class Seconds(FrameSource):
+class Seconds(Frames):
     """Videos without images, of frames one second apart."""
 
     def read(self, row):
@@ -64,20 +64,23 @@ class Seconds(FrameSource):
     def name(self, row):
         return str(row)
 
-    def second(self, row):
-        return float(row - self.starts[self.video_of(row)])
+    def paths(self, rows):
+        return [str(row) for row in rows]
+
+    def seconds(self, rows):
+        return (np.arange(len(self)) - self.starts[self.video])[rows].astype(float)
 
 
 @pytest.mark.parametrize(("row", "near"), [(20, range(18, 23)), (7, range(7, 10)), (1, range(2))])
 def test_neighbours_are_all_the_frames_nearby_of_the_same_video(row, near):
-    source = Seconds(("a", "b", "c"), np.diff(STARTS))
+    source = Seconds(("a", "b", "c"), np.repeat(np.arange(3), np.diff(STARTS)))
     counts = Counter(neighbour_row(source, row, 2.0, 0, step, 5) for step in range(600))
     assert sorted(counts) == list(near)
     assert min(counts.values()) > 0.6 * 600 / len(near)
 
 
 def test_a_neighbour_is_a_function_of_seed_step_and_example():
-    source = Seconds(("a", "b", "c"), np.diff(STARTS))
+    source = Seconds(("a", "b", "c"), np.repeat(np.arange(3), np.diff(STARTS)))
 
     def rows(**changed):
         place = {"seed": 0, "example": 0} | changed

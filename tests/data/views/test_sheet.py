@@ -8,7 +8,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.frames.sources import ImageSource
+from data.frames.frames import ImageFrames
 from data.views.image_ops import resample
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views, make_views
@@ -61,7 +61,7 @@ def test_masked_patches_are_those_that_are_not_kept():
 
 
 def test_the_sheet_shows_the_views_of_its_frames(root):
-    source = ImageSource(load_index(root))
+    source = ImageFrames(load_index(root))
     views = dataclasses.replace(VIEWS, size=HEIGHT, focal_size=96)
     sheet = draw_sheet(source, views, patch_drop=0.15, patch_size=16, frames=2, seed=0)
     row, other = sorted(np.random.default_rng(0).choice(len(source), 2, replace=False))
@@ -77,7 +77,7 @@ def test_the_sheet_shows_the_views_of_its_frames(root):
 def test_unreadable_frames_are_left_out(root, tmp_path, caplog):
     copy = make_small_dataset(tmp_path / "broken", videos=1, seconds=3)
     files = sorted((copy / "frames").rglob("*.png"))
-    source = ImageSource(load_index(copy))
+    source = ImageFrames(load_index(copy))
     whole = draw_sheet(source, VIEWS, 0.15, 8, frames=3, seed=0)
     files[1].write_bytes(b"")
     assert len(draw_sheet(source, VIEWS, 0.15, 8, frames=3, seed=0)) < len(whole)

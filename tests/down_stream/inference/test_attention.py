@@ -6,7 +6,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.frames.listing import list_images, list_videos
-from data.frames.read_ahead import Frame
+from data.frames.read_ahead import InputFrame
 from down_stream.features.extraction import frame_outputs
 from down_stream.inference.attention import CAPTION, COLUMNS, HEIGHT, MARGIN, AttentionPictures
 from msn.networks.vit import Encoder
@@ -27,7 +27,7 @@ def draw(folder, frames, rows, attention, threads=1):
     grey = np.full((32, 32, 3), 100, np.uint8)
     with ThreadPoolExecutor(threads) as pool:
         pictures = AttentionPictures(folder, frames, pool)
-        pictures.draw([Frame(row, grey, 2.0) for row in rows], attention)
+        pictures.draw([InputFrame(row, grey, 2.0) for row in rows], attention)
         pictures.wait()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.frames.listing import list_dataset
-from data.frames.read_ahead import Frame
+from data.frames.read_ahead import InputFrame
 from down_stream.inference import map
 from down_stream.inference.map import check_map, choose, keep_thumbnails, project, write_map
 from down_stream.inference.table import Parts
@@ -22,7 +22,7 @@ def parts(small_dataset, tmp_path):
     for rows in (np.arange(30), np.arange(31, 56)):  # 30 is unreadable
         table = {"rows": rows, "embeddings": random.normal(size=(len(rows), 5))}
         parts.add(rows[-1] + 1, table, [])
-        shown = [Frame(row, np.full((16, 16, 3), row, np.uint8), 1.5) for row in rows.tolist()]
+        shown = [InputFrame(row, np.full((16, 16, 3), row, np.uint8), 1.5) for row in rows.tolist()]
         keep_thumbnails(parts.folder, shown, choose(len(frames)))
     return parts, frames
 

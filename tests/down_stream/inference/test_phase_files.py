@@ -3,7 +3,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
-from data.frames.sources import FrameList
+from data.frames.frames import Frames
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.inference.phase_files import (
     check_phase_files,
@@ -16,11 +16,18 @@ from down_stream.temporal.model import TemporalModel, save_temporal
 from msn.networks.vit import Encoder
 
 
-class Moments(FrameList):
+class Moments(Frames):
+    def __init__(self, videos, video, seconds, phase=None):
+        super().__init__(videos, video, phase)
+        self._seconds = np.array(seconds, float)
+
     def paths(self, rows):
         return [""] * len(rows)
 
-    def read(self, rows):
+    def seconds(self, rows):
+        return self._seconds[rows]
+
+    def read(self, row):
         raise NotImplementedError
 
 

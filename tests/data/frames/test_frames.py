@@ -5,8 +5,8 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
+from data.frames.frames import ImageFrames, VideoFrames
 from data.frames.opening import open_source
-from data.frames.sources import ImageSource, VideoSource
 from data.images.image_io import read_image
 from data.video.clocks import read_timings
 from tests.support.small_records import write_records
@@ -22,15 +22,15 @@ def index(small_dataset):
 def videos(tmp_path):
     """Six videos of 50, 60, ... 100 frames, 25 a second."""
     files = {f"op{n}": write_video(tmp_path / f"op{n}.mp4", frames=50 + 10 * n) for n in range(6)}
-    return VideoSource(files, read_timings(files, 1.0, tmp_path / ".timings.npz"))
+    return VideoFrames(files, read_timings(files, 1.0, tmp_path / ".timings.npz"), 1.0)
 
 
 def test_rows_are_those_of_the_index(index):
-    source = ImageSource(index)
+    source = ImageFrames(index)
     assert len(source) == 56
     assert source.videos == index.videos
     assert source.starts.tolist() == [0, 14, 28, 42, 56]
-    assert [source.video_of(row) for row in (0, 13, 14, 55)] == [0, 0, 1, 3]
+    assert source.video[[0, 13, 14, 55]].tolist() == [0, 0, 1, 3]
     assert source.name(15).endswith("video02_000002.png")
     np.testing.assert_array_equal(source.read(15), read_image(index.paths([15])[0]))
 
@@ -38,8 +38,8 @@ def test_rows_are_those_of_the_index(index):
 def test_neighbours_are_found_by_time_and_stay_in_their_video(index):
     """Seconds 3 to 9 of video02 are gone."""
     rows = np.setdiff1d(np.arange(56), 14 + np.arange(3, 10))
-    source = ImageSource(index.take(rows))
-    assert [source.second(row) for row in (14, 16, 17)] == [0.0, 2.0, 10.0]
+    source = ImageFrames(index.take(rows))
+    assert [source.seconds(row) for row in (14, 16, 17)] == [0.0, 2.0, 10.0]
     assert source.neighbours(16, 1.0) == range(15, 17)
     assert source.neighbours(16, 8.0) == range(14, 18)
     assert source.neighbours(14, 1.0) == range(14, 16)
@@ -47,13 +47,13 @@ def test_neighbours_are_found_by_time_and_stay_in_their_video(index):
 
 
 def test_neighbours_at_another_rate(index):
-    assert ImageSource(index, fps=4.0).neighbours(5, 0.5) == range(3, 8)
+    assert ImageFrames(index, fps=4.0).neighbours(5, 0.5) == range(3, 8)
 
 
 def test_a_frame_of_unknown_time_has_no_neighbours_but_itself(index):
-    fps = np.array([1.0, 0.0, 1.0, 1.0])
-    assert ImageSource(index, fps).neighbours(20, 100.0) == range(20, 21)
-    assert ImageSource(index, fps).neighbours(30, 100.0) == range(28, 42)
+    fps = np.array([1.0, np.nan, 1.0, 1.0])
+    assert ImageFrames(index, fps).neighbours(20, 100.0) == range(20, 21)
+    assert ImageFrames(index, fps).neighbours(30, 100.0) == range(28, 42)
 
 
 def test_a_damaged_image_in_a_record_file_is_named(tmp_path):
@@ -78,12 +78,12 @@ def test_a_thread_keeps_few_videos_open(videos):
     order = np.random.default_rng(0).integers(0, len(videos), 60)
     for row in order.tolist():
         assert read_number(videos.read(row)) % 25 == 0
-        assert len(videos._of_thread.readers) <= VideoSource.OPEN
-    assert next(reversed(videos._of_thread.readers)) == videos.video_of(row)
+        assert len(videos._of_thread.readers) <= VideoFrames.OPEN
+    assert next(reversed(videos._of_thread.readers)) == videos.video[row]
 
 
 def test_videos_are_read_from_many_threads(videos):
     rows = np.random.default_rng(0).integers(0, len(videos), 200).tolist()
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda row: read_number(videos.read(row)), rows))
-    assert numbers == [25 * (row - int(videos.starts[videos.video_of(row)])) for row in rows]
+    assert numbers == [25 * (row - int(videos.starts[videos.video[row]])) for row in rows]

@@ -1,0 +1,276 @@
+"""Frames by row, whatever they are in: image files, record files, or videos themselves.
+
+Pre-training, evaluation and inference read frames through `Frames` alone. No images are held in
+memory; what is held grows by some bytes a frame.
+"""
+
+import abc
+import bisect
+import contextlib
+import hashlib
+import itertools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.common.errors import InputError
+from data.dataset.frame_index import FrameIndex
+from data.images.completeness import read_whole_image
+from data.storage.paths import AnyPath
+from data.tfrecords.offsets import read_bytes_feature
+from data.video.seeking import VideoReader
+
+IMAGES_AT_ONCE = 8  # that one thread reads before it takes others
+# Of video: a seek costs up to a key-frame interval, mostly 10 seconds or less.
+SECONDS_AT_ONCE = 128
+
+
+class Frames(abc.ABC):
+    """Frames by row. Safe to read from several threads.
+
+    The rows are the frames of one video after the other, each in the order of time; only those of
+    a text file of image paths are in the order of that file.
+
+    Attributes:
+      videos: names of the videos, each of which has a frame or more.
+      video: int32 [n], positions in `videos`.
+      phase: int8 [n], phase ids, -1 where unknown.
+      excluded: names of the videos that were left out as asked for.
+      faults: a line for every input that cannot be used at all, or not to its end.
+      passed_over: how many files in the folders are neither images nor videos, as was asked for.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[str],
+        video: np.ndarray,
+        phase: np.ndarray | None = None,
+        excluded: Sequence[str] = (),
+        faults: Sequence[str] = (),
+        passed_over: int = 0,
+    ):
+        self.videos = tuple(videos)
+        self.video = np.asarray(video, np.int32)
+        self.phase = np.full(len(self.video), -1, np.int8) if phase is None else phase
+        self.excluded = tuple(excluded)
+        self.faults = list(faults)
+        self.passed_over = passed_over
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    @abc.abstractmethod
+    def read(self, row: int) -> np.ndarray:
+        """The frame, RGB, uint8 [height, width, 3]; raises `InputError` or `OSError`."""
+
+    @abc.abstractmethod
+    def paths(self, rows) -> list[str]:
+        """The files that the frames at `rows`, a range or an array of positions, are in."""
+
+    @abc.abstractmethod
+    def seconds(self, rows) -> np.ndarray:
+        """When frames are shown, in seconds since their video's beginning; NaN if nothing says.
+
+        Args:
+          rows: a position, an array of positions, or a slice.
+
+        Returns:
+          float64 of the shape of `rows`. Within a video it ascends, or is unknown throughout.
+        """
+
+    def name(self, row: int) -> str:
+        """What a person would call the frame: its file, or its file and its place there."""
+        return self.paths([row])[0]
+
+    def read_in_order(self, rows: range) -> Iterator[np.ndarray | InputError]:
+        """The frames as `read` returns them, or the reason why one is unreadable."""
+        for row in rows:
+            try:
+                item = self.read(row)
+            except InputError as error:
+                item = error
+            except OSError as error:
+                item = InputError(f"{self.name(row)}: {(error.strerror or str(error)).lower()}")
+            yield item
+
+    def pieces(self, start: int = 0) -> Iterator[range]:
+        """All rows from `start` on, in parts that are well read in order by one thread each."""
+        for first in range(start, len(self), IMAGES_AT_ONCE):
+            yield range(first, min(first + IMAGES_AT_ONCE, len(self)))
+
+    @cached_property
+    def second(self) -> np.ndarray:
+        """float64 [n], `seconds` of all rows."""
+        return self.seconds(slice(None))
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """int64 [videos + 1]; video v has the rows from starts[v] to starts[v + 1] - 1."""
+        return np.searchsorted(self.video, np.arange(len(self.videos) + 1, dtype=np.int32))
+
+    def neighbours(self, row: int, seconds: float) -> range:
+        """The rows of the same video that are at most `seconds` away, `row` among them.
+
+        Only `row` itself where times are unknown.
+        """
+        time = self._time(row)
+        if time == -np.inf:
+            return range(row, row + 1)
+        rows = range(*self.starts[self.video[row] :][:2].tolist())
+        first = bisect.bisect_left(rows, time - seconds, key=self._time)
+        return rows[first : bisect.bisect_right(rows, time + seconds, key=self._time)]
+
+    def _time(self, row: int) -> float:
+        """What neighbours are found by; unknown is before all others."""
+        second = float(self.seconds(row))
+        return -np.inf if np.isnan(second) else second
+
+    def digest(self) -> str:
+        """A hash of which frames these are."""
+        digest = hashlib.sha256(self.second.tobytes())
+        for first in range(0, len(self), 4096):
+            rows = range(first, min(first + 4096, len(self)))
+            digest.update("\n".join(self.paths(rows)).encode())
+        return digest.hexdigest()
+
+    def video_names(self, rows) -> list[str]:
+        """The names of the videos that frames are of."""
+        return [self.videos[place] for place in self.video[rows]]
+
+
+class ImageFrames(Frames):
+    """Image files.
+
+    Args:
+      index: the frames.
+      fps: float or [videos], frames per second of video that were extracted; NaN where the numbers
+        in the files' names are not known to count them.
+      **remarks: as for `Frames`.
+    """
+
+    def __init__(self, index: FrameIndex, fps=1.0, **remarks):
+        super().__init__(index.videos, index.video, index.phase, **remarks)
+        self._index = index
+        self._fps = np.broadcast_to(fps, len(index.videos))
+
+    def read(self, row):
+        return read_whole_image(self.name(row))
+
+    def paths(self, rows):
+        return self._index.paths(np.asarray(rows, np.int64))
+
+    def seconds(self, rows):
+        return self._index.seconds(rows, self._fps[self.video[rows]])
+
+
+class RecordFrames(Frames):
+    """Encoded frames in TFRecord files of tf.train.Example messages.
+
+    Args:
+      videos: as for `Frames`.
+      counts: frames of each video.
+      files: the record files.
+      table: columns by row: "shard" position in `files`, "begin" and "length" of the record in
+        bytes, "second", which is negative where it is unknown.
+      feature: the image's name in the examples.
+      **remarks: as for `Frames`.
+    """
+
+    def __init__(self, videos, counts, files: Sequence[AnyPath], table, feature: str, **remarks):
+        super().__init__(videos, _repeated(counts), **remarks)
+        self._files, self._table, self._feature = tuple(files), table, feature
+
+    def read(self, row):
+        file, begin, length = (int(self._table[name][row]) for name in ("shard", "begin", "length"))
+        encoded = read_bytes_feature(self._files[file], begin, length, self._feature)
+        try:
+            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+        except cv2.error:  # no bytes at all, or an image larger than OpenCV's limit
+            image = None
+        if image is None:
+            raise InputError(f"{self.name(row)}: {len(encoded)} bytes that are no complete image")
+        return image
+
+    def paths(self, rows):
+        places = zip(self._table["shard"][rows], self._table["begin"][rows], strict=True)
+        return [f"{self._files[file]}, record at byte {begin}" for file, begin in places]
+
+    def seconds(self, rows):
+        second = self._table["second"][rows].astype(np.float64)
+        return np.where(second < 0, np.nan, second)
+
+
+class VideoFrames(Frames):
+    """Frames decoded from videos at a rate, those that `data.preparation.extraction` would write.
+
+    In any order slower than extracted frames by far, since a frame is decoded with those before it
+    since the last key frame: for a first look, or where there is no room for frames.
+
+    Args:
+      files: {name: file}.
+      timings: {name: (numbers, seconds)}, as `data.video.clocks.read_timings` returns them: which
+        frames of the file are taken, and when they are shown.
+      fps: frames per second that are taken: the n-th of a video is of second n / fps.
+      **remarks: as for `Frames`.
+    """
+
+    OPEN = 4  # videos that each thread keeps open for `read`
+
+    def __init__(self, files: Mapping[str, Path], timings: Mapping, fps: float, **remarks):
+        super().__init__(timings, _repeated([len(n) for n, _ in timings.values()]), **remarks)
+        self._files = [files[name] for name in timings]
+        self._numbers = np.concatenate([numbers for numbers, _ in timings.values()])
+        self._times = np.concatenate([seconds for _, seconds in timings.values()])
+        self._fps, self._of_thread = fps, threading.local()
+
+    def read(self, row):
+        return self._reader(self.video[row]).read(int(self._numbers[row]), self._time(row))
+
+    def read_in_order(self, rows):
+        left = len(rows)
+        try:
+            reader = VideoReader(self._files[self.video[rows[0]]])
+            with contextlib.closing(reader):
+                numbers = self._numbers[rows.start : rows.stop].tolist()
+                for image in reader.read_on(numbers, self._time(rows[0])):
+                    yield image
+                    left -= 1
+        except InputError as error:  # it holds for the frames after it, too
+            yield from itertools.repeat(error, left)
+
+    def pieces(self, start=0):
+        at_once = max(1, round(SECONDS_AT_ONCE * self._fps))
+        for begin, end in itertools.pairwise(self.starts.tolist()):
+            for first in range(max(begin, start), end, at_once):
+                yield range(first, min(first + at_once, end))
+
+    def paths(self, rows):
+        return [str(self._files[video]) for video in self.video[rows]]
+
+    def name(self, row):
+        return f"{self._files[self.video[row]]}, frame {self._numbers[row]}"
+
+    def seconds(self, rows):
+        return (np.arange(len(self))[rows] - self.starts[self.video[rows]]) / self._fps
+
+    def _time(self, row):
+        """To the frame: where the rate does not divide the video's, it is not n / fps."""
+        return float(self._times[row])
+
+    def _reader(self, video: int) -> VideoReader:
+        """An open video of this thread, the most recently used last."""
+        readers = self._of_thread.__dict__.setdefault("readers", {})
+        reader = readers.pop(video, None) or VideoReader(self._files[video])
+        while len(readers) >= self.OPEN:
+            readers.pop(next(iter(readers))).close()
+        readers[video] = reader
+        return reader
+
+
+def _repeated(counts: Sequence[int]) -> np.ndarray:
+    """int32 [n], the position of the video of each frame, for the videos' numbers of frames."""
+    return np.repeat(np.arange(len(counts), dtype=np.int32), counts)
