@@ -7,7 +7,7 @@ from pathlib import Path
 from data.common.errors import InputError
 from data.images.names import is_image, official_number
 from data.storage.paths import AnyPath, to_path
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 
 RECORD = "extraction.json"  # in the frames folder: the settings, and which videos are complete
 
@@ -55,8 +55,7 @@ def read_record(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
 def write_record(frames_dir: Path, record: Mapping) -> None:
     """Writes what `read_record` reads."""
     frames_dir.mkdir(parents=True, exist_ok=True)
-    with whole_file(frames_dir / RECORD) as side:
-        side.write_text(json.dumps(record, indent=1) + "\n")
+    write_json(frames_dir / RECORD, record)
 
 
 def is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:

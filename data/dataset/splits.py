@@ -6,7 +6,6 @@ of one patient can only the user know.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from data.dataset.cholec80 import DEFAULT_SPLIT, PHASES, SPLITS
 from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
 from data.images.names import natural_key
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 
 MANIFEST = "splits.json"
 DRAWN = "70/10/20 by video"  # per cent of the recordings
@@ -49,8 +48,7 @@ def write_splits(root: str | Path) -> dict:
             for name, split in protocols.items()
         },
     }
-    with whole_file(root / MANIFEST) as side:
-        side.write_text(json.dumps(manifest, indent=1) + "\n")
+    write_json(root / MANIFEST, manifest)
     return manifest
 
 

@@ -55,7 +55,7 @@ from data.images.linking import link_file
 from data.images.names import natural_key
 from data.preparation.audit import Audit
 from data.preparation.cleaning import CROPPED, crop
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 
 FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}
 PROTOCOL = "published"
@@ -124,8 +124,7 @@ def prepare_polyps(
         split[part] = sorted({row.sequence for row in rows})  # crops may leave none of one
         images += rows
     manifest = write_dataset(root, images, NAMES, PROTOCOL, split, audit)
-    with whole_file(root / SETTINGS) as side:
-        side.write_text(json.dumps({"crop_margin": crop_margin}) + "\n")
+    write_json(root / SETTINGS, {"crop_margin": crop_margin})
     return manifest
 
 

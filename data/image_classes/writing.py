@@ -4,7 +4,6 @@ Images come in sequences (a polyp, a patient, an examination): a sequence is a v
 and is in one part of a split. `classes.json` is the list of names that labels are positions in.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
 from data.images.names import natural_key
 from data.preparation.audit import AUDIT, Audit
 from data.preparation.index_table import index_table
-from data.storage.whole import whole_file
+from data.storage.whole import whole_file, write_json
 
 UNKNOWN = -1
 
@@ -82,8 +81,8 @@ def write_dataset(
     with whole_file(root / INDEX, durable=True) as side:
         pq.write_table(table, side, compression="zstd")
     (root / PRETRAINING_INDEX).unlink(missing_ok=True)  # of what was there before
-    _write_json(root / CLASSES, list(classes))
-    _write_json(root / MANIFEST, manifest)
+    write_json(root / CLASSES, list(classes))
+    write_json(root / MANIFEST, manifest)
     audit.write(root / AUDIT)
     return manifest
 
@@ -141,8 +140,3 @@ def _describe(sequences, counts, classes) -> dict:
         **describe_part(sorted(sequences, key=natural_key), counts, "classes", classes),
         "sequences": {name: of_class.count(label) for label, name in enumerate(classes)},
     }
-
-
-def _write_json(path: Path, content) -> None:
-    with whole_file(path) as side:
-        side.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.common.errors import InputError
 from data.dataset.overlaps import SYNTHETIC, find_recording, overlaps
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 
 AUDIT = "audit.json"  # in a data set
 TABLE_ROWS = 100  # videos printed; audit.json has all
@@ -59,8 +59,7 @@ class Audit:
         counted = ("frames", "labelled", *self.cleaned())
         totals |= {count: self.total(count) for count in counted}
         content = {"totals": totals, "problems": self.problems, "remarks": self.remarks}
-        with whole_file(path) as side:
-            side.write_text(json.dumps({**content, "videos": self.videos}, indent=1) + "\n")
+        write_json(path, {**content, "videos": self.videos})
 
     def table(self) -> str:
         """Counts per video and the first remarks, to be printed."""

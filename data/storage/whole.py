@@ -6,6 +6,7 @@ reader takes, and is overwritten by the next one that writes the same file.
 """
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -51,6 +52,12 @@ def whole_file(path: AnyPath, durable: bool = False, writer: str = "") -> Iterat
         with contextlib.suppress(OSError):  # the first error is the one to tell
             side.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: AnyPath, content) -> None:
+    """Writes what JSON can hold as a whole file, a value a line."""
+    with whole_file(path) as side:
+        side.write_text(json.dumps(content, indent=1) + "\n")
 
 
 @contextlib.contextmanager
