@@ -25,6 +25,7 @@ from data.images.finding import list_files
 from data.images.linking import link_file
 from data.images.names import is_image, natural_key
 from data.preparation.audit import Audit
+from data.video.names import unique_names
 
 COLUMNS = ("image", "sequence")
 PROTOCOL = "70/10/20 by sequence, within each class"
@@ -151,13 +152,9 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _own_sequences(folder: Path, files: list[Path]) -> dict[Path, str]:
-    names = {file: "_".join(file.relative_to(folder).parts) for file in files}
-    first = {}
-    for file, name in names.items():
-        if name in first:
-            raise InputError(f"{first[name]} and {file} would both be {name}; rename one")
-        first[name] = file
-    return names
+    """{image: a name of its own}, from where it lies."""
+    named = unique_names(("_".join(file.relative_to(folder).parts), file) for file in files)
+    return {file: name for name, file in named.items()}
 
 
 def _remark_few(counts: Mapping[str, np.ndarray], classes: list[str], audit: Audit) -> None:

@@ -112,13 +112,12 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
     videos = dict.fromkeys(entry.name for entry in entries if entry.is_dir())
     files = [entry for entry in entries if not entry.is_dir()]
     _remark_strays([f for f in files if not is_image(f.name) and f.name != RECORD], audit)
-    for video, images in group_images(
-        frames_dir, filter(lambda f: is_image(f.name), files)
-    ).items():
+    images = [file for file in files if is_image(file.name)]
+    for video, of_video in group_images(frames_dir, images).items():
         if video in videos:
-            audit.problem(f"{images[0]}: not used; expected it in {frames_dir / video}")
+            audit.problem(f"{of_video[0]}: not used; expected it in {frames_dir / video}")
         else:
-            videos[video] = images
+            videos[video] = of_video
     return {video: videos[video] for video in sorted(videos, key=natural_key)}
 
 
