@@ -49,10 +49,11 @@ from data.image_classes.polypsset_frames import (
     Frame,
     read_part,
 )
-from data.image_classes.writing import UNKNOWN, LabelledImage, write_dataset
+from data.image_classes.writing import LabelledImage, write_dataset
 from data.images.finding import list_files
 from data.images.linking import link_file
 from data.images.names import natural_key
+from data.preparation.annotations import UNKNOWN
 from data.preparation.audit import Audit
 from data.preparation.cleaning import CROPPED, crop
 from data.storage.whole import write_json

@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from data.common.errors import InputError
 from data.image_classes.voc import read_voc
-from data.image_classes.writing import UNKNOWN
 from data.images.completeness import find_fault
 from data.images.finding import list_files
 from data.images.image_io import SUFFIXES
 from data.images.names import is_image
+from data.preparation.annotations import UNKNOWN
 from data.preparation.audit import Audit
 
 NAMES = ("hyperplastic", "adenomatous")  # the second is the positive class

@@ -17,11 +17,10 @@ from data.dataset.cholec80 import TOOLS
 from data.dataset.frame_index import CLASSES, INDEX, LABEL, PRETRAINING_INDEX
 from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
 from data.images.names import natural_key
+from data.preparation.annotations import UNKNOWN
 from data.preparation.audit import AUDIT, Audit
 from data.preparation.index_table import index_table
 from data.storage.whole import whole_file, write_json
-
-UNKNOWN = -1
 
 
 class LabelledImage(NamedTuple):

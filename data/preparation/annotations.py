@@ -18,6 +18,7 @@ from data.dataset.cholec80 import LABEL_FPS, PHASES, SOURCE_FPS, TOOLS
 from data.preparation.audit import Audit, Strict
 from data.storage.whole import whole_file
 
+FOLDERS = {"phase": "phase_annotations", "tool": "tool_annotations"}  # in a dataset directory
 UNKNOWN = -1  # phase or tool without an annotation
 
 _PHASE_IDS = {name: number for number, name in enumerate(PHASES)}
@@ -73,17 +74,14 @@ def look_up(frames: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nd
     return result
 
 
-def annotation_files(root: Path, video: str) -> tuple[Path, Path]:
-    """Where a dataset has the phases and the tools of a video."""
-    return (
-        root / "phase_annotations" / f"{video}-phase.txt",
-        root / "tool_annotations" / f"{video}-tool.txt",
-    )
+def annotation_files(root: Path, video: str) -> dict[str, Path]:
+    """{"phase": file, "tool": file}: where a dataset has the annotations of a video."""
+    return {kind: root / folder / f"{video}-{kind}.txt" for kind, folder in FOLDERS.items()}
 
 
 def is_annotated(root: Path, video: str) -> bool:
     """Whether a video has both annotation files."""
-    return all(file.is_file() for file in annotation_files(root, video))
+    return all(file.is_file() for file in annotation_files(root, video).values())
 
 
 def write_annotations(
@@ -105,7 +103,7 @@ def write_annotations(
         first = step * second
         phases += [f"{frame}\t{phase}" for frame in range(first, first + step)]
         tools.append("\t".join(map(str, (first, *presence))))
-    for path, rows in zip(annotation_files(root, video), (phases, tools), strict=True):
+    for path, rows in zip(annotation_files(root, video).values(), (phases, tools), strict=True):
         if path.is_file() and not replace:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,14 @@ from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, SCHEMA
 from data.images.completeness import find_fault
 from data.images.finding import group_images
 from data.images.names import is_image, natural_key, official_number, trailing_number
-from data.preparation.annotations import UNKNOWN, look_up, read_phases, read_tools
+from data.preparation.annotations import (
+    FOLDERS,
+    UNKNOWN,
+    annotation_files,
+    look_up,
+    read_phases,
+    read_tools,
+)
 from data.preparation.audit import AUDIT, Audit
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
 from data.preparation.index_table import index_table
@@ -31,7 +38,7 @@ from data.storage.whole import whole_file
 
 VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
 MAX_NUMBER = np.iinfo(np.int32).max
-PHASES_IN, TOOLS_IN = "phase_annotations", "tool_annotations"
+READERS = {"phase": read_phases, "tool": read_tools}
 NO_CLEANING = Cleaning()
 
 
@@ -200,9 +207,7 @@ def _read_labels(
     step = Fraction(SOURCE_FPS) / Fraction(fps).limit_denominator(1001)
     p, q = step.numerator, step.denominator
     sources = (2 * (frames.astype(np.int64) - 1) * p + q) // (2 * q)  # halves up
-    readers = (("phase", PHASES_IN, read_phases), ("tool", TOOLS_IN, read_tools))
-    for place, (kind, folder, read) in enumerate(readers):
-        path = root / folder / f"{video}-{kind}.txt"
+    for place, (kind, path) in enumerate(annotation_files(root, video).items()):
         if not len(frames) or not path.is_file():
             continue
         if not is_official or frames[0] < 1:
@@ -212,7 +217,7 @@ def _read_labels(
             )
             continue
         try:
-            annotated, values = read(path, audit)
+            annotated, values = READERS[kind](path, audit)
         except InputError as error:
             audit.problem(str(error))
             continue
@@ -251,7 +256,7 @@ def _remark_gaps(folder: Path, frames: np.ndarray, audit: Audit) -> None:
 
 def _remark_annotations(root: Path, audit: Audit) -> None:
     """Names annotation files that no frames belong to, and videos that have none."""
-    for kind, folder in (("phase", PHASES_IN), ("tool", TOOLS_IN)):
+    for kind, folder in FOLDERS.items():
         files = sorted((root / folder).glob("[!.]*"), key=lambda file: natural_key(file.name))
         of = {file: file.name.removesuffix(f"-{kind}.txt") for file in files}
         for file, video in of.items():
@@ -261,7 +266,8 @@ def _remark_annotations(root: Path, audit: Audit) -> None:
                 audit.remark(f"{file}: stray, {kind} annotations are named <video>-{kind}.txt")
             elif video not in audit.videos:
                 audit.remark(f"{file}: there are no frames of {video}")
-        for video in audit.videos.keys() - set(of.values()) if files else ():
+        annotated = set(of.values()) if files else set(audit.videos)
+        for video in (video for video in audit.videos if video not in annotated):
             audit.remark(f"{root / folder / video}-{kind}.txt: missing; {video} has no {kind}s")
 
 
