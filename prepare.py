@@ -58,11 +58,14 @@ from data.storage.paths import check_local, check_output_folder
 with cli.flag_group("The dataset"):
     _ROOT = flags.DEFINE_string("data_rootdir", None, "The folder of all datasets.", required=True)
     _NAME = flags.DEFINE_string(
-        *("name", "cholec80"),
+        "name",
+        "cholec80",
         "The dataset's name, a folder in --data_rootdir; for other kinds of datasets, the kind.",
     )
     _DATASET = flags.DEFINE_enum(
-        *("dataset", "cholec80", ["cholec80", "polypsset", "classes"]),
+        "dataset",
+        "cholec80",
+        ["cholec80", "polypsset", "classes"],
         "The kind of dataset: Cholec80 and everything else with videos; PolypsSet; or images in a "
         "folder for each class.",
     )
@@ -72,7 +75,8 @@ with cli.flag_group("Where videos and images come from"):
         "videos", None, "A folder with videos or images, which is searched recursively."
     )
     _ARCHIVE = flags.DEFINE_string(
-        *("archive", None),
+        "archive",
+        None,
         "The archive of Cholec80 or PolypsSet, fetched before. Of PolypsSet, it may be unpacked.",
     )
     _URL = flags.DEFINE_string(
@@ -121,12 +125,14 @@ with cli.flag_group("Images with classes"):
         "images", None, "With --dataset=classes: the folder that has a folder for each class."
     )
     _SEQUENCES = flags.DEFINE_string(
-        *("sequences", None),
+        "sequences",
+        None,
         "With --dataset=classes: a CSV with the columns image,sequence that says which images are "
         "of one patient.",
     )
     _MARGIN = flags.DEFINE_float(
-        *("crop_margin", None),
+        "crop_margin",
+        None,
         "With --dataset=polypsset: crop the polyps, with this share of their size around them.",
     )
 
