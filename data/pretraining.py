@@ -74,12 +74,7 @@ def pretraining_dataset(
             f"worker {worker} of {workers} and batch_size {batch_size}: expected a worker "
             f"from 0 to {workers - 1} and a batch that {workers} can share equally"
         )
-    steps_per_epoch = len(source) // batch_size
-    if not steps_per_epoch:
-        raise InputError(
-            f"{len(source)} frames do not fill a batch of {batch_size}; set batch_size to at most "
-            f"{len(source)} or add data"
-        )
+    steps_per_epoch = whole_batches(source, batch_size)
     share = batch_size // workers
     shapes = view_shapes(views)
     load_views = functools.partial(_load_views, source, views, seed, neighbour_seconds)
@@ -108,6 +103,16 @@ def pretraining_dataset(
     dataset = dataset.map(draw).map(load, num_parallel_calls=calls, deterministic=True)
     dataset = dataset.batch(share, drop_remainder=True).map(views_first)
     return prefetched(dataset)
+
+
+def whole_batches(source: FrameSource, batch_size: int) -> int:
+    """Steps in an epoch; raises `InputError` where there is none."""
+    if len(source) < batch_size:
+        raise InputError(
+            f"{len(source)} frames do not fill a batch of {batch_size}; set batch_size to at most "
+            f"{len(source)} or add data"
+        )
+    return len(source) // batch_size
 
 
 def view_shapes(views: Views) -> tuple[tuple[int, ...], ...]:

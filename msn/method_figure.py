@@ -22,7 +22,6 @@ from data.storage.whole import whole_file
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views, make_views
 from msn.method.losses import log_predictions, sharpen
-from msn.networks.variants import variant_arguments
 from msn.training.configuration import create_model
 from msn.workdir import checkpoint_files, checkpoints
 
@@ -43,17 +42,16 @@ def draw(workdir: Path, image_path: Path, output: Path, seed: int) -> None:
     config, model = open_run(workdir)
     frame = read_image(image_path)
     views = make_views(frame, Views(**config.views), seed, 0, 0)
-    patch_size = variant_arguments(config.model.variant)["patch_size"]
-    patches = (config.views.size // patch_size) ** 2
+    backbone = model.anchor_encoder.backbone
     # More than a run masks by default would hardly show at this size.
-    kept = kept_patches(patches, max(config.patch_drop, 0.3), seed, 0)
+    kept = kept_patches(backbone.grid**2, max(config.patch_drop, 0.3), seed, 0)
     anchors, target = predictions(config, model, views, kept)
 
     figure = Figure(figsize=(13, 6), dpi=110)
     FigureCanvasAgg(figure)
     show(figure, frame, (0.01, 0.34, 0.19, 0.32), "a frame", INK)
     show(figure, views["target"], (0.25, 0.66, 0.12, 0.26), "target view", TARGET_COLOUR)
-    masked = mask(views["anchor"], kept, patch_size)
+    masked = mask(views["anchor"], kept, backbone.patch_size)
     show(figure, masked, (0.25, 0.29, 0.12, 0.26), "anchor view, masked", ANCHOR_COLOUR)
     shown = min(4, len(views["focal"]))
     for i in range(shown):

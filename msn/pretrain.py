@@ -1,6 +1,7 @@
 """Pre-training: one readable loop from a configuration to an encoder directory."""
 
 import contextlib
+import functools
 import logging
 import tempfile
 import zlib
@@ -16,8 +17,9 @@ from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
 from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.pretraining import UnreadableFrames, pretraining_dataset
+from data.pretraining import UnreadableFrames, pretraining_dataset, whole_batches
 from data.storage.paths import check_output_folder, to_path
+from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
 from msn.method.model import MSN
@@ -26,7 +28,6 @@ from msn.training.configuration import (
     as_scalars,
     check,
     create_model,
-    mask_of_step,
     schedule_of_step,
 )
 from msn.training.distribution import Distribution, create_distribution
@@ -66,17 +67,17 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     workdir = to_path(workdir)
     check_writable(workdir)
     distribution = create_distribution(config.strategy)
-    source = open_frames(config)
-    steps_per_epoch = len(source) // config.batch_size
+    source, views = open_frames(config), Views(**config.views)
+    steps_per_epoch = whole_batches(source, config.batch_size)
     total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
     check_configuration(workdir, config)
     has_stem = "stem_channels" in variant_arguments(config.model.variant)
     distribution.check(config.batch_size, config.accumulation, has_stem)
-    create_dataset(source, config, distribution, 0, total_steps)
 
     # ---- model, update step, probe -------------------------------------------------------------
     with distribution.named_errors(), distribution.strategy.scope():
         model = create_model(config)
+    patches = model.anchor_encoder.backbone.grid**2
     train_step = distribution.create_step(model, config.accumulation, config.compile_with_xla)
     origin = describe_origin(config, source, total_steps)
     probe = create_probe(config, model, origin["videos"]) if config.probe_every else None
@@ -102,7 +103,19 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
             save()  # what a loss that is not finite before the first checkpoint goes back to
 
         # ---- loop ------------------------------------------------------------------------------
-        batches = iter(create_dataset(source, config, distribution, step, total_steps))
+        batches_from = functools.partial(
+            pretraining_dataset,
+            source,
+            views,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            last_step=total_steps,
+            neighbour_seconds=config.data.neighbour_seconds,
+            balance_videos=config.data.balance_videos,
+            worker=distribution.worker,
+            workers=distribution.workers,
+        )
+        batches = iter(batches_from(first_step=step))
         log = MetricsLog(log_directory, config.batch_size, step)
         bar = ProgressBar(
             desc="pre-training",
@@ -117,7 +130,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 unreadable.add(batch.pop("unreadable").numpy())
                 is_skipped = step in skipped
                 if not is_skipped:
-                    mask = mask_of_step(config, step)
+                    mask = tf.constant(kept_patches(patches, config.patch_drop, config.seed, step))
                     schedule = schedule_of_step(config, step, total_steps, steps_per_epoch)
                     log.add(step + 1, train_step(batch, mask, as_scalars(schedule)), schedule)
                 step += 1
@@ -135,7 +148,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                     handle_failure(config, failure, len(skipped))
                     step, _ = checkpoints.restore_newest(workdir / CHECKPOINTS, model)
                     distribution.agree(step=step)
-                    batches = iter(create_dataset(source, config, distribution, step, total_steps))
+                    batches = iter(batches_from(first_step=step))
                     log.rewind(step)
                     bar.go_back(step)
                     continue
@@ -185,28 +198,6 @@ def written_by_chief(workdir: Path, distribution: Distribution):
     folder = locked(workdir) if distribution.is_chief else tempfile.TemporaryDirectory()
     with folder as name:
         yield workdir if distribution.is_chief else Path(name)
-
-
-def create_dataset(
-    source: Frames,
-    config: ConfigDict,
-    distribution: Distribution,
-    step: int,
-    total_steps: int,
-) -> tf.data.Dataset:
-    """The batches of this worker for the steps from `step` on."""
-    return pretraining_dataset(
-        source,
-        Views(**config.views),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        first_step=step,
-        last_step=total_steps,
-        neighbour_seconds=config.data.neighbour_seconds,
-        balance_videos=config.data.balance_videos,
-        worker=distribution.worker,
-        workers=distribution.workers,
-    )
 
 
 def create_probe(config: ConfigDict, model: MSN, seen: list[str]) -> KnnProbe:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from data.common.errors import InputError, check_choices, check_names, check_ranges
 from data.common.nested import flatten
 from data.frames.opening import SOURCES
-from data.views.masking import kept_patches, num_kept
+from data.views.masking import num_kept
 from msn.method import schedules
 from msn.method.model import MSN
 from msn.networks.variants import variant_arguments
@@ -129,13 +129,6 @@ def create_model(config: ConfigDict) -> MSN:
         copy_weights(pretrained.backbone, model.anchor_encoder.backbone)
         model.copy_anchor_to_target()
     return model
-
-
-def mask_of_step(config: ConfigDict, step: int) -> tf.Tensor:
-    """Indices of the patches of the anchor view that are kept in a step, int32 [kept]."""
-    patch_size = variant_arguments(config.model.variant)["patch_size"]
-    patches = (config.views.size // patch_size) ** 2
-    return tf.constant(kept_patches(patches, config.patch_drop, config.seed, step))
 
 
 def schedule_of_step(config, step: int, total_steps: int, steps_per_epoch: int) -> dict:

@@ -19,8 +19,9 @@ from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.preparation.indexing import build_index
 from data.pretraining import pretraining_dataset
+from data.views.masking import kept_patches
 from data.views.multi_crop import Views
-from msn.training.configuration import as_scalars, create_model, mask_of_step, schedule_of_step
+from msn.training.configuration import as_scalars, create_model, schedule_of_step
 from tests.benchmarks.report import median_ratio, report, seconds
 from tests.benchmarks.views import make_frames, real_frames
 
@@ -62,7 +63,8 @@ def create_step(config):
     model = create_model(config)
     train_step = tf.function(model.train_step, jit_compile=config.compile_with_xla)
     schedule = as_scalars(schedule_of_step(config, 0, TOTAL_STEPS, steps_per_epoch=TOTAL_STEPS))
-    mask = mask_of_step(config, 0)
+    patches = model.anchor_encoder.backbone.grid**2
+    mask = tf.constant(kept_patches(patches, config.patch_drop, config.seed, 0))
 
     def step(batch):
         views = {name: batch[name] for name in ("target", "anchor", "focal")}

@@ -57,12 +57,16 @@ class Training:
 
     def step(self, batch_size):
         """One step as the loop does it, and waits for its loss."""
-        from msn.training.configuration import as_scalars, mask_of_step, schedule_of_step
+        import tensorflow as tf
+
+        from data.views.masking import kept_patches
+        from msn.training.configuration import as_scalars, schedule_of_step
 
         if batch_size not in self.views:
             self.views[batch_size] = random_views(self.config.views, batch_size)
         schedule = schedule_of_step(self.config, self.steps, TOTAL_STEPS, STEPS_PER_EPOCH)
-        mask = mask_of_step(self.config, self.steps)
+        patches, config = self.model.anchor_encoder.backbone.grid**2, self.config
+        mask = tf.constant(kept_patches(patches, config.patch_drop, config.seed, self.steps))
         metrics = self.train_step(self.views[batch_size], mask, as_scalars(schedule))
         assert np.isfinite(metrics["loss"].numpy())
         self.steps += 1

@@ -18,7 +18,7 @@ from msn import encoders
 from msn.formats import hugging_face, reference_names
 from msn.formats.saved_model import FrozenEncoder
 from msn.networks.vit import Encoder
-from msn.pretrain import mask_of_step, pretrain
+from msn.pretrain import kept_patches, pretrain
 from msn.training.initialisation import open_pretrained, source_of
 from msn.workdir import checkpoint_files
 from tests.data.frames.test_opening import write_tfds
@@ -69,10 +69,10 @@ def test_a_remote_run_that_was_cut_off_ends_as_a_local_one(
         steps.append(arguments)
         if len(steps) == 5:
             os.kill(os.getpid(), signal.SIGTERM)
-        return mask_of_step(*arguments)
+        return kept_patches(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("msn.pretrain.mask_of_step", interrupted)
+        patch.setattr("msn.pretrain.kept_patches", interrupted)
         assert not pretrain(config, str(workdir))
     assert "cannot be locked" in caplog.text
     found = sorted(path.name for path in (workdir / "checkpoints").iterdir())

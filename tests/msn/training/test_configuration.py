@@ -1,4 +1,4 @@
-from msn.training.configuration import create_model, mask_of_step, schedule_of_step
+from msn.training.configuration import create_model, schedule_of_step
 from tests.support.small_msn import small_config
 
 
@@ -27,7 +27,7 @@ def test_every_key_reaches_what_it_is_for(small_dataset):
     assert model.anchor_encoder.mean == model.target_encoder.mean == (0.1, 0.2, 0.3)
     assert model.anchor_encoder.std == (0.4, 0.5, 0.6)
     assert model.anchor_encoder.compute_dtype == model.target_encoder.compute_dtype == "bfloat16"
-    assert len(mask_of_step(config, 0)) == 8  # half of 4 x 4 patches
+    assert model.anchor_encoder.backbone.grid == 4
 
 
 def test_schedules_are_those_of_the_configuration(small_dataset):
