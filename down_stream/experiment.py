@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
 from data.cholec80_images import TRANSFORMATIONS
@@ -22,6 +23,7 @@ from data.storage.paths import AnyPath, check_local, check_output_folder, to_pat
 from data.storage.whole import whole_file
 from down_stream.classifiers import finetuning, fitting
 from down_stream.classifiers.frame_model import save_frame_model
+from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.encoders import Frames, open_encoder
@@ -122,7 +124,9 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
 
     # ---- evaluate ------------------------------------------------------------------------------
     features, test = frames("test")
-    tables = {config.mode: task.table(test, fitted.probabilities(features))}
+    tables = {
+        config.mode: task.table(test, convert_to_numpy(fitted.classifier.probabilities(features)))
+    }
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))
     warnings += remarks_on_fit(task, fitted, frames.unreadable)
@@ -165,9 +169,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     return results
 
 
-def fit_classifier(
-    config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath
-) -> fitting.Fitted:
+def fit_classifier(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
     """The classifier of the configuration's mode; raises as `run` does."""
     if config.mode == "knn":
         return fitting.fit_neighbours(task, frames)

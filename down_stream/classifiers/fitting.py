@@ -1,15 +1,14 @@
 """The ways to put an encoder to use: linear probe, logistic regression, k-NN, fine-tuning."""
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 
 import keras
 import numpy as np
 
 from down_stream.classifiers.finetuning import finetune
 from down_stream.classifiers.frame_model import FrameModel
-from down_stream.classifiers.linear_head import FittedHead
+from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.losses import (
     class_weights,
     positive_weights,
@@ -21,27 +20,8 @@ from down_stream.features.encoders import Frames
 from down_stream.tasks import Task
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What fitting comes to.
-
-    Attributes:
-      probabilities: features [frames, width] -> probabilities [frames, classes].
-      model: `FrameModel`; None for k-NN, which is none.
-      history: {name: one value per epoch}; empty where there are no epochs.
-      best_epoch: index of the one that is tested; None without epochs.
-      chosen: what validation has chosen besides, by name, for results.json.
-    """
-
-    probabilities: Callable[[np.ndarray], np.ndarray]
-    model: FrameModel | None
-    history: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int | None = None
-    chosen: dict = field(default_factory=dict)
-
-
 def fit_head(
-    fit: Callable[..., FittedHead], task: Task, frames: Frames, *, balance_classes: bool, **training
+    fit: Callable[..., Fitted], task: Task, frames: Frames, *, balance_classes: bool, **training
 ) -> Fitted:
     """A linear classifier on frozen features.
 
@@ -59,18 +39,18 @@ def fit_head(
         validation = held_out, task.scorer(index)
     training |= {"classes": task.number, "weights": weights}
     fitted = fit(features, labels, validation, **training)
-    head = fitted.head
+    head = fitted.classifier
     model = FrameModel(
         frames.encoder, task.classes, task.name, task.multi_label, mean=head.mean, std=head.std
     )
     model.head.set_weights([head.kernel, head.bias])
-    return Fitted(head.probabilities, model, fitted.history, fitted.best_epoch, fitted.chosen)
+    return dataclasses.replace(fitted, model=model)
 
 
 def fit_neighbours(task: Task, frames: Frames) -> Fitted:
     """k nearest neighbours on frozen features: nothing is fitted."""
     features, labels = training_data(task, frames)
-    return Fitted(NeighbourProbe(features, labels, task.number).probabilities, None)
+    return Fitted(NeighbourProbe(features, labels, task.number))
 
 
 def fit_end_to_end(
@@ -90,7 +70,7 @@ def fit_end_to_end(
 
         def validate():
             features, index = frames.compute("validation")
-            return task.scorer(index)(probabilities_of(model, features))
+            return task.scorer(index)(keras.ops.convert_to_numpy(model.probabilities(features)))
 
     labels = task.labels(index).astype(np.int32)
     unreadable = set()
@@ -107,7 +87,7 @@ def fit_end_to_end(
         **training,
     )
     frames.unreadable["train"] = len(unreadable)
-    return Fitted(partial(probabilities_of, model), model, history, best_epoch)
+    return Fitted(model, history=history, best_epoch=best_epoch, model=model)
 
 
 def training_data(task: Task, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +99,3 @@ def training_data(task: Task, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
 def weights_of(task: Task, labels: np.ndarray) -> dict[int, float]:
     """Weights of the classes in the loss; with several labels, of the frames that have each."""
     return positive_weights(labels) if task.multi_label else class_weights(labels, task.number)
-
-
-def probabilities_of(model: FrameModel, features: np.ndarray) -> np.ndarray:
-    """Representations [frames, width] -> probabilities float32 [frames, classes]."""
-    return keras.ops.convert_to_numpy(model.probabilities(features))

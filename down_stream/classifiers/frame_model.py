@@ -1,5 +1,6 @@
 """The frame model: an encoder and a linear classifier on its representation."""
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -54,17 +55,7 @@ class FrameModel(keras.Model):
         self.task = task
         self.multi_label = multi_label
         width = encoder.width
-        self.feature_mean, self.feature_std = (
-            self.add_weight(
-                name=name,
-                shape=(width,),
-                trainable=False,
-                initializer=keras.initializers.Constant(value),
-            )
-            for name, value in (("feature_mean", 0.0), ("feature_std", 1.0))
-        )
-        self.feature_mean.assign(np.broadcast_to(mean, (width,)))
-        self.feature_std.assign(np.broadcast_to(std, (width,)))
+        add_standardisation(self, width, mean, std)
         initializer = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
         self.head = keras.layers.Dense(len(classes), kernel_initializer=initializer, name="head")
         self.head.build((None, width))
@@ -87,13 +78,12 @@ class FrameModel(keras.Model):
 def save_frame_model(model: FrameModel, path: str | Path, source: dict) -> Path:
     """Writes a model directory: encoder/, head.npz and frame_model.json."""
     path = Path(path)
-    values = {name: ops.convert_to_numpy(variable) for name, variable in _head(model).items()}
     description = {"format": FORMAT, "task": model.task, "classes": model.classes}
     description |= {"multi_label": model.multi_label, "source": source}
     with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
         save_encoder(model.encoder, folder / "encoder", source)
-        np.savez(folder / HEAD_FILE, **values)
+        write_weights(folder / HEAD_FILE, _head(model))
         (folder / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
     return path
 
@@ -105,17 +95,10 @@ def load_frame_model(path: str | AnyPath) -> FrameModel:
       InputError: nothing there that is a frame model.
     """
     path = to_path(path)
-    try:
-        description = json.loads((path / MODEL_FILE).read_text())
+    with opened(path / MODEL_FILE, FORMAT) as description:
         arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
         model = FrameModel(load_encoder(path / "encoder"), **arguments)
-        with (path / HEAD_FILE).open("rb") as file, np.load(file, allow_pickle=False) as values:
-            for name, variable in _head(model).items():
-                variable.assign(values[name])
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not a frame model, or a damaged one ({one_line(error)})"
-        ) from error
+        read_weights(path / HEAD_FILE, _head(model))
     return model
 
 
@@ -131,3 +114,41 @@ def _head(model):
         "kernel": model.head.kernel,
         "bias": model.head.bias,
     }
+
+
+def add_standardisation(model: keras.Model, width: int, mean, std) -> None:
+    """Gives a model `feature_mean` and `feature_std`, float [width], which are not trained."""
+    for name, value in (("feature_mean", mean), ("feature_std", std)):
+        weight = model.add_weight(name=name, shape=(width,), trainable=False, initializer="zeros")
+        weight.assign(np.broadcast_to(value, (width,)))
+        setattr(model, name, weight)
+
+
+def write_weights(path: Path, variables: dict) -> None:
+    """Writes Keras variables by name, as `read_weights` reads them."""
+    np.savez(path, **{name: ops.convert_to_numpy(value) for name, value in variables.items()})
+
+
+def read_weights(path: AnyPath, variables: dict) -> None:
+    """Sets Keras variables from a file that `write_weights` wrote."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as values:
+        for name, variable in variables.items():
+            variable.assign(values[name])
+
+
+@contextlib.contextmanager
+def opened(path: AnyPath, expected: str):
+    """Context with the description in a model directory's JSON file, of the format `expected`.
+
+    What a missing or damaged directory raises becomes `InputError`.
+    """
+    try:
+        description = json.loads(path.read_text())
+        if description["format"] != expected:
+            raise ValueError(f"format {description['format']!r}, not {expected!r}")
+        yield description
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        kind = expected.rpartition(" ")[0]
+        raise InputError(
+            f"{path.parent}: not a {kind}, or a damaged one ({one_line(error)})"
+        ) from error

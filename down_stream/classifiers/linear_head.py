@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -52,17 +53,19 @@ class LinearHead:
 
 
 @dataclass(frozen=True)
-class FittedHead:
-    """A linear classifier, and how it was chosen.
+class Fitted:
+    """A classifier, and how it was fitted.
 
     Attributes:
-      head: the classifier.
-      chosen: the settings that validation chose, by name; "grid" has a row for all that were tried.
+      classifier: has `probabilities`: features [frames, width] -> probabilities [frames, classes].
+      chosen: settings that validation chose, by name; "grid" has a row for all that were tried.
       history: {name: one value per epoch}; empty where there are no epochs.
-      best_epoch: index of the epoch that `head` is of; None without epochs.
+      best_epoch: index of the epoch that is tested; None without epochs.
+      model: `FrameModel` of encoder and classifier; None before there is one, and for k-NN.
     """
 
-    head: LinearHead
-    chosen: dict
+    classifier: Any
+    chosen: dict = field(default_factory=dict)
     history: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int | None = None
+    model: Any = None

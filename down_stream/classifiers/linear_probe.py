@@ -16,7 +16,7 @@ from data.common.progress import ProgressBar
 from data.common.seeds import generator
 from down_stream.classifiers.finetuning import create_optimizer
 from down_stream.classifiers.linear_head import (
-    FittedHead,
+    Fitted,
     LinearHead,
     Validation,
     standardisation,
@@ -41,7 +41,7 @@ def fit_linear_probe(
     weights: Mapping[int, float] | None = None,
     label_smoothing: float = 0.0,
     score_name: str = "macro_f1",
-) -> FittedHead:
+) -> Fitted:
     """Trains a linear head for every pair of learning rate and weight decay, on the same batches.
 
     Args:
@@ -121,7 +121,7 @@ def fit_linear_probe(
     grid = [_summary(*one) for one in zip(points, losses.T, scores.T, strict=True)]
     chosen = {name: grid[number][name] for name in ("learning_rate", "weight_decay")}
     head = LinearHead(*kept, mean, std, heads.multi_label)
-    return FittedHead(head, chosen | {"grid": grid}, history, epoch)
+    return Fitted(head, chosen | {"grid": grid}, history, epoch)
 
 
 class Heads:

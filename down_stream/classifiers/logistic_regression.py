@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from down_stream.classifiers.linear_head import (
-    FittedHead,
+    Fitted,
     LinearHead,
     Validation,
     standardisation,
@@ -30,7 +30,7 @@ def fit_logistic(
     classes: int,
     weights: Mapping[int, float] | None = None,
     penalties: tuple[float, ...] = PENALTIES,
-) -> FittedHead:
+) -> Fitted:
     """Fits L2 logistic regression to its optimum (L-BFGS), the low-shot protocol of MSN.
 
     Assran et al., arXiv 2204.07141, section 5 and facebookresearch/msn, logistic_eval.py. Theirs
@@ -70,7 +70,7 @@ def fit_logistic(
         fitted.append((head, row))
     scores = [np.nan if row["score"] is None else row["score"] for _, row in fitted]
     head, row = fitted[np.argmax(np.nan_to_num(scores, nan=-np.inf))]
-    return FittedHead(head, {"penalty": row["penalty"], "grid": [row for _, row in fitted]})
+    return Fitted(head, {"penalty": row["penalty"], "grid": [row for _, row in fitted]})
 
 
 def _model() -> LogisticRegression:

@@ -7,16 +7,21 @@ future, too, are here for comparison (`causal=False`).
 """
 
 import json
-import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
+from down_stream.classifiers.frame_model import (
+    add_standardisation,
+    opened,
+    read_weights,
+    write_weights,
+)
 from down_stream.temporal.stream import Stream
 
 MODEL_FILE = "temporal.json"
@@ -137,12 +142,7 @@ class TemporalModel(keras.Model):
         self.width, self.num_classes, self.num_stages = width, num_classes, num_stages
         self.num_layers, self.num_maps = num_layers, num_maps
         self.dropout, self.causal = dropout, causal
-        self.feature_mean, self.feature_std = (
-            self.add_weight(name=name, shape=(width,), trainable=False, initializer="zeros")
-            for name in ("feature_mean", "feature_std")
-        )
-        self.feature_mean.assign(np.broadcast_to(mean, (width,)))
-        self.feature_std.assign(np.broadcast_to(std, (width,)))
+        add_standardisation(self, width, mean, std)
         seeds = np.random.default_rng(seed)
         sizes = (num_classes, num_layers, num_maps, causal, dropout, seeds)
         self.stages = [Stage(num_classes if i else width, *sizes) for i in range(num_stages)]
@@ -209,11 +209,10 @@ def fill_up(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def save_temporal(model: TemporalModel, path: str | Path) -> Path:
     """Writes a temporal model's directory: temporal.json and temporal.npz."""
     path = Path(path)
-    weights = {name: ops.convert_to_numpy(value) for name, value in _variables(model).items()}
+    description = {"format": FORMAT, "model": model.get_config()}
     with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
-        np.savez(folder / WEIGHTS_FILE, **weights)
-        description = {"format": FORMAT, "model": model.get_config()}
+        write_weights(folder / WEIGHTS_FILE, _variables(model))
         (folder / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
     return path
 
@@ -225,21 +224,9 @@ def load_temporal(path: str | AnyPath) -> TemporalModel:
       InputError: nothing there that is a temporal model.
     """
     path = to_path(path)
-    try:
-        description = json.loads((path / MODEL_FILE).read_text())
-        if description["format"] != FORMAT:
-            raise ValueError(f"format {description['format']!r}, not {FORMAT!r}")
+    with opened(path / MODEL_FILE, FORMAT) as description:
         model = TemporalModel(**description["model"])
-        with (
-            (path / WEIGHTS_FILE).open("rb") as file,
-            np.load(file, allow_pickle=False) as values,
-        ):
-            for name, variable in _variables(model).items():
-                variable.assign(values[name])
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not a temporal model, or a damaged one ({one_line(error)})"
-        ) from error
+        read_weights(path / WEIGHTS_FILE, _variables(model))
     return model
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from data.common.errors import InputError
 from data.images.image_io import frame_to_input, read_image
-from down_stream.classifiers.fitting import probabilities_of
 from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.experiment import run
 from down_stream.features.encoders import Frames
@@ -80,7 +79,7 @@ def test_the_best_epoch_is_chosen_on_the_validation_video(probe, small_dataset):
     scores = {}
     for name in ("validation", "test"):
         features, index = frames(name)
-        scores[name] = task.scorer(index)(probabilities_of(model, features))
+        scores[name] = task.scorer(index)(np.asarray(model.probabilities(features)))
     best = max(results["history"]["val_macro_f1"])
     assert best == results["history"]["val_macro_f1"][results["best_epoch"]]
     assert best == max(point["score"] for point in results["chosen"]["grid"])

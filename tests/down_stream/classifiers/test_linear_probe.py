@@ -82,8 +82,8 @@ def test_each_head_is_the_one_that_keras_trains_alone(optimizer, number):
     assert (probe.chosen["learning_rate"], probe.chosen["weight_decay"]) == (rate, decay)
     assert probe.best_epoch == EPOCHS - 1
     kernel, bias = alone(features, labels, rate, decay, optimizer, weights, smoothing)
-    np.testing.assert_allclose(probe.head.kernel, kernel, rtol=1e-3, atol=2e-5)
-    np.testing.assert_allclose(probe.head.bias, bias, rtol=1e-3, atol=2e-5)
+    np.testing.assert_allclose(probe.classifier.kernel, kernel, rtol=1e-3, atol=2e-5)
+    np.testing.assert_allclose(probe.classifier.bias, bias, rtol=1e-3, atol=2e-5)
 
 
 def test_the_best_epoch_of_the_best_point_is_kept_though_the_last_is_worse():
@@ -100,7 +100,7 @@ def test_the_best_epoch_of_the_best_point_is_kept_though_the_last_is_worse():
     assert probe.best_epoch == 1
     assert (probe.chosen["learning_rate"], probe.chosen["weight_decay"]) == (0.3, 0.1)
     assert probe.history["val_macro_f1"] == [0.1, 0.9, 0.4]
-    np.testing.assert_allclose(probe.head.probabilities(features[:20]), seen[11], atol=1e-5)
+    np.testing.assert_allclose(probe.classifier.probabilities(features[:20]), seen[11], atol=1e-5)
     assert np.abs(seen[11] - seen[17]).max() > 1e-4
     assert [row["score"] for row in probe.chosen["grid"]] == table.max(axis=0).tolist()
     assert [row["epoch"] for row in probe.chosen["grid"]] == table.argmax(axis=0).tolist()
@@ -115,9 +115,9 @@ def test_it_learns_and_a_bad_learning_rate_is_not_chosen():
 
     probe = fit(features, labels, (held_out, accuracy), learning_rates=(1e-9, 0.05), epochs=10)
     assert probe.chosen["learning_rate"] == 0.05
-    assert accuracy(probe.head.probabilities(held_out)) > 0.95
+    assert accuracy(probe.classifier.probabilities(held_out)) > 0.95
     assert probe.history["loss"][-1] < probe.history["loss"][0] / 2
-    np.testing.assert_allclose(probe.head.probabilities(held_out).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(probe.classifier.probabilities(held_out).sum(axis=1), 1, atol=1e-5)
 
 
 def test_without_validation_it_is_the_last_epoch_of_the_middle_point():
@@ -126,7 +126,9 @@ def test_without_validation_it_is_the_last_epoch_of_the_middle_point():
     assert (probe.chosen["learning_rate"], probe.best_epoch) == (0.03, EPOCHS - 1)
     assert "val_macro_f1" not in probe.history
     single = fit(features, labels, learning_rates=(0.03,), weight_decays=(0.0,))
-    np.testing.assert_allclose(probe.head.kernel, single.head.kernel, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        probe.classifier.kernel, single.classifier.kernel, rtol=1e-4, atol=1e-6
+    )
     assert probe.chosen["grid"][0]["score"] is None
 
 
@@ -142,7 +144,7 @@ def test_a_head_that_diverges_leaves_the_others_alone():
     probe = fit(features, labels, (features, score), learning_rates=(0.1, 1e38), **arguments)
     single = fit(features, labels, (features, score), learning_rates=(0.1,), **arguments)
     assert probe.chosen["learning_rate"] == 0.1
-    np.testing.assert_allclose(probe.head.kernel, single.head.kernel, rtol=1e-5)
+    np.testing.assert_allclose(probe.classifier.kernel, single.classifier.kernel, rtol=1e-5)
     assert probe.chosen["grid"][1]["loss"] is None
     assert np.isfinite(calls).all()
     with pytest.raises(InputError, match="lower the learning rate"):
@@ -154,14 +156,14 @@ def test_several_labels_of_which_some_are_unknown():
     held_out, truth = several(seed=1)
     probe = fit(features, labels, learning_rates=(0.1,), weight_decays=(0.0,), epochs=20)
     known = truth >= 0
-    right = (probe.head.probabilities(held_out) > 0.5) == (truth == 1)
+    right = (probe.classifier.probabilities(held_out) > 0.5) == (truth == 1)
     assert right[known].mean() > 0.85
     # The loss is Keras' where all labels are known.
     whole = np.abs(labels)
     model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3)])
     first = fit(features, whole, learning_rates=(0.0,), weight_decays=(0.0,), epochs=1)
-    model.set_weights([first.head.kernel, first.head.bias])
-    inputs = (features - first.head.mean) / first.head.std
+    model.set_weights([first.classifier.kernel, first.classifier.bias])
+    inputs = (features - first.classifier.mean) / first.classifier.std
     loss = keras.losses.BinaryCrossentropy(from_logits=True)(whole, model(inputs))
     assert first.history["loss"][0] == pytest.approx(float(loss), rel=1e-5)
 
@@ -180,7 +182,7 @@ def test_class_weights_reach_the_loss():
     features, labels = blobs()
     weights = {0: 0.0, 1: 1.0, 2: 0.0}
     probe = fit(features, labels, weights=weights, learning_rates=(0.05,), epochs=10)
-    probabilities = probe.head.probabilities(features)
+    probabilities = probe.classifier.probabilities(features)
     of_others = probabilities[labels != 1]  # which of the two it is, was never said
     assert np.abs(of_others[:, 0] - of_others[:, 2]).max() < 0.2
     assert ((probabilities[:, 1] > 0.9) == (labels == 1)).mean() > 0.95
@@ -189,6 +191,6 @@ def test_class_weights_reach_the_loss():
     heavy = fit(
         sets, several_labels, weights={0: 20, 1: 1, 2: 1}, learning_rates=(0.05,), epochs=10
     )
-    rise = heavy.head.probabilities(sets) - plain.head.probabilities(sets)
+    rise = heavy.classifier.probabilities(sets) - plain.classifier.probabilities(sets)
     assert rise[:, 0].mean() > 0.05
     assert np.abs(rise[:, 1:]).max() < 1e-4

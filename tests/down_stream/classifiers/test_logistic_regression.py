@@ -45,7 +45,7 @@ def test_logistic_regression_is_at_the_optimum(classes):
             features, labels, None, classes=classes, weights=weights, penalties=(0.025,)
         )
     np.testing.assert_allclose(
-        np.log(probe.head.probabilities(features)), theirs, rtol=1e-3, atol=1e-3
+        np.log(probe.classifier.probabilities(features)), theirs, rtol=1e-3, atol=1e-3
     )
     assert probe.chosen["grid"] == [
         {"penalty": probe.chosen["penalty"], "score": None, "converged": True}
@@ -63,21 +63,21 @@ def test_the_penalty_is_chosen_on_validation():
     scores = {row["penalty"]: row["score"] for row in probe.chosen["grid"]}
     assert len(scores) == 6
     assert probe.chosen["penalty"] == max(scores, key=scores.get)
-    assert score(probe.head.probabilities(held_out)) == scores[probe.chosen["penalty"]]
+    assert score(probe.classifier.probabilities(held_out)) == scores[probe.chosen["penalty"]]
     assert scores[0.00025] < scores[probe.chosen["penalty"]]  # so few frames need more
 
 
 def test_classes_without_frames_get_no_probability():
     features, labels = blobs(classes=2)
     probe = fit_logistic(features, labels + 1, None, classes=4)
-    probabilities = probe.head.probabilities(features)
+    probabilities = probe.classifier.probabilities(features)
     assert (probabilities[:, [0, 3]] == 0).all()
     assert (probabilities.argmax(axis=1) == labels + 1).mean() > 0.95
 
 
 def test_a_logistic_head_is_the_head_of_a_model():
     features, labels = blobs()
-    head = fit_logistic(features, labels, None, classes=3).head
+    head = fit_logistic(features, labels, None, classes=3).classifier
     encoder = Encoder(image_size=16, patch_size=8, width=12, depth=1, num_heads=3, seed=0)
     model = FrameModel(encoder, ("a", "b", "c"), mean=head.mean, std=head.std)
     model.head.set_weights([head.kernel, head.bias])
@@ -88,12 +88,12 @@ def test_a_logistic_head_is_the_head_of_a_model():
 def test_several_labels_are_a_regression_each():
     features, labels = several()
     labels[:, 2] = np.where(labels[:, 2] == 0, 1, labels[:, 2])  # a label that is always there
-    head = fit_logistic(features, labels, None, classes=3).head
+    head = fit_logistic(features, labels, None, classes=3).classifier
     probabilities = head.probabilities(features)
     assert head.multi_label
     assert (probabilities[:, 2] == 1).all()
     known = labels[:, 0] >= 0
     single = fit_logistic(features[known], labels[known, 0], None, classes=2)
     assert ((probabilities[:, 0] > 0.5) == (labels[:, 0] == 1))[known].mean() > 0.85
-    ours, theirs = probabilities[known, 0], single.head.probabilities(features[known])[:, 1]
+    ours, theirs = probabilities[known, 0], single.classifier.probabilities(features[known])[:, 1]
     assert np.corrcoef(ours, theirs)[0, 1] > 0.99
