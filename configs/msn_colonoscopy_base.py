@@ -2,7 +2,7 @@
 
 - Data: the training part of PolypsSet. It is small (28,773 frames); add your own recordings as
   further data sets, --config.data.root once for each. Validation and test sequences are left out.
-- Colour: how a polyp's colour and vessels differ from the mucosa around it tells the kind (NICE
+- Colour: how a polyp's colour and vessels differ from the mucosa around it shows the kind (NICE
   classification: Hewett et al., Gastroenterology 143:599, 2012). Jitter is weaker and grey rarer,
   so that the encoder is not taught to ignore it.
 - Blur: so is the fine pattern of the surface, which a blur of 2 pixels takes away.

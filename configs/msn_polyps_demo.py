@@ -15,5 +15,5 @@ def get_config(arg=""):
     config.data.root = ("runs/demo/data/polypsset",)
     config.data.exclude_videos = polyps_base.evaluated()
     msn_colonoscopy_base.adapt_views(config.views)
-    config.probe_every = 0  # the probe tells phases
+    config.probe_every = 0  # the probe is of phases
     return config

@@ -1,4 +1,4 @@
-r"""MSN pre-training that a linear probe tells from random initialisation: the recorded proof.
+r"""MSN pre-training that a linear probe can tell from random initialisation: the recorded proof.
 
   python prepare.py --data_rootdir=runs/proof/data --synthetic \
       --synthetic_videos=99 --synthetic_seconds=60

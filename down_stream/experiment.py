@@ -241,15 +241,15 @@ def describe_encoder(config: ConfigDict) -> str:
 
 def remarks_on_fit(task: Task, fitted, unreadable: dict[str, int]) -> list[str]:
     """What a reader of the results should know about how they came about; also in the log."""
-    found = []
+    texts = []
     scores = fitted.history.get(f"val_{task.score_name}", [0])
     if np.isnan(scores).all():
-        found.append(f"val_{task.score_name} is undefined in every epoch: the last one is tested")
+        texts.append(f"val_{task.score_name} is undefined in every epoch: the last one is tested")
     if counts := [f"{count} {part} frames" for part, count in unreadable.items() if count]:
-        found.append(f"{', '.join(counts)} cannot be read and do not count")
-    for remark in found:
+        texts.append(f"{', '.join(counts)} cannot be read and do not count")
+    for remark in texts:
         logging.warning("%s", remark)
-    return found
+    return texts
 
 
 def forget(folder: Path) -> None:

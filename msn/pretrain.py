@@ -225,18 +225,18 @@ def is_turn(step: int, every: int, last: int) -> bool:
 def handle_failure(config: ConfigDict, failure: tuple[int, str], rollbacks: int) -> None:
     """Ends the run after a step that was not finite, unless it may go back and skip that step."""
     step, terms = failure
-    found = f"not finite at step {step}: {terms}"
+    what = f"not finite at step {step}: {terms}"
     if config.on_nan == "stop":
         raise InputError(
-            f"{found}; the checkpoints before it are kept. Lower optimizer.learning_rate in a new "
+            f"{what}; the checkpoints before it are kept. Lower optimizer.learning_rate in a new "
             "--workdir, or start again with --config.on_nan=rollback"
         )
     if rollbacks > config.max_rollbacks:
         raise InputError(
-            f"{found}; {config.max_rollbacks} batches were skipped already (max_rollbacks). The "
+            f"{what}; {config.max_rollbacks} batches were skipped already (max_rollbacks). The "
             "checkpoints before it are kept; lower optimizer.learning_rate in a new --workdir"
         )
-    logging.warning("%s; going back to the last checkpoint to skip this batch", found)
+    logging.warning("%s; going back to the last checkpoint to skip this batch", what)
 
 
 def describe(config: ConfigDict, source: Frames, total_steps: int, step: int) -> None:

@@ -62,8 +62,8 @@ def finetune(
       epochs, batch_size, seed: ints.
       validate: None, or a function that scores the model as it is, higher is better.
       score_name: of that score, in the history after "val_".
-      directory: None, or where a file is written after every epoch; what is there is gone on from.
-      stop: None, or an object whose attribute `requested` turns true when training shall stop.
+      directory: None, or where a file is written after every epoch, and read at the beginning.
+      stop: None, or an object whose attribute `requested` turns true when training is to stop.
       unreadable: receives the rows that this call could not read.
 
     Returns:

@@ -29,7 +29,7 @@ def standardisation(*parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class LinearHead:
-    """What a linear classifier comes to; the values of a frame model's head.
+    """A linear classifier: the values of a frame model's head.
 
     Attributes:
       kernel, bias: float32 [width, classes] and [classes], for standardised features.

@@ -83,18 +83,25 @@ def fit_linear_probe(
         seed=seed,
     )
     targets, importance = loss_targets(labels, classes, weights, label_smoothing)
+
+    def batches(order):
+        """Features, targets and importance, filled up with zeros: one compiled program serves all.
+
+        And how many frames a batch has.
+        """
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            parts = (features[rows] - mean) / std, targets[rows], importance[rows]
+            missing = [(0, batch_size - len(rows)), (0, 0)]
+            yield *(np.pad(part, missing) for part in parts), len(rows)
+
     held_out = None if validation is None else tf.constant((validation[0] - mean) / std)
 
     losses, scores = np.empty((epochs, len(points))), np.full((epochs, len(points)), np.nan)
-    best, kept = None, None
+    best, values = None, None
     for epoch in ProgressBar(range(epochs), "linear probe", unit="epoch"):
         order = generator(seed, epoch).permutation(len(features))
-        total = 0.0
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = (features[rows] - mean) / std, targets[rows], importance[rows]
-            total += heads.step(*(_fill(part, batch_size) for part in batch), len(rows))
-        losses[epoch] = total / len(order)
+        losses[epoch] = sum(heads.step(*batch) for batch in batches(order)) / len(order)
         finite = np.isfinite(losses[epoch])
         if not finite.any():
             raise InputError(
@@ -108,19 +115,19 @@ def fit_linear_probe(
         highest = int(np.argmax(np.nan_to_num(scores[epoch], nan=-np.inf)))
         if scores[epoch, highest] > (-np.inf if best is None else scores[best]):
             best = epoch, highest
-            kept = heads.values(highest)
+            values = heads.values(highest)
     if best is None:  # nothing to choose by
         best = epochs - 1, len(points) // 2
         if not np.isfinite(losses[best]):
             raise InputError(f"the loss is {losses[best]} in the last epoch: lower learning_rate")
-        kept = heads.values(best[1])
+        values = heads.values(best[1])
     epoch, number = best
     history = {"loss": losses[:, number].tolist()}
     if validation:
         history[f"val_{score_name}"] = scores[:, number].tolist()
     grid = [_summary(*one) for one in zip(points, losses.T, scores.T, strict=True)]
     chosen = {name: grid[number][name] for name in ("learning_rate", "weight_decay")}
-    head = LinearHead(*kept, mean, std, heads.multi_label)
+    head = LinearHead(*values, mean, std, heads.multi_label)
     return Fitted(head, chosen | {"grid": grid}, history, epoch)
 
 
@@ -206,11 +213,6 @@ def loss_targets(labels, classes, weights, smoothing):
         targets = np.eye(classes)[np.maximum(labels, 0)] * (1 - smoothing) + smoothing / classes
         importance = (known * by_class[labels])[:, None]
     return targets.astype(np.float32), importance.astype(np.float32)
-
-
-def _fill(part: np.ndarray, length: int) -> np.ndarray:
-    """A batch filled up with zeros: one compiled program serves all."""
-    return np.pad(part, [(0, length - len(part)), (0, 0)])
 
 
 def _summary(point, losses, scores):

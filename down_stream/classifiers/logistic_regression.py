@@ -78,32 +78,30 @@ def _model() -> LogisticRegression:
 
 
 def _fit(model, inputs, target, weights):
-    """(Classes found, kernel [width, found], bias [found], whether it converged)."""
+    """(Labels that occur, kernel [width, labels], bias [labels], whether it converged)."""
     known = np.flatnonzero(target >= 0)
-    found = np.unique(target[known])
-    if len(found) < 2:  # nothing to separate
-        return found, np.zeros((inputs.shape[1], len(found))), np.zeros(len(found)), True
+    labels = np.unique(target[known])
+    if len(labels) < 2:  # nothing to separate
+        return labels, np.zeros((inputs.shape[1], len(labels))), np.zeros(len(labels)), True
     sample_weights = weights and np.array([weights.get(label, 0.0) for label in target[known]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the grid says it
         model.fit(inputs[known], target[known], sample_weight=sample_weights)
     kernel, bias = model.coef_.T, model.intercept_
-    if len(found) == 2:  # one logit, of the second against the first
+    if len(labels) == 2:  # one logit, of the second against the first
         kernel = np.concatenate([np.zeros_like(kernel), kernel], axis=1)
         bias = np.array([0.0, bias[0]])
-    return found, kernel, bias, bool(model.n_iter_.max() < _MAX_ITERATIONS)
+    return labels, kernel, bias, bool(model.n_iter_.max() < _MAX_ITERATIONS)
 
 
 def _assemble(parts, classes, multi_label, width):
     """Kernel float32 [width, classes] and bias [classes] of all parts."""
     kernel, bias = np.zeros((width, classes)), np.full(classes, -_NEVER)
-    if not multi_label:
-        ((found, of_found, bias_of_found, _),) = parts
-        kernel[:, found], bias[found] = of_found, bias_of_found
-    else:
-        for place, (found, of_found, bias_of_found, _) in enumerate(parts):
-            if len(found) == 2:
-                kernel[:, place], bias[place] = of_found[:, 1], bias_of_found[1]
-            elif 1 in found:
-                bias[place] = _NEVER
+    for place, (labels, its_kernel, its_bias, _) in enumerate(parts):
+        if not multi_label:
+            kernel[:, labels], bias[labels] = its_kernel, its_bias
+        elif len(labels) == 2:
+            kernel[:, place], bias[place] = its_kernel[:, 1], its_bias[1]
+        elif 1 in labels:
+            bias[place] = _NEVER
     return kernel.astype(np.float32), bias.astype(np.float32)

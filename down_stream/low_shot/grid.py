@@ -53,7 +53,7 @@ def run_grid(
 
     Raises:
       InputError: the configuration or the data cannot work, or `workdir` holds cells of another
-        configuration; what is there stays.
+        configuration; nothing is changed then.
     """
     check(config)
     check_local("workdir", workdir)

@@ -1,4 +1,4 @@
-"""Which training videos have labels when only some of them shall: drawn once, kept in a manifest.
+"""Which training videos have labels when only some are to have them: drawn once, in a manifest.
 
 Whole videos are drawn, because that is what is annotated, and because frames of one video are too
 alike for some of them to stand for few labels (Hirsch et al., arXiv 2308.12394, section 4). No
@@ -98,7 +98,7 @@ def read_subsets(path: str | Path) -> dict:
 
 
 def label_fraction(videos: Sequence[str], fraction: float, seed: int = 0) -> tuple[str, ...]:
-    """The training videos whose labels are used when only a share of them shall be.
+    """The training videos whose labels are used when only a share of them is to be.
 
     Whole videos: frames of one video are too alike for some of them to stand for few labels. Those
     of a smaller fraction are among those of a larger one (12.5 % of 40 are 5 videos).

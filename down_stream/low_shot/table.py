@@ -42,10 +42,10 @@ def savings(by_number: dict, baseline: dict) -> dict:
     target = baseline[str(most)]["mean"]
     points = [(int(number), one["mean"]) for number, one in by_number.items()]
     points = sorted((number, mean) for number, mean in points if mean is not None)
-    found = {"baseline_videos": most, "target": target, "videos": None, "share": None}
-    found["is_bound"] = False
+    summary = {"baseline_videos": most, "target": target, "videos": None, "share": None}
+    summary["is_bound"] = False
     if target is None:
-        return found
+        return summary
     for place, (number, mean) in enumerate(points):
         if mean < target:
             continue
@@ -53,8 +53,8 @@ def savings(by_number: dict, baseline: dict) -> dict:
         if place:
             before, lower = points[place - 1]
             needed = before + (number - before) * ((target - lower) / (mean - lower))
-        return found | {"videos": needed, "share": 1 - needed / most, "is_bound": place == 0}
-    return found
+        return summary | {"videos": needed, "share": 1 - needed / most, "is_bound": place == 0}
+    return summary
 
 
 def text_table(summary: dict) -> str:
@@ -73,18 +73,18 @@ def text_table(summary: dict) -> str:
 
 def sentences(summary: dict) -> list[str]:
     """What low_shot.json says about each encoder but the baseline."""
-    found = []
+    lines = []
     for encoder, saved in summary["saved"].items():
         best = f"{summary['baseline']} with {saved['baseline_videos']}"
         if saved["videos"] is None:
-            found.append(f"{encoder} does not get as good as {best} labelled videos")
+            lines.append(f"{encoder} does not get as good as {best} labelled videos")
         else:
             about, least = ("at most", "at least ") if saved["is_bound"] else ("about", "")
-            found.append(
+            lines.append(
                 f"{encoder} with {about} {saved['videos']:.3g} labelled videos is as good as "
                 f"{best}: {least}{100 * saved['share']:.0f} % less annotation"
             )
-    return found
+    return lines
 
 
 def _shown(one: dict) -> str:

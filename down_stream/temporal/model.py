@@ -23,6 +23,7 @@ from down_stream.classifiers.frame_model import (
     write_weights,
 )
 from down_stream.temporal.stream import Stream
+from msn.networks.blocks import draw_seed
 
 MODEL_FILE = "temporal.json"
 WEIGHTS_FILE = "temporal.npz"
@@ -60,7 +61,7 @@ class DilatedResidual(keras.layers.Layer):
             kernel_initializer=_initializer(seeds),
         )
         self.projection = keras.layers.Dense(num_maps, kernel_initializer=_initializer(seeds))
-        self.dropout = keras.layers.Dropout(dropout, seed=_draw(seeds))
+        self.dropout = keras.layers.Dropout(dropout, seed=draw_seed(seeds))
         self.convolution.build((None, None, num_maps))
         self.projection.build((None, None, num_maps))
         self.built = True
@@ -247,8 +248,4 @@ def _variables(model):
 def _initializer(seeds):
     # PyTorch's default, of both published codes: with Keras' own, three times the variance, the sum
     # of the residuals is large at the start, and so is the loss.
-    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=_draw(seeds))
-
-
-def _draw(seeds) -> int:
-    return int(seeds.integers(2**31))
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=draw_seed(seeds))

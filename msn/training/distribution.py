@@ -1,7 +1,8 @@
 """Where a run computes: one device, several of a machine, several machines, or a TPU.
 
 On TensorFlow's strategies (`tf.distribute`): every replica has all variables and a share of the
-batch, and `msn.training.gradient_cache` makes of them what one device would make of the whole.
+batch, and `msn.training.gradient_cache` computes the update that one device would make with
+the whole.
 """
 
 import contextlib
@@ -198,7 +199,7 @@ def create_distribution(name: str) -> Distribution:
     # What TensorFlow's resolvers raise for a cluster that makes no sense, or is not there.
     except (tf.errors.OpError, ValueError, TypeError, RuntimeError, OSError) as error:
         raise InputError(
-            f"strategy={name}: the devices cannot be had ({one_line(error)})"
+            f"strategy={name}: the devices are not available ({one_line(error)})"
         ) from error
     if distribution.replicas > 1:
         logging.info(

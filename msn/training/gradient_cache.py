@@ -51,8 +51,8 @@ class CachedStep:
         targets = one_by_one(lambda part: self.represent_target(part["target"]), inputs)
         if self.accumulation == 1:
             with tf.GradientTape() as tape:
-                kept = self.represent_anchors(inputs[0], kept_patches)
-            anchors = [kept]
+                cls = self.represent_anchors(inputs[0], kept_patches)
+            anchors = [cls]
         else:
             anchors = one_by_one(lambda part: self.represent_anchors(part, kept_patches), inputs)
         own = tf.concat([tf.concat(targets, axis=0)[None], tf.concat(anchors, axis=1)], axis=0)
@@ -63,7 +63,7 @@ class CachedStep:
         cls_gradient = of_this_replica(context, cls_gradient)
 
         if self.accumulation == 1:
-            gradients = tape.gradient(kept, self.encoder_variables, cls_gradient)
+            gradients = tape.gradient(cls, self.encoder_variables, cls_gradient)
         else:
             inputs = [
                 part | {"gradient": gradient}

@@ -1,4 +1,4 @@
-"""What pre-training begins from when it does not begin at random: an encoder that is there."""
+"""Pre-training that begins from the weights of an encoder, instead of random ones."""
 
 import json
 from pathlib import PurePath
@@ -33,15 +33,15 @@ def open_pretrained(path: str | PurePath, variant: str) -> Encoder:
         raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(to_path(path))}")
     if not isinstance(encoder, Encoder):
         raise InputError(f"init={path}: is no {variant}, no Vision Transformer at all")
-    found = encoder.backbone.get_config()
+    arguments = encoder.backbone.get_config()
     differences = [
-        f"{name} {found[name]}, not {wanted}"
+        f"{name} {arguments[name]}, not {wanted}"
         for name, wanted in (PLAIN | variant_arguments(variant)).items()
-        if as_list(found[name]) != as_list(wanted)
+        if as_list(arguments[name]) != as_list(wanted)
     ]
     if differences:
         raise InputError(
-            f"init={path}: is no {variant} ({', '.join(differences)}){named_variant(found)}"
+            f"init={path}: is no {variant} ({', '.join(differences)}){named_variant(arguments)}"
         )
     return encoder
 

@@ -1,7 +1,7 @@
-"""k-NN probe: how well labelled frames of some videos tell the phases of others, as training goes.
+"""k-NN probe: how well labelled frames of some videos predict the phases of others, during a run.
 
-Nothing is fitted, so it is cheap enough to be looked at during a run; what an encoder is worth is
-said by down_stream/main.py.
+Nothing is fitted, so it is cheap enough to be computed while training goes on; down_stream/main.py
+says what an encoder is worth.
 
 Source: Wu et al., arXiv 1805.01978, section 3.4 (weighted votes, temperature 0.07); Caron et al.,
 arXiv 2104.14294, section 4.1 (k = 20).
@@ -31,7 +31,7 @@ class KnnProbe:
       encoder: `msn.networks.vit.Encoder`.
       roots: dataset directories.
       train_videos: names of the videos whose labelled frames vote.
-      test_videos: names of the videos whose phases are to be told.
+      test_videos: names of the videos whose phases are predicted.
       seen: names of the videos that the encoder is pre-trained on.
       max_frames: of each part; of more, evenly spaced ones are taken.
 

@@ -2,7 +2,7 @@
 
 On a disk a checkpoint is written to the side and renamed: what carries its final name is whole. On
 a remote file system renaming may be a copy, which can be cut off. There a checkpoint is whole when
-its marker is beside it: a file that is written last and tells how many bytes the checkpoint has.
+its marker is beside it: a file that is written last, with the size of the checkpoint.
 """
 
 import contextlib
@@ -45,9 +45,9 @@ def open_state(path: AnyPath) -> Iterator:
       InputError: it is not whole.
     """
     if isinstance(path, RemotePath):
-        marked, found = marker_of(path).read_text(), path.stat().st_size
-        if marked != str(found):
-            raise InputError(f"{path}: damaged checkpoint ({found} bytes, not {marked})")
+        expected, size = marker_of(path).read_text(), path.stat().st_size
+        if expected != str(size):
+            raise InputError(f"{path}: damaged checkpoint ({size} bytes, not {expected})")
     try:
         with local_copy(path) as file, safetensors.safe_open(file, "numpy") as opened:
             yield opened
@@ -133,7 +133,7 @@ def read_newest(directory: AnyPath, read: Callable):
     if paths or unfinished:
         raise InputError(
             f"{directory}: none of {len(paths) + len(unfinished)} checkpoints can be used, the log "
-            "says why; move it away to start anew, or take another workdir"
+            "says why; move it away to start over, or take another workdir"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""What a run tells while it runs: metrics.jsonl and TensorBoard events."""
+"""The log of a run: metrics.jsonl and TensorBoard events."""
 
 import contextlib
 import json
@@ -40,7 +40,9 @@ class MetricsLog:
         return self
 
     def __exit__(self, *_):
-        with contextlib.suppress(OSError, tf.errors.OpError):  # a full disk, which `sync` has told
+        with contextlib.suppress(
+            OSError, tf.errors.OpError
+        ):  # a full disk, which `sync` has reported
             self._lines.close()
             self._events.close()
 
@@ -53,7 +55,7 @@ class MetricsLog:
         self._since = None  # until the first step is compiled
 
     def _hide_events_after(self, step: int) -> None:
-        """TensorBoard forgets what came before where it reads that a session starts anew."""
+        """TensorBoard forgets what came before where it reads that a new session starts."""
         status = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
         start = tf.compat.v1.Event(step=step + 1, session_log=status)
         resource = self._events._resource  # tf.summary itself writes no events but summaries

@@ -134,7 +134,7 @@ def as_json(config: ConfigDict) -> str:
 def check_writable(workdir: AnyPath) -> None:
     """Raises `InputError` if nothing can be written to `workdir`, or it cannot be made.
 
-    Of a remote one only writing can tell.
+    A remote one is not checked: only writing shows it.
     """
     if isinstance(workdir, RemotePath):
         return
@@ -159,9 +159,9 @@ def check_room(workdir: AnyPath, model: MSN, keep: int, keep_every: int, total_s
     # One more than is kept, because the oldest goes when the newest is there; an encoder twice, as
     # weights and as SavedModel, and both once more while one that is there is replaced.
     number = keep + 1 + (total_steps // keep_every if keep_every else 0)
-    there = sum(path.stat().st_size for path in checkpoint_files.checkpoints(workdir / CHECKPOINTS))
+    used = sum(path.stat().st_size for path in checkpoint_files.checkpoints(workdir / CHECKPOINTS))
     place = next(place for place in (workdir, *workdir.parents) if place.exists())
-    needed, free = number * one + 4 * encoder - there, shutil.disk_usage(place).free
+    needed, free = number * one + 4 * encoder - used, shutil.disk_usage(place).free
     if free < needed:
         raise InputError(
             f"workdir={workdir}: {free / 1e6:,.0f} MB free, {needed / 1e6:,.0f} MB needed "
