@@ -105,7 +105,7 @@ def pretraining_dataset(
     return prefetched(dataset)
 
 
-def whole_batches(source: FrameSource, batch_size: int) -> int:
+def whole_batches(source: Frames, batch_size: int) -> int:
     """Steps in an epoch; raises `InputError` where there is none."""
     if len(source) < batch_size:
         raise InputError(
