@@ -60,7 +60,7 @@ with cli.flag_group("The dataset"):
     _NAME = flags.DEFINE_string(
         "name",
         "cholec80",
-        "The dataset's name, a folder in --data_rootdir; for other kinds of datasets, the kind.",
+        "The dataset's name, a folder in --data_rootdir. Other kinds have their own default.",
     )
     _DATASET = flags.DEFINE_enum(
         "dataset",
@@ -90,7 +90,9 @@ with cli.flag_group("A rendered miniature"):
         "synthetic", False, "Render a miniature of Cholec80 or PolypsSet instead."
     )
     _NUMBER = flags.DEFINE_integer(
-        "synthetic_videos", 16, "How many videos to render; of PolypsSet, how many sequences."
+        "synthetic_videos",
+        16,
+        "How many videos to render; of PolypsSet, how many sequences, 44 without this flag.",
     )
     _SECONDS = flags.DEFINE_integer(
         "synthetic_seconds", 90, "The mean length of a rendered video, in seconds."
