@@ -13,7 +13,7 @@ from msn.networks.variants import (
 from msn.networks.vit import VisionTransformer, create_encoder
 from tests.support.places import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "encoders.md"
 PATCHES = (16, 14, 10, 8, 7, 4)
 STEMS = [f"vit{stem}16" for stem in CONV_STEMS]
 
@@ -84,9 +84,9 @@ def test_unknown_variants_are_refused(variant):
         variant_arguments(variant)
 
 
-def test_the_table_in_the_readme():
+def test_the_table_of_variants_in_the_documentation():
     """| `vits` | 384 | 12 | 6 | 21.67 | ... |: one column per patch size, counts in millions."""
-    lines = README.read_text().splitlines()
+    lines = PAGE.read_text().splitlines()
     header = next(line for line in lines if re.match(r"\| variant +\| width", line))
     patches = [int(cell) for cell in re.findall(r"/(\d+)", header)]
     assert set(patches) == set(PATCHES)
