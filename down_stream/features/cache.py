@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from data.common.errors import InputError
@@ -97,7 +98,10 @@ def fingerprint(encoder) -> str:
     else:
         arguments = json.dumps(encoder.get_config(), sort_keys=True, default=str)
         digest.update(f"{type(encoder).__name__} {encoder.dtype_policy.name} {arguments}".encode())
-        for value in encoder.get_weights():
+        for weight in encoder.weights:
+            value = keras.ops.convert_to_numpy(weight)
+            if weight.path.endswith("/fc2/kernel"):
+                value = value.T  # as an earlier version had it: its entries keep their names
             digest.update(f"{value.dtype} {value.shape}".encode())
             digest.update(np.ascontiguousarray(value).view(np.uint8))
     return digest.hexdigest()[:32]

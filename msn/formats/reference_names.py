@@ -206,9 +206,7 @@ def _entries(backbone, head):
         yield from _dense(f"blocks.{index}.attn.proj", block.attention.out)
         yield from _norm(f"blocks.{index}.norm2", block.norm2)
         yield from _dense(f"blocks.{index}.mlp.fc1", block.fc1)
-        # A `TransposedDense`: its kernel is as PyTorch has it.
-        yield f"blocks.{index}.mlp.fc2.weight", block.fc2.kernel, _same, _same
-        yield f"blocks.{index}.mlp.fc2.bias", block.fc2.bias, _same, _same
+        yield from _dense(f"blocks.{index}.mlp.fc2", block.fc2)
     yield from _norm("norm", backbone.norm)
     if head is not None:
         for fc in ("fc1", "fc2", "fc3"):

@@ -28,10 +28,11 @@ class Block(keras.layers.Layer):
             self.norm2 = keras.layers.LayerNormalization(epsilon=epsilon, name="norm2", dtype=exact)
             self.fc1 = dense(int(width * mlp_ratio), seeds, "fc1", policy)
             self.activation = GELU[gelu]
-            self.fc2 = TransposedDense(width, int(width * mlp_ratio), seeds, "fc2", policy)
+            self.fc2 = dense(width, seeds, "fc2", policy)
             self.norm1.build((None, None, width))
             self.norm2.build((None, None, width))
             self.fc1.build((None, None, width))
+            self.fc2.build((None, None, int(width * mlp_ratio)))
         self.built = True
 
     def call(self, tokens, branch_scales=None):
@@ -57,39 +58,6 @@ class Block(keras.layers.Layer):
         """The second branch: norm, dense, GELU, dense."""
         hidden = self.activation(self.fc1(self.norm2(tokens)))
         return ops.cast(self.fc2(hidden), tokens.dtype)
-
-
-class TransposedDense(keras.layers.Layer):
-    """A dense layer with its kernel as [outputs, inputs] in memory, [inputs, outputs] in files.
-
-    Where outputs are fewer than inputs, XLA's CPU code computes the kernel's gradient up to a
-    fifth faster this way round: for the second layer of the MLPs, one or two hundredths of a
-    training step.
-    """
-
-    def __init__(self, units, inputs, seeds, name=None, dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        start = small_normal(seeds)((inputs, units), dtype=self.variable_dtype)
-        self.kernel = self.add_weight(
-            name="kernel", shape=(units, inputs), initializer=lambda *_, **__: ops.transpose(start)
-        )
-        self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
-        self.built = True
-
-    def call(self, inputs):
-        return ops.matmul(inputs, ops.transpose(self.kernel)) + self.bias
-
-    def save_own_variables(self, store):
-        """As `keras.layers.Dense` has them."""
-        store["0"] = ops.convert_to_numpy(self.kernel).T
-        store["1"] = ops.convert_to_numpy(self.bias)
-
-    def load_own_variables(self, store):
-        """From what `keras.layers.Dense` or this layer has saved."""
-        values = {name: store[name] for name in store.keys()}  # noqa: SIM118 - is no dict
-        if "0" in values:  # else Keras says what is missing
-            values["0"] = np.transpose(values["0"])
-        super().load_own_variables(values)
 
 
 class Attention(keras.layers.Layer):

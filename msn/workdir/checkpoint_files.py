@@ -105,13 +105,20 @@ def read_state(
       InputError: it is not whole, or has other arrays than those of `shapes`.
     """
     with open_state(path) as file:
-        names = file.keys()
-        differing = {name: tuple(file.get_slice(name).get_shape()) for name in names}.items()
-        if differing := sorted(differing ^ shapes.items()):
-            raise InputError(
-                f"{path}: is of another model or an earlier version; {differing[0][0]!r} differs"
-            )
-        return {name: file.get_tensor(name) for name in names}, file.metadata()
+        state, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    # An earlier version had the MLPs' second kernels, and their moments, as [outputs, inputs]. The
+    # MLPs of all variants are wider than their tokens: the shape tells.
+    state = {
+        name: value.T if value.shape[::-1] == shapes.get(name) != value.shape else value
+        for name, value in state.items()
+    }
+    if differing := sorted(
+        {name: value.shape for name, value in state.items()}.items() ^ shapes.items()
+    ):
+        raise InputError(
+            f"{path}: is of another model or an earlier version; {differing[0][0]!r} differs"
+        )
+    return state, metadata
 
 
 def read_newest(directory: AnyPath, read: Callable):

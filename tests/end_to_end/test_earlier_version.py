@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from data.dataset.frame_index import load_index
 from down_stream.classifiers.frame_model import load_frame_model
@@ -13,6 +14,8 @@ from down_stream.experiment import run
 from down_stream.features import cache
 from msn.checkpoint import load_encoder
 from msn.pretrain import pretrain
+from msn.training.configuration import create_model
+from msn.workdir import checkpoints
 from tests.support import small_msn, small_phases
 from tests.support.places import ROOT
 
@@ -81,6 +84,22 @@ def test_pre_training_goes_on_from_its_checkpoint(earlier, expected):
     assert json.loads(lines[-1])["loss"] == pytest.approx(json.loads(before)["loss"], rel=1e-5)
     _, cls = load_encoder("msn/encoder")(expected["images"])
     np.testing.assert_allclose(cls, expected["cls"], atol=1e-4)
+
+
+def test_kernels_that_were_the_other_way_round_are_turned_with_their_moments(earlier):
+    """The second ones of the MLPs; nothing else in a checkpoint is."""
+    path = FOLDER / "msn" / "checkpoints" / "step_00000004.safetensors"
+    model = create_model(small_msn.small_config("cholec80"))
+    assert checkpoints.restore_checkpoint(path, model) == (4, ())
+    state, turned = safetensors.numpy.load_file(path), set()
+    for name, variable in checkpoints.run_state(model).items():
+        if state[name].shape != variable.shape:
+            assert "mlp.fc2.weight" in name
+            assert state[name].shape == (12, 48)
+            state[name] = state[name].T
+            turned.add(name.split("blocks")[0])
+        np.testing.assert_array_equal(variable, state[name])
+    assert turned == {"anchor/", "target/", "optimizer/first/", "optimizer/second/"}
 
 
 def test_fine_tuning_goes_on_from_its_checkpoint(earlier, capfd):

@@ -9,10 +9,8 @@ from msn.networks.blocks import (
     Attention,
     BatchNorm,
     Block,
-    TransposedDense,
     attention_weights,
     branch_scales,
-    dense,
 )
 
 SEEDS = np.random.default_rng(0)
@@ -46,44 +44,6 @@ def test_exact_gelu_is_x_times_the_normal_distribution():
     half = tf.cast(x, tf.bfloat16)
     rounded = tf.cast(GELU["erf"](tf.cast(half, tf.float32)), tf.bfloat16)
     np.testing.assert_array_equal(GELU["erf"](half), rounded)  # nothing but the result is rounded
-
-
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_a_transposed_dense_layer_is_a_dense_layer(dtype):
-    """Its start, outputs, gradients and dtypes."""
-    plain = dense(3, np.random.default_rng(0), "fc", dtype)
-    plain.build((None, 8))
-    turned = TransposedDense(3, 8, np.random.default_rng(0), "fc", dtype)
-    np.testing.assert_array_equal(turned.kernel, np.transpose(plain.kernel))
-    x, results = tokens(), []
-    for layer in (plain, turned):
-        layer.bias.assign([1, 2, 3])
-        with tf.GradientTape() as tape:
-            out = layer(x)
-            loss = tf.reduce_sum(tf.cast(out, tf.float32) ** 2)
-        results.append([out, *tape.gradient(loss, [layer.bias.value, layer.kernel.value])])
-    (out, bias, kernel), (its_out, its_bias, its_kernel) = results
-    assert its_out.dtype == out.dtype == layer.compute_dtype
-    rounding = {"rtol": 1e-6} if dtype == "float32" else {"rtol": 1e-2, "atol": 1e-2}
-    for one, other in ((its_out, out), (its_bias, bias), (tf.transpose(its_kernel), kernel)):
-        np.testing.assert_allclose(*(tf.cast(v, tf.float32) for v in (one, other)), **rounding)
-
-
-def test_files_of_a_transposed_dense_layer_are_those_of_a_dense_layer():
-    turned = large_weights(TransposedDense(3, 8, SEEDS))
-    plain, again = dense(3, SEEDS, "fc"), TransposedDense(3, 8, SEEDS)
-    plain.build((None, 8))
-    ours, theirs = {}, {}
-    turned.save_own_variables(ours)
-    plain.load_own_variables(ours)
-    plain.save_own_variables(theirs)
-    again.load_own_variables(theirs)
-    assert ours["0"].shape == (8, 3)
-    expected = turned(rows())
-    np.testing.assert_allclose(plain(rows()), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(again(rows()), expected)
-    with pytest.raises(ValueError, match="shape"):
-        TransposedDense(3, 7, SEEDS).load_own_variables(ours)
 
 
 def test_attention_is_the_textbook_formula():
