@@ -11,12 +11,12 @@ import numpy as np
 from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
-from data.cholec80_images import TRANSFORMATIONS
 from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
 from data.common.nested import flatten
 from data.common.stopping import StopSignal
 from data.dataset.frame_index import FrameIndex
 from data.dataset.splits import PARTS
+from data.finetuning import TRANSFORMATIONS
 from data.images.image_io import read_image
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.paths import AnyPath, check_local, check_output_folder, to_path

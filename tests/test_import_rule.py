@@ -25,7 +25,9 @@ ORDER = (
 )
 # What users import or run, beside the folders.
 DOORS = {
-    "data": {"cholec80_images", "cholec80_tfrecords", "pretraining", "tfds_builder"},
+    "data": {
+        *("cholec80_images", "cholec80_tfrecords", "finetuning", "pretraining", "tfds_builder"),
+    },
     "msn": {
         *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),
     },

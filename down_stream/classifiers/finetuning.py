@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data.cholec80_images import training_dataset
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError
 from data.dataset.frame_index import FrameIndex
+from data.finetuning import training_dataset
 from down_stream.classifiers.training_state import TrainingState
 
 OPTIMIZERS = {

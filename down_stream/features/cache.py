@@ -24,10 +24,12 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
+from data.frames.batches import batches_of_features
+from data.frames.frames import ImageFrames
 from data.images.image_io import RESIZE_RULE
 from data.storage.paths import check_local, to_path
 from data.storage.whole import PART, whole_file
-from down_stream.features.extraction import batches_of_features, representation
+from down_stream.features.extraction import representation
 from msn.formats.saved_model import FrozenEncoder
 
 VERSION = 1  # of what an entry holds
@@ -127,7 +129,7 @@ def _extract(encoder, index, videos, image_size, batch_size, description) -> Ite
     """
     if not videos:
         return
-    chosen = index.take(np.concatenate(videos))
+    chosen = ImageFrames(index.take(np.concatenate(videos)))
     ends = np.cumsum([len(rows) for rows in videos])
     kind = _kind(encoder.width)
     pending, done = [np.empty(0, kind)], 0

@@ -1,23 +1,25 @@
 """Runs an encoder or a frame model over many frames, batch by batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from data.cholec80_images import frames_dataset
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
+from data.frames.batches import batches_of_features
+from data.frames.frames import ImageFrames
 
 TOKENS = ("cls", "mean", "all")
 
 
 def representation(encoder) -> Callable:
     """Compiled function: images [batch, height, width, 3] -> cls [batch, width]."""
-    return tf.function(
-        lambda images: in_halves(encoder.represent, images), jit_compile=True, autograph=False
-    )
+
+    def represent(images):
+        return in_halves(encoder.represent, tf.cast(images, tf.float32))
+
+    return tf.function(represent, jit_compile=True, autograph=False)
 
 
 def frame_outputs(
@@ -101,36 +103,9 @@ def over_frames(
     Raises:
       InputError: not one frame can be read.
     """
-    batches = list(batches_of_features(function, index, image_size, batch_size, description))
+    frames = ImageFrames(index)
+    batches = list(batches_of_features(function, frames, image_size, batch_size, description))
     if not batches:
         raise InputError(f"none of the {len(index)} frames can be read")
     features, rows = zip(*batches, strict=True)
     return np.concatenate(features), np.concatenate(rows)
-
-
-def batches_of_features(
-    function: Callable, index: FrameIndex, image_size: int, batch_size: int, description: str
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Applies a compiled function of image batches to all readable frames of an index, in order.
-
-    Every batch has the same size, the last one filled up with black: one compiled program serves
-    all of them, and no result depends on what else is in the index.
-
-    Args:
-      function: images float32 [batch_size, image_size, image_size, 3] -> [batch_size, width].
-      index: the frames.
-      image_size: pixels.
-      batch_size: int.
-      description: for the progress bar; without it there is none.
-
-    Yields:
-      Features float32 [n, width], and the rows of the index that they are of, int64 [n].
-    """
-    dataset = frames_dataset(index, image_size=image_size, batch_size=batch_size)
-    shown = {"desc": description, "disable": not description}
-    with tqdm(total=len(index), unit="frame", mininterval=0.5, **shown) as bar:
-        for images, rows in dataset:
-            count = len(rows)
-            padded = tf.pad(images, [[0, batch_size - count], [0, 0], [0, 0], [0, 0]])
-            yield function(tf.cast(padded, tf.float32)).numpy()[:count], rows.numpy()
-            bar.update(count)

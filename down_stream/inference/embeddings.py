@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from data.common.errors import InputError
 from data.common.stopping import StoppedError, StopSignal
+from data.frames.batches import embed_batches
 from data.frames.frames import Frames
 from data.storage.paths import check_output_folder, to_path
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
-from down_stream.features.batches import embed_batches
 from down_stream.features.extraction import frame_outputs
 from down_stream.inference import map as inference_map
 from down_stream.inference.attention import AttentionPictures

@@ -14,11 +14,12 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
-from data.cholec80_images import frames_dataset
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import identity
+from data.frames.batches import batches_of_features
+from data.frames.frames import ImageFrames
 from msn.training.neighbours import votes
 
 BATCH_SIZE = 64
@@ -91,12 +92,9 @@ def labelled(index: FrameIndex, part: str, videos: Sequence[str], max_frames: in
 
 def embed(represent, index: FrameIndex, image_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Representations [frames read, width] and phases [frames read]."""
-    features, rows = [], []
-    for images, places in frames_dataset(index, image_size=image_size, batch_size=BATCH_SIZE):
-        count = len(places)  # the last batch is filled up: one compiled program serves all
-        padded = tf.pad(images, [[0, BATCH_SIZE - count], [0, 0], [0, 0], [0, 0]])
-        features.append(represent(padded).numpy()[:count])
-        rows.append(places.numpy())
-    if not rows:
+    frames = ImageFrames(index)
+    batches = list(batches_of_features(represent, frames, image_size, BATCH_SIZE))
+    if not batches:
         raise InputError(f"probe: none of {len(index)} frames can be read")
-    return np.concatenate(features).astype(np.float32), index.phase[np.concatenate(rows)]
+    features, rows = map(np.concatenate, zip(*batches, strict=True))
+    return features.astype(np.float32), index.phase[rows]

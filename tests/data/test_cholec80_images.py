@@ -1,10 +1,10 @@
 import itertools
-import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from data.cholec80_images import frames_dataset, get_cholec80_images_datasets, training_dataset
+from data.cholec80_images import Cholec80ImagesLoader, get_cholec80_images_datasets
 from data.common.errors import InputError
 from data.dataset.cholec80 import SPLITS
 from data.dataset.frame_index import load_index
@@ -13,107 +13,6 @@ from data.preparation.indexing import build_index
 from down_stream.classifiers.losses import class_weights
 from down_stream.low_shot.subsets import label_fraction
 from tests.support.small_dataset import make_small_dataset
-
-
-def test_frames_come_in_order_as_an_encoder_takes_them(small_dataset):
-    index = load_index(small_dataset)
-    batches = list(frames_dataset(index, image_size=16, batch_size=10).as_numpy_iterator())
-    assert [len(rows) for _, rows in batches] == [10] * 5 + [6]
-    np.testing.assert_array_equal(np.concatenate([rows for _, rows in batches]), np.arange(56))
-    images = np.concatenate([images for images, _ in batches])
-    for row in (0, 33, 55):
-        (path,) = index.paths([row])
-        np.testing.assert_array_equal(images[row], frame_to_input(read_image(path), 16))
-
-
-def test_an_unreadable_frame_is_left_out_and_named(small_dataset, tmp_path, caplog):
-    root = shutil.copytree(small_dataset, tmp_path / "copy")
-    (root / "frames" / "video01" / "video01_000002.png").write_bytes(b"")
-    dataset = frames_dataset(load_index(root), image_size=16, batch_size=56)
-    ((images, rows),) = dataset.as_numpy_iterator()
-    np.testing.assert_array_equal(rows, np.delete(np.arange(56), 1))
-    assert len(images) == 55
-    assert "video01_000002.png" in caplog.text
-
-
-def training(index, batches=7, **options):
-    options = {"image_size": 24, "batch_size": 8, "seed": 0} | options
-    return list(training_dataset(index, **options).take(batches).as_numpy_iterator())
-
-
-def assert_same(some, others):
-    for ours, theirs in zip(some, others, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(one, other)
-
-
-def test_it_begins_at_any_step(small_dataset):
-    index = load_index(small_dataset)
-    assert_same(training(index, 4, first_step=9), training(index, 13)[9:])
-
-
-def test_labels_of_unreadable_frames_are_unknown(small_dataset, tmp_path):
-    """All others stay where they are in the order."""
-    root = shutil.copytree(small_dataset, tmp_path / "copy")
-    (root / "frames" / "video01" / "video01_000002.png").write_bytes(b"")
-    index = load_index(root)
-    tools = {"labels": index.tools}
-    for options, unknown in (({}, -1), (tools, [-1] * 7)):
-        whole = training(load_index(small_dataset), **options)
-        found = training(index, **options)
-        changed = 0
-        for (images, labels), (expected_images, expected) in zip(found, whole, strict=True):
-            assert labels.shape == expected.shape
-            for row in range(len(labels)):
-                if np.array_equal(labels[row], expected[row]):
-                    np.testing.assert_array_equal(images[row], expected_images[row])
-                else:
-                    np.testing.assert_array_equal(labels[row], unknown)
-                    assert not images[row].any()
-                    changed += 1
-        assert changed == 1
-
-
-def test_strength_of_randaug(small_dataset):
-    index = load_index(small_dataset)
-    plain = training(index, transformation="resize")
-    assert_same(training(index, transformation="randaug", layers=0), plain)
-    usual, given, other = (
-        training(index, transformation="randaug", **options)
-        for options in ({}, {"layers": 3, "magnitude": 7}, {"magnitude": 2})
-    )
-    assert_same(usual, given)
-    assert any(not np.array_equal(a[0], b[0]) for a, b in zip(usual, other, strict=True))
-
-
-def test_labels_belong_to_their_frames(small_dataset):
-    """Without augmentation every image is a frame of the index; its label must be that one's."""
-    index = load_index(small_dataset)
-    paths = index.paths(np.arange(len(index)))
-    phase_of = {
-        frame_to_input(read_image(path), 24).tobytes(): phase
-        for path, phase in zip(paths, index.phase.tolist(), strict=True)
-    }
-    assert len(phase_of) == 56
-    seen = [
-        (image.tobytes(), label)
-        for images, labels in training(index, transformation="resize")
-        for image, label in zip(images, labels, strict=True)
-    ]
-    assert len({image for image, _ in seen}) == 56  # an epoch is a permutation
-    assert all(phase_of[image] == label for image, label in seen)
-
-
-@pytest.mark.parametrize("name", ["views", "randaug"])
-def test_augmentation_changes_images_and_is_seeded(small_dataset, name):
-    index = load_index(small_dataset)
-    one, same, other = (
-        training(index, 1, seed=seed, transformation=name)[0][0] for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
-    first_epoch, second_epoch = training(index, 7)[0][0], training(index, 14)[7][0]
-    assert not np.array_equal(first_epoch, second_epoch)
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +86,48 @@ def test_the_published_defaults(cholec80):
 def test_wrong_input_is_said(small_dataset, arguments, message):
     with pytest.raises(InputError, match=message):
         get_cholec80_images_datasets(small_dataset, *arguments)
+
+
+def test_the_loader_reads_the_videos_it_is_given_in_order(cholec80):
+    loader = Cholec80ImagesLoader(cholec80, ["video03", "video41"], 4)
+    seen = read_split(loader.get_tf_dataset(with_image_path=True))
+    index = load_index(cholec80).select(["video03", "video41"])
+    index = index.take(index.phase >= 0)
+    assert len(seen) == 5, "one frame of video03 has no label"
+    assert list(seen) == index.paths(slice(None))
+    assert [label for _, label in seen.values()] == index.phase.tolist()
+    for path, (image, _) in seen.items():
+        np.testing.assert_array_equal(image, frame_to_input(read_image(path), 224))
+    images, labels = next(loader.get_tf_dataset().as_numpy_iterator())
+    assert (images.shape, images.dtype, labels.dtype) == ((4, 224, 224, 3), np.uint8, np.int32)
+
+
+def test_the_loader_shuffles_and_augments_as_it_is_told(cholec80):
+    names = SPLITS["40/8/32"]["validation"]
+
+    def grey(image):
+        return tf.image.rgb_to_grayscale(image)[:8, :8]
+
+    loader = Cholec80ImagesLoader(cholec80, names, 5, shuffle=True, augment=grey)
+    first, second = (read_split(loader.get_tf_dataset(with_image_path=True)) for _ in range(2))
+    assert sorted(first) == sorted(second)
+    assert sorted(first) != list(first)
+    assert {path.split("/")[-2] for path in first} == set(names)
+    for path, (image, _) in first.items():
+        np.testing.assert_array_equal(image, grey(read_image(path)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((["video77"], 4), "no such video: video77"),
+        ((["video01"], 0), "batch_size=0: 1 or more"),
+        ((["video01"], 4, False, "rand"), "'rand': one of randaug, views, resize"),
+    ],
+)
+def test_wrong_arguments_of_the_loader(cholec80, arguments, message):
+    with pytest.raises(InputError, match=message):
+        Cholec80ImagesLoader(cholec80, *arguments)
 
 
 def test_class_weights_are_inverse_to_frequency():

@@ -3,9 +3,10 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from data.cholec80_images import frames_dataset, training_dataset
+from data.cholec80_images import Cholec80ImagesLoader
 from data.common.prefetching import prefetched
 from data.dataset.frame_index import load_index
+from data.finetuning import training_dataset
 from data.frames.opening import open_source
 from data.pretraining import pretraining_dataset
 from data.views.multi_crop import Views
@@ -32,7 +33,7 @@ def test_no_loader_has_a_thread_that_its_end_may_have_to_wait_for(small_dataset)
     source = open_source("images", small_dataset)
     loaders = [
         pretraining_dataset(source, Views(), batch_size=4, seed=0, first_step=0, last_step=9),
-        frames_dataset(index, **sizes),
+        Cholec80ImagesLoader(small_dataset, index.videos, 4).get_tf_dataset(),
         training_dataset(index, **sizes, seed=0),
     ]
     assert [loader.options().autotune.enabled for loader in loaders] == [False, False, False]

@@ -12,12 +12,12 @@ from data.common.errors import InputError
 from data.common.stopping import StoppedError
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
+from data.frames.batches import embed_batches
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.images.image_io import frame_to_input, read_image
 from data.preparation.extraction import extract_frames
 from data.tfrecords.files import find_records
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
-from down_stream.features.batches import embed_batches
 from down_stream.inference import embeddings
 from down_stream.inference.embeddings import Options, embed, summary
 from down_stream.temporal.model import TemporalModel, load_temporal, save_temporal

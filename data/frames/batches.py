@@ -1,11 +1,13 @@
 """Frames through a network, batch by batch, while the next ones are read."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from data.frames.frames import Frames
 from data.frames.read_ahead import InputFrame, read_ahead
@@ -35,11 +37,18 @@ class Batch:
 def embed_batches(
     function: Callable, frames: Frames, image_size: int, batch_size: int, start: int = 0
 ) -> Iterator[Batch]:
-    """Applies a function of `frame_outputs` to all frames from a row on.
+    """Applies a function to all frames from a row on.
 
     The next frames are read while the network works. Every batch has the same size, the last one
     filled up with black: one compiled program serves all of them, and no result depends on what
     else is read.
+
+    Args:
+      function: images uint8 [batch_size, image_size, image_size, 3] -> {name: [batch_size, ...]}.
+      frames: what to read.
+      image_size: pixels.
+      batch_size: int.
+      start: row.
     """
     running, frames_of_batch, faults, stop = None, [], [], start
 
@@ -68,6 +77,35 @@ def embed_batches(
         yield _fetch(running)
     if frames_of_batch or faults:
         yield _fetch(launch())
+
+
+def batches_of_features(
+    function: Callable, frames: Frames, image_size: int, batch_size: int, description: str = ""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Features of all readable frames in order; the others are named in the log.
+
+    Args:
+      function: images uint8 [batch_size, image_size, image_size, 3] -> [batch_size, width].
+      frames: what to read.
+      image_size: pixels.
+      batch_size: int.
+      description: for the progress bar; without it there is none.
+
+    Yields:
+      Features float32 [n, width], and the rows that they are of, int64 [n].
+    """
+    bar = tqdm(
+        desc=description, total=len(frames), unit="frame", mininterval=0.5, disable=not description
+    )
+    with bar:
+        for batch in embed_batches(
+            lambda images: {"features": function(images)}, frames, image_size, batch_size
+        ):
+            for fault in batch.faults:
+                logging.warning("left out: %s", fault)
+            if len(batch.rows):
+                yield batch.outputs["features"], batch.rows
+            bar.update(len(batch.rows))
 
 
 def _fetch(batch: Batch) -> Batch:

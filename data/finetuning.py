@@ -1,0 +1,141 @@
+"""tf.data loader of fine-tuning: shuffled labelled frames, augmented, at any step at once."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from data.common.cores import available_cores
+from data.common.errors import InputError
+from data.common.prefetching import prefetched
+from data.common.seeds import generator
+from data.dataset.frame_index import FrameIndex
+from data.frames.frames import Frames, ImageFrames
+from data.images.image_io import frame_to_input
+from data.views.multi_crop import Views, augment, random_resized_crop
+from data.views.randaug import LAYERS, MAGNITUDE, rand_augment
+
+TRANSFORMATIONS = ("randaug", "views", "resize")
+# Milder than pre-training's views: what tells the phase must not be cropped or coloured away.
+TRAINING_VIEWS = Views(scale=(0.5, 1.0), colour_jitter=0.25, grey_probability=0.0)
+
+
+def training_dataset(
+    index: FrameIndex,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    transformation: str = "views",
+    layers: int = LAYERS,
+    magnitude: float = MAGNITUDE,
+    labels: np.ndarray | None = None,
+    first_step: int = 0,
+    unreadable: set[int] | None = None,
+) -> tf.data.Dataset:
+    """One epoch after another, each a permutation of all frames, without end.
+
+    Args:
+      index: labelled frames.
+      image_size: height and width of the images in pixels.
+      batch_size: frames in a batch; every batch is full.
+      seed: int; order and augmentation are functions of it and of the step.
+      transformation: "randaug" (`data/views/randaug.py`), "views" (cropped, flipped, jittered and
+        blurred) or "resize" (nothing random).
+      layers, magnitude: of "randaug", as `data.views.randaug.rand_augment` takes them.
+      labels: int [frames, ...]; the phases of the index by default.
+      first_step: the batch to begin with, as if those before it had been read.
+      unreadable: receives the rows of the frames that cannot be read.
+
+    Returns:
+      Dataset of (images uint8 [batch, image_size, image_size, 3], labels int32 [batch, ...]). A
+      frame that cannot be read is named in the log; it is black, and its labels are -1, unknown.
+
+    Raises:
+      InputError: an argument is wrong.
+    """
+    check_batches(batch_size, transformation)
+    positions = tf.data.Dataset.range(first_step * batch_size, np.iinfo(np.int64).max)
+    transform = transformation_of(transformation, image_size, seed, layers, magnitude)
+    dataset = load_frames(
+        shuffled(positions, len(index), seed), ImageFrames(index), transform, image_size, unreadable
+    )
+    labels = tf.constant(index.phase if labels is None else labels, tf.int32)
+
+    def with_label(image, row, readable):
+        return image, tf.where(readable, tf.gather(labels, row), -1)
+
+    return prefetched(dataset.map(with_label).batch(batch_size, drop_remainder=True))
+
+
+def check_batches(batch_size: int, transformation: str) -> None:
+    """Raises `InputError` if an argument of `training_dataset` is wrong."""
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}: 1 or more")
+    if transformation not in TRANSFORMATIONS:
+        raise InputError(f"transformation {transformation!r}: one of {', '.join(TRANSFORMATIONS)}")
+
+
+def shuffled(positions: tf.data.Dataset, frames: int, seed: int) -> tf.data.Dataset:
+    """(Row, position) for positions counted on from epoch to epoch."""
+
+    def shuffle(position):
+        key = tf.stack([tf.cast(seed, tf.int64), position // frames])
+        return tf.random.experimental.index_shuffle(position % frames, key, frames - 1), position
+
+    return positions.map(shuffle)
+
+
+def transformation_of(
+    name: str, image_size: int, seed: int, layers: int = LAYERS, magnitude: float = MAGNITUDE
+) -> Callable:
+    """One of TRANSFORMATIONS: (uint8 [height, width, 3], position) -> uint8 [size, size, 3]."""
+    if name == "resize":
+        return lambda image, position: frame_to_input(image, image_size)
+
+    def transform(image, position):
+        random = generator(seed, position)
+        if name == "randaug":
+            return rand_augment(frame_to_input(image, image_size), random, layers, magnitude)
+        views = TRAINING_VIEWS
+        crop = random_resized_crop(image, image_size, views.scale, views.aspect, random)
+        return augment(crop, views, random)
+
+    return transform
+
+
+def load_frames(
+    places: tf.data.Dataset,
+    frames: Frames,
+    transform: Callable,
+    image_size: int | None,
+    unreadable: set[int] | None = None,
+) -> tf.data.Dataset:
+    """Maps (row, position) to (image, row, whether it could be read).
+
+    Args:
+      places: dataset of pairs of int64.
+      frames: what to read.
+      transform: as `transformation_of` returns it.
+      image_size: of its results in pixels; None if these have any size.
+      unreadable: receives the rows of the frames that cannot be read: they are black.
+    """
+
+    def read(row, position):
+        try:
+            return transform(frames.read(int(row)), int(position)), np.True_
+        except (InputError, OSError) as error:
+            logging.warning("left out: %s", error)
+            if unreadable is not None:
+                unreadable.add(int(row))
+            side = image_size or 1
+            return np.zeros((side, side, 3), np.uint8), np.False_
+
+    def load(row, position):
+        image, readable = tf.numpy_function(read, [row, position], (tf.uint8, tf.bool))
+        image.set_shape((image_size, image_size, 3))
+        readable.set_shape(())
+        return image, row, readable
+
+    return places.map(load, num_parallel_calls=available_cores(), deterministic=True)
