@@ -35,7 +35,7 @@ import tensorflow_datasets as tfds
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
-from data.dataset.extraction_log import read_record
+from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, load_index
 from data.dataset.splits import choose_protocols
 from data.images.image_io import read_image
@@ -125,7 +125,7 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, videos):
         root = Path(self.builder_config.root)
-        fps = read_record(root / "frames")["fps"]
+        fps = read_log(root / "frames")["fps"]
         groups = range(pq.read_metadata(root / INDEX).num_row_groups)
         read_rows = functools.partial(index_rows, root, frozenset(videos))
         read_example = functools.partial(examples, root, fps)

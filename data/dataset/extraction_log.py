@@ -9,7 +9,7 @@ from data.images.names import is_image, official_number
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import write_json
 
-RECORD = "extraction.json"  # in the frames folder: the settings, and which videos are complete
+LOG = "extraction.json"  # in the frames folder: the settings, and which videos are complete
 
 
 def frame_numbers(folder: Path, video: str) -> set[int]:
@@ -19,17 +19,17 @@ def frame_numbers(folder: Path, video: str) -> set[int]:
     return numbers - {None}
 
 
-def read_record(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
+def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     """What `extract_frames` notes in its folder: its settings and the videos that are complete.
 
     Args:
-      frames_dir: the folder; without a record in it, the answer is `settings` and no videos.
+      frames_dir: the folder; without a log in it, the answer is `settings` and no videos.
       settings: fps, format, quality, size that are asked for now; None accepts any.
 
     Raises:
       InputError: the frames in the folder have other settings.
     """
-    path = to_path(frames_dir) / RECORD
+    path = to_path(frames_dir) / LOG
     if not path.is_file():
         if settings and settings["fps"] != 1 and any(Path(frames_dir).glob("*/*_*.*")):
             raise InputError(
@@ -38,28 +38,28 @@ def read_record(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
             )
         return {**(settings or {"fps": 1.0}), "videos": {}}
     try:
-        record = json.loads(path.read_text())
-        float(record["fps"])
-        dict(record["videos"])
+        log = json.loads(path.read_text())
+        float(log["fps"])
+        dict(log["videos"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; delete it, frames that are there are kept") from error
     for key, value in (settings or {}).items():
-        if record.get(key) != value:
+        if log.get(key) != value:
             raise InputError(
-                f"{key}={value}: {frames_dir} was extracted with {key}={record.get(key)}; "
+                f"{key}={value}: {frames_dir} was extracted with {key}={log.get(key)}; "
                 "give the same, or use another --name"
             )
-    return record
+    return log
 
 
-def write_record(frames_dir: Path, record: Mapping) -> None:
-    """Writes what `read_record` reads."""
+def write_log(frames_dir: Path, log: Mapping) -> None:
+    """Writes what `read_log` reads."""
     frames_dir.mkdir(parents=True, exist_ok=True)
-    write_json(frames_dir / RECORD, record)
+    write_json(frames_dir / LOG, log)
 
 
 def is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
-    """Whether all frames of a video are there; `done` is the "videos" of a record."""
+    """Whether all frames of a video are there; `done` is the "videos" of a log."""
     if name not in done:
         return False
     return frame_numbers(frames_dir / name, name) >= set(range(1, done[name]["frames"] + 1))

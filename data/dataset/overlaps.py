@@ -1,6 +1,6 @@
-"""Which videos of public data sets are one recording under several names.
+"""Which videos of public data sets are one operation under several names.
 
-CAMMA's data sets of cholecystectomies share recordings, so that pre-training on one and testing on
+CAMMA's data sets of cholecystectomies share operations, so that pre-training on one and testing on
 another can test on what was seen. Videos are recognised by the names they are released under; what
 is called otherwise is known by its name alone. Numbers below are Cholec80's.
 
@@ -38,7 +38,7 @@ NAMED = 3  # names in a line; of the others, the number
 
 
 @dataclass(frozen=True)
-class Recording:
+class PublicVideo:
     """A video of a public data set.
 
     Attributes:
@@ -53,24 +53,24 @@ class Recording:
 
 
 @cache
-def find_recording(video: str) -> Recording | None:
-    """The public recording that a name stands for; None for any other name."""
+def find_public(video: str) -> PublicVideo | None:
+    """The public video that a name stands for; None for any other name."""
     for dataset, pattern in _NAMES.items():
         if match := pattern.fullmatch(video):
             name = match[1]
             if dataset == "M2CAI16-workflow":
-                return Recording(dataset, name, _WORKFLOW)
+                return PublicVideo(dataset, name, _WORKFLOW)
             number = int(name)
             if dataset == "M2CAI16-tool" and 1 <= number <= 15:
-                return Recording(dataset, name, _TOOL_TRAIN if number <= 10 else _TOOL_TEST)
+                return PublicVideo(dataset, name, _TOOL_TRAIN if number <= 10 else _TOOL_TEST)
             if 1 <= number <= {"Cholec80": 80, "CholecT50": 120}.get(dataset, 0):
-                return Recording(dataset, name, frozenset({number}))
+                return PublicVideo(dataset, name, frozenset({number}))
     return None
 
 
 def identity(video: str) -> str:
-    """What all names of one recording have in common; for a name that is not public, the name."""
-    found = find_recording(video)
+    """What all names of one operation have in common; for a name that is not public, the name."""
+    found = find_public(video)
     if found is None:
         return video
     if len(found.numbers) == 1:
@@ -78,15 +78,15 @@ def identity(video: str) -> str:
     return f"{found.dataset} {found.name}"
 
 
-def same_recording(video: str, other: str) -> bool:
-    """Whether two videos are one recording, as far as it is known."""
+def same_operation(video: str, other: str) -> bool:
+    """Whether two videos are one operation, as far as it is known."""
     return identity(video) == identity(other)
 
 
-def may_be_same_recording(video: str, other: str) -> bool:
-    """Whether two videos may be one recording, and it is not known whether they are."""
-    one, two = find_recording(video), find_recording(other)
-    if one is None or two is None or one.dataset == two.dataset or same_recording(video, other):
+def may_be_same_operation(video: str, other: str) -> bool:
+    """Whether two videos may be one operation, and it is not known whether they are."""
+    one, two = find_public(video), find_public(other)
+    if one is None or two is None or one.dataset == two.dataset or same_operation(video, other):
         return False
     return bool(one.numbers & two.numbers)
 
@@ -95,21 +95,21 @@ def overlaps(videos: Iterable[str], others: Iterable[str]) -> tuple[list[str], l
     """Which videos are among others, under whatever name.
 
     Returns:
-      Two lists to be printed. The videos that are the same recording as one of the others:
+      Two lists to be printed. The videos that are the same operation as one of the others:
       "video68" where it has that name there too, otherwise "video68 (VID68)". And the videos that
       may be: "video73 (one of workflow_video_01, ...)".
     """
     names, known = {}, []
     for name in others:
         names.setdefault(identity(name), []).append(name)
-        if find_recording(name):
+        if find_public(name):
             known.append(name)
     same, possible = [], []
     for video in videos:
         twins = names.get(identity(video), [])
         if twins:
             same.append(video if video in twins else f"{video} ({', '.join(twins)})")
-        elif maybe := [name for name in known if may_be_same_recording(video, name)]:
+        elif maybe := [name for name in known if may_be_same_operation(video, name)]:
             more = f" and {len(maybe) - NAMED} more" if len(maybe) > NAMED else ""
             possible.append(f"{video} (one of {', '.join(maybe[:NAMED])}{more})")
     return same, possible

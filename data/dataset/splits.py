@@ -1,7 +1,7 @@
 """The manifest of a data set's splits: which videos train, validate and test, and what they hold.
 
 Cholec80 gets the published protocols (`data/dataset/cholec80.py`). Every other data set gets one
-split, drawn by video from a seed. No recording is in two splits of a protocol; that two videos are
+split, drawn by video from a seed. No operation is in two splits of a protocol; that two videos are
 of one patient can only the user know.
 """
 
@@ -20,7 +20,7 @@ from data.images.names import natural_key
 from data.storage.whole import write_json
 
 MANIFEST = "splits.json"
-DRAWN = "70/10/20 by video"  # per cent of the recordings
+DRAWN = "70/10/20 by video"  # per cent of the operations
 PARTS = ("train", "validation", "test")
 
 
@@ -33,7 +33,7 @@ def write_splits(root: str | Path) -> dict:
       "frames", "labelled" and, by name, "phases", numbers of frames.
 
     Raises:
-      InputError: a recording would be in two splits.
+      InputError: an operation would be in two splits.
     """
     root = Path(root)
     counts = count_phases(root)
@@ -71,13 +71,13 @@ def count_phases(root: Path) -> dict[str, np.ndarray]:
 
 
 def draw_split(videos: Iterable[str], seed: int = 0) -> dict[str, tuple[str, ...]]:
-    """Splits videos at random, in the proportions of `DRAWN`, the names of a recording together."""
-    recordings = {}
+    """Splits videos at random, in the proportions of `DRAWN`, one operation in one part."""
+    operations = {}
     for video in videos:
-        recordings.setdefault(identity(video), []).append(video)
+        operations.setdefault(identity(video), []).append(video)
     return {
-        part: tuple(sorted((v for name in names for v in recordings[name]), key=natural_key))
-        for part, names in draw(recordings, seed).items()
+        part: tuple(sorted((v for name in names for v in operations[name]), key=natural_key))
+        for part, names in draw(operations, seed).items()
     }
 
 
@@ -98,15 +98,15 @@ def draw(names: Iterable[str], seed: int) -> dict[str, list[str]]:
 
 
 def check_disjoint(name: str, split: Mapping[str, Iterable[str]]) -> None:
-    """Raises `InputError` if a recording is in two parts of a split, under whatever names."""
-    seen = {}  # recording -> (video, part)
+    """Raises `InputError` if an operation is in two parts of a split, under whatever names."""
+    seen = {}  # operation -> (video, part)
     for part, videos in split.items():
         for video in videos:
             first, where = seen.setdefault(identity(video), (video, part))
             if where != part:
                 called = video if video == first else f"{first}, which is {video},"
                 raise InputError(
-                    f"split {name}: {called} is in {where} and in {part}; one recording, one part"
+                    f"split {name}: {called} is in {where} and in {part}; one operation, one part"
                 )
 
 

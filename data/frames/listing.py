@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_record
+from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, index_files, load_index
 from data.frames.frames import Frames, ImageFrames, VideoFrames
 from data.frames.opening import open_source
@@ -84,7 +84,7 @@ def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:
     """
     root = to_path(root)
     if (root / INDEX).is_file() or not root.is_dir():
-        return ImageFrames(load_index(root), read_record(root / "frames")["fps"])
+        return ImageFrames(load_index(root), read_log(root / "frames")["fps"])
     if (root / TFDS_INFO).is_file():
         return open_source("tfds", root)
     if find_records(root):
@@ -100,6 +100,6 @@ def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:
 def _extraction_rate(folder: Path) -> float:
     """Frames per second of `frames/<video>/`, or of `frames/` where the images lie in it."""
     return next(
-        (rate for place in (folder.parent, folder) if (rate := read_record(place)["fps"]) != 1),
+        (rate for place in (folder.parent, folder) if (rate := read_log(place)["fps"]) != 1),
         1.0,
     )

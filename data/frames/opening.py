@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_record
+from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
@@ -38,7 +38,7 @@ def open_source(
         record files; "tfds": folders that `data/tfds_builder.py` wrote, those with
         dataset_info.json; "videos": dataset directories with videos/, or folders with videos.
       roots: the folders; but for "videos", they may be on a remote file system.
-      exclude: names of videos that are left out, and so are other names of the same recordings
+      exclude: names of videos that are left out, and so are other names of the same operations
         (VID68 is video68); a name that is not there does no harm.
       fps: frames per second that are taken of "videos". The others have what was extracted.
 
@@ -69,7 +69,7 @@ def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageFrames:
     _, excluded = _divide(index.videos, exclude)
     index = index.select(exclude=excluded)
     firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
-    extracted = {root.absolute(): read_record(root / "frames")["fps"] for root in roots}
+    extracted = {root.absolute(): read_log(root / "frames")["fps"] for root in roots}
     fps = np.full(len(index.videos), np.nan)
     for video, first in enumerate(map(to_path, index.paths(firsts))):
         if official_number(first.stem, index.videos[video]) is not None:
@@ -161,8 +161,8 @@ def _join(roots: Sequence[PurePath], parts: Iterable[Mapping]) -> dict:
 def _divide(videos: Iterable[str], exclude: frozenset[str]) -> tuple[list[str], list[str]]:
     """The videos that are kept and those that are not; raises `InputError` if none is kept."""
     videos = list(videos)
-    recordings = {identity(video) for video in expand(exclude, videos)}
-    kept = [video for video in videos if identity(video) not in recordings]
+    operations = {identity(video) for video in expand(exclude, videos)}
+    kept = [video for video in videos if identity(video) not in operations]
     if not kept:
         raise InputError(f"all of {len(videos)} videos are excluded; leave some to train on")
-    return kept, [video for video in videos if identity(video) in recordings]
+    return kept, [video for video in videos if identity(video) in operations]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.common.errors import InputError
-from data.dataset.overlaps import SYNTHETIC, find_recording, overlaps
+from data.dataset.overlaps import SYNTHETIC, find_public, overlaps
 from data.storage.whole import write_json
 
 AUDIT = "audit.json"  # in a data set
@@ -107,7 +107,7 @@ def remark_shared(root: Path, audit: Audit) -> None:
     if (root / SYNTHETIC).is_file():
         return
     names = sorted(folder.name for folder in (root / "frames").iterdir())
-    videos = [name for name in names if find_recording(name)]
+    videos = [name for name in names if find_public(name)]
     twice = []
     for place, name in enumerate(videos):
         twice += overlaps([name], videos[:place])[0]

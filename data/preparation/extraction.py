@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.dataset.extraction_log import frame_numbers, is_complete, read_record, write_record
+from data.dataset.extraction_log import frame_numbers, is_complete, read_log, write_log
 from data.images.image_io import write_frame
 from data.video.clock import estimate_seconds, read_clock
 from data.video.decoding import check_settings, decode
@@ -58,7 +58,7 @@ def extract_frames(
     if not isinstance(videos, Mapping):
         videos = unique_names((Path(video).stem, Path(video)) for video in videos)
     settings = {"fps": fps, "format": format, "quality": quality, "size": size}
-    record = read_record(frames_dir, settings)
+    record = read_log(frames_dir, settings)
     reasons = _taken_names(videos, record["videos"])
     todo = {
         name: path
@@ -95,7 +95,7 @@ def extract_all(
     Args:
       files: {name of the video: its file}.
       frames_dir: where the notes are written.
-      record: as `read_record` returns it; it is added to.
+      record: as `read_log` returns it; it is added to.
       extract: writes the frames of a video (name, file) and returns how many it has.
       pool: runs `extract`; it is shut down.
       stop: is set after an error or Ctrl-C, so that what runs does not go on.
@@ -114,7 +114,7 @@ def extract_all(
                 reasons[name] = str(error)
                 continue
             record["videos"][name] = {"frames": count, "bytes": files[name].stat().st_size}
-            write_record(frames_dir, record)
+            write_log(frames_dir, record)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import SOURCE_FPS, TOOLS
-from data.dataset.extraction_log import RECORD, read_record
+from data.dataset.extraction_log import LOG, read_log
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, SCHEMA
 from data.images.completeness import find_fault
 from data.images.finding import group_images
@@ -85,7 +85,7 @@ def _write_indices(
     audit: Audit,
 ) -> None:
     """Reads all videos; writes all rows to the first path, those for pre-training to a second."""
-    fps = read_record(root / "frames")["fps"]
+    fps = read_log(root / "frames")["fps"]
 
     def read(video):
         return _read_video(root, video, folders[video], fps, cleaning)
@@ -118,7 +118,7 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
     entries = [entry for entry in frames_dir.iterdir() if not entry.name.startswith(".")]
     videos = dict.fromkeys(entry.name for entry in entries if entry.is_dir())
     files = [entry for entry in entries if not entry.is_dir()]
-    _remark_strays([f for f in files if not is_image(f.name) and f.name != RECORD], audit)
+    _remark_strays([f for f in files if not is_image(f.name) and f.name != LOG], audit)
     images = [file for file in files if is_image(file.name)]
     for video, of_video in group_images(frames_dir, images).items():
         if video in videos:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_record
+from data.dataset.extraction_log import read_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
 from data.images.linking import link_images
@@ -54,7 +54,7 @@ def check_sources(
     if is_synthetic and not is_empty and not (root / SYNTHETIC).is_file():
         raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
     check_settings(**settings, workers=workers)
-    read_record(root / "frames", settings)
+    read_log(root / "frames", settings)
     if archive and not archive.is_file():
         raise InputError(f"--archive={archive}: no such file")
     if videos:

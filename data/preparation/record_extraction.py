@@ -12,7 +12,7 @@ from tqdm import tqdm
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.cholec80 import LABEL_FPS, PHASES
-from data.dataset.extraction_log import frame_numbers, is_complete, read_record
+from data.dataset.extraction_log import frame_numbers, is_complete, read_log
 from data.images.image_io import write_frame
 from data.preparation.annotations import is_annotated, write_annotations
 from data.preparation.extraction import extract_all
@@ -53,7 +53,7 @@ def extract_records(
         raise InputError(f"fps={fps}: record files hold {LABEL_FPS} frame per second")
     frames_dir = root / "frames"
     settings = {"fps": fps, "format": format, "quality": quality, "size": size}
-    done = read_record(frames_dir, settings)
+    done = read_log(frames_dir, settings)
     todo = {
         video: file
         for video, file in records.items()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_record
+from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
 from data.dataset.patterns import expand
@@ -37,7 +37,7 @@ def select_splits(
     """
     if task.fps is not None:
         for root in roots:
-            fps = read_record(to_path(root) / "frames")["fps"]
+            fps = read_log(to_path(root) / "frames")["fps"]
             if fps != task.fps:
                 raise InputError(
                     f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"

@@ -6,11 +6,11 @@ import pytest
 
 from data.dataset.cholec80 import SPLITS
 from data.dataset.overlaps import (
-    find_recording,
+    find_public,
     identity,
-    may_be_same_recording,
+    may_be_same_operation,
     overlaps,
-    same_recording,
+    same_operation,
 )
 from data.preparation.audit import Audit, remark_shared
 
@@ -63,13 +63,13 @@ def test_45_of_50_videos_of_cholect50_are_of_cholec80():
     ],
 )
 def test_pairs(video, other, same, maybe):
-    assert same_recording(video, other) == same_recording(other, video) == same
-    assert may_be_same_recording(video, other) == may_be_same_recording(other, video) == maybe
+    assert same_operation(video, other) == same_operation(other, video) == same
+    assert may_be_same_operation(video, other) == may_be_same_operation(other, video) == maybe
 
 
 @pytest.mark.parametrize("name", ["video00", "video81", "video100", "VID121", "tool_video_16", "1"])
 def test_names_that_no_public_data_set_has(name):
-    assert find_recording(name) is None
+    assert find_public(name) is None
     assert identity(name) == name
 
 
