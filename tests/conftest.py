@@ -7,7 +7,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports Te
 import pytest
 
 # Files that take a minute or more begin first: the last one would run while a core is idle.
-LONG = ("distribution", "reproduce", "commands_chained", "pretrain_killed", "golden")
+LONG = (
+    *("distribution", "reproduce", "documentation", "commands_chained", "pretrain_killed"),
+    "golden",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -18,22 +17,17 @@ from down_stream.features.labelled_splits import labelled_videos
 from down_stream.low_shot.grid import run_grid
 from down_stream.main import MODELS
 from down_stream.tasks import open_task
-from msn.networks.variants import variant_arguments
 from msn.pretrain import pretrain
 from tests.benchmarks.pretrain_step import operations
 from tests.data.common.test_cli import call
+from tests.support import documented
+from tests.support.documented import shrink_experiment, shrink_pretraining
 from tests.support.places import ROOT
 from tests.support.small_dataset import make_small_dataset
-from tests.support.small_msn import VARIANT
 from tests.support.small_polyps import BOX, write_frame
 
 TEXT = (ROOT / "REPRODUCE.md").read_text()
-COMMANDS = [
-    shlex.split(line)
-    for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.replace("\\\n", " ").splitlines()
-    if line.strip()
-]
+COMMANDS = list(documented.commands(TEXT))
 PROGRAMS = {"prepare.py": "prepare", "msn.train": "train", "down_stream/main.py": "main"}
 
 
@@ -153,23 +147,3 @@ def test_encoders_are_trained_and_evaluated(place, monkeypatch, eager):
         config.train_videos = labelled_videos(root, "train", videos, task)
         summary = run_grid(config, config.workdir, run=run, score=task.chosen_by)
         assert set(summary["table"]) == {"msn", "random"}
-
-
-def shrink_pretraining(config):
-    assert variant_arguments(config.model.variant)["patch_size"] == 16
-    config.model.variant = VARIANT
-    config.model.update(hidden_dim=16, output_dim=8, num_prototypes=8)
-    config.views.update(size=16, focal_size=8, focal_views=1)
-    config.batch_size, config.steps, config.compile_with_xla = 4, 2, False
-    if "cholec80" in config.data.root[0]:
-        config.data.exclude_videos = ("video04",)
-
-
-def shrink_experiment(config):
-    config.model.variant = VARIANT if "fractions" in config else ""
-    config.model.image_size = 16
-    config.batch_size, config.epochs = 4, 1
-    if config.task == "phases":
-        config.train_videos = ("video01", "video02")
-        config.validation_videos = ("video03",)
-        config.test_videos = ("video04",)
