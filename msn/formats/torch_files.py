@@ -1,4 +1,4 @@
-"""PyTorch's checkpoint files, read and written without PyTorch and without running a pickle.
+"""PyTorch's checkpoint files, read and written without PyTorch and without running foreign code.
 
 `torch.save` writes an uncompressed zip: `NAME/data.pkl`, a pickle that describes the content (see
 `msn.formats.torch_pickle`), and one file `NAME/data/KEY` with the raw numbers of each storage.
@@ -15,7 +15,7 @@ import numpy as np
 
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
-from msn.formats.torch_pickle import BFLOAT16, PICKLE_ERRORS, STORAGES, Interpreter, Tensor, opcodes
+from msn.formats.torch_pickle import BFLOAT16, PICKLE_ERRORS, STORAGES, Tensor, opcodes, unpickle
 
 ZIP_MAGIC = b"PK\x03\x04"
 # What `torch.save` wrote before PyTorch 1.6: a pickled magic number first (torch/serialization.py).
@@ -38,12 +38,12 @@ def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
       {name: array}, bfloat16 as float32; and those entries of the checkpoint that are plain values.
 
     Raises:
-      InputError: damaged, or no such state dict; or the pickle names what is not in KNOWN.
+      InputError: damaged, or no such state dict; or the pickle names what is not in ALLOWED.
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             root, order = layout(archive)
-            content = Interpreter().run(archive.read(f"{root}/data.pkl"))
+            content = unpickle(archive.read(f"{root}/data.pkl"))
             if not isinstance(content, dict) or not isinstance(content.get(key), dict):
                 names = list(map(str, content)) if isinstance(content, dict) else []
                 found = ", ".join(names[:8]) or type(content).__name__
@@ -56,7 +56,9 @@ def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
     except InputError:
         raise
     except (*ZIP_ERRORS, *PICKLE_ERRORS) as error:
-        raise InputError(f"damaged or truncated PyTorch file ({one_line(error)})") from error
+        raise InputError(
+            f"damaged or truncated PyTorch file ({one_line(error)}); expected a file of torch.save"
+        ) from error
     plain = {k: v for k, v in content.items() if isinstance(v, bool | int | float | str)}
     return state, plain
 

@@ -1,16 +1,30 @@
-"""The pickle inside PyTorch's checkpoints, followed and written without running anything.
+"""The pickle inside PyTorch's checkpoints, read and written without running foreign code.
 
-A pickle is a program for a small stack machine that may call whatever it names. This machine knows
-plain values, containers, tensors and storages; it refuses the rest, and it looks up no name.
+A pickle is a program for a small stack machine that may call whatever it names.
+`CheckpointUnpickler` decides what a name means. It imports nothing, so a pickle reaches only what
+`ALLOWED` holds:
+
+- `OrderedDict`, and `SimpleNamespace` in place of `argparse.Namespace`: containers.
+- `rebuild_tensor` and `rebuild_parameter`, which check and keep their arguments.
+- names of storages, which are strings and cannot be called.
+
+Every opcode that calls (REDUCE, NEWOBJ, OBJ, INST) gets its callable from there. BUILD sets
+attributes, therefore all that is shared is of a kind without any to set: strings, tuples, and types
+written in C. It can change only containers that the same pickle made; a `Tensor` stays as checked.
 
 Sources: Python's `pickletools` (opcodes); torch/_utils.py (arguments of `_rebuild_tensor_v2`).
 """
 
+import io
 import math
+import pickle
 import pickletools
 import struct
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,26 +46,22 @@ STORAGES = {
     "torch ByteStorage": "u1",
     "torch BoolStorage": "?",
 }
-KNOWN = {REBUILD_TENSOR, REBUILD_PARAMETER, ORDERED_DICT, *STORAGES}
 
-# What following damaged opcodes raises.
-PICKLE_ERRORS = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
-
-# Opcodes that push their argument, and opcodes that push always the same.
-LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-
-
-@dataclass(frozen=True)
-class Global:
-    """A name in a pickle, "module name"; one of KNOWN. Never looked up."""
-
-    name: str
+# What reading a damaged pickle raises.
+PICKLE_ERRORS = (
+    pickle.UnpicklingError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """Where the numbers of a tensor are; offset and strides in elements."""
+class Tensor(NamedTuple):
+    """Where the numbers of a tensor are; offset and strides in elements, none negative."""
 
     kind: str
     key: str
@@ -60,129 +70,78 @@ class Tensor:
     strides: tuple[int, ...]
 
 
-class Interpreter:
-    """Follows the opcodes of a checkpoint's pickle; the state of Python's own: stack, marks, memo.
+class Function(NamedTuple):
+    """A function that a pickle may call; a tuple, because BUILD can set attributes of functions."""
 
-    Dicts, lists, tuples and plain values become what they are; tensors become `Tensor`s.
-    """
+    function: Callable
 
-    def __init__(self):
-        self.stack, self.marks, self.memo = [], [], {}
-
-    def run(self, program: bytes):
-        """The object that a pickle describes.
-
-        Raises:
-          InputError: an opcode or a name that is not known here.
-          One of PICKLE_ERRORS: damaged.
-        """
-        for opcode, argument, _ in pickletools.genops(program):
-            name = opcode.name
-            if name == "STOP":
-                break
-            if name in LITERALS:
-                self.stack.append(argument)
-            elif name in CONSTANTS:
-                self.stack.append(CONSTANTS[name])
-            elif name in OPERATIONS:
-                OPERATIONS[name](self, argument)
-            else:
-                raise InputError(
-                    f"refused: its pickle has the opcode {name}; nothing of it was run"
-                )
-        return self.stack.pop()
-
-    def top(self, kind):
-        """The container on top of the stack, which must be of this kind."""
-        if type(self.stack[-1]) is not kind:
-            raise ValueError(f"no {kind.__name__} where there must be one")
-        return self.stack[-1]
-
-    def pop_to_mark(self):
-        """Takes off what lies above the last mark."""
-        start = self.marks.pop()
-        items = self.stack[start:]
-        del self.stack[start:]
-        return items
-
-    def pop(self, count):
-        """Takes off the `count` uppermost, in the order in which they came."""
-        items = self.stack[-count:]
-        if len(items) < count:
-            raise IndexError("stack is empty")
-        del self.stack[-count:]
-        return items
-
-    def push_tuple(self, items):
-        self.stack.append(tuple(items))
-
-    def append(self, items):
-        self.top(list).extend(items)
-
-    def set_items(self, items):
-        self.top(dict).update(zip(items[::2], items[1::2], strict=True))
-
-    def push_global(self, name):
-        if name not in KNOWN:
-            raise InputError(
-                f"refused: its pickle names {name.replace(' ', '.')}, and only tensors, "
-                "OrderedDict and plain values are read; nothing of it was run"
-            )
-        self.stack.append(Global(name))
-
-    def push_storage(self):
-        """A storage is the pair of its kind and its key."""
-        _, kind, key, _, _ = self.stack.pop()
-        if kind.name not in STORAGES:
-            raise ValueError(f"{kind.name} is no storage")
-        self.stack.append((kind.name, key))
-
-    def call(self):
-        """What REDUCE would call, for the three functions that are known."""
-        function, arguments = self.pop(2)
-        if function.name == ORDERED_DICT:
-            self.stack.append(dict(*arguments))
-        elif function.name == REBUILD_PARAMETER:
-            self.stack.append(arguments[0])
-        elif function.name == REBUILD_TENSOR:
-            (kind, key), offset, shape, strides, *_ = arguments
-            if any(type(n) is not int or n < 0 for n in (offset, *shape, *strides)):
-                raise ValueError(f"a tensor of shape {shape}, strides {strides}, offset {offset}")
-            self.stack.append(Tensor(kind, key, offset, shape, strides))
-        else:
-            raise ValueError(f"{function.name} is no function")
-
-    def ignore_state(self):
-        """BUILD sets attributes: `_metadata` of a state dict, which no weight depends on."""
-        self.stack.pop()
-        self.top(dict)
+    def __call__(self, *arguments):
+        return self.function(*arguments)
 
 
-OPERATIONS = {
-    "PROTO": lambda machine, _: None,
-    "FRAME": lambda machine, _: None,
-    "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
-    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
-    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
-    "TUPLE": lambda machine, _: machine.push_tuple(machine.pop_to_mark()),
-    "TUPLE1": lambda machine, _: machine.push_tuple(machine.pop(1)),
-    "TUPLE2": lambda machine, _: machine.push_tuple(machine.pop(2)),
-    "TUPLE3": lambda machine, _: machine.push_tuple(machine.pop(3)),
-    "APPEND": lambda machine, _: machine.append(machine.pop(1)),
-    "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
-    "SETITEM": lambda machine, _: machine.set_items(machine.pop(2)),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
-    "BINPUT": lambda machine, key: machine.memo.update({key: machine.stack[-1]}),
-    "LONG_BINPUT": lambda machine, key: machine.memo.update({key: machine.stack[-1]}),
-    "MEMOIZE": lambda machine, _: machine.memo.update({len(machine.memo): machine.stack[-1]}),
-    "BINGET": lambda machine, key: machine.stack.append(machine.memo[key]),
-    "LONG_BINGET": lambda machine, key: machine.stack.append(machine.memo[key]),
-    "GLOBAL": lambda machine, name: machine.push_global(name),
-    "STACK_GLOBAL": lambda machine, _: machine.push_global(" ".join(machine.pop(2))),
-    "BINPERSID": lambda machine, _: machine.push_storage(),
-    "REDUCE": lambda machine, _: machine.call(),
-    "BUILD": lambda machine, _: machine.ignore_state(),
+def rebuild_tensor(storage, offset, shape, strides, *_) -> Tensor:
+    """In place of PyTorch's function; copies shape and strides, which could be lists."""
+    kind, key = storage
+    shape, strides = tuple(shape), tuple(strides)
+    if kind not in STORAGES or type(key) is not str:
+        raise ValueError("a tensor without a storage")
+    if any(type(n) is not int or n < 0 for n in (offset, *shape, *strides)):
+        raise ValueError(f"a tensor of shape {shape}, strides {strides}, offset {offset}")
+    return Tensor(kind, key, offset, shape, strides)
+
+
+def rebuild_parameter(tensor, *_):
+    """In place of PyTorch's function: a parameter is read as its tensor."""
+    return tensor
+
+
+ALLOWED = {
+    ORDERED_DICT: OrderedDict,
+    "argparse Namespace": SimpleNamespace,
+    REBUILD_TENSOR: Function(rebuild_tensor),
+    REBUILD_PARAMETER: Function(rebuild_parameter),
+    **{kind: kind for kind in STORAGES},
 }
+
+
+class CheckpointUnpickler(pickle.Unpickler):
+    """Reads tensors as `Tensor`s; what is safe about it is said at the top of this file."""
+
+    def find_class(self, module, name):
+        """What a name in the pickle means here; raises `InputError` unless it is in ALLOWED."""
+        if f"{module} {name}" not in ALLOWED:
+            found = f"{module}.{name}"[:100]
+            raise InputError(
+                f"refused: its pickle names {found!r}; expected only tensors, OrderedDict, "
+                "Namespace and plain values; nothing of it was run"
+            )
+        return ALLOWED[f"{module} {name}"]
+
+    def persistent_load(self, pid):
+        """A storage is the pair of its kind and its key."""
+        _, kind, key, _, _ = pid
+        return kind, key
+
+
+def unpickle(program: bytes):
+    """The object that the pickle of a checkpoint describes.
+
+    Raises:
+      InputError: it names what is not in ALLOWED.
+      One of PICKLE_ERRORS: damaged.
+    """
+    for opcode, argument, _ in pickletools.genops(program):
+        # Python reserves memory for as many objects as the largest number says.
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(program):
+            raise ValueError(f"object number {argument} in a pickle of {len(program)} bytes")
+    return CheckpointUnpickler(io.BytesIO(program)).load()
+
+
+@dataclass(frozen=True)
+class Global:
+    """A name that is written to a pickle, "module name"."""
+
+    name: str
 
 
 def opcodes(value, arrays: list[np.ndarray]) -> Iterator[bytes]:

@@ -1,3 +1,4 @@
+import argparse
 import collections
 import io
 import os
@@ -12,6 +13,7 @@ import pytest
 from data.common.errors import InputError
 from msn.encoders import load_encoder
 from msn.formats.torch_files import LEGACY_MAGIC, read_state, write_torch_file
+from msn.formats.torch_pickle import ALLOWED, rebuild_parameter, rebuild_tensor
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -154,6 +156,154 @@ def test_only_known_names(tmp_path, program):
         archive.writestr("name/data.pkl", program)
     with pytest.raises(InputError, match="refused"):
         read_state(tmp_path / "file", "net")
+
+
+STORAGE = (
+    b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x0ctQ"
+)
+TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00K\x03\x85K\x01\x85\x89NtR"
+
+
+def write_pickle(path, program):
+    """A checkpoint of this pickle, with VALUES as storage "0"."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("name/data.pkl", program)
+        archive.writestr("name/data/0", VALUES.tobytes())
+    return path
+
+
+def one_error(path, match="expected"):
+    with pytest.raises(InputError, match=match) as refusal:
+        read_state(path, "net")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ((eval, ("open('it_ran', 'w')",)), "eval"),
+        ((getattr, (os, "system")), "getattr"),
+        ((collections.Counter, ("ab",)), "Counter"),
+        ((Storage, ("a", b"")), "Storage"),
+    ],
+)
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_other_functions_and_classes_are_refused(tmp_path, monkeypatch, call, name, protocol):
+    monkeypatch.chdir(tmp_path)
+    if call[0] is getattr:  # modules cannot be pickled
+        call = (getattr, ("text", "upper"))
+    path = save(tmp_path / "file", {"net": {}, "more": Reduced(*call)}, protocol)
+    one_error(path, f"refused.*{name}.*expected")
+    assert not (tmp_path / "it_ran").exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.",
+        b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.__init__\x93.",
+        b"\x80\x04\x8c\x0bline\nbreaks\x8c\x06system\x93.",
+        b"cbuiltins\neval\n.",
+        b"c__builtin__\neval\n.",  # of Python 2
+    ],
+)
+def test_forbidden_names_are_one_line(tmp_path, program):
+    one_error(write_pickle(tmp_path / "file", program), "refused.*expected")
+
+
+def test_attributes_of_what_is_shared_cannot_be_set(tmp_path):
+    state = b"N}X\x01\x00\x00\x00aK\x01s\x86b."  # (None, {"a": 1}), BUILD
+    plain = b"}X\x01\x00\x00\x00aK\x01sb."  # {"a": 1}, BUILD
+    shared = [
+        b"ccollections\nOrderedDict\n",
+        b"cargparse\nNamespace\n",
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+        b"ctorch\nFloatStorage\n",
+        TENSOR,
+    ]
+    for start in shared:
+        for end in (state, plain):
+            one_error(write_pickle(tmp_path / "file", b"\x80\x02" + start + end), "damaged")
+    for value in (*ALLOWED.values(), rebuild_tensor, rebuild_parameter, argparse.Namespace):
+        assert not hasattr(value, "a")
+
+
+def test_a_checked_tensor_cannot_be_changed(tmp_path):
+    read = b"\x80\x02}X\x03\x00\x00\x00net}X\x01\x00\x00\x00a" + TENSOR
+    found, _ = read_state(write_pickle(tmp_path / "file", read + b"ss."), "net")
+    np.testing.assert_array_equal(found["a"], [0, 1, 2])
+    state = b"}X\x07\x00\x00\x00stridesJ\x00\x00\x00\xf0\x85sb"  # {"strides": (-2**28,)}, BUILD
+    one_error(write_pickle(tmp_path / "file", read + state + b"ss."), "damaged")
+    # A list as strides, changed after the call.
+    lists = TENSOR.replace(b"K\x01\x85\x89", b"]q\x00K\x01a\x89")
+    path = write_pickle(
+        tmp_path / "file", read.replace(TENSOR, lists) + b"ssh\x00J\x00\x00\x00\xf0a0."
+    )
+    found, _ = read_state(path, "net")
+    np.testing.assert_array_equal(found["a"], [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [
+        ((2**62, 2**62), (1, 1), 0),
+        ((0, 2**63), (1, 1), 0),
+        ((1,), (2**63,), 0),
+        ((10**5000,), (1,), 0),
+        ((-1,), (1,), 0),
+        ((3, -4), (4, 1), 0),
+        ((3,), (-1,), 11),
+        ((3,), (1,), -1),
+        ((1,), (1,), 12),
+        ((), (), 2**63),
+        ((1,) * 100, (1,) * 100, 0),
+    ],
+)
+def test_impossible_sizes_are_one_line(tmp_path, torch, shape, strides, offset):
+    content = {"net": {"a": tensor(torch, VALUES.tobytes(), shape, strides, offset=offset)}}
+    one_error(save(tmp_path / "file", content), "tensor|damaged")
+
+
+def test_truncated_pickles_are_damaged(tmp_path):
+    program = b"\x80\x02}X\x03\x00\x00\x00net}X\x01\x00\x00\x00a" + TENSOR + b"ss."
+    for length in range(len(program)):
+        one_error(write_pickle(tmp_path / "file", program[:length]), "damaged.*expected")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"]" * 100_000 + b"a" * 99_999 + b".",
+        b")" + b"\x85" * 100_000 + b".",
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00)" + b"\x85" * 100_000 + b")tR.",
+        b"]r\xff\xff\xff\xff.",  # an object's number for which Python would reserve 64 GB
+        b"\x80\x04\x96\xff\xff\xff\xff\xff\xff\xff\x0f.",
+        b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x0f.",
+    ],
+    ids=["lists", "tuples", "shape", "memo", "bytearray", "text"],
+)
+def test_deep_and_huge_pickles_are_one_line(tmp_path, program):
+    one_error(write_pickle(tmp_path / "file", program), "damaged|without a state dict")
+
+
+def test_settings_of_argparse_open(tmp_path, torch):
+    content = {
+        "net": {"a": tensor(torch, VALUES.tobytes(), (3, 4), (4, 1))},
+        "args": argparse.Namespace(lr=0.5, names=["a"]),
+        "epoch": 3,
+    }
+    found, plain = read_state(save(tmp_path / "file", content), "net")
+    np.testing.assert_array_equal(found["a"], VALUES)
+    assert plain == {"epoch": 3}
+
+
+def test_tensors_share_a_storage(tmp_path):
+    program = b"\x80\x02}X\x03\x00\x00\x00net}X\x01\x00\x00\x00a" + TENSOR + b"s"
+    program += b"X\x01\x00\x00\x00b" + TENSOR.replace(b"K\x00K\x03", b"K\x09K\x03") + b"ss."
+    found, _ = read_state(write_pickle(tmp_path / "file", program), "net")
+    np.testing.assert_array_equal(found["a"], [0, 1, 2])
+    np.testing.assert_array_equal(found["b"], [9, 10, 11])
 
 
 def test_tensors_outside_their_storage_are_refused(tmp_path, torch):
