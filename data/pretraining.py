@@ -130,7 +130,7 @@ class UnreadableFrames:
         so that one broken frame among the first ten ends nothing; 0 ends a run at the first.
 
     Attributes:
-      read, unreadable: how many frames were tried, and how many of them in vain.
+      read, unreadable: how many frames were tried, and how many could not be read.
 
     Raises:
       InputError: `max_share` is out of range.

@@ -26,7 +26,7 @@ RESIZE_RULE = "whole frame to a square, Pillow's bilinear filter (anti-aliased)"
 def read_image(path: str | Path) -> np.ndarray:
     """Decodes an image file to RGB, uint8 [height, width, 3].
 
-    Grey, palettes, CMYK and 16-bit become RGB 8-bit, alpha is left away, and an orientation that
+    Grey, palettes, CMYK and 16-bit become RGB 8-bit, alpha is dropped, and an orientation that
     the file's EXIF data tell is applied.
 
     Raises:
@@ -56,7 +56,7 @@ def decode_image(data: np.ndarray, name: str | Path) -> np.ndarray:
 
 
 def _without_alpha(data, image):
-    """A TIFF image whose alpha is left away: OpenCV multiplies the colours by it."""
+    """A TIFF image whose alpha is dropped: OpenCV multiplies the colours by it."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             if opened.mode != "RGBA":
