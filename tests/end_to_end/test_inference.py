@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
         f"--output={tmp_path / 'a.parquet'}",
     ]
     slow = (
-        "import sys, time, runpy; from down_stream.features import batches as b;"
+        "import sys, time, runpy; from data.frames import batches as b;"
         "from down_stream.inference import embeddings;"
         "embeddings.PART_SECONDS = 0; fetch = b._fetch;"
         "b._fetch = lambda batch: time.sleep(0.05) or fetch(batch);"
