@@ -18,7 +18,7 @@ from data.dataset.cholec80 import PHASES
 from data.frames.frames import Frames
 from data.storage.paths import check_output_folder
 from data.storage.whole import whole_file
-from down_stream.report.plots import PHASE_COLOURS, UNKNOWN_COLOUR
+from down_stream.report.plots import CLASS_COLOURS, UNKNOWN_COLOUR
 
 MAX_POINTS = 4000  # evenly over all frames: more could not be told apart, nor opened at once
 THUMBNAILS = "thumbnails"
@@ -138,9 +138,9 @@ def write_page(path: Path, plane, method: str, colours, captions, thumbnails) ->
 def _legend(names, of) -> dict:
     """Names that occur, a colour for each, and which of them each point has."""
     used, of = np.unique(of, return_inverse=True)
-    few = len(names) <= len(PHASE_COLOURS)
+    few = len(names) <= len(CLASS_COLOURS)
     shades = [
-        UNKNOWN_COLOUR if k < 0 else PHASE_COLOURS[k] if few else _shade(place, len(used))
+        UNKNOWN_COLOUR if k < 0 else CLASS_COLOURS[k] if few else _shade(place, len(used))
         for place, k in enumerate(used)
     ]
     return {

@@ -68,7 +68,7 @@ def frame_macro_f1(video: np.ndarray, label: np.ndarray, probabilities: np.ndarr
       probabilities: float [n, classes].
     """
     counts = statistics.confusion(label, probabilities.argmax(axis=1), probabilities.shape[1])
-    return float(statistics.mean(statistics.phase_scores(counts)["f1"]))
+    return float(statistics.mean(statistics.class_scores(counts)["f1"]))
 
 
 def scores(label: np.ndarray, prediction: np.ndarray, probabilities: np.ndarray) -> dict:
@@ -80,7 +80,7 @@ def scores(label: np.ndarray, prediction: np.ndarray, probabilities: np.ndarray)
     """
     number = probabilities.shape[1]
     counts = statistics.confusion(label, prediction, number)
-    of_class = statistics.phase_scores(counts)
+    of_class = statistics.class_scores(counts)
     in_truth = counts.sum(axis=1) > 0
     found = {
         "accuracy": statistics.accuracy(counts),

@@ -18,10 +18,10 @@ from down_stream.metrics import relaxed
 from down_stream.metrics.predictions import Predictions, read_predictions, write_predictions
 from down_stream.metrics.statistics import (
     accuracy,
+    class_scores,
     confusion,
     interval,
     mean,
-    phase_scores,
     plain,
     std,
     video_scores,
@@ -70,7 +70,7 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
     protocols = {
         "video": _video(counts, edit, videos),
         "frame": _frame(counts, unknown=int((predictions.label < 0).sum())),
-        "phase": _phase(phase_scores(counts), predictions.classes),
+        "phase": _phase(class_scores(counts), predictions.classes),
     }
     if predictions.classes == PHASES:
         for name, fixed in (("relaxed", False), ("relaxed_fixed", True)):
@@ -128,7 +128,7 @@ def _frame(counts: np.ndarray, unknown: int) -> Protocol:
     def score(index):
         pooled = counts[index].sum(axis=-3)
         share = pooled.sum(axis=-1) / pooled.sum(axis=(-2, -1))[..., np.newaxis]
-        phases = phase_scores(pooled)
+        phases = class_scores(pooled)
         scores = {"accuracy": accuracy(pooled)}
         scores |= {f"macro_{name}": mean(values) for name, values in phases.items()}
         return scores | {"weighted_f1": np.nansum(share * phases["f1"], axis=-1)}

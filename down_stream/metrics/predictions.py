@@ -1,4 +1,4 @@
-"""The table of phase predictions: one row per frame, as arrays and as `predictions.csv`."""
+"""The table of predicted classes: one row per frame, as arrays and as `predictions.csv`."""
 
 import csv
 import math
@@ -15,7 +15,7 @@ COLUMNS = ("video", "second", "label", "prediction")
 
 @dataclass(frozen=True)
 class Predictions:
-    """Phase predictions of n frames, in any order.
+    """Predictions of one class per frame, of n frames in any order.
 
     Attributes:
       video: str [n].
@@ -23,7 +23,7 @@ class Predictions:
       label: int [n], index into `classes`; -1 where unknown.
       prediction: int [n], index into `classes`.
       probabilities: float32 [n, classes]; NaN where none were given.
-      classes: names of the phases, in surgical order.
+      classes: names, in the order of their ids (phases: in surgical order).
 
     Raises:
       ValueError: the arrays do not have these shapes.
@@ -60,10 +60,10 @@ class Predictions:
 
 
 def write_predictions(path: str | Path, predictions: Predictions) -> None:
-    """Writes `COLUMNS`, then one probability per phase, in columns named by the phases.
+    """Writes `COLUMNS`, then one probability per class, in columns named by the classes.
 
-    Label and prediction are ids: k is the k-th phase column, -1 an unknown phase. The file is
-    complete in itself: it also says in which order its phases come.
+    Label and prediction are ids: k is the k-th class column, -1 an unknown class. The file is
+    complete in itself: it also says in which order its classes come.
     """
     columns = [getattr(predictions, name).tolist() for name in COLUMNS]
     # A float32 as text has the fewest digits that read back as the same number.
@@ -79,7 +79,7 @@ def read_predictions(path: str | Path) -> Predictions:
     """Reads a table that `write_predictions` or anyone else wrote.
 
     The columns may come in any order; all but `COLUMNS` hold probabilities, and their names are
-    the phases, in their order. A table without them has Cholec80's phases. Labels and predictions
+    the classes, in their order. A table without them has Cholec80's phases. Labels and predictions
     are ids or names; an unknown label is -1 or empty.
 
     Raises:
@@ -116,16 +116,16 @@ def read_predictions(path: str | Path) -> Predictions:
 
 
 def _classes(header: list[str], path: Path) -> tuple[tuple[str, ...], bool]:
-    """The phases that a header names, and whether it has columns for their probabilities."""
+    """The classes that a header names, and whether it has columns for their probabilities."""
     missing = [name for name in COLUMNS if name not in header]
     if missing or len(set(header)) < len(header):
         found = ",".join(header) or "nothing"
         raise InputError(
             f"{path}, line 1: found {found[:200]}; the header must name {', '.join(COLUMNS)} and "
-            "one column of probabilities per phase, each once"
+            "one column of probabilities per class, each once"
         )
-    phases = tuple(name for name in header if name not in COLUMNS)
-    return phases or PHASES, bool(phases)
+    classes = tuple(name for name in header if name not in COLUMNS)
+    return classes or PHASES, bool(classes)
 
 
 def _parse(row: dict, classes: tuple[str, ...], has_probabilities: bool, where: str) -> tuple:
@@ -138,15 +138,15 @@ def _parse(row: dict, classes: tuple[str, ...], has_probabilities: bool, where: 
         raise InputError(f"{where}: second {row['second']!r}; a whole number from 0 is needed")
     label = UNKNOWN_PHASE
     if row["label"] not in ("", str(UNKNOWN_PHASE)):
-        label = _phase_id(row, "label", classes, where)
-    prediction = _phase_id(row, "prediction", classes, where)
+        label = _class_id(row, "label", classes, where)
+    prediction = _class_id(row, "prediction", classes, where)
     probabilities = [math.nan] * len(classes)
     if has_probabilities:
         probabilities = [_probability(row, name, where) for name in classes]
     return row["video"], int(row["second"]), label, prediction, probabilities
 
 
-def _phase_id(row: dict, column: str, classes: tuple[str, ...], where: str) -> int:
+def _class_id(row: dict, column: str, classes: tuple[str, ...], where: str) -> int:
     text = row[column]
     if text in classes:
         return classes.index(text)
@@ -167,6 +167,6 @@ def _probability(row: dict, column: str, where: str) -> float:
     if not (math.isnan(value) or -1e-6 <= value <= 1 + 1e-6):
         raise InputError(
             f"{where}: {row[column]!r} in column {column}; a probability from 0 to 1 is needed "
-            f"(all columns but {', '.join(COLUMNS)} are phases)"
+            f"(all columns but {', '.join(COLUMNS)} are classes)"
         )
     return value

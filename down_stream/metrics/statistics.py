@@ -21,15 +21,15 @@ def confusion(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.nda
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:
-    """Share of right frames, float [...], of confusion counts [..., phases, phases]."""
+    """Share of right frames, float [...], of confusion counts [..., classes, classes]."""
     return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
 
 
-def phase_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall, F1 and Jaccard index per phase, of confusion counts [..., phases, phases].
+def class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall, F1 and Jaccard index of each class, from [..., classes, classes] counts.
 
     Returns:
-      Per score float [..., phases]; NaN where a phase is neither in the truth nor predicted.
+      Per score float [..., classes]; NaN where a class is neither in the truth nor predicted.
     """
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     truth, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
@@ -47,8 +47,8 @@ def phase_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def video_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy, and the means over the phases of `phase_scores`, float [...]."""
-    means = {name: mean(values) for name, values in phase_scores(counts).items()}
+    """Accuracy, and the means over the classes of `class_scores`, float [...]."""
+    means = {name: mean(values) for name, values in class_scores(counts).items()}
     return {"accuracy": accuracy(counts)} | means
 
 

@@ -28,8 +28,8 @@ def of_predictions(
 
     def score(index):
         if pooled:
-            return statistics.phase_scores(counts[index].sum(axis=-3))
-        of_video = statistics.phase_scores(counts)
+            return statistics.class_scores(counts[index].sum(axis=-3))
+        of_video = statistics.class_scores(counts)
         return {k: statistics.mean(np.swapaxes(v[index], -2, -1)) for k, v in of_video.items()}
 
     shape = (draws if len(tables) > 1 else 0, len(tables))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data.common.nested import flatten
 from data.storage.whole import whole_file
-from down_stream.report.plots import PHASE_COLOURS, UNKNOWN_COLOUR
+from down_stream.report.plots import CLASS_COLOURS, UNKNOWN_COLOUR
 from down_stream.report.wording import duration, percent
 
 _STYLE = Path(__file__).with_name("report.css")
@@ -206,7 +206,7 @@ def pairs(facts: dict[str, str]) -> str:
 
 def colour_class(number: int) -> str:
     """The CSS class that brings the colour of a class; -1 is unknown."""
-    return "unknown" if number < 0 else f"c{number % len(PHASE_COLOURS)}"
+    return "unknown" if number < 0 else f"c{number % len(CLASS_COLOURS)}"
 
 
 def swatch(number: int) -> str:
@@ -226,7 +226,7 @@ def _section(number: int, section: Section) -> str:
 
 
 def _colours() -> str:
-    rules = [f".c{number}{{--c:{colour}}}" for number, colour in enumerate(PHASE_COLOURS)]
+    rules = [f".c{number}{{--c:{colour}}}" for number, colour in enumerate(CLASS_COLOURS)]
     return "\n".join([*rules, f".unknown{{--c:{UNKNOWN_COLOUR}}}"])
 
 

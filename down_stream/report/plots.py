@@ -21,7 +21,7 @@ from down_stream.report.wording import words
 # By phase id (more phases than colours: from the start again). The palette of Okabe and Ito (2008)
 # with its colours moved apart: any two differ by more than 25 in CIELAB, for normal vision and for
 # the three kinds of colour blindness as simulated by Machado et al. (2009).
-PHASE_COLOURS = ("#63DDEA", "#1C49DB", "#FFD16B", "#03967C", "#C77A00", "#A350B0", "#B13529")
+CLASS_COLOURS = ("#63DDEA", "#1C49DB", "#FFD16B", "#03967C", "#C77A00", "#A350B0", "#B13529")
 UNKNOWN_COLOUR = "#D9D9D9"
 _CURVE_COLOURS = ("#1C49DB", "#03967C", "#C77A00", "#A350B0", "#B13529")
 _INK, _FAINT = "#222222", "#767676"
@@ -57,7 +57,7 @@ def phase_timeline(predictions: Predictions, path: str | Path) -> None:
     axes.set_title(f"From above: truth, prediction{below}", loc="left", pad=14)
     _bare(axes, keep="bottom")
     handles = [
-        Patch(color=PHASE_COLOURS[k % len(PHASE_COLOURS)], label=words(name))
+        Patch(color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=words(name))
         for k, name in enumerate(predictions.classes)
     ]
     if (predictions.label < 0).any():
@@ -92,7 +92,7 @@ def confusion_matrix(predictions: Predictions, path: str | Path) -> None:
     _bare(axes)
     axes.tick_params(pad=13)
     for k in range(len(classes)):  # the colour of each class, along both axes
-        line = {"color": PHASE_COLOURS[k % len(PHASE_COLOURS)], "linewidth": 6, "clip_on": False}
+        line = {"color": CLASS_COLOURS[k % len(CLASS_COLOURS)], "linewidth": 6, "clip_on": False}
         line["solid_capstyle"] = "butt"
         along, beside = (k - 0.5, k + 0.5), (-0.012, -0.012)
         axes.plot(along, beside, transform=axes.get_xaxis_transform(), **line)
@@ -136,7 +136,7 @@ def class_bars(scores: ClassScores, path: str | Path) -> None:
     figure = _figure(2.2 + 2.9 * len(titles), 1.2 + 0.36 * len(scores))
     panel = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
     rows = np.arange(len(scores))
-    colours = [PHASE_COLOURS[k % len(PHASE_COLOURS)] for k in rows]
+    colours = [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in rows]
     for axes, title in zip(panel, titles, strict=True):
         value, low, high = 100 * np.array([found[title] for found in scores.values()]).T
         axes.barh(rows, np.nan_to_num(value), height=0.7, color=colours)
@@ -235,12 +235,12 @@ def _ribbon(axes: Axes, second: np.ndarray, phase: np.ndarray, top: float, heigh
 
     -1 is an unknown phase, -2 is left blank.
     """
-    palette = np.array([to_rgb(colour) for colour in (*PHASE_COLOURS, "white", UNKNOWN_COLOUR)])
+    palette = np.array([to_rgb(colour) for colour in (*CLASS_COLOURS, "white", UNKNOWN_COLOUR)])
     # A frame stands for the time to the next one: videos may be sampled at less than 1 fps.
     step = max(1, int(np.median(np.diff(second)))) if len(second) > 1 else 1
     colours = np.full((len(phase), second[-1] + step), -2)
     for offset in range(step):
-        colours[:, second + offset] = np.where(phase < 0, phase, phase % len(PHASE_COLOURS))
+        colours[:, second + offset] = np.where(phase < 0, phase, phase % len(CLASS_COLOURS))
     extent = (0, colours.shape[1] / 60, top + height, top)
     axes.imshow(palette[colours], extent=extent, aspect="auto", interpolation="nearest")
 

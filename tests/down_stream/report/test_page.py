@@ -384,7 +384,7 @@ def test_scores_of_classes_are_those_of_the_protocols():
 def test_colours_are_those_of_the_pictures(tmp_path):
     phases_report(tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
-    for number, colour in enumerate(plots.PHASE_COLOURS):
+    for number, colour in enumerate(plots.CLASS_COLOURS):
         assert f".c{number}{{--c:{colour}}}" in html
 
 

@@ -56,7 +56,7 @@ def draw(function, content, path):
 def ribbons(picture):
     """The rows of a timeline's ribbons: those that have phase colours in half of their width."""
     coloured = np.zeros(picture.shape[:2], bool)
-    for colour in (*plots.PHASE_COLOURS, plots.UNKNOWN_COLOUR):
+    for colour in (*plots.CLASS_COLOURS, plots.UNKNOWN_COLOUR):
         coloured[where(picture, colour)] = True
     rows = np.flatnonzero(coloured.mean(axis=1) > 0.5)
     return np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
@@ -71,12 +71,12 @@ def test_timeline_shows_each_phase_at_its_time(tmp_path):
     for rows, phases in ((upper, truth), (lower, prediction)):
         ribbon = picture[rows[len(rows) // 2]]
         coloured = np.flatnonzero(
-            np.any([np.abs(ribbon - to_rgb(c)).max(-1) < 0.01 for c in plots.PHASE_COLOURS], axis=0)
+            np.any([np.abs(ribbon - to_rgb(c)).max(-1) < 0.01 for c in plots.CLASS_COLOURS], axis=0)
         )
         inside = ribbon[coloured[0] : coloured[-1] + 1]
         for second in range(30, 420, 60):
             pixel = inside[round((second + 0.5) / 420 * len(inside))]
-            expected = to_rgb(plots.PHASE_COLOURS[phases[second]])
+            expected = to_rgb(plots.CLASS_COLOURS[phases[second]])
             np.testing.assert_allclose(pixel, expected, atol=0.01, err_msg=f"second {second}")
 
 
@@ -88,7 +88,7 @@ def test_timeline_shows_unknown_phases_grey_and_missing_frames_blank(tmp_path):
     row = picture[upper[len(upper) // 2]]
     ends = {
         colour: (np.nonzero(np.abs(row - to_rgb(colour)).max(-1) < 0.01)[0][[0, -1]])
-        for colour in (plots.PHASE_COLOURS[0], plots.UNKNOWN_COLOUR, plots.PHASE_COLOURS[1])
+        for colour in (plots.CLASS_COLOURS[0], plots.UNKNOWN_COLOUR, plots.CLASS_COLOURS[1])
     }
     (first, last), (grey, grey_end), (after, end) = ends.values()
     width = (last - first + 1, grey_end - grey + 1, after - grey_end - 1, end - after + 1)
@@ -102,7 +102,7 @@ def test_timeline_of_sparse_frames_has_no_stripes(tmp_path):
     predictions.second[:] *= 5
     picture = draw(plots.phase_timeline, predictions, tmp_path / "t.png")
     row = picture[ribbons(picture)[0][3]]
-    columns = np.flatnonzero(np.abs(row - to_rgb(plots.PHASE_COLOURS[0])).max(-1) < 0.01)
+    columns = np.flatnonzero(np.abs(row - to_rgb(plots.CLASS_COLOURS[0])).max(-1) < 0.01)
     np.testing.assert_array_equal(np.diff(columns), 1)
 
 
@@ -122,7 +122,7 @@ def test_a_video_without_labels_is_drawn_without_scores(tmp_path):
         picture = draw(plots.phase_timeline, table([-1] * 60, [0] * 60), tmp_path / "t.png")
     grey, prediction = ribbons(picture)
     assert len(where(picture[grey], plots.UNKNOWN_COLOUR)[0])
-    assert len(where(picture[prediction], plots.PHASE_COLOURS[0])[0])
+    assert len(where(picture[prediction], plots.CLASS_COLOURS[0])[0])
 
 
 def test_confusion_matrix_is_dark_where_the_frames_are(tmp_path):
@@ -130,7 +130,7 @@ def test_confusion_matrix_is_dark_where_the_frames_are(tmp_path):
     predictions = np.where(labels == 2, 5, labels)  # all of phase 2 is taken for phase 5
     picture = draw(plots.confusion_matrix, table(labels, predictions), tmp_path / "c.png")
     # The strips of colour along the axes say which row and which column is whose.
-    strips = [where(picture, colour) for colour in plots.PHASE_COLOURS]
+    strips = [where(picture, colour) for colour in plots.CLASS_COLOURS]
     left = min(columns.min() for _, columns in strips)
     bottom = max(rows.max() for rows, _ in strips)
     row_of = [int(np.median(rows[columns < left + 5])) for rows, columns in strips]
@@ -151,17 +151,17 @@ def test_timeline_stacks_the_probabilities_below(tmp_path):
     predictions = replace(predictions, probabilities=np.tile(shares, (100, 1)).astype(np.float32))
     picture = draw(plots.phase_timeline, predictions, tmp_path / "t.png")
     truth, _, stacked = ribbons(picture)
-    column = picture[stacked, where(picture[truth], plots.PHASE_COLOURS[1])[1].mean().astype(int)]
-    found = [len(where(column, plots.PHASE_COLOURS[k])[0]) / len(stacked) for k in (5, 2, 0)]
+    column = picture[stacked, where(picture[truth], plots.CLASS_COLOURS[1])[1].mean().astype(int)]
+    found = [len(where(column, plots.CLASS_COLOURS[k])[0]) / len(stacked) for k in (5, 2, 0)]
     np.testing.assert_allclose(found, [0.25, 0.5, 0.25], atol=0.06)
-    rows = [where(column, plots.PHASE_COLOURS[k])[0].mean() for k in (5, 2, 0)]
+    rows = [where(column, plots.CLASS_COLOURS[k])[0].mean() for k in (5, 2, 0)]
     assert rows == sorted(rows), "the first phase is at the bottom"
 
 
 def bars(scores, path):
     """Length of each class's bar in the first panel, in pixels."""
     picture = draw(plots.class_bars, scores, path)
-    rows = [where(picture, colour) for colour in plots.PHASE_COLOURS[: len(scores)]]
+    rows = [where(picture, colour) for colour in plots.CLASS_COLOURS[: len(scores)]]
     return [columns.max() - columns.min() if len(columns) else 0 for _, columns in rows], picture
 
 
@@ -232,8 +232,8 @@ def lab(colour, vision):
 
 @pytest.mark.parametrize("vision", VISION)
 def test_colours_of_phases_can_be_told_apart(vision):
-    assert len(plots.PHASE_COLOURS) == len(PHASES)
-    seen = [lab(colour, VISION[vision]) for colour in plots.PHASE_COLOURS]
+    assert len(plots.CLASS_COLOURS) == len(PHASES)
+    seen = [lab(colour, VISION[vision]) for colour in plots.CLASS_COLOURS]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 25
 
 
