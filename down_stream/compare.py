@@ -1,20 +1,22 @@
 """What several down-stream experiments came to, side by side.
 
-python -m down_stream.compare runs/demo/probe runs/demo/random runs/demo/finetune
+  python -m down_stream.compare runs/demo/probe runs/demo/random runs/demo/finetune
+
+A run directory is the workdir of an experiment of down_stream/main.py.
 """
 
-import argparse
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from data.common import cli
 from data.common.errors import InputError
 from down_stream.report.wording import duration, percent
 
 _TITLES = {"f1": "macro-F1", "average_precision": "mAP"}
 
 
-def table(run_dirs: list[str | Path]) -> str:
+def table(run_dirs: Sequence[str | Path]) -> str:
     """One line per run directory, and per temporal model in it: name, scores in percent, time.
 
     The scores are accuracy, and what the epoch was chosen by, on the test videos: for phases
@@ -68,20 +70,10 @@ def _read(run_dir: Path) -> tuple[str, list[tuple[str, ...]]]:
         ) from error
 
 
-def main(arguments: list[str]) -> None:
+def main(*run_dirs: str) -> None:
     """Prints the table of the run directories given."""
-    # Without argparse's block of usage: a mistake is one line.
-    parser = argparse.ArgumentParser(
-        "down_stream.compare", argparse.SUPPRESS, "Compares down-stream experiments."
-    )
-    parser.add_argument("run_dirs", nargs="+", help="folders that hold a results.json")
-    print(table(parser.parse_args(arguments).run_dirs))
+    print(table(run_dirs))
 
 
 if __name__ == "__main__":
-    from data.common import cli
-
-    try:
-        main(sys.argv[1:])
-    except (InputError, OSError) as error:
-        sys.exit(cli.refuse(cli.describe(error) if isinstance(error, OSError) else error))
+    cli.run(main, wrong_input=(InputError,), positional="RUN_DIR ...")

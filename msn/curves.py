@@ -1,21 +1,18 @@
-r"""Draws what runs of pre-training told while they ran: metrics.jsonl as one figure.
+"""Draws what runs of pre-training told while they ran: metrics.jsonl as one figure.
 
-Example:
-  python -m msn.curves runs/demo/msn runs/demo/other --output=curves.png
+python -m msn.curves runs/demo/msn runs/demo/other --output=curves.png
 """
 
-import argparse
 import json
 import math
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from absl import flags
 
+from data.common import cli
 from data.common.errors import InputError
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_file
@@ -113,7 +110,7 @@ class Run(NamedTuple):
     limits: dict[str, float]
 
 
-def draw(workdirs: list[str | Path], output: str | Path) -> None:
+def draw(workdirs: Sequence[str | Path], output: str | Path) -> None:
     """Draws the curves of one or several runs over their steps, a panel for each question.
 
     A run has a colour, each of a panel's values a line style. Values that were not finite are gaps.
@@ -125,6 +122,9 @@ def draw(workdirs: list[str | Path], output: str | Path) -> None:
     Raises:
       InputError: no run, or nothing logged yet.
     """
+    from matplotlib.figure import Figure  # a second, of which --help needs nothing
+    from matplotlib.lines import Line2D
+
     if not 1 <= len(workdirs) <= len(COLOURS):
         raise InputError(f"{len(workdirs)} runs; expected 1 to {len(COLOURS)}")
     runs = [read_run(to_path(workdir)) for workdir in workdirs]
@@ -163,8 +163,8 @@ def read_run(workdir: AnyPath) -> Run:
     return Run(workdir.name, curves, {"log K": math.log(prototypes), "min(batch, K)": used})
 
 
-def draw_panel(axes: Axes, panel: Panel, runs: list[Run]) -> None:
-    """Draws one panel: every run's curves, its limits, and what is healthy."""
+def draw_panel(axes, panel: Panel, runs: list[Run]) -> None:
+    """Draws one panel on Matplotlib's axes: every run's curves, its limits, what is healthy."""
     for colour, run in zip(COLOURS, runs, strict=False):
         for style, name in zip(STYLES, panel.curves, strict=False):
             steps, values = run.curves.get(name, ((), ()))
@@ -189,8 +189,10 @@ def draw_panel(axes: Axes, panel: Panel, runs: list[Run]) -> None:
     axes.tick_params(axis="y", length=0, which="both")
 
 
-def legend(axes: Axes, panel: Panel) -> None:
+def legend(axes, panel: Panel) -> None:
     """Says what the line styles mean, where there is more than one line."""
+    from matplotlib.lines import Line2D
+
     handles = {
         name: Line2D([], [], color=INK, linestyle=style)
         for style, name in zip(STYLES, panel.curves.values(), strict=False)
@@ -201,23 +203,13 @@ def legend(axes: Axes, panel: Panel) -> None:
         axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=8, loc="best")
 
 
-def main(arguments: list[str]) -> None:
+def main(*workdirs: str) -> None:
     """Draws the curves of the run directories given."""
-    # Without argparse's block of usage: a mistake is one line.
-    parser = argparse.ArgumentParser(
-        "msn.curves", argparse.SUPPRESS, "Draws the curves of runs of pre-training."
-    )
-    parser.add_argument("workdirs", nargs="+", help="run directories of msn.train")
-    parser.add_argument("--output", default="curves.png", help="PNG file")
-    given = parser.parse_args(arguments)
-    draw(given.workdirs, given.output)
-    print(f"written to {given.output}")
+    output = flags.FLAGS.output
+    draw(workdirs, output)
+    print(f"written to {output}")
 
 
 if __name__ == "__main__":
-    from data.common import cli
-
-    try:
-        main(sys.argv[1:])
-    except (InputError, OSError) as error:
-        sys.exit(cli.refuse(cli.describe(error) if isinstance(error, OSError) else error))
+    flags.DEFINE_string("output", "curves.png", "PNG file that is written")
+    cli.run(main, wrong_input=(InputError,), positional="WORKDIR ...")

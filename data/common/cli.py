@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 done in part (an input could not be used); 2 the user's in
 """
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -46,7 +47,11 @@ def define_config(default: str, help_string: str) -> flags.FlagHolder:
     return holder
 
 
-def run(main: Callable[[], int | None], wrong_input: tuple[type[Exception], ...]) -> None:
+def run(
+    main: Callable[..., int | None],
+    wrong_input: tuple[type[Exception], ...],
+    positional: str = "",
+) -> None:
     """Parses the command line, calls `main()` and exits the process with its code.
 
     Heavy imports belong inside `main`: then `--help` and a mistyped flag answer at once.
@@ -55,12 +60,14 @@ def run(main: Callable[[], int | None], wrong_input: tuple[type[Exception], ...]
       main: the command; returns an exit code, None for 0.
       wrong_input: exceptions whose message is one line for the user. They end the process with
         code 2. So does an `OSError` (a missing folder, no permission, a full disk).
+      positional: what is given without a flag, "FILE" for one, "FILE ..." for one or more; `main`
+        is called with it.
     """
 
-    def guarded(_):
+    def guarded(argv):
         logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)  # plain lines
         try:
-            return main() or DONE
+            return main(*argv[1:]) or DONE
         except wrong_input as error:
             return refuse(error)
         except OSError as error:
@@ -69,7 +76,7 @@ def run(main: Callable[[], int | None], wrong_input: tuple[type[Exception], ...]
             print("interrupted", file=sys.stderr)
             return 130
 
-    app.run(guarded, flags_parser=parse)
+    app.run(guarded, flags_parser=functools.partial(parse, positional=positional))
 
 
 def import_tensorflow() -> None:
@@ -100,14 +107,19 @@ def import_tensorflow() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Parses `argv` into absl's FLAGS; a mistake ends the process with one line and code 2."""
+def parse(argv: list[str], positional: str = "") -> list[str]:
+    """Parses `argv` into absl's FLAGS, and returns it without them.
+
+    A mistake ends the process with one line and code 2. `positional` is that of `run`.
+    """
+    argv = ["--help" if arg in ("-h", "-?", "-help") else arg for arg in argv]
     if _default_config and not _config_files(argv):
         argv = [argv[0], f"--config={_default_config}", *argv[1:]]
     sys.argv = argv  # where ml_collections looks for overrides
-    if _groups and not {"--help", "-help", "-h", "-?"}.isdisjoint(argv):
+    if _groups and "--help" in argv:
         print(sys.modules["__main__"].__doc__, *map(_group_help, _groups), sep="\n")
         sys.exit(DONE)
+    flags.FLAGS.set_gnu_getopt(bool(positional))  # flags may follow what is positional
     try:
         check_config(argv)
         rest = flags.FLAGS(argv)
@@ -124,8 +136,11 @@ def parse(argv: list[str]) -> list[str]:
     ) as error:
         # ml_collections raises the last six for wrong types and broken files.
         sys.exit(refuse(error))
-    if len(rest) > 1:
-        sys.exit(refuse(f"unexpected argument {rest[1]!r}: options are given as --name=value"))
+    if positional and not rest[1:]:
+        sys.exit(refuse(f"required: {positional}"))
+    most = 1 + bool(positional)  # with the name of the program
+    if len(rest) > most and not positional.endswith("..."):
+        sys.exit(refuse(f"unexpected argument {rest[most]!r}: options are given as --name=value"))
     return rest
 
 

@@ -96,7 +96,7 @@ def test_command_refuses_in_one_line(tmp_path):
     for arguments, reason in (
         ([tmp_path / "missing"], "missing: no such folder"),
         ([tmp_path / "empty"], "empty: no results.json in it"),
-        ([], "required: run_dirs"),
+        ([], "required: RUN_DIR ..."),
     ):
         done = run(*arguments)
         assert (done.returncode, done.stdout) == (2, "")

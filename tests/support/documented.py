@@ -45,9 +45,9 @@ def run_command(words, monkeypatch, parse_only=False):
     """
     assert words[0] == "python", words
 
-    def run(main, wrong_input):
-        cli.parse(sys.argv)
-        raise SystemExit(0 if parse_only else main() or 0)
+    def run(main, wrong_input, positional=""):
+        _, *rest = cli.parse(sys.argv, positional)
+        raise SystemExit(0 if parse_only else main(*rest) or 0)
 
     as_module = words[1] == "-m"
     monkeypatch.setattr(cli, "run", run)

@@ -15,6 +15,9 @@ COMMANDS = {
     "train": ["-m", "msn.train"],
     "main": ["down_stream/main.py"],
     "inference": ["inference.py"],
+    "metrics": ["-m", "down_stream.metrics"],
+    "compare": ["-m", "down_stream.compare"],
+    "curves": ["-m", "msn.curves"],
 }
 
 
@@ -56,6 +59,13 @@ def call(command, *arguments, cwd=ROOT, environment=None):
         ("main", ["--config=configs/phase_demo.py:other"], "other"),
         ("inference", ["--model_path=x"], "image_path"),
         ("prepare", ["--data_rootdir=RUN", "my_videos"], "my_videos"),
+        ("metrics", ["--nonsense=1"], "nonsense"),
+        ("metrics", [], "required: PREDICTIONS"),
+        ("metrics", ["a.csv", "b.csv", "--output=RUN"], "b.csv"),
+        ("compare", ["x", "--nonsense=1"], "nonsense"),
+        ("compare", [], "required: RUN_DIR ..."),
+        ("curves", ["x", "--nonsense=1"], "nonsense"),
+        ("curves", ["--output=RUN"], "required: WORKDIR ..."),
     ],
 )
 def test_mistakes_end_with_one_line(tmp_path, command, arguments, named):
@@ -76,6 +86,9 @@ def test_mistakes_end_with_one_line(tmp_path, command, arguments, named):
         ("train", [CONFIG, "--workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
         ("main", ["--config.workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
         ("inference", ["--model_path=x", "--image_path=nowhere", "--output=OUT/x.npz"], "nowhere"),
+        ("metrics", ["nowhere", "--output", "OUT"], "nowhere"),
+        ("compare", ["nowhere"], "nowhere"),
+        ("curves", ["nowhere", "--output", "OUT"], "nowhere"),
     ],
 )
 def test_missing_folders_end_with_one_line_and_nothing_written(tmp_path, command, arguments, named):
@@ -88,9 +101,10 @@ def test_missing_folders_end_with_one_line_and_nothing_written(tmp_path, command
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("asked", ["--help", "-h"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_teaches_and_is_no_error(command, tmp_path):
-    result = call(command, "--help", cwd=tmp_path)
+def test_help_teaches_and_is_no_error(command, asked, tmp_path):
+    result = call(command, asked, cwd=tmp_path)
     assert result.returncode == 0
     assert "python" in result.stdout  # an example that can be copied
     assert "--" in result.stdout
