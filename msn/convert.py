@@ -117,7 +117,7 @@ def convert(
 def open_source(source: str | Path, output_format: str, num_heads: int | None):
     """The encoder to convert; raises `InputError` where the format cannot express it."""
     from msn.encoders import load_encoder
-    from msn.networks.vit import Encoder
+    from msn.networks.encoder import Encoder
 
     inside = to_path(source) / "encoder"
     if inside.is_dir():  # of a run, or of a down-stream model

@@ -20,8 +20,8 @@ from msn.formats import hugging_face, saved_model, torch_files
 from msn.formats.flax_files import FLAX_FILE, is_flax, read_flax
 from msn.formats.reference_names import encoder_of_state, read_msn_checkpoint
 from msn.formats.saved_model import FrozenEncoder, save_saved_model
+from msn.networks.encoder import Encoder
 from msn.networks.resnet import RESNET, ResNetEncoder
-from msn.networks.vit import Encoder
 
 ENCODER_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.weights.h5"

@@ -7,9 +7,9 @@ from data.dataset.frame_index import FrameIndex
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
 from msn.encoders import load_encoder
+from msn.networks.encoder import create_encoder
 from msn.networks.resnet import RESNET, create_resnet
 from msn.networks.variants import variant_arguments
-from msn.networks.vit import create_encoder
 
 
 def open_encoder(path: str, variant: str, *, image_size: int, resnet_weights: str, seed: int):

@@ -9,6 +9,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
+from msn.networks.pieces import in_pieces
 
 TOKENS = ("cls", "mean", "all")
 
@@ -17,7 +18,8 @@ def representation(encoder) -> Callable:
     """Compiled function: images [batch, height, width, 3] -> cls [batch, width]."""
 
     def represent(images):
-        return in_halves(encoder.represent, tf.cast(images, tf.float32))
+        images = tf.cast(images, tf.float32)
+        return in_pieces(lambda rows: encoder.represent(images[rows]), images.shape[0])
 
     return tf.function(represent, jit_compile=True, autograph=False)
 
@@ -56,6 +58,9 @@ def frame_outputs(
         raise InputError(f"layers={layers}: the encoder has {depth}; expected 1 to {depth}")
 
     def outputs(images):
+        return in_pieces(lambda rows: of_piece(images[rows]), images.shape[0])
+
+    def of_piece(images):
         found = {"embeddings": _embed(encoder, images, layers, tokens)}
         if model is not None:
             found["cls"] = encoder.represent(images)
@@ -65,7 +70,7 @@ def frame_outputs(
             found["attention"] = weights[:, :, 0, 1:]
         return found
 
-    return tf.function(lambda images: in_halves(outputs, images), jit_compile=True, autograph=False)
+    return tf.function(outputs, jit_compile=True, autograph=False)
 
 
 def _embed(encoder, images, layers, tokens):
@@ -79,16 +84,6 @@ def _embed(encoder, images, layers, tokens):
     if tokens == "all":
         return every
     return every[:, 0] if tokens == "cls" else tf.reduce_mean(every[:, 1:], axis=1)
-
-
-def in_halves(function: Callable, images: tf.Tensor):
-    """What a function gives for images [batch, height, width, 3], two halves side by side.
-
-    In a compiled program one half multiplies while the other computes its norms, and no core waits.
-    """
-    first = images.shape[0] // 2
-    halves = [function(half) for half in (images[:first], images[first:]) if half.shape[0]]
-    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *halves)
 
 
 def over_frames(

@@ -22,7 +22,7 @@ from data.common.errors import InputError, one_line
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath
 from msn.formats.reference_names import msn_state, sizes_of_state, with_cls_position
-from msn.networks.vit import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"

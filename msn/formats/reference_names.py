@@ -18,8 +18,8 @@ from keras import ops
 from data.common.errors import InputError
 from data.storage.paths import AnyPath
 from msn.formats.torch_files import read_state, write_torch_file
+from msn.networks.encoder import Encoder
 from msn.networks.variants import SIZES
-from msn.networks.vit import Encoder
 
 TARGET = "target_encoder"
 

@@ -3,20 +3,15 @@
 Source: Assran et al., arXiv 2204.07141, section 3 and algorithm 1; facebookresearch/msn.
 """
 
-import itertools
-
 import keras
 import tensorflow as tf
 
 from msn.method.losses import l2_normalise, msn_loss
 from msn.method.optimizer import AdamW, clip_by_global_norm
 from msn.networks.blocks import at_least_float32, branch_scales
+from msn.networks.encoder import Encoder
 from msn.networks.heads import ProjectionHead
-from msn.networks.vit import Encoder
-
-# At least, where a batch is cut into three or four: 160 focal views of 96 pixels pass a hundredth
-# of a step faster in four pieces than in two, 80 do not, and every piece takes seconds to compile.
-IMAGES_OF_A_PIECE = 40
+from msn.networks.pieces import in_pieces
 
 
 class MSN(tf.Module):
@@ -196,12 +191,7 @@ class MSN(tf.Module):
 
     def represent_target(self, images):
         """Images [batch, height, width, 3] -> cls of the target encoder [batch, width]."""
-        encoder = self.target_encoder
-        cls = [
-            encoder.backbone.represent(encoder.preprocess(piece), training=True)
-            for piece in self.pieces(images)
-        ]
-        return tf.concat(cls, axis=0)
+        return self.represent(self.target_encoder, images)
 
     def project_target(self, cls):
         """[batch, width] -> [batch, output_dim], no gradient.
@@ -229,13 +219,10 @@ class MSN(tf.Module):
             views.append((tf.reshape(focal, (-1, *focal.shape[2:])), None))
         done = 0
         for images, kept in views:
-            cls = []
-            for piece in self.pieces(images):
-                end = done + piece.shape[0]
-                drawn = None if scales is None else scales[:, :, done:end]
-                cls.append(self.represent(piece, kept, drawn))
-                done = end
-            yield tf.concat(cls, axis=0)
+            end = done + images.shape[0]
+            drawn = None if scales is None else scales[:, :, done:end]
+            yield self.represent(self.anchor_encoder, images, kept, drawn, self.recompute)
+            done = end
 
     def project_anchors(self, cls):
         """What `represent_anchors` yields -> [(1 + focal views) * batch, output_dim].
@@ -245,32 +232,24 @@ class MSN(tf.Module):
         """
         return tf.concat([self.anchor_head(rows, training=True) for rows in cls], axis=0)
 
-    def pieces(self, images):
-        """Images [n, ...] -> list of up to four pieces, which pass the encoder side by side.
-
-        In a compiled step one piece multiplies while another computes its norms, and no core waits:
-        a twentieth of a step on two cores. With a convolutional stem the batch stays whole: its
-        batch norms are over all of it.
-        """
-        if self.anchor_encoder.backbone.stem_channels:
-            return [images]
-        count = min(max(images.shape[0] // IMAGES_OF_A_PIECE, 2), 4, images.shape[0])
-        bounds = [images.shape[0] * piece // count for piece in range(count + 1)]
-        return [images[first:end] for first, end in itertools.pairwise(bounds)]
-
-    def represent(self, images, kept_patches, scales):
-        """Images of one size [n, height, width, 3] -> cls of the anchor encoder [n, width].
+    def represent(self, encoder, images, kept_patches=None, scales=None, recompute=False):
+        """Images of one size [n, height, width, 3] -> cls of an encoder in training [n, width].
 
         `scales` are those of stochastic depth, None or [depth, 2, n].
         """
-        encoder = self.anchor_encoder
-        return encoder.backbone.represent(
-            encoder.preprocess(images),
-            kept_patches,
-            branch_scales=scales,
-            recompute=self.recompute,
-            training=True,
-        )
+
+        def represent(rows):
+            return encoder.backbone.represent(
+                encoder.preprocess(images[rows]),
+                kept_patches,
+                branch_scales=None if scales is None else scales[:, :, rows],
+                recompute=recompute,
+                training=True,
+            )
+
+        if encoder.backbone.stem_channels:  # its batch norms are over the whole batch
+            return represent(slice(None))
+        return in_pieces(represent, images.shape[0])
 
     def draw_branch_scales(self, batch, focal_views):
         """Stochastic depth of this step for the anchor views of a batch, then the focal views.

@@ -12,8 +12,8 @@ from msn.formats.flax_files import FLAX_FILE
 from msn.formats.reference_names import named_variables
 from msn.formats.saved_model import FrozenEncoder
 from msn.networks.embedding import position_matrix
+from msn.networks.encoder import Encoder
 from msn.networks.variants import CONV_STEMS, SIZES, variant_arguments
-from msn.networks.vit import Encoder
 
 # What a variant has that says nothing else.
 PLAIN = {"mlp_ratio": 4, "stem_channels": None}

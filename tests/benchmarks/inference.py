@@ -29,7 +29,7 @@ def measure() -> dict:
 
     from down_stream.features.extraction import representation
     from msn.formats.hugging_face import write_directory
-    from msn.networks.vit import create_encoder
+    from msn.networks.encoder import create_encoder
 
     images = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
     encoder = create_encoder("vits16", SIZE, seed=0)

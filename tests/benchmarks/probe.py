@@ -26,7 +26,7 @@ from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
 from down_stream.tasks import open_task
-from msn.networks.vit import create_encoder
+from msn.networks.encoder import create_encoder
 from tests.benchmarks.report import median_ratio, report, seconds
 
 VIDEOS, SECONDS, SIZE = 6, 50, (854, 480)

@@ -19,7 +19,7 @@ from down_stream.tasks import phases
 from down_stream.temporal.model import load_temporal
 from down_stream.temporal.training import predict_temporal
 from msn.encoders import save_encoder
-from msn.networks.vit import create_encoder
+from msn.networks.encoder import create_encoder
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_msn import VARIANT
 from tests.support.small_phases import small_config, small_splits

@@ -11,7 +11,7 @@ import pytest
 from data.dataset.cholec80 import PHASES
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from msn.encoders import save_encoder
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from tests.data.common.test_cli import call
 from tests.support.places import ROOT
 from tests.support.small_videos import write_video

@@ -17,7 +17,7 @@ from data.storage.paths import to_path
 from msn import encoders
 from msn.formats import hugging_face, reference_names
 from msn.formats.saved_model import FrozenEncoder
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from msn.pretrain import kept_patches, pretrain
 from msn.training.initialisation import open_pretrained, source_of
 from msn.workdir import checkpoint_files

@@ -11,7 +11,7 @@ from msn import convert
 from msn.encoders import load_encoder, save_encoder
 from msn.formats import hugging_face, reference_names
 from msn.formats.torch_files import read_state
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from msn.training.initialisation import source_of
 from tests.support.places import GOLDEN, ROOT
 

@@ -18,7 +18,7 @@ ENCODERS = {"plain": SIZES, "stem": SIZES | {"stem_channels": (4, 6), "gelu": "t
 def write(name):
     """The encoder with random weights, statistics of norms included, and its outputs."""
     from msn.encoders import SAVED_MODEL, save_encoder
-    from msn.networks.vit import Encoder
+    from msn.networks.encoder import Encoder
 
     random = np.random.default_rng(0)
     encoder = Encoder(**ENCODERS[name])

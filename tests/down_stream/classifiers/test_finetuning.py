@@ -9,7 +9,7 @@ from data.dataset.frame_index import load_index
 from down_stream.classifiers import finetuning
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.classifiers.losses import sigmoid_cross_entropy, softmax_cross_entropy
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from msn.workdir.checkpoint_files import checkpoints
 from tests.support.small_dataset import make_small_dataset
 

@@ -25,7 +25,7 @@ def fine_tune(root, workdir):
     from data.dataset.frame_index import load_index
     from down_stream.classifiers import finetuning, losses
     from down_stream.classifiers.frame_model import FrameModel
-    from msn.networks.vit import Encoder
+    from msn.networks.encoder import Encoder
     from msn.pretrain import StopSignal
 
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # compiles in half the time

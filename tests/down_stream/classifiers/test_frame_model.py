@@ -9,7 +9,7 @@ from down_stream.classifiers.frame_model import (
     load_frame_model,
     save_frame_model,
 )
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3, "seed": 0}
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)

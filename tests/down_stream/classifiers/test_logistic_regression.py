@@ -6,7 +6,7 @@ from scipy.special import log_softmax
 
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.classifiers.logistic_regression import fit_logistic
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from tests.down_stream.classifiers.test_linear_probe import blobs, several
 
 

@@ -14,7 +14,7 @@ from down_stream.features import cache
 from down_stream.features.cache import cached_features, entry_name, fingerprint
 from msn.encoders import save_encoder
 from msn.formats.saved_model import FrozenEncoder
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3}
 

@@ -6,8 +6,8 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.images.image_io import frame_to_input, read_image
-from down_stream.features.extraction import frame_outputs, in_halves, over_frames, representation
-from msn.networks.vit import Encoder
+from down_stream.features.extraction import frame_outputs, over_frames, representation
+from msn.networks.encoder import Encoder
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}
 
@@ -31,14 +31,6 @@ def test_features_belong_to_their_rows_for_any_batch_size(encoder, small_dataset
     np.testing.assert_allclose(features, encoder(images)[1], atol=1e-4)
     others, _ = features_of(representation(encoder), index, batch_size=28)
     np.testing.assert_allclose(features, others, atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [1, 2, 5])
-def test_two_halves_are_the_whole(size):
-    images = np.random.default_rng(0).normal(size=(size, 3)).astype(np.float32)
-    found = in_halves(lambda half: {"sum": half.sum(axis=1), "twice": 2 * half}, images)
-    np.testing.assert_array_equal(found["twice"], 2 * images)
-    np.testing.assert_allclose(found["sum"], images.sum(axis=1), rtol=1e-6)
 
 
 def test_wrong_tokens_are_named(encoder):

@@ -9,7 +9,7 @@ from data.frames.listing import list_images, list_videos
 from data.frames.read_ahead import InputFrame
 from down_stream.features.extraction import frame_outputs
 from down_stream.inference.attention import CAPTION, COLUMNS, HEIGHT, MARGIN, AttentionPictures
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from tests.support.small_videos import write_video
 
 WIDTH = 2 * HEIGHT  # of a panel, at an aspect of 2

@@ -22,7 +22,7 @@ from down_stream.inference import embeddings
 from down_stream.inference.embeddings import Options, embed, summary
 from down_stream.temporal.model import TemporalModel, load_temporal, save_temporal
 from msn.encoders import save_encoder
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from tests.support.small_records import write_records
 from tests.support.small_videos import write_video
 

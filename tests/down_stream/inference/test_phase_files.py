@@ -13,7 +13,7 @@ from down_stream.inference.phase_files import (
 )
 from down_stream.metrics.predictions import read_predictions
 from down_stream.temporal.model import TemporalModel, save_temporal
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 
 
 class Moments(Frames):

@@ -18,7 +18,7 @@ from down_stream.inference.phase_stream import (
     summary,
 )
 from down_stream.temporal.model import TemporalModel, save_temporal
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from tests.support.small_videos import draw_number, read_number, write_video
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}

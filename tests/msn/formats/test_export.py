@@ -11,7 +11,7 @@ from data.common.errors import InputError
 from msn import convert
 from msn.encoders import load_encoder, save_encoder
 from msn.formats import export
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
 VARIANTS = {

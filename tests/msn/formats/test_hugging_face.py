@@ -9,7 +9,7 @@ import safetensors.numpy
 from data.common.errors import InputError
 from msn.encoders import load_encoder
 from msn.formats.hugging_face import from_hugging_face, to_hugging_face, write_timm
-from msn.networks.vit import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from tests.support.places import GOLDEN
 
 

@@ -11,8 +11,9 @@ from msn.formats.reference_names import (
     sizes_of_state,
 )
 from msn.method.model import MSN
+from msn.networks.encoder import Encoder
 from msn.networks.heads import ProjectionHead
-from msn.networks.vit import Encoder, VisionTransformer
+from msn.networks.vit import VisionTransformer
 from msn.workdir import checkpoints
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}

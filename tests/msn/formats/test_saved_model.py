@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from data.common.errors import InputError
 from msn.encoders import load_encoder, save_encoder
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from tests.support.places import GOLDEN
 
 FROZEN = GOLDEN / "endossl-released" / "saved_model_inference"

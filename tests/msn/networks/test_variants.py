@@ -3,6 +3,7 @@ import re
 import pytest
 
 from data.common.errors import InputError
+from msn.networks.encoder import create_encoder
 from msn.networks.variants import (
     CONV_STEMS,
     SIZES,
@@ -10,7 +11,7 @@ from msn.networks.variants import (
     parameter_count,
     variant_arguments,
 )
-from msn.networks.vit import VisionTransformer, create_encoder
+from msn.networks.vit import VisionTransformer
 from tests.support.places import ROOT
 
 PAGE = ROOT / "docs" / "encoders.md"

@@ -5,7 +5,8 @@ import tensorflow as tf
 from keras import ops
 
 from data.common.errors import InputError
-from msn.networks.vit import IMAGENET_MEAN, IMAGENET_STD, Encoder, VisionTransformer
+from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from msn.networks.vit import VisionTransformer
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3, "seed": 1}
 STEM = TINY | {"stem_channels": (5, 7)}

@@ -81,16 +81,16 @@ def test_a_micro_batch_is_embedded_alone():
     model, seen = create(), []
     represent = model.represent
 
-    def watched(images, *others):
+    def watched(encoder, images, *others):
         seen.append(images.shape[0])
-        return represent(images, *others)
+        return represent(encoder, images, *others)
 
     model.represent = watched
     train = tf.function(CachedStep(model, 2, compiled=False))
     graph = train.get_concrete_function(views(batch=8), KEPT, schedule()).graph
-    # Two pieces of the four anchor images of a micro-batch, and of its eight focal ones, traced
+    # The target's four images of a micro-batch; four anchor images and eight focal ones, traced
     # twice: to embed, and to go back.
-    assert seen == [2, 2, 4, 4] * 2
+    assert seen == [4, 4, 8, 4, 8]
     calls = [op for op in graph.get_operations() if "encoder_gradients" in str(op.node_def)]
     assert len(calls) == 2
     assert calls[0] in ancestors(calls[1])

@@ -6,7 +6,7 @@ import pytest
 from data.common.errors import InputError
 from msn import encoders
 from msn.formats.reference_names import named_variables
-from msn.networks.vit import create_encoder
+from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
 from msn.training.configuration import create_model
 from tests.support.places import GOLDEN

@@ -3,7 +3,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from data.common.errors import InputError
-from msn.networks.vit import create_encoder
+from msn.networks.encoder import create_encoder
 from msn.training.knn_probe import KnnProbe, vote
 
 

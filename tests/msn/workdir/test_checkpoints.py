@@ -9,7 +9,7 @@ import tensorflow as tf
 from data.common.errors import InputError
 from msn import encoders
 from msn.method.model import MSN
-from msn.networks.vit import Encoder
+from msn.networks.encoder import Encoder
 from msn.workdir import checkpoint_files, checkpoints
 from tests.support.places import GOLDEN
 
