@@ -78,20 +78,8 @@ def to_onnx(encoder) -> bytes:
         output_names=names,
         tensors_to_rename={function.inputs[0].name: "images"}
         | dict(zip(names, OUTPUTS, strict=True)),
-        custom_op_handlers={"Erfc": (_write_erfc, [])},
     )
     return model.SerializeToString()
-
-
-def _write_erfc(graph, node, name, args):
-    """1 - Erf: ONNX has no Erfc, which is in TensorFlow's exact GELU."""
-    shapes, types = node.output_shapes, node.output_dtypes
-    graph.remove_node(name)
-    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
-    erf = graph.make_node("Erf", node.input)
-    graph.make_node(
-        "Sub", [one.output[0], erf.output[0]], outputs=node.output, shapes=shapes, dtypes=types
-    )
 
 
 def to_tflite(encoder) -> bytearray:

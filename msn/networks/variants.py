@@ -1,4 +1,4 @@
-"""The named variants of encoders: what they are made of, and how large they are.
+"""The named variants of encoders: what they are made of.
 
 Sources: Dosovitskiy et al., arXiv 2010.11929 (B, L, H); Touvron et al., arXiv 2012.12877 (Ti, S);
 Xiao et al., arXiv 2106.14881 (convolutional stems); facebookresearch/msn, src/deit.py, which has
@@ -55,27 +55,3 @@ def variant_arguments(variant: str) -> dict:
 def default_image_size(patch_size: int) -> int:
     """224 pixels, or the next smaller multiple of the patch (220 for patches of 10)."""
     return max(224 // patch_size, 1) * patch_size
-
-
-def parameter_count(variant: str, image_size: int | None = None) -> int:
-    """Trainable parameters of a variant, without building it (that of H takes 2.5 GB).
-
-    Args:
-      variant: its name.
-      image_size: in pixels, of the positions; None for `default_image_size`.
-    """
-    sizes = variant_arguments(variant)
-    width, patch_size = sizes["width"], sizes["patch_size"]
-    hidden = int(width * sizes.get("mlp_ratio", 4))
-    grid = (image_size or default_image_size(patch_size)) // patch_size
-    if stem := sizes.get("stem_channels"):
-        inputs = (3, *stem[:-1])
-        # 3x3 kernels without bias, two parameters of a norm a channel; then 1x1 with a bias
-        embedding = sum(9 * i * o + 2 * o for i, o in zip(inputs, stem, strict=True))
-        embedding += (stem[-1] + 1) * width
-    else:
-        embedding = (3 * patch_size**2 + 1) * width
-    attention = 4 * width * (width + 1)
-    mlp = width * hidden + hidden + hidden * width + width
-    block = attention + mlp + 4 * width  # two norms
-    return embedding + width + (1 + grid**2) * width + sizes["depth"] * block + 2 * width

@@ -8,10 +8,10 @@ from msn.networks.variants import (
     CONV_STEMS,
     SIZES,
     default_image_size,
-    parameter_count,
     variant_arguments,
 )
 from msn.networks.vit import VisionTransformer
+from tests.support.parameter_count import parameter_count
 from tests.support.places import ROOT
 
 PAGE = ROOT / "docs" / "encoders.md"
