@@ -29,7 +29,7 @@ from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.encoders import Frames, open_encoder
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
 from down_stream.metrics import statistics
-from down_stream.report import plots, tasks
+from down_stream.report import tasks
 from down_stream.report.page import write_report
 from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
@@ -265,10 +265,7 @@ def write_report_of(task: Task, results: dict, tables: dict, read_frame, folder:
     for number, (name, table) in enumerate(tables.items()):
         file = "predictions.csv" if not number else f"predictions_{name}.csv"
         task.write(folder / file, table)
-    tasks.PICTURES[task.name](results, next(iter(tables.values())), folder)
-    if results["history"]:
-        plots.history(results["history"], folder / "history.png", results["best_epoch"])
-    sections = tasks.SECTIONS[task.name](results, tables, read_frame)
+    sections = tasks.REPORTS[task.name](results, tables, read_frame)
     title = f"{task.name}: {results['name']}"
     write_report(folder / "report.html", title, sections, subtitle=results["encoder"])
 

@@ -18,7 +18,7 @@ from data.dataset.cholec80 import PHASES
 from data.frames.frames import Frames
 from data.storage.paths import check_output_folder
 from data.storage.whole import whole_file
-from down_stream.report.plots import CLASS_COLOURS, UNKNOWN_COLOUR
+from down_stream.report.figures import CLASS_COLOURS, colour_of
 
 MAX_POINTS = 4000  # evenly over all frames: more could not be told apart, nor opened at once
 THUMBNAILS = "thumbnails"
@@ -140,8 +140,7 @@ def _legend(names, of) -> dict:
     used, of = np.unique(of, return_inverse=True)
     few = len(names) <= len(CLASS_COLOURS)
     shades = [
-        UNKNOWN_COLOUR if k < 0 else CLASS_COLOURS[k] if few else _shade(place, len(used))
-        for place, k in enumerate(used)
+        colour_of(k) if few or k < 0 else _shade(place, len(used)) for place, k in enumerate(used)
     ]
     return {
         "names": ["unknown" if k < 0 else names[k] for k in used],

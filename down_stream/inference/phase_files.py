@@ -12,7 +12,8 @@ from data.storage.whole import whole_file
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.inference.table import Column
 from down_stream.metrics import multi_label, predictions
-from down_stream.report.plots import phase_timeline
+from down_stream.report.figures import save_png
+from down_stream.report.plots import timeline
 from down_stream.temporal.model import load_temporal
 
 TEMPORAL = "temporal"  # in the directory of a frame model
@@ -119,7 +120,7 @@ def write_phase_files(
         with whole_file(folder / f"{name}.csv") as side:
             write(side, table)
         if model.task == PHASES:
-            phase_timeline(table, folder / f"{name}.png")
+            save_png(timeline({"": table}), folder / f"{name}.png")
     return [folder]
 
 

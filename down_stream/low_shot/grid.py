@@ -18,7 +18,8 @@ from down_stream.features.labelled_splits import NothingToLearnError
 from down_stream.low_shot.plan import MANIFEST, Cell, check, plan_cells, plan_subsets
 from down_stream.low_shot.subsets import write_subsets
 from down_stream.low_shot.table import savings, sentences, tabulate, write_cells
-from down_stream.report.low_shot_curve import draw_curve
+from down_stream.report.figures import save_png
+from down_stream.report.low_shot_curve import low_shot_curve
 from down_stream.report.wording import duration
 from msn.workdir.run_directory import check_unchanged, plain
 
@@ -108,7 +109,7 @@ def run_grid(
     }
     _write_json(workdir / "low_shot.json", summary)
     write_cells(workdir / "low_shot.csv", rows)
-    draw_curve(summary, sentences(summary), workdir / "low_shot.png")
+    save_png(low_shot_curve(summary, sentences(summary)), workdir / "low_shot.png")
     return summary
 
 

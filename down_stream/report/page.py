@@ -1,18 +1,20 @@
 """The report of an experiment: one HTML file that needs nothing else, no network and no script.
 
 A report is a list of sections, and each task chooses its own (`down_stream.report.tasks`). Here are
-the page and the sections of words and numbers; `down_stream.report.pictures`, `report_curves` and
-`report_frames` have the others. All text is escaped where it becomes HTML.
+the page and the sections of words and numbers; `down_stream.report.plots` has the pictures, which
+also become PNG files beside the page. All text is escaped where it becomes HTML.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from data.common.nested import flatten
 from data.storage.whole import whole_file
-from down_stream.report.plots import CLASS_COLOURS, UNKNOWN_COLOUR
+from down_stream.report.figures import colour_of, inline_svg, save_png
 from down_stream.report.wording import duration, percent
 
 _STYLE = Path(__file__).with_name("report.css")
@@ -44,17 +46,28 @@ class Section:
       title: its heading, as plain text.
       html: what it shows, as HTML.
       text: what is to be seen, as plain text.
+      picture: what it shows, as a figure.
+      files: name -> figure of the PNG files that go beside the page.
     """
 
     title: str
-    html: str
+    html: str = ""
     text: str = ""
+    picture: Figure | None = None
+    files: Mapping[str, Figure] = field(default_factory=dict)
+
+
+def drawn(title: str, picture: Figure | None, file: str, text: str) -> Section | None:
+    """A section with a picture that is in a PNG file, too; None where nothing is drawn."""
+    return picture and Section(title, text=text, picture=picture, files={file: picture})
 
 
 def write_report(
     path: str | Path, title: str, sections: Sequence[Section | None], subtitle: str = ""
 ) -> None:
-    """Writes one self-contained HTML file; the same sections give the same bytes.
+    """Writes one self-contained HTML file, and its pictures as PNG files beside it.
+
+    The same sections give the same bytes.
 
     Args:
       path: of the file; one that is there is replaced once the new one is complete.
@@ -77,8 +90,7 @@ def write_report(
 <link rel="icon" href="data:,">
 <title>{escape(title)}</title>
 <style>
-{_STYLE.read_text(encoding="utf-8")}{_colours()}
-</style>
+{_STYLE.read_text(encoding="utf-8")}</style>
 </head>
 <body>
 <header>
@@ -92,6 +104,9 @@ def write_report(
 </body>
 </html>
 """
+    for section in sections:
+        for name, figure in section.files.items():
+            save_png(figure, path.with_name(name))
     with whole_file(path) as side:
         side.write_text(page, encoding="utf-8")
 
@@ -104,18 +119,16 @@ def warnings(results: dict) -> Section | None:
     return Section("Warnings", f'<ul class="warnings">{items}</ul>')
 
 
-def summary(
-    results: dict, headline: Sequence[tuple[str, str, str]], noun: str = "video"
-) -> Section:
+def summary(results: dict, headline: Mapping[str, tuple[str, str]], noun: str = "video") -> Section:
     """The numbers that matter, large, and what was fitted on what.
 
     Args:
       results: what results.json holds.
-      headline: (title, protocol, score) of each number.
+      headline: title -> (protocol, score) of each number.
       noun: what frames come in.
     """
-    tiles = "".join(_tile(title, results["metrics"][p], s) for title, p, s in headline)
-    names = [f"the protocol {protocol}" for protocol in dict.fromkeys(h[1] for h in headline)]
+    tiles = "".join(_tile(title, results["metrics"][p], s) for title, (p, s) in headline.items())
+    names = dict.fromkeys(f"the protocol {protocol}" for protocol, _ in headline.values())
     facts = {
         "Encoder": results["encoder"],
         "Mode": results["mode"],
@@ -204,14 +217,9 @@ def pairs(facts: dict[str, str]) -> str:
     return f'<dl class="pairs">{items}</dl>'
 
 
-def colour_class(number: int) -> str:
-    """The CSS class that brings the colour of a class; -1 is unknown."""
-    return "unknown" if number < 0 else f"c{number % len(CLASS_COLOURS)}"
-
-
 def swatch(number: int) -> str:
     """A little square in the colour of a class, which is named beside it."""
-    return f'<span class="swatch {colour_class(number)}"></span>'
+    return f'<span class="swatch" style="background:{colour_of(number)}"></span>'
 
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -219,15 +227,18 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def _section(number: int, section: Section) -> str:
     text = f'<p class="soft">{escape(section.text)}</p>' if section.text else ""
+    picture = ""
+    if section.picture is not None:
+        svg = inline_svg(section.picture, section.title, f"p{number}")
+        picture = (
+            f'<div class="scroll picture" tabindex="0" role="region" '
+            f'aria-label="{escape(section.title)}">{svg}</div>'
+        )
     return (
         f'<section id="part{number}" aria-labelledby="title{number}">'
-        f'<h2 id="title{number}">{escape(section.title)}</h2>{text}\n{section.html}\n</section>'
+        f'<h2 id="title{number}">{escape(section.title)}</h2>{text}\n'
+        f"{picture}{section.html}\n</section>"
     )
-
-
-def _colours() -> str:
-    rules = [f".c{number}{{--c:{colour}}}" for number, colour in enumerate(CLASS_COLOURS)]
-    return "\n".join([*rules, f".unknown{{--c:{UNKNOWN_COLOUR}}}"])
 
 
 def _tile(title: str, found: dict, score: str) -> str:

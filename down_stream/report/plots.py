@@ -1,211 +1,193 @@
-"""Pictures of predictions and of training, as PNG files; one colour per class in all of them.
+"""Pictures of predictions and of training; one colour per class in all of them.
 
-Drawn on figures of their own, never through pyplot: nothing global changes, no display is needed.
+Each function draws a `Figure`, for `down_stream.report.figures` to write; None where there is
+nothing to draw.
 """
 
-from pathlib import Path
+import textwrap
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 from sklearn.metrics import auc, roc_curve
 
 from down_stream.metrics import statistics
 from down_stream.metrics.predictions import Predictions
+from down_stream.report import figures
 from down_stream.report.class_scores import ClassScores
-from down_stream.report.wording import words
+from down_stream.report.figures import SMALL, bare, colour_of, new_figure, tell, wrapped
+from down_stream.report.wording import clock, words
 
-# By phase id (more phases than colours: from the start again). The palette of Okabe and Ito (2008)
-# with its colours moved apart: any two differ by more than 25 in CIELAB, for normal vision and for
-# the three kinds of colour blindness as simulated by Machado et al. (2009).
-CLASS_COLOURS = ("#63DDEA", "#1C49DB", "#FFD16B", "#03967C", "#C77A00", "#A350B0", "#B13529")
-UNKNOWN_COLOUR = "#D9D9D9"
-_CURVE_COLOURS = ("#1C49DB", "#03967C", "#C77A00", "#A350B0", "#B13529")
-_INK, _FAINT = "#222222", "#767676"
+_STRIP, _GAP, _BETWEEN = 0.2, 0.025, 0.12  # inches, of a timeline
+_COLUMNS = 1200  # of a ribbon, at most: a longer video is drawn in steps of several seconds
+_MEANS = 240  # columns of the probabilities, at most
+_LINES = 40  # of the probabilities
+_POINTED_AT = 200  # pieces of a ribbon below such a part of its width do not tell their time
+_BLUE = (0.12, 0.37, 0.75)
+# Up to so many classes: inches of a cell, letters of a name's line, names' angle, what cells say.
+_CELLS = (
+    (12, 0.75, 24, 35, "{share:.1f} %\n{count:,}"),
+    (24, 0.34, 52, 90, "{share:.0f}"),
+    (np.inf, 0.2, 52, 90, ""),
+)
 
 
-def phase_timeline(predictions: Predictions, path: str | Path) -> None:
-    """Draws the phases of each video over time: a ribbon of the truth, below it the prediction.
+def timeline(tables: dict[str, Predictions]) -> Figure:
+    """The classes of each video over time: a ribbon of the truth, below it those of the models.
 
-    Where probabilities were given they are below, stacked in the order of the phases. Beside a
-    video stand its accuracy and F1 (protocol `video`), in percent. A frame whose phase is unknown
-    is grey; a time without a frame is blank.
+    Where a model gave probabilities they are below its ribbon, stacked in the order of the classes.
+    Beside it stand its accuracy and F1 of this video (protocol `video`), in percent. A frame whose
+    class is unknown is grey; a time without a frame is blank. In a page, pieces tell their times.
+
+    Args:
+      tables: name of a model -> its predictions; all of the same videos and classes.
     """
-    videos = predictions.videos
-    has_chances = not np.isnan(predictions.probabilities).any()
-    figure = _figure(11, 1.8 + (0.6 if has_chances else 0.36) * len(videos))
+    first = next(iter(tables.values()))
+    strips = {name: 1 + (not np.isnan(t.probabilities).any()) for name, t in tables.items()}
+    height = (1 + sum(strips.values())) * (_STRIP + _GAP) + _BETWEEN  # of one video
+    names = [words(name) for name in first.classes]
+    figure = new_figure(11, 1)
+    above = figures.class_legend(figure, names, has_unknown=bool((first.label < 0).any()))
+    figure.set_figheight(above + 1.1 + height * len(first.videos))
     axes = figure.add_subplot()
-    height = 0.25 if has_chances else 0.36
-    for row, name in enumerate(videos):
-        second, label, prediction = predictions.of_video(name)
-        _ribbon(axes, second, label[np.newaxis], row - 0.38, height)
-        _ribbon(axes, second, prediction[np.newaxis], row - 0.34 + height, height)
-        if has_chances:
-            _ribbon(axes, second, _stacked(predictions, name), row - 0.3 + 2 * height, 0.22)
-        counts = statistics.confusion(label, prediction, len(predictions.classes))
-        scores = statistics.video_scores(counts) if counts.any() else {}
-        _beside(axes, row, *(f"{100 * scores[k]:.1f}" if scores else "-" for k in _BESIDE))
-    _beside(axes, -0.8, *_BESIDE.values())
-    axes.set_xlim(0, (predictions.second.max() + 1) / 60)
-    axes.set_ylim(len(videos) - 0.5, -0.5)
-    axes.set_yticks(range(len(videos)), videos, parse_math=False)  # names may hold $
+    axes.set_xlim(0, max(table.second.max() + 1 for table in tables.values()) / 60)
+    tops = np.arange(len(first.videos)) * height
+    for video, top in zip(first.videos, tops, strict=True):
+        second, label, _ = first.of_video(video)
+        _ribbon(axes, second, label, top, names)
+        for model, table in tables.items():
+            top += _STRIP + _GAP
+            second, label, prediction = table.of_video(video)
+            _ribbon(axes, second, prediction, top, names)
+            counts = statistics.confusion(label, prediction, len(names))
+            scores = statistics.video_scores(counts) if counts.any() else {}
+            shown = (f"{100 * scores[key]:.1f}" if scores else "-" for key in ("accuracy", "f1"))
+            _beside(axes, top + _STRIP / 2, *shown, *([model] if len(tables) > 1 else []))
+            if strips[model] > 1:
+                top += _STRIP + _GAP
+                _probabilities(axes, second, table, video, top)
+    _beside(axes, -0.12, "accuracy", "F1")
+    axes.set_ylim(tops[-1] + height - _BETWEEN, 0)
+    axes.set_yticks(tops + (height - _BETWEEN) / 2, [wrapped(name, 28) for name in first.videos])
     axes.set_xlabel("time in minutes")
-    below = ", probabilities" if has_chances else ""
-    axes.set_title(f"From above: truth, prediction{below}", loc="left", pad=14)
-    _bare(axes, keep="bottom")
-    handles = [
-        Patch(color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=words(name))
-        for k, name in enumerate(predictions.classes)
-    ]
-    if (predictions.label < 0).any():
-        handles.append(Patch(color=UNKNOWN_COLOUR, label="Unknown"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-    figure.savefig(path, format="png")
+    of_each = "" if len(tables) == 1 else " of each model"
+    below = " and probabilities" if max(strips.values()) > 1 else ""
+    axes.set_title(f"From above: truth; prediction{below}{of_each}", loc="left", pad=9)
+    bare(axes, keep="bottom")
+    return figure
 
 
-def confusion_matrix(predictions: Predictions, path: str | Path) -> None:
-    """Draws which classes are taken for which, over all frames whose class is known.
+def confusion_matrix(predictions: Predictions) -> Figure:
+    """Which classes are taken for which, over all frames whose class is known.
 
-    A row is a class of the truth. Its cells say which part of its frames was given each class: in
-    percent (also as shade) and in frames.
+    A row is a class of the truth. Its cells say which part of its frames was given each class: as
+    shade and, where there is room, in percent and in frames; else a page tells them.
     """
-    classes = predictions.classes
-    counts = statistics.confusion(predictions.label, predictions.prediction, len(classes))
+    number = len(predictions.classes)
+    counts = statistics.confusion(predictions.label, predictions.prediction, number)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(3.4 + 0.9 * len(classes), 2.2 + 0.8 * len(classes))
+    _, cell, letters, angle, says = next(row for row in _CELLS if number <= row[0])
+    cell = max(cell, 3 / number)
+    names = [words(name) for name in predictions.classes]
+    lines = [
+        textwrap.wrap(name, letters, max_lines=3 if angle < 90 else 1, placeholder="…")
+        for name in names
+    ]
+    labels = ["\n".join(of_name) for of_name in lines]
+    margin = figures.width_of(labels)
+    figure = new_figure(cell * number + margin + 0.9, cell * number + margin * angle / 90 + 1.3)
     axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    shades = np.concatenate([np.broadcast_to(_BLUE, (*shares.shape, 3)), shares[..., None]], axis=2)
+    axes.imshow(shades, aspect="auto", interpolation="none")
     for (truth, predicted), count in np.ndenumerate(counts):
         share = shares[truth, predicted]
-        text = f"{100 * share:.1f} %\n{count:,}" if counts[truth].any() else "-"
-        ink = "white" if share > 0.55 else _INK if count else _FAINT
-        axes.text(predicted, truth, text, ha="center", va="center", color=ink, fontsize=9)
-    names = ["\n".join(words(name).rsplit(" ", 1)) for name in classes]
-    axes.set_xticks(range(len(classes)), names, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(classes)), names)
+        text = says.format(share=100 * share, count=count) if counts[truth].any() else "-"
+        if says:
+            ink = "white" if share > 0.7 else "black" if count else figures.FAINT
+            place = {"ha": "center", "va": "center", "fontsize": SMALL}
+            axes.text(predicted, truth, text, color=ink, **place)
+        if count and angle == 90:
+            told = f"{names[truth]}, taken for {names[predicted]}: {100 * share:.1f} % ({count:,})"
+            tell(axes, told, predicted - 0.5, truth - 0.5, 1, 1)
+    turned = {"rotation": angle, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(number), labels, va="center" if angle == 90 else "top", **turned)
+    axes.set_yticks(range(number), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"{counts.sum():,} frames, in % of each true class", loc="left")
-    _bare(axes)
-    axes.tick_params(pad=13)
-    for k in range(len(classes)):  # the colour of each class, along both axes
-        line = {"color": CLASS_COLOURS[k % len(CLASS_COLOURS)], "linewidth": 6, "clip_on": False}
-        line["solid_capstyle"] = "butt"
-        along, beside = (k - 0.5, k + 0.5), (-0.012, -0.012)
-        axes.plot(along, beside, transform=axes.get_xaxis_transform(), **line)
-        axes.plot(beside, along, transform=axes.get_yaxis_transform(), **line)
-    figure.savefig(path, format="png")
+    bare(axes)
+    axes.tick_params(pad=10, labelsize=SMALL)
+    aside = [ScaledTranslation(x, y, figure.dpi_scale_trans) for x, y in ((0, -0.07), (-0.07, 0))]
+    for k in range(number):  # the colour of each class, along both axes
+        line = {"color": colour_of(k), "linewidth": 6, "clip_on": False, "solid_capstyle": "butt"}
+        along, edge = (k - 0.5, k + 0.5), (0, 0)
+        axes.plot(along, edge, transform=axes.get_xaxis_transform() + aside[0], **line)
+        axes.plot(edge, along, transform=axes.get_yaxis_transform() + aside[1], **line)
+    return figure
 
 
-def history(
-    history: dict[str, list[float]], path: str | Path, best_epoch: int | None = None
-) -> None:
-    """Draws learning curves over the epochs: losses in one panel, other metrics in another.
+def history(history: dict[str, list[float]], best_epoch: int | None = None) -> Figure | None:
+    """Learning curves over the epochs: losses in one panel, other metrics in another.
 
     Args:
       history: name -> one value per epoch, as Keras records them. `NAME` (dashed) and `val_NAME`
         share a colour; `learning_rate` is left out.
-      path: of the PNG file.
       best_epoch: the one that was tested, counted from 0, to be marked.
-
-    Raises:
-      ValueError: there is no curve in it.
     """
-    parts = panels(history)
+    curves = {k: np.asarray(v) for k, v in history.items() if k != "learning_rate" and len(v)}
+    losses = {name: values for name, values in curves.items() if "loss" in name}
+    parts = {"Loss": losses, "Metrics": {k: v for k, v in curves.items() if k not in losses}}
+    parts = {title: part for title, part in parts.items() if part}
     if not parts:
-        raise ValueError(f"no curve to draw in a history of {sorted(history)}")
-    figure = _figure(5.5 * len(parts), 4)
-    for axes, (title, part) in zip(
-        figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True
-    ):
+        return None
+    figure = new_figure(5.5 * len(parts), 4.2)
+    panels = figure.subplots(1, len(parts), squeeze=False)[0]
+    for axes, (title, part) in zip(panels, parts.items(), strict=True):
         _curves(axes, part)
         if best_epoch is not None:
             label = f"epoch tested: {best_epoch + 1}"
-            axes.axvline(best_epoch + 1, color=_FAINT, linestyle=":", label=label, zorder=1)
+            axes.axvline(best_epoch + 1, color=figures.FAINT, linestyle=":", label=label, zorder=1)
         axes.set_title(title, loc="left")
-        axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, format="png")
+        figures.legend_below(axes)
+    return figure
 
 
-def class_bars(scores: ClassScores, path: str | Path) -> None:
-    """Draws one panel per score: a bar per class, in its colour, with its confidence interval."""
+def class_bars(scores: ClassScores) -> Figure:
+    """One panel per score: a bar per class, in its colour, with its confidence interval."""
     titles = list(next(iter(scores.values())))
-    figure = _figure(2.2 + 2.9 * len(titles), 1.2 + 0.36 * len(scores))
-    panel = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
+    names = [wrapped(words(name), 30) for name in scores]
+    lines = max(name.count("\n") + 1 for name in names)
+    width = 0.5 + figures.width_of(names) + 2.85 * len(titles)
+    figure = new_figure(width, 0.9 + max(0.26, 0.17 * lines) * len(scores))
+    panels = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
     rows = np.arange(len(scores))
-    colours = [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in rows]
-    for axes, title in zip(panel, titles, strict=True):
+    for axes, title in zip(panels, titles, strict=True):
         value, low, high = 100 * np.array([found[title] for found in scores.values()]).T
-        axes.barh(rows, np.nan_to_num(value), height=0.7, color=colours)
-        for colour, width in (("white", 3.2), (_INK, 1.2)):  # to be seen on every colour
+        axes.barh(rows, np.nan_to_num(value), height=0.7, color=[colour_of(k) for k in rows])
+        for colour, width in ((figures.GROUND, 3.2), ("black", 1.2)):  # to be seen on every colour
             axes.hlines(rows, low, high, color=colour, linewidth=width)
         for row in rows:
             text = "-" if np.isnan(value[row]) else f"{value[row]:.1f}"
-            axes.text(103, row, text, va="center", color=_INK, fontsize=9)
+            if not np.isnan(low[row]):
+                text += f"  ({low[row]:.0f} to {high[row]:.0f})"
+            axes.text(103, row, text, va="center", fontsize=SMALL)
         axes.set_xlim(0, 100)
         axes.set_title(f"{title} in %", loc="left")
-        _bare(axes, keep="bottom")
-    panel[0].set_yticks(rows, [words(name) for name in scores])
-    panel[0].invert_yaxis()
-    figure.savefig(path, format="png")
+        bare(axes, keep="bottom")
+    panels[0].set_yticks(rows, names, fontsize=SMALL)
+    panels[0].set_ylim(len(scores) - 0.5, -0.5)
+    return figure
 
 
-def roc_picture(predictions: Predictions, path: str | Path) -> None:
-    """Draws the ROC curve of the second of two classes, with the point of the prediction.
-
-    Raises:
-      ValueError: there is no such curve (see `roc`).
-    """
-    curve = roc(predictions)
-    if curve is None:
-        raise ValueError("a ROC curve needs probabilities and frames of exactly two classes")
-    false, true, area, point = curve
-    figure = _figure(5, 4.8)
-    axes = figure.add_subplot()
-    axes.plot((0, 1), (0, 1), color="#E5E5E5")
-    axes.plot(false, true, color=_CURVE_COLOURS[0], label=f"area under the curve {area:.3f}")
-    axes.plot(*point, "o", color=_CURVE_COLOURS[0], label="where the prediction stands")
-    axes.set_xlabel("1 - specificity")
-    axes.set_ylabel("sensitivity")
-    axes.set_title(f"Probability of {words(predictions.classes[1])}", loc="left")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
-    _bare(axes, keep="bottom")
-    figure.savefig(path, format="png")
-
-
-# What is drawn, for pictures of any kind.
-
-
-def panels(history: dict[str, list[float]]) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """(title, curves by name) of losses and of other metrics, as far as there are any."""
-    curves = {k: np.asarray(v) for k, v in history.items() if k != "learning_rate" and len(v)}
-    losses = {name: values for name, values in curves.items() if "loss" in name}
-    others = {name: values for name, values in curves.items() if "loss" not in name}
-    return [(title, part) for title, part in (("Loss", losses), ("Metrics", others)) if part]
-
-
-def styles(curves: dict[str, np.ndarray]) -> list[tuple[str, int, bool]]:
-    """(name, number of its colour, whether dashed): NAME and val_NAME share a colour."""
-    bases = list(dict.fromkeys(name.removeprefix("val_") for name in curves))
-    return [
-        (
-            name,
-            bases.index(name.removeprefix("val_")) % len(_CURVE_COLOURS),
-            f"val_{name}" in curves,
-        )
-        for name in curves
-    ]
-
-
-def roc(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, float, tuple] | None:
+def roc(predictions: Predictions) -> Figure | None:
     """ROC curve of the second of two classes, over the frames whose class is known.
 
-    Returns:
-      False and true positive rates, float [n] each, the area below them, and (false, true) of the
-      predictions. None where there are not two classes, both in the truth, or no probabilities.
+    The point of the predictions is marked. None where there are not two classes, both in the
+    truth, or no probabilities.
     """
     known = predictions.label >= 0
     label, chances = predictions.label[known], predictions.probabilities[known]
@@ -213,73 +195,96 @@ def roc(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, float, tuple]
         return None
     false, true, _ = roc_curve(label, chances[:, 1])
     guess = predictions.prediction[known]
-    point = tuple(float((guess[label == k] == 1).mean()) for k in (0, 1))
-    return false, true, float(auc(false, true)), point
+    x, y = ((guess[label == k] == 1).mean() for k in (0, 1))
+    figure = new_figure(5.5, 5.2)
+    axes = figure.add_subplot()
+    axes.plot((0, 1), (0, 1), color=figures.RULE)
+    colour = figures.CURVE_COLOURS[0]
+    axes.plot(false, true, color=colour, label=f"area under the curve: {auc(false, true):.3f}")
+    says = f"the prediction: sensitivity {100 * y:.1f} %, specificity {100 * (1 - x):.1f} %"
+    axes.plot(x, y, "o", color=colour, label=says)
+    axes.set_xlabel("1 - specificity")
+    axes.set_ylabel("sensitivity")
+    name = wrapped(words(predictions.classes[1]), 40)
+    axes.set_title(f"Probability of {name}", loc="left")
+    figures.legend_below(axes, columns=1)
+    bare(axes, keep="bottom")
+    return figure
 
 
 # Parts of the pictures.
 
-_DPI = 150
-_BESIDE = {"accuracy": "accuracy", "f1": "F1"}  # scores beside a ribbon, and their headings
+
+def _ribbon(axes: Axes, second, number, top: float, names: list[str]) -> None:
+    """Paints classes, int [n], at their seconds, int [n] (rising), from `top` downwards."""
+    frame = _frame_at(second)
+    stride = -(-len(frame) // _COLUMNS)
+    shown = np.where(frame < 0, -2, number[frame])[::stride]
+    _paint(axes, shown[np.newaxis], stride, top)
+    for start, end in pairwise([0, *(np.flatnonzero(np.diff(shown)) + 1).tolist(), len(shown)]):
+        x, until = start * stride / 60, min(end * stride, len(frame)) / 60
+        if shown[start] > -2 and until - x > axes.get_xlim()[1] / _POINTED_AT:
+            name = "Unknown" if shown[start] < 0 else names[shown[start]]
+            told = f"{name}, {clock(round(60 * x))} to {clock(round(60 * until))}"
+            tell(axes, told, x, top, until - x, _STRIP)
 
 
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure, its size in inches, with a margin all around."""
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
-    return figure
-
-
-def _ribbon(axes: Axes, second: np.ndarray, phase: np.ndarray, top: float, height: float) -> None:
-    """Paints phases, int [lines, n], at their seconds, int [n] (rising), `height` rows high.
-
-    -1 is an unknown phase, -2 is left blank.
-    """
-    palette = np.array([to_rgb(colour) for colour in (*CLASS_COLOURS, "white", UNKNOWN_COLOUR)])
-    # A frame stands for the time to the next one: videos may be sampled at less than 1 fps.
-    step = max(1, int(np.median(np.diff(second)))) if len(second) > 1 else 1
-    colours = np.full((len(phase), second[-1] + step), -2)
-    for offset in range(step):
-        colours[:, second + offset] = np.where(phase < 0, phase, phase % len(CLASS_COLOURS))
-    extent = (0, colours.shape[1] / 60, top + height, top)
-    axes.imshow(palette[colours], extent=extent, aspect="auto", interpolation="nearest")
-
-
-def _stacked(predictions: Predictions, video: str) -> np.ndarray:
-    """Phases, int [40, n], each in as many of the lines as its probability says, upwards."""
-    frames = np.flatnonzero(predictions.video == video)
-    frames = frames[np.argsort(predictions.second[frames])]
-    tops = predictions.probabilities[frames].cumsum(axis=1)
-    heights = (np.arange(40, 0, -1)[:, np.newaxis, np.newaxis] - 0.5) / 40
+def _probabilities(axes: Axes, second, table: Predictions, video: str, top: float) -> None:
+    """Paints classes upwards, each as high as its mean probability over a column."""
+    rows = np.flatnonzero(table.video == video)
+    chances = table.probabilities[rows[np.argsort(table.second[rows])]]
+    frame = _frame_at(second)
+    stride = -(-len(frame) // _MEANS)
+    frame = np.pad(frame, (0, -len(frame) % stride), constant_values=-1).reshape(-1, stride)
+    weight = (frame >= 0) / np.maximum((frame >= 0).sum(axis=1, keepdims=True), 1)
+    tops = np.einsum("ijk,ij->ik", chances[frame], weight).cumsum(axis=1)
+    heights = (np.arange(_LINES, 0, -1)[:, np.newaxis, np.newaxis] - 0.5) / _LINES
     found = (tops < heights).sum(axis=-1)
-    return np.where(found < len(predictions.classes), found, -2)
+    _paint(axes, np.where(found < chances.shape[1], found, -2), stride, top)
 
 
-def _beside(axes: Axes, row: float, *texts: str) -> None:
-    """Writes one column after the other at the right of a row of the timeline."""
-    for column, text in enumerate(texts):
-        place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
-        axes.text(1.08 + 0.06 * column, row, text, color=_INK, **place)
+def _frame_at(second: np.ndarray) -> np.ndarray:
+    """Which frame shows each second of a video, -1 none.
+
+    A frame stands for the time to the next one: videos may be sampled at less than 1 fps.
+    """
+    step = max(1, int(np.median(np.diff(second)))) if len(second) > 1 else 1
+    frame = np.full(second[-1] + step, -1)
+    for offset in reversed(range(step)):
+        frame[second + offset] = np.arange(len(second))
+    return frame
+
+
+def _paint(axes: Axes, number: np.ndarray, stride: int, top: float) -> None:
+    """Paints classes, int [lines, columns of `stride` seconds]; -1 is unknown, -2 left blank."""
+    palette = to_rgba_array([*figures.CLASS_COLOURS, "none", figures.UNKNOWN_COLOUR])
+    colours = palette[np.where(number < 0, number, number % len(figures.CLASS_COLOURS))]
+    extent = (0, number.shape[1] * stride / 60, top + _STRIP, top)
+    limits = axes.get_xlim()
+    axes.imshow(colours, extent=extent, aspect="auto", interpolation="none")
+    axes.set_xlim(limits)
+
+
+def _beside(axes: Axes, y: float, *texts: str) -> None:
+    """Writes columns at the right of a timeline."""
+    for text, points, side in zip(texts, (58, 90, 102), ("right", "right", "left"), strict=False):
+        place = {"xytext": (points, 0), "textcoords": "offset points", "ha": side, "va": "center"}
+        at = {"xycoords": axes.get_yaxis_transform(), "annotation_clip": False}
+        axes.annotate(text, (1, y), **at, **place, fontsize=SMALL)
 
 
 def _curves(axes: Axes, curves: dict[str, np.ndarray]) -> None:
     """Draws values [epochs], the first epoch at 1; marks them where a line needs two."""
-    for name, colour, is_dashed in styles(curves):
-        values = curves[name]
+    bases = list(dict.fromkeys(name.removeprefix("val_") for name in curves))
+    for name, values in curves.items():
+        colour = figures.CURVE_COLOURS[
+            bases.index(name.removeprefix("val_")) % len(figures.CURVE_COLOURS)
+        ]
+        style = {"color": colour, "linestyle": "--" if f"val_{name}" in curves else "-"}
         marker = "o" if len(values) == 1 else None
-        style = {"color": _CURVE_COLOURS[colour], "linestyle": "--" if is_dashed else "-"}
         axes.plot(np.arange(1, len(values) + 1), values, marker=marker, label=name, **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    axes.grid(axis="y", color=figures.RULE, linewidth=0.8)
     axes.set_axisbelow(True)
-    _bare(axes, keep="bottom")
-
-
-def _bare(axes: Axes, keep: str = "") -> None:
-    """Takes away the frame, but for one side, and the ticks' dashes on the others."""
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == keep)
-    axes.tick_params(axis="y", length=0)
-    if not keep:
-        axes.tick_params(axis="x", length=0)
+    bare(axes, keep="bottom")

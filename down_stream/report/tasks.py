@@ -1,4 +1,4 @@
-"""Which sections the report of each task has, from top to bottom, and which pictures go beside it.
+"""Which sections and pictures the report of each task has, from top to bottom.
 
 Each function takes what results.json holds, {name of a model: its predictions} (those of the first
 are what the results are about; others are set beside them) and a function that reads the frame of a
@@ -7,113 +7,103 @@ row of the first: row -> RGB, uint8 [height, width, 3], or None. It gives the se
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from down_stream.metrics.multi_label import MultiLabelPredictions
 from down_stream.metrics.predictions import Predictions
 from down_stream.report import class_scores, page, plots
-from down_stream.report.curves import learning_curves, roc
 from down_stream.report.frames import most_wrong
-from down_stream.report.page import Section
-from down_stream.report.pictures import class_bars, confusion, phase_ribbons
+from down_stream.report.page import Section, drawn
 from down_stream.report.wording import clock
 
 ReadFrame = Callable[[int], np.ndarray | None]
 Sections = list[Section | None]
 
-_INTERVALS = "Bars in percent; the thin line is the 95% interval (bootstrap over {})."
-
 
 def phases(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame) -> Sections:
     """Phases of operations."""
-    first = next(iter(tables.values()))
-    scores = class_scores.of_predictions(first, pooled=False)
-    over_videos = _INTERVALS.format("videos")
-    return [
-        page.warnings(results),
-        page.summary(
-            results,
-            [("Accuracy", "video", "accuracy"), ("Macro-F1", "video", "f1"),
-             ("Edit score", "video", "edit")],
-        ),
-        phase_ribbons(tables),
-        class_bars(scores, "Each phase", f"Means over the videos (protocol phase). {over_videos}"),
-        confusion(first),
-        most_wrong(first, read_frame, clock),
-        learning_curves(results["history"], results["best_epoch"]),
-        page.protocols(results),
-        page.settings(results),
-    ]  # fmt: skip
+    first = next(iter(tables))
+    ribbons = plots.timeline(tables)
+    alone = ribbons if len(tables) == 1 else plots.timeline({first: tables[first]})
+    scores = class_scores.of_predictions(tables[first], pooled=False)
+    rule = "Means over the videos (protocol phase)."
+    return _report(
+        results,
+        {"Accuracy": ("video", "accuracy"), "Macro-F1": ("video", "f1"),
+         "Edit score": ("video", "edit")},
+        Section("Phases over time", text=_RIBBONS, picture=ribbons,
+                files={"phase_timeline.png": alone}),
+        _bars("Each phase", scores, "per_phase.png", rule, "videos"),
+        _confusion(tables[first]),
+        most_wrong(tables[first], read_frame, clock),
+    )  # fmt: skip
 
 
 def classes(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame) -> Sections:
     """One class per image, where images come in sequences."""
     first = next(iter(tables.values()))
     scores = class_scores.of_predictions(first, pooled=True)
-    return [
-        page.warnings(results),
-        page.summary(
-            results,
-            [("Accuracy of frames", "frame", "accuracy"),
-             ("Accuracy of sequences", "sequence", "accuracy"),
-             ("Balanced accuracy of frames", "frame", "balanced_accuracy"),
-             ("AUC of frames", "frame", "auc")],
-            noun="sequence",
-        ),
-        class_bars(scores, "Each class", f"All frames at once. {_INTERVALS.format('sequences')}"),
-        confusion(first),
-        roc(first),
+    return _report(
+        results,
+        {"Accuracy of frames": ("frame", "accuracy"),
+         "Accuracy of sequences": ("sequence", "accuracy"),
+         "Balanced accuracy of frames": ("frame", "balanced_accuracy"),
+         "AUC of frames": ("frame", "auc")},
+        _bars("Each class", scores, "per_class.png", _POOLED, "sequences"),
+        _confusion(first),
+        drawn("ROC curve", plots.roc(first), "roc.png", _ROC),
         most_wrong(first, read_frame, "frame {}".format),
-        learning_curves(results["history"], results["best_epoch"]),
-        page.protocols(results),
-        page.settings(results),
-    ]  # fmt: skip
+        noun="sequence",
+    )  # fmt: skip
 
 
 def labels(
     results: dict, tables: dict[str, MultiLabelPredictions], read_frame: ReadFrame
 ) -> Sections:
     """Several labels per frame, as the presence of tools."""
-    first = next(iter(tables.values()))
     scores = class_scores.of_results(results["metrics"]["tool"]["per_class"])
+    return _report(
+        results,
+        {"Mean average precision": ("tool", "average_precision"), "F1": ("tool", "f1")},
+        _bars("Each label", scores, "per_class.png", _POOLED, "videos"),
+        most_wrong(next(iter(tables.values())), read_frame, clock),
+    )
+
+
+REPORTS = {"phases": phases, "classes": classes, "tools": labels}
+
+_RIBBONS = (
+    "Accuracy and F1 are in percent, by the protocol video. Probabilities of all phases are "
+    "stacked in their order. Blank: no frame. Point at a ribbon for the phase and its time."
+)
+_POOLED = "All frames at once."
+_CONFUSION = (
+    "A row is a class of the truth: its cells say which percentage of its frames was given each "
+    "class. Numbers that do not fit are told where you point."
+)
+_ROC = "Sensitivity and specificity at every threshold; the point is where the prediction stands."
+_CURVES = "Solid: validation, or what was measured once an epoch; dashed: training."
+
+
+def _report(results: dict, headline: dict, *sections: Section | None, noun="video") -> Sections:
+    """What is particular to a task, between what all have."""
+    picture = plots.history(results["history"], results["best_epoch"])
     return [
         page.warnings(results),
-        page.summary(
-            results,
-            [("Mean average precision", "tool", "average_precision"), ("F1", "tool", "f1")],
-        ),
-        class_bars(scores, "Each label", f"All frames at once. {_INTERVALS.format('videos')}"),
-        most_wrong(first, read_frame, clock),
-        learning_curves(results["history"], results["best_epoch"]),
+        page.summary(results, headline, noun),
+        *sections,
+        drawn("Learning curves", picture, "history.png", _CURVES),
         page.protocols(results),
         page.settings(results),
     ]
 
 
-def draw_phases(results: dict, predictions: Predictions, folder: Path) -> None:
-    """The PNG files of phases: timeline, confusion matrix, bars of each phase."""
-    plots.phase_timeline(predictions, folder / "phase_timeline.png")
-    plots.confusion_matrix(predictions, folder / "confusion_matrix.png")
-    scores = class_scores.of_predictions(predictions, pooled=False)
-    plots.class_bars(scores, folder / "per_phase.png")
+def _bars(title: str, scores, file: str, rule: str, drawn_again: str) -> Section:
+    text = f"{rule} Lines, and in brackets: 95% intervals (bootstrap over {drawn_again})."
+    return drawn(title, plots.class_bars(scores), file, text)
 
 
-def draw_classes(results: dict, predictions: Predictions, folder: Path) -> None:
-    """The PNG files of single classes: confusion matrix, bars of each class, ROC of two."""
-    plots.confusion_matrix(predictions, folder / "confusion_matrix.png")
-    scores = class_scores.of_predictions(predictions, pooled=True)
-    plots.class_bars(scores, folder / "per_class.png")
-    if plots.roc(predictions) is not None:
-        plots.roc_picture(predictions, folder / "roc.png")
-
-
-def draw_labels(results: dict, predictions: MultiLabelPredictions, folder: Path) -> None:
-    """The PNG file of several labels: bars of each label."""
-    scores = class_scores.of_results(results["metrics"]["tool"]["per_class"])
-    plots.class_bars(scores, folder / "per_class.png")
-
-
-SECTIONS = {"phases": phases, "classes": classes, "tools": labels}
-PICTURES = {"phases": draw_phases, "classes": draw_classes, "tools": draw_labels}
+def _confusion(predictions: Predictions) -> Section:
+    picture = plots.confusion_matrix(predictions)
+    return drawn("Confusion matrix", picture, "confusion_matrix.png", _CONFUSION)
