@@ -216,8 +216,7 @@ def _fallbacks(characters: frozenset[str]) -> list[str]:
             left -= found
     if left:
         logging.warning(
-            "no installed font has %s: boxes stand for them in PNG files; report.html has them in "
-            "the browser's fonts",
+            "no installed font has %s: PNG files show boxes, report.html what the browser has",
             " ".join(map(chr, sorted(left))),
         )
     return chosen
