@@ -109,6 +109,8 @@ def test_legends_lie_neither_upon_pictures_nor_upon_each_other(tmp_path, number)
     assert not overlap([*found["legends"], *found["axes"]])
     assert all(is_inside(box, found["whole"]) for box in (*found["legends"], *found["axes"]))
     assert found["pictures"][0].width > found["whole"].width / 2
+    strips = 2 * (1 + 2 + 2)
+    assert found["pictures"][0].height / figure.dpi > 0.18 * strips
 
 
 @pytest.mark.parametrize("number", [2, 7, 12, 13, 21, 40])
