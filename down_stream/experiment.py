@@ -26,7 +26,7 @@ from down_stream.classifiers.frame_model import save_frame_model
 from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.classifiers.logistic_regression import fit_logistic
-from down_stream.features.encoders import Frames, open_encoder
+from down_stream.features.encoders import SplitFeatures, open_encoder
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
 from down_stream.metrics import statistics
 from down_stream.report import tasks
@@ -114,7 +114,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
     cache = None if config.mode == "finetune" else config.feature_cache
-    frames = Frames(encoder, splits, config.batch_size, cache)
+    frames = SplitFeatures(encoder, splits, config.batch_size, cache)
     fitted = fit_classifier(config, task, frames, workdir)
     sequences = None
     if config.temporal:
@@ -157,9 +157,9 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
         write_report_of(task, results, tables, functools.partial(read_frame, test), folder)
         if fitted.model is not None:
             learnt = splits["train"].videos if config.mode == "finetune" else ()
-            source = {"experiment": str(workdir), "mode": config.mode}
-            source |= {"encoder": results["encoder"], "videos": sorted({*seen, *learnt})}
-            path = save_frame_model(fitted.model, folder / "model", source)
+            origin = {"experiment": str(workdir), "mode": config.mode}
+            origin |= {"encoder": results["encoder"], "videos": sorted({*seen, *learnt})}
+            path = save_frame_model(fitted.model, folder / "model", origin)
             if sequences:
                 save_temporal(sequences.model, path / "temporal")
         content = json.dumps(statistics.plain(results), indent=2, allow_nan=False) + "\n"
@@ -169,7 +169,9 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     return results
 
 
-def fit_classifier(config: ConfigDict, task: Task, frames: Frames, workdir: AnyPath) -> Fitted:
+def fit_classifier(
+    config: ConfigDict, task: Task, frames: SplitFeatures, workdir: AnyPath
+) -> Fitted:
     """The classifier of the configuration's mode; raises as `run` does."""
     if config.mode == "knn":
         return fitting.fit_neighbours(task, frames)

@@ -73,7 +73,7 @@ def convert(
     from msn.formats import export  # TensorFlow: after the flags are checked
     from msn.formats.hugging_face import write_directory, write_timm
     from msn.formats.reference_names import write_msn_checkpoint
-    from msn.training.initialisation import source_of
+    from msn.training.initialisation import origin_of
 
     check_local("--output", output)
     if image_path is not None and output_format not in EXPORTS:
@@ -92,7 +92,7 @@ def convert(
         write = functools.partial(export.write_export, encoder, output_format)
         measure = functools.partial(export.difference, encoder, output_format, frames)
     else:
-        seen = {"videos": source_of(source).get("source", {}).get("videos", [])}
+        seen = {"videos": origin_of(source).get("source", {}).get("videos", [])}
         origin = {"converted_from": str(source)} | seen
         write = {
             "encoder": lambda path: save_encoder(encoder, path, origin),

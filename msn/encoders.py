@@ -31,14 +31,14 @@ GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 
 
 def save_encoder(
-    encoder: Encoder | ResNetEncoder | FrozenEncoder, path: str | PurePath, source: dict
+    encoder: Encoder | ResNetEncoder | FrozenEncoder, path: str | PurePath, origin: dict
 ) -> AnyPath:
     """Writes an encoder directory: encoder.json, encoder.weights.h5 and saved_model/.
 
     Args:
       encoder: what to write; of a frozen one, the SavedModel is copied.
       path: the directory; one that is there is replaced when the new one is complete.
-      source: JSON-ready facts about where the weights came from (run, step, network).
+      origin: JSON-ready facts about where the weights came from (run, step, network).
 
     Raises:
       InputError: it cannot be written, as on a full disk; one that is there is as it was.
@@ -50,7 +50,7 @@ def save_encoder(
             if isinstance(encoder, FrozenEncoder):
                 copy_folder(encoder.directory, folder, last)
             else:
-                write_encoder(encoder, folder, source)
+                write_encoder(encoder, folder, origin)
     except OSError as error:
         raise InputError(
             f"{path}: the encoder cannot be written ({error}); the same command does it again"
@@ -58,7 +58,7 @@ def save_encoder(
     return path
 
 
-def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, source: dict) -> None:
+def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict) -> None:
     """Writes the files of an encoder directory into a new one."""
     path.mkdir(parents=True)
     check_room(path, encoder)
@@ -75,7 +75,7 @@ def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, source: dict) ->
             "mean": encoder.mean,
             "std": encoder.std,
         },
-        "source": source,
+        "source": origin,
     }
     (path / ENCODER_FILE).write_text(json.dumps(description, indent=2) + "\n")
     encoder.save_weights(path / WEIGHTS_FILE)

@@ -31,7 +31,7 @@ from msn.training.configuration import (
     schedule_of_step,
 )
 from msn.training.distribution import Distribution, create_distribution
-from msn.training.initialisation import source_of
+from msn.training.initialisation import origin_of
 from msn.training.knn_probe import KnnProbe
 from msn.workdir import checkpoints
 from msn.workdir.metrics_log import MetricsLog, headline
@@ -264,7 +264,7 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
         "videos": list(source.videos),
     }
     if config.init:
-        origin["init"] = source_of(config.init)
+        origin["init"] = origin_of(config.init)
         before = origin["init"].get("source", {}).get("videos", [])
         origin["videos"] += [video for video in before if video not in source.videos]
     return origin

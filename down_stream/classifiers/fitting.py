@@ -16,12 +16,17 @@ from down_stream.classifiers.losses import (
     softmax_cross_entropy,
 )
 from down_stream.classifiers.nearest_neighbours import NeighbourProbe
-from down_stream.features.encoders import Frames
+from down_stream.features.encoders import SplitFeatures
 from down_stream.tasks import Task
 
 
 def fit_head(
-    fit: Callable[..., Fitted], task: Task, frames: Frames, *, balance_classes: bool, **training
+    fit: Callable[..., Fitted],
+    task: Task,
+    frames: SplitFeatures,
+    *,
+    balance_classes: bool,
+    **training,
 ) -> Fitted:
     """A linear classifier on frozen features.
 
@@ -47,14 +52,14 @@ def fit_head(
     return dataclasses.replace(fitted, model=model)
 
 
-def fit_neighbours(task: Task, frames: Frames) -> Fitted:
+def fit_neighbours(task: Task, frames: SplitFeatures) -> Fitted:
     """k nearest neighbours on frozen features: nothing is fitted."""
     features, labels = training_data(task, frames)
     return Fitted(NeighbourProbe(features, labels, task.number))
 
 
 def fit_end_to_end(
-    task: Task, frames: Frames, *, balance_classes: bool, seed: int, **training
+    task: Task, frames: SplitFeatures, *, balance_classes: bool, seed: int, **training
 ) -> Fitted:
     """Fine-tuning: encoder and head are trained on augmented frames.
 
@@ -90,7 +95,7 @@ def fit_end_to_end(
     return Fitted(model, history=history, best_epoch=best_epoch, model=model)
 
 
-def training_data(task: Task, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+def training_data(task: Task, frames: SplitFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Features float32 [n, width] and labels int32 of the training frames."""
     features, index = frames("train")
     return features, task.labels(index).astype(np.int32)

@@ -75,14 +75,17 @@ class FrameModel(keras.Model):
         return ops.sigmoid(logits) if self.multi_label else ops.softmax(logits)
 
 
-def save_frame_model(model: FrameModel, path: str | Path, source: dict) -> Path:
-    """Writes a model directory: encoder/, head.npz and frame_model.json."""
+def save_frame_model(model: FrameModel, path: str | Path, origin: dict) -> Path:
+    """Writes a model directory: encoder/, head.npz and frame_model.json.
+
+    `origin` is that of `msn.encoders.save_encoder`.
+    """
     path = Path(path)
     description = {"format": FORMAT, "task": model.task, "classes": model.classes}
-    description |= {"multi_label": model.multi_label, "source": source}
+    description |= {"multi_label": model.multi_label, "source": origin}
     with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
-        save_encoder(model.encoder, folder / "encoder", source)
+        save_encoder(model.encoder, folder / "encoder", origin)
         write_weights(folder / HEAD_FILE, _head(model))
         (folder / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
     return path

@@ -50,7 +50,7 @@ def check_variant(encoder, variant: str, path: str) -> None:
         raise InputError(f"{path} is no {variant}: {', '.join(wrong)}")
 
 
-class Frames:
+class SplitFeatures:
     """The readable labelled frames of each split with their representations, each computed once.
 
     Args:

@@ -19,6 +19,7 @@ from data.frames.frames import Frames
 from data.storage.paths import check_output_folder
 from data.storage.whole import whole_file
 from down_stream.report.figures import CLASS_COLOURS, colour_of
+from down_stream.report.wording import clock
 
 MAX_POINTS = 4000  # evenly over all frames: more could not be told apart, nor opened at once
 THUMBNAILS = "thumbnails"
@@ -88,7 +89,7 @@ def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -
         method,
         colours,
         captions=[
-            name if np.isnan(second) else f"{name}, {_clock(second)}"
+            name if np.isnan(second) else f"{name}, {clock(second)}"
             for name, second in zip(frames.video_names(rows), seconds, strict=True)
         ],
         thumbnails=[_thumbnail(parts.folder, row).read_bytes() for row in rows],
@@ -152,12 +153,6 @@ def _legend(names, of) -> dict:
 def _shade(place: int, count: int) -> str:
     """One of `count` hues; neighbours differ in lightness, too."""
     return f"hsl({round(360 * place / count)} 70% {(38, 52, 66)[place % 3]}%)"
-
-
-def _clock(second: float) -> str:
-    minutes, seconds = divmod(second, 60)
-    digits = f"{seconds:02.0f}" if seconds == int(seconds) else f"{seconds:05.2f}"
-    return f"{int(minutes) // 60}:{int(minutes) % 60:02d}:{digits}"
 
 
 def _thumbnail(folder: Path, row: int) -> Path:

@@ -22,6 +22,7 @@ from data.video.decoding import check_settings, read_frames
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.extraction import frame_outputs
 from down_stream.inference.phase_files import describe, open_temporal, phases_folder
+from down_stream.report.wording import clock
 
 BIN = 1e-4  # seconds: latencies are kept as counts
 
@@ -106,7 +107,7 @@ def label_stream(
                 writer.writerow([f"{second:g}", phase, *map(str, probabilities)])
                 file.flush()
                 if phase != latest:
-                    say(f"{clock(second)}  {phase}  {probabilities.max():.2f}")
+                    say(f"{clock(int(second))}  {phase}  {probabilities.max():.2f}")
                 latest = phase
                 result.frames += 1
                 result.seconds = second
@@ -123,7 +124,7 @@ def summary(result: StreamResult) -> str:
     """A result in words, for people."""
     median, late = (1000 * result.latency_at(share) for share in (0.5, 0.95))
     lines = [
-        f"labelled        {result.frames} frames, {clock(result.seconds)} of video",
+        f"labelled        {result.frames} frames, {clock(int(result.seconds))} of video",
         f"by              {result.model}",
         f"latency         {median:.1f} ms per frame (median), {late:.1f} ms (95 of 100)",
         f"written to      {result.file}",
@@ -163,12 +164,6 @@ def sampled(camera, fps: float) -> Iterator[tuple[float, np.ndarray]]:
             return
         yield now - started, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         taken = int((now - started) * fps) + 1
-
-
-def clock(second: float) -> str:
-    """3725.2 -> "1:02:05"."""
-    minutes, seconds = divmod(int(second), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
 def _file_frames(source, fps):

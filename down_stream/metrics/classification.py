@@ -7,7 +7,6 @@ frames of one are no independent cases: sequences are what the confidence interv
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from data.common.errors import InputError
 from down_stream.metrics import statistics
 from down_stream.metrics.predictions import Predictions
 
@@ -40,9 +39,8 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
     Raises:
       InputError: no frame has a known label.
     """
-    known = np.flatnonzero(predictions.label >= 0)
-    if not len(known):
-        raise InputError("no frame has a known label: labels are needed to score predictions")
+    statistics.check_labels(predictions.label)
+    known = predictions.label >= 0
     names, sequence = np.unique(predictions.video[known], return_inverse=True)
     label, probabilities = predictions.label[known], predictions.probabilities[known]
     predicted = predictions.prediction[known]
@@ -50,8 +48,7 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
     sequences = _of_sequences(label, probabilities, sequence, len(names))
     rows = [np.flatnonzero(sequence == number) for number in range(len(names))]
 
-    random = np.random.default_rng(seed)
-    drawn = random.integers(len(names), size=(draws if len(names) > 1 else 0, len(names)))
+    drawn = statistics.draw_videos(len(names), draws, seed)
     of_frames = (np.concatenate([rows[number] for number in draw]) for draw in drawn)
     return {
         "frame": _protocol("frame", frames, of_frames),

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from data.common.errors import InputError
 from down_stream.metrics import statistics
 
 EXPLANATIONS = {
@@ -80,8 +79,7 @@ def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0
     Raises:
       InputError: no frame has a known label.
     """
-    if not (predictions.label >= 0).any():
-        raise InputError("no frame has a known label: labels are needed to score predictions")
+    statistics.check_labels(predictions.label)
     names, video = np.unique(predictions.video, return_inverse=True)
     rows = [np.flatnonzero(video == number) for number in range(len(names))]
     label, probabilities = predictions.label, predictions.probabilities
@@ -89,9 +87,7 @@ def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0
     per_class = class_scores(label, probabilities)
     of_video = [class_scores(label[own], probabilities[own]) for own in rows]
     means = {key: np.array([statistics.mean(each[key]) for each in of_video]) for key in SCORES}
-    drawn = np.random.default_rng(seed).integers(
-        len(names), size=(draws if len(names) > 1 else 0, len(names))
-    )
+    drawn = statistics.draw_videos(len(names), draws, seed)
     pooled = [np.concatenate([rows[number] for number in draw]) for draw in drawn]
     of_draw = [class_scores(label[own], probabilities[own]) for own in pooled]
     tool = {

@@ -12,14 +12,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from down_stream.metrics import relaxed
 from down_stream.metrics.predictions import Predictions, read_predictions, write_predictions
 from down_stream.metrics.statistics import (
     accuracy,
+    check_labels,
     class_scores,
     confusion,
+    draw_videos,
     interval,
     mean,
     plain,
@@ -58,12 +59,11 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
       are Cholec80's phases, which they are made for.
 
     Raises:
-      InputError: no frame has a known phase.
+      InputError: no frame has a known label.
     """
+    check_labels(predictions.label)
     tables = {name: predictions.of_video(name) for name in predictions.videos}
     tables = {name: table for name, table in tables.items() if (table[1] >= 0).any()}
-    if not tables:
-        raise InputError("no frame has a known phase: labels are needed to score predictions")
     videos = list(tables)
     counts = np.stack([confusion(y, p, len(predictions.classes)) for _, y, p in tables.values()])
     edit = np.array([edit_score(y, p) for _, y, p in tables.values()])
@@ -76,9 +76,7 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
         for name, fixed in (("relaxed", False), ("relaxed_fixed", True)):
             rows = [relaxed.video_scores(*table, fixed=fixed) for table in tables.values()]
             protocols[name] = _relaxed(rows, videos)
-    if len(videos) == 1:
-        draws = 0  # one video says nothing about the spread over videos
-    index = np.random.default_rng(seed).integers(len(videos), size=(draws, len(videos)))
+    index = draw_videos(len(videos), draws, seed)
     return {
         name: plain(
             {

@@ -4,6 +4,15 @@ import math
 
 import numpy as np
 
+from data.common.errors import InputError
+
+
+def check_labels(label: np.ndarray) -> None:
+    """Raises `InputError` where no label is known (-1 is an unknown one)."""
+    if not (label >= 0).any():
+        raise InputError("no frame has a known label; expected labels to compare predictions with")
+
+
 # Scores of counts and of sequences.
 
 
@@ -68,6 +77,15 @@ def std(values: np.ndarray) -> np.ndarray:
     variance = mean((values - mean(values)[..., np.newaxis]) ** 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.sqrt(np.where(number > 1, variance * number / (number - 1), np.nan))
+
+
+def draw_videos(videos: int, draws: int, seed: int) -> np.ndarray:
+    """Which videos the samples of a bootstrap consist of, int [draws, videos].
+
+    Of one video there are none: it says nothing about the spread over videos.
+    """
+    shape = (draws if videos > 1 else 0, videos)
+    return np.random.default_rng(seed).integers(videos, size=shape)
 
 
 def interval(draws: np.ndarray) -> list[float]:

@@ -32,8 +32,7 @@ def of_predictions(
         of_video = statistics.class_scores(counts)
         return {k: statistics.mean(np.swapaxes(v[index], -2, -1)) for k, v in of_video.items()}
 
-    shape = (draws if len(tables) > 1 else 0, len(tables))
-    drawn = score(np.random.default_rng(seed).integers(len(tables), size=shape))
+    drawn = score(statistics.draw_videos(len(tables), draws, seed))
     values = score(np.arange(len(tables)))
     return {
         name: {

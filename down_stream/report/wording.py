@@ -23,6 +23,9 @@ def words(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", lambda match: " " + match[0].lower(), name)
 
 
-def clock(second: int) -> str:
-    """Seconds as minutes and seconds: 754 -> "12:34"."""
-    return f"{second // 60}:{second % 60:02d}"
+def clock(second: float) -> str:
+    """A time in a video: 754 -> "12:34", 3725.25 -> "1:02:05.25"."""
+    seconds, hundredths = divmod(round(100 * second), 100)
+    minutes, seconds = divmod(seconds, 60)
+    text = f"{minutes // 60}:{minutes % 60:02d}" if minutes >= 60 else f"{minutes}"
+    return f"{text}:{seconds:02d}" + (f".{hundredths:02d}" if hundredths else "")

@@ -6,7 +6,7 @@ import numpy as np
 
 from data.dataset.frame_index import FrameIndex
 from down_stream.classifiers.losses import class_weights
-from down_stream.features.encoders import Frames
+from down_stream.features.encoders import SplitFeatures
 from down_stream.tasks import Task
 from down_stream.temporal.model import TemporalModel
 from down_stream.temporal.training import fit_temporal, predict_temporal, videos_of
@@ -32,7 +32,7 @@ class Sequences:
 
 
 def fit_sequences(
-    task: Task, frames: Frames, *, name: str, balance_classes: bool, **training
+    task: Task, frames: SplitFeatures, *, name: str, balance_classes: bool, **training
 ) -> Sequences:
     """Fits a temporal model on the features of the frame model.
 

@@ -62,7 +62,7 @@ def copy_weights(source, target) -> None:
         variable.assign(value)
 
 
-def source_of(path: str | PurePath) -> dict:
+def origin_of(path: str | PurePath) -> dict:
     """Where the weights at `path` came from, for encoder.json: {"path", "source" if it says so}."""
     origin = {"path": str(path)}
     description = to_path(path) / ENCODER_FILE

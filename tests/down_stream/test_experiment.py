@@ -11,7 +11,7 @@ from data.common.errors import InputError
 from data.images.image_io import frame_to_input, read_image
 from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.experiment import run
-from down_stream.features.encoders import Frames
+from down_stream.features.encoders import SplitFeatures
 from down_stream.features.labelled_splits import labelled_videos, videos_seen
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import read_predictions
@@ -75,7 +75,7 @@ def test_the_best_epoch_is_chosen_on_the_validation_video(probe, small_dataset):
     workdir, results = probe
     task, model = phases(), load_frame_model(workdir / "model")
     splits = small_splits(small_config(small_dataset), task)
-    frames = Frames(model.encoder, splits, 14, None)
+    frames = SplitFeatures(model.encoder, splits, 14, None)
     scores = {}
     for name in ("validation", "test"):
         features, index = frames(name)
@@ -143,7 +143,7 @@ def test_a_temporal_model_comes_after_the_frame_model(small_dataset, tmp_path):
     assert evaluate(table)["video"]["f1"] == pytest.approx(found["metrics"]["video"]["f1"])
     assert len(found["history"]["val_macro_f1"]) == 3
     opened = load_temporal(tmp_path / "run" / "model" / "temporal")
-    frames = Frames(
+    frames = SplitFeatures(
         load_frame_model(tmp_path / "run" / "model").encoder,
         small_splits(config, phases()),
         14,

@@ -19,7 +19,7 @@ from msn.formats import hugging_face, reference_names
 from msn.formats.saved_model import FrozenEncoder
 from msn.networks.encoder import Encoder
 from msn.pretrain import kept_patches, pretrain
-from msn.training.initialisation import open_pretrained, source_of
+from msn.training.initialisation import open_pretrained, origin_of
 from msn.workdir import checkpoint_files
 from tests.data.frames.test_opening import write_tfds
 from tests.support.record_files import write_records
@@ -107,7 +107,7 @@ def test_a_remote_run_that_was_cut_off_ends_as_a_local_one(
     frozen = encoders.load_encoder(f"{workdir}/encoder/saved_model")
     np.testing.assert_allclose(frozen(IMAGES)[1], encoder(IMAGES)[1], atol=1e-5)
     assert open_pretrained(f"{workdir}/encoder", VARIANT).get_config() == encoder.get_config()
-    assert source_of(f"{workdir}/encoder")["source"]["data"] == [str(remote_dataset)]
+    assert origin_of(f"{workdir}/encoder")["source"]["data"] == [str(remote_dataset)]
 
 
 def test_checkpoints_that_all_lack_their_markers_are_not_overwritten(

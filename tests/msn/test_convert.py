@@ -12,7 +12,7 @@ from msn.encoders import load_encoder, save_encoder
 from msn.formats import hugging_face, reference_names
 from msn.formats.torch_files import read_state
 from msn.networks.encoder import Encoder
-from msn.training.initialisation import source_of
+from msn.training.initialisation import origin_of
 from tests.support.places import GOLDEN, ROOT
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
@@ -170,4 +170,4 @@ def test_videos_that_an_encoder_has_seen_stay_known(tmp_path):
     encoder = Encoder(image_size=16, patch_size=8, width=12, depth=1, num_heads=3)
     save_encoder(encoder, tmp_path / "encoder", {"videos": ["video07"]})
     convert.convert(tmp_path / "encoder", tmp_path / "again", "encoder")
-    assert source_of(tmp_path / "again")["source"]["videos"] == ["video07"]
+    assert origin_of(tmp_path / "again")["source"]["videos"] == ["video07"]

@@ -25,7 +25,7 @@ def write(name):
     encoder.set_weights(
         [random.normal(1.0 if w.ndim == 1 else 0.0, 0.3, w.shape) for w in encoder.get_weights()]
     )
-    save_encoder(encoder, FOLDER / name, source={"written": "for tests"})
+    save_encoder(encoder, FOLDER / name, origin={"written": "for tests"})
     shutil.rmtree(FOLDER / name / SAVED_MODEL)
     images = random.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     tokens, cls = encoder(images)

@@ -37,8 +37,8 @@ def test_every_frame_has_a_point_a_caption_and_a_picture(parts, tmp_path):
     assert "55 frames" in line
     data = data_of(tmp_path / "map.html")
     assert {len(data[name]) for name in ("plane", "captions", "thumbnails")} == {55}
-    assert data["captions"][0] == "video01, 0:00:00"
-    assert data["captions"][-1] == "video04, 0:00:13"
+    assert data["captions"][0] == "video01, 0:00"
+    assert data["captions"][-1] == "video04, 0:13"
     jpeg = np.frombuffer(base64.b64decode(data["thumbnails"][40]), np.uint8)
     assert abs(cv2.imdecode(jpeg, cv2.IMREAD_COLOR).mean() - 41) < 2
     assert list(data["colours"]) == ["annotated phases", "video"]

@@ -69,10 +69,10 @@ def test_each_frame_by_itself(model, video, tmp_path):
     changes = [n for n in range(40) if n == 0 or phases[n] != phases[n - 1]]
     assert 1 < len(changes) < 40
     assert [line.split()[:2] for line in said] == [
-        [f"0:00:{int(seconds[n]):02d}", phases[n]] for n in changes
+        [f"0:{int(seconds[n]):02d}", phases[n]] for n in changes
     ]
     assert result.frames == sum(result.latency.values()) == 40
-    assert "40 frames, 0:00:19 of video" in summary(result)
+    assert "40 frames, 0:19 of video" in summary(result)
 
 
 def test_a_temporal_model_labels_as_it_does_the_whole_video(model, video, tmp_path):

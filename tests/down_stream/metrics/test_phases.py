@@ -216,7 +216,7 @@ def test_frames_of_unknown_phase_do_not_count():
 
 
 def test_predictions_without_any_label_are_refused():
-    with pytest.raises(InputError, match="no frame has a known phase"):
+    with pytest.raises(InputError, match="no frame has a known label"):
         evaluate(table({"a": ([-1, -1], [0, 1])}))
 
 

@@ -287,7 +287,7 @@ def test_long_videos_are_drawn_in_steps_and_keep_their_times():
     predictions = replace(predictions_of(("a",), 3600), label=label)
     assert told(plots.timeline({"one": predictions}))[:2] == [
         "Preparation, 0:00 to 30:00",
-        "Calot triangle dissection, 30:00 to 60:00",
+        "Calot triangle dissection, 30:00 to 1:00:00",
     ]
 
 
