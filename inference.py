@@ -73,9 +73,12 @@ def main() -> int:
 def label_stream() -> int:
     """--stream."""
     cli.import_tensorflow()
+    from data.storage.paths import check_local, to_path
     from down_stream.inference import phase_stream
 
-    result = phase_stream.label_stream(MODEL.value, STREAM.value, OUTPUT.value, FPS.value)
+    check_local("--output", OUTPUT.value)
+    model, output = to_path(MODEL.value), to_path(OUTPUT.value)
+    result = phase_stream.label_stream(model, STREAM.value, output, FPS.value)
     print(phase_stream.summary(result))
     return cli.DONE_IN_PART if result.fault else cli.DONE
 
@@ -98,12 +101,12 @@ def embed() -> int:
     options = embeddings.Options(
         layers=LAYERS.value,
         tokens=TOKENS.value,
-        attention=ATTENTION.value,
-        map=MAP.value,
+        attention=ATTENTION.value and to_path(ATTENTION.value),
+        map=MAP.value and to_path(MAP.value),
         batch_size=BATCH_SIZE.value,
     )
     try:
-        result = embeddings.embed(MODEL.value, frames, OUTPUT.value, options)
+        result = embeddings.embed(to_path(MODEL.value), frames, to_path(OUTPUT.value), options)
     except StoppedError as error:
         logging.warning("%s", error)
         return cli.STOPPED

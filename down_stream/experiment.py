@@ -19,7 +19,7 @@ from data.dataset.splits import PARTS
 from data.finetuning import TRANSFORMATIONS
 from data.images.image_io import read_image
 from data.storage.folders import filled_folder, remove_folder
-from data.storage.paths import AnyPath, check_local, check_output_folder, to_path
+from data.storage.paths import AnyPath, check_local, check_output_folder, to_path, to_paths
 from data.storage.whole import whole_file
 from down_stream.classifiers import finetuning, fitting
 from down_stream.classifiers.frame_model import save_frame_model
@@ -95,13 +95,15 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     workdir = to_path(workdir)
     if (workdir / CHECKPOINTS).exists():  # of fine-tuning that was stopped
         check_configuration(workdir, config)
-    task = open_task(config.task, config.data.root)
+    roots = to_paths(config.data.root)
+    encoder_path = to_path(config.encoder) if config.encoder else None
+    task = open_task(config.task, roots)
     if config.temporal and not task.is_video:
         raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
     videos = {part: config[f"{part}_videos"] for part in PARTS}
-    splits = select_splits(config.data.root, videos, task)
+    splits = select_splits(roots, videos, task)
     encoder = open_encoder(
-        config.encoder,
+        encoder_path,
         config.model.variant,
         image_size=config.model.image_size,
         resnet_weights=config.resnet_weights,
@@ -109,7 +111,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     )
     if config.mode == "finetune":
         finetuning.check_trainable(encoder)
-    seen = videos_seen(config.encoder)
+    seen = videos_seen(encoder_path)
     warnings = remarks(task, splits, seen)
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------

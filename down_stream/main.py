@@ -64,15 +64,16 @@ def main() -> int:
 
 def low_shot(config) -> int:
     """Runs a grid of experiments, and prints its table."""
+    from data.storage.paths import to_paths
     from down_stream.experiment import run
     from down_stream.features.labelled_splits import labelled_videos
     from down_stream.low_shot.grid import run_grid
     from down_stream.low_shot.table import text_table
     from down_stream.tasks import open_task
 
-    task = open_task(config.task, config.data.root)
-    root, videos = config.data.root, config.train_videos
-    config.train_videos = labelled_videos(root, "train", videos, task)
+    roots, videos = to_paths(config.data.root), config.train_videos
+    task = open_task(config.task, roots)
+    config.train_videos = labelled_videos(roots, "train", videos, task)
     print(text_table(run_grid(config, config.workdir, run=run, score=task.chosen_by)))
     print(f"table, curve and all experiments: {config.workdir}")
     return cli.DONE

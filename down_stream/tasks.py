@@ -4,7 +4,7 @@ One experiment serves every task; what differs between them is said here and now
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from data.common.errors import InputError
 from data.dataset.cholec80 import LABEL_FPS, PHASES, TOOLS
 from data.dataset.frame_index import CLASSES, FrameIndex
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath
 from down_stream.metrics import classification, multi_label
 from down_stream.metrics import phases as phase_metrics
 from down_stream.metrics.predictions import Predictions, write_predictions
@@ -133,7 +133,7 @@ def tools() -> Task:
     )
 
 
-def classes_of(roots: tuple[str, ...]) -> Task:
+def classes_of(roots: Sequence[AnyPath]) -> Task:
     """One class per image: polyps, or any folders of images; classes.json of the data names them.
 
     Raises:
@@ -141,7 +141,7 @@ def classes_of(roots: tuple[str, ...]) -> Task:
     """
     if not roots:
         raise InputError("data.root is empty; expected one or more dataset directories")
-    found = {str(root): _read_classes(to_path(root) / CLASSES) for root in roots}
+    found = {str(root): _read_classes(root / CLASSES) for root in roots}
     (first, classes), *others = found.items()
     for root, other in others:
         if other != classes:
@@ -171,7 +171,7 @@ TASKS = {
 }
 
 
-def open_task(name: str, roots: tuple[str, ...]) -> Task:
+def open_task(name: str, roots: Sequence[AnyPath]) -> Task:
     """The task that a configuration names, for the data sets at `roots`.
 
     Raises:

@@ -35,7 +35,7 @@ from absl import flags
 
 from data.common import cli
 from data.common.errors import InputError
-from data.storage.paths import check_local, to_path
+from data.storage.paths import AnyPath, check_local, to_path
 from data.storage.whole import whole_file, whole_folder
 
 FORMATS = ("encoder", "msn", "hf", "timm")
@@ -76,6 +76,7 @@ def convert(
     from msn.training.initialisation import origin_of
 
     check_local("--output", output)
+    source = to_path(source)
     if image_path is not None and output_format not in EXPORTS:
         raise InputError(
             f"--image_path: {output_format} is compared on an image of its own; expected one "
@@ -114,12 +115,12 @@ def convert(
     return output, error
 
 
-def open_source(source: str | Path, output_format: str, num_heads: int | None):
+def open_source(source: AnyPath, output_format: str, num_heads: int | None):
     """The encoder to convert; raises `InputError` where the format cannot express it."""
     from msn.encoders import load_encoder
     from msn.networks.encoder import Encoder
 
-    inside = to_path(source) / "encoder"
+    inside = source / "encoder"
     if inside.is_dir():  # of a run, or of a down-stream model
         raise InputError(
             f"{source}: a directory around an encoder, which alone can be converted; expected "

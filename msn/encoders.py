@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from data.common.errors import InputError, one_line
 from data.images.image_io import RESIZE_RULE
-from data.storage.folders import copy_folder, local_copy
+from data.storage.folders import copy_folder, local_copy, read_part
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
 from msn.formats import hugging_face, saved_model, torch_files
@@ -144,8 +144,7 @@ def _open_directory(path, num_heads):
 def _open_file(path, num_heads):
     if not path.is_file():
         raise InputError("no such file or directory; pre-training writes encoder/")
-    with path.open("rb") as file:
-        start = file.read(16)
+    start = read_part(path, 0, 16)
     if start.startswith(torch_files.ZIP_MAGIC):
         return _encoder(*read_msn_checkpoint(path), num_heads)
     if start.startswith(torch_files.LEGACY_MAGIC):

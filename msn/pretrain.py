@@ -264,7 +264,7 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
         "videos": list(source.videos),
     }
     if config.init:
-        origin["init"] = origin_of(config.init)
+        origin["init"] = origin_of(to_path(config.init))
         before = origin["init"].get("source", {}).get("videos", [])
         origin["videos"] += [video for video in before if video not in source.videos]
     return origin

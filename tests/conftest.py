@@ -27,6 +27,27 @@ def small_dataset(tmp_path_factory):
     return make_small_dataset(tmp_path_factory.mktemp("data") / "cholec80")
 
 
+@pytest.fixture(scope="session")
+def s3():
+    """The address of an S3 server, which s3:// leads to meanwhile."""
+    from tests.support.object_store import s3_server
+
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["disk", "s3", "memory"])
+def root(request, tmp_path):
+    """An empty folder of each kind."""
+    if request.param == "disk":
+        return tmp_path
+    from tests.support.object_store import new_place
+
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+    return new_place(request.param)
+
+
 @pytest.fixture
 def small_disk(tmp_path_factory):
     """A file system of 64 MB, so that a test can fill it."""

@@ -20,6 +20,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_dict, config_flags
 
+STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
+
 DONE, DONE_IN_PART, WRONG_INPUT, STOPPED = 0, 1, 2, 75
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +68,8 @@ def run(
 
     def guarded(argv):
         logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)  # plain lines
+        for package in STORES:
+            logging.getLogger(package).setLevel(logging.WARNING)
         try:
             return main(*argv[1:]) or DONE
         except wrong_input as error:

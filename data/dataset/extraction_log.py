@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.common.errors import InputError
 from data.images.names import is_image, official_number
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath
 from data.storage.whole import write_json
 
 LOG = "extraction.json"  # in the frames folder: the settings, and which videos are complete
@@ -29,9 +29,9 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     Raises:
       InputError: the frames in the folder have other settings.
     """
-    path = to_path(frames_dir) / LOG
+    path = frames_dir / LOG
     if not path.is_file():
-        if settings and settings["fps"] != 1 and any(Path(frames_dir).glob("*/*_*.*")):
+        if settings and settings["fps"] != 1 and any(frames_dir.glob("*/*_*.*")):
             raise InputError(
                 f"fps={settings['fps']}: {frames_dir} holds frames already, most likely at 1 fps; "
                 "use another --name or --fps=1"

@@ -10,7 +10,7 @@ position in the list of names in `classes.json`, -1 unknown.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from data.common.errors import InputError
 from data.dataset.cholec80 import TOOLS
 from data.images.names import natural_key
-from data.storage.paths import AnyPath, RemotePath, to_path
+from data.storage.paths import AnyPath, is_remote, to_paths
 
 INDEX = "index.parquet"
 CLASSES = "classes.json"
@@ -150,12 +150,12 @@ def index_files(
 
 
 def load_index(
-    roots: str | PurePath | Sequence[str | PurePath], *, pretraining: bool = False
+    roots: str | AnyPath | Sequence[str | AnyPath], *, pretraining: bool = False
 ) -> FrameIndex:
     """Opens the index of a dataset, or of several as one.
 
     Args:
-      roots: dataset directories, as `prepare.py` made them, on a disk or a remote file system.
+      roots: dataset directories, as `prepare.py` made them, on a disk or an object store.
       pretraining: whether to leave out the frames that were cleaned away for pre-training
         (`data.preparation.cleaning`), where there are such.
 
@@ -163,10 +163,10 @@ def load_index(
       InputError: a directory or its index is missing, empty or damaged, or two datasets have a
         video of the same name.
     """
-    roots = [roots] if isinstance(roots, str | PurePath) else list(roots)
+    roots = to_paths(roots)
     if not roots:
         raise InputError("no dataset directory is given; one or more are needed")
-    parts = [_load(to_path(root), pretraining) for root in roots]
+    parts = [_load(root, pretraining) for root in roots]
     return parts[0] if len(parts) == 1 else _merge(parts, roots)
 
 
@@ -201,14 +201,14 @@ def _open(root: AnyPath, pretraining: bool) -> pq.ParquetFile:
         raise InputError(f"{root}: no such dataset directory")
     path = root / INDEX
     advice = f"run: python prepare.py --data_rootdir {root.parent} --name {root.name}"
-    if isinstance(root, RemotePath):
+    if is_remote(root):
         advice = "expected a copy of a folder that prepare.py made"
     if not path.is_file():
         raise InputError(f"{root}: no {INDEX} in it; {advice}")
     if pretraining and (root / PRETRAINING_INDEX).is_file():
         path = root / PRETRAINING_INDEX
     try:
-        source = path if isinstance(path, Path) else path.open("rb")
+        source = path.open("rb") if is_remote(path) else path
         file = pq.ParquetFile(source, read_dictionary=["video", "template"])
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: damaged; {advice}") from error
@@ -226,7 +226,7 @@ def _positions(column: pa.ChunkedArray, known: dict[str, int]) -> np.ndarray:
     return np.array(places, np.int32)[codes.indices.to_numpy()]
 
 
-def _merge(parts: list[FrameIndex], roots: Sequence[str | PurePath]) -> FrameIndex:
+def _merge(parts: list[FrameIndex], roots: Sequence[AnyPath]) -> FrameIndex:
     """One index of several; video after video in natural order."""
     where = {}  # video -> (part, rows)
     for number, part in enumerate(parts):

@@ -1,7 +1,7 @@
 """Opens the frames that pre-training reads, whatever form they have."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from data.frames.frames import Frames, ImageFrames, RecordFrames, VideoFrames
 from data.images.finding import list_files
 from data.images.names import official_number
 from data.storage.cached_table import cached_table
-from data.storage.paths import AnyPath, check_local, to_path
+from data.storage.paths import AnyPath, check_local, to_paths
 from data.tfrecords.files import find_records
 from data.tfrecords.offsets import scan_records
 from data.tfrecords.tfds_shards import list_shards, read_shards
@@ -27,7 +27,7 @@ SOURCES = ("images", "records", "tfds", "videos")
 
 def open_source(
     kind: str,
-    roots: str | PurePath | Sequence[str | PurePath],
+    roots: str | AnyPath | Sequence[str | AnyPath],
     exclude: Iterable[str] = (),
     fps: float = 1.0,
 ) -> Frames:
@@ -37,7 +37,7 @@ def open_source(
       kind: "images": dataset directories with their index; "records": folders with TF-Cholec80's
         record files; "tfds": folders that `data/tfds_builder.py` wrote, those with
         dataset_info.json; "videos": dataset directories with videos/, or folders with videos.
-      roots: the folders; but for "videos", they may be on a remote file system.
+      roots: the folders; but for "videos", they may be remote.
       exclude: names of videos that are left out, and so are other names of the same operations
         (VID68 is video68); a name that is not there does no harm.
       fps: frames per second that are taken of "videos". The others have what was extracted.
@@ -48,7 +48,7 @@ def open_source(
     """
     if kind not in SOURCES:
         raise InputError(f"data.source is {kind!r}; expected one of {', '.join(SOURCES)}")
-    roots = [to_path(root) for root in ([roots] if isinstance(roots, str | PurePath) else roots)]
+    roots = to_paths(roots)
     if not roots:
         raise InputError("no dataset directory is given; one or more are needed")
     for root in roots:
@@ -69,11 +69,11 @@ def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageFrames:
     _, excluded = _divide(index.videos, exclude)
     index = index.select(exclude=excluded)
     firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
-    extracted = {root.absolute(): read_log(root / "frames")["fps"] for root in roots}
+    extracted = {f"{root.absolute()}/": read_log(root / "frames")["fps"] for root in roots}
     fps = np.full(len(index.videos), np.nan)
-    for video, first in enumerate(map(to_path, index.paths(firsts))):
-        if official_number(first.stem, index.videos[video]) is not None:
-            fps[video] = next(fps for root, fps in extracted.items() if first.is_relative_to(root))
+    for video, first in enumerate(index.paths(firsts)):
+        if official_number(PurePosixPath(first).stem, index.videos[video]) is not None:
+            fps[video] = next(fps for root, fps in extracted.items() if first.startswith(root))
     return ImageFrames(index, fps, excluded=excluded)
 
 
@@ -143,7 +143,7 @@ def _find_videos(root: Path) -> dict[str, Path]:
     return videos
 
 
-def _join(roots: Sequence[PurePath], parts: Iterable[Mapping]) -> dict:
+def _join(roots: Sequence[AnyPath], parts: Iterable[Mapping]) -> dict:
     """One mapping by video of several; raises `InputError` if two have the same video."""
     joined, of = {}, {}
     for root, part in zip(roots, parts, strict=True):

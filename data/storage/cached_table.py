@@ -27,7 +27,7 @@ def cached_table(
     states = [(file, file.stat()) for file in files]
     now = np.array(
         [
-            f"{os.path.relpath(file, path.parent)} {state.st_size} {state.st_mtime_ns}"
+            f"{os.path.relpath(str(file), str(path.parent))} {state.st_size} {state.st_mtime_ns}"
             for file, state in states
         ]
     )

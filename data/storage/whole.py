@@ -1,4 +1,4 @@
-"""Files and folders that appear under their names when they are whole, on disks and remotely.
+"""Files and folders that appear under their names when they are whole, on disks and object stores.
 
 On a disk they are written beside their place, under a hidden name, and renamed. To a remote place
 they are uploaded from a local folder. What a killed process leaves carries a hidden name, which no
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.storage.folders import copy_file, copy_folder, remove_folder
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, is_remote
 
 PART, OLD = ".part-", ".old-"  # before the name, so that libraries still see its suffix
 
@@ -33,7 +33,7 @@ def whole_file(path: AnyPath, durable: bool = False, writer: str = "") -> Iterat
     Raises:
       OSError: the file cannot be written.
     """
-    if not isinstance(path, Path):
+    if is_remote(path):
         with tempfile.TemporaryDirectory() as folder:
             side = Path(folder, path.name)
             yield side
@@ -72,7 +72,7 @@ def whole_folder(path: AnyPath, last: str) -> Iterator[Path]:
       last: the file in it that is uploaded to a remote place after all others, so that where it is,
         all are.
     """
-    if not isinstance(path, Path):
+    if is_remote(path):
         with tempfile.TemporaryDirectory() as folder:
             side = Path(folder, path.name)
             yield side

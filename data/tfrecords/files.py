@@ -11,6 +11,7 @@ import struct
 from data.common.errors import InputError
 from data.dataset.cholec80 import video_name
 from data.images.names import natural_key
+from data.storage.folders import read_part
 from data.storage.paths import AnyPath
 
 _VIDEO_NUMBER = re.compile(r"(?:^|video|[-_ ])0*(\d+)$", re.IGNORECASE)
@@ -54,9 +55,10 @@ def is_record_file(file: AnyPath) -> bool:
         return False
     if "tfrecord" in file.suffix.lower():  # damaged ones shall be named, not overlooked
         return True
-    with file.open("rb", buffering=0) as content:
-        begin = content.read(12)
-    return len(begin) == 12 and struct.unpack("<I", begin[8:])[0] == _masked_crc32c(begin[:8])
+    if file.stat().st_size < 12:
+        return False
+    begin = read_part(file, 0, 12)
+    return struct.unpack("<I", begin[8:])[0] == _masked_crc32c(begin[:8])
 
 
 def _masked_crc32c(data: bytes) -> int:

@@ -7,13 +7,16 @@ A record is its length (uint64), a checksum of that (4 bytes), its content and a
 import contextlib
 import logging
 import mmap
+import os
 import struct
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
 from data.common.errors import InputError
-from data.storage.paths import AnyPath, RemotePath
+from data.storage.folders import read_part
+from data.storage.paths import AnyPath
 
 BEFORE, AFTER = 12, 4  # bytes around a record's content
 
@@ -28,17 +31,22 @@ def scan_records(file: AnyPath) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       InputError: the file holds no complete record.
     """
-    begins, lengths = [], []
     with file.open("rb", buffering=0) as content:
-        size, at = file.stat().st_size, 0
-        while at + BEFORE + AFTER <= size:
-            content.seek(at)
-            (length,) = struct.unpack("<Q", content.read(8))
-            if at + BEFORE + length + AFTER > size:
-                break
-            begins.append(at + BEFORE)
-            lengths.append(length)
-            at += BEFORE + length + AFTER
+        return _scan(file, content)
+
+
+def _scan(file: AnyPath, content: BinaryIO) -> tuple[np.ndarray, np.ndarray]:
+    """As `scan_records`, of an opened file."""
+    begins, lengths = [], []
+    size, at = content.seek(0, os.SEEK_END), 0
+    while at + BEFORE + AFTER <= size:
+        content.seek(at)
+        (length,) = struct.unpack("<Q", content.read(8))
+        if at + BEFORE + length + AFTER > size:
+            break
+        begins.append(at + BEFORE)
+        lengths.append(length)
+        at += BEFORE + length + AFTER
     if not begins:
         raise InputError(f"{file}: {size} bytes that hold no complete record")
     if at != size:
@@ -52,9 +60,7 @@ def read_bytes_feature(file: AnyPath, begin: int, length: int, feature: str) -> 
     Raises:
       InputError: there is no such example, or it has no such feature.
     """
-    with file.open("rb", buffering=0) as content:
-        content.seek(begin)
-        serialised = content.read(length)
+    serialised = read_part(file, begin, begin + length)
     try:
         return serialised[_find_values(serialised, 0, length, (feature,))[feature]]
     except (KeyError, ValueError, IndexError, StopIteration) as error:
@@ -77,8 +83,7 @@ def read_small_features(
     Raises:
       InputError: a record has none of that name, or is damaged.
     """
-    begins, lengths = scan_records(file)
-    with _content(file) as content:
+    with _content(file) as (content, begins, lengths):
         for begin, length in zip(begins.tolist(), lengths.tolist(), strict=True):
             try:
                 values = _find_values(content, begin, begin + length, names)
@@ -90,16 +95,12 @@ def read_small_features(
 
 @contextlib.contextmanager
 def _content(file: AnyPath) -> Iterator:
-    """Context with a file's bytes; of a local file, only what is looked at is read."""
-    if isinstance(file, RemotePath):
-        yield file.read_bytes()
-        return
-    with (
-        file.open("rb") as opened,
-        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        content.madvise(mmap.MADV_RANDOM)
-        yield content
+    """Context with a file's bytes, of which only what is looked at is read, and its records."""
+    with file.open("rb", buffering=0) as opened:
+        begins, lengths = _scan(file, opened)
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            content.madvise(mmap.MADV_RANDOM)
+            yield content, begins, lengths
 
 
 def integer(stored: bytes) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from data.common.errors import InputError, one_line
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath
 from data.storage.whole import whole_folder
 from msn.encoders import load_encoder, save_encoder
 
@@ -75,12 +75,11 @@ class FrameModel(keras.Model):
         return ops.sigmoid(logits) if self.multi_label else ops.softmax(logits)
 
 
-def save_frame_model(model: FrameModel, path: str | Path, origin: dict) -> Path:
+def save_frame_model(model: FrameModel, path: Path, origin: dict) -> Path:
     """Writes a model directory: encoder/, head.npz and frame_model.json.
 
     `origin` is that of `msn.encoders.save_encoder`.
     """
-    path = Path(path)
     description = {"format": FORMAT, "task": model.task, "classes": model.classes}
     description |= {"multi_label": model.multi_label, "source": origin}
     with whole_folder(path, MODEL_FILE) as folder:
@@ -91,13 +90,12 @@ def save_frame_model(model: FrameModel, path: str | Path, origin: dict) -> Path:
     return path
 
 
-def load_frame_model(path: str | AnyPath) -> FrameModel:
+def load_frame_model(path: AnyPath) -> FrameModel:
     """Opens a model directory that `save_frame_model` wrote.
 
     Raises:
       InputError: nothing there that is a frame model.
     """
-    path = to_path(path)
     with opened(path / MODEL_FILE, FORMAT) as description:
         arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
         model = FrameModel(load_encoder(path / "encoder"), **arguments)
@@ -105,9 +103,9 @@ def load_frame_model(path: str | AnyPath) -> FrameModel:
     return model
 
 
-def is_frame_model(path: str | AnyPath) -> bool:
+def is_frame_model(path: AnyPath) -> bool:
     """Whether a directory holds a frame model (rather than an encoder)."""
-    return (to_path(path) / MODEL_FILE).is_file()
+    return (path / MODEL_FILE).is_file()
 
 
 def _head(model):

@@ -4,6 +4,7 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
+from data.storage.paths import AnyPath
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
 from msn.encoders import load_encoder
@@ -12,11 +13,13 @@ from msn.networks.resnet import RESNET, create_resnet
 from msn.networks.variants import variant_arguments
 
 
-def open_encoder(path: str, variant: str, *, image_size: int, resnet_weights: str, seed: int):
-    """The encoder at a path, or one that starts from scratch where the path is empty.
+def open_encoder(
+    path: AnyPath | None, variant: str, *, image_size: int, resnet_weights: str, seed: int
+):
+    """The encoder at a path, or one that starts from scratch where there is none.
 
     Args:
-      path: anything that `load_encoder` opens, or "".
+      path: anything that `load_encoder` opens, or None.
       variant: of the encoder; "" for whatever is at the path.
       image_size, resnet_weights, seed: of one that starts from scratch.
 
@@ -33,7 +36,7 @@ def open_encoder(path: str, variant: str, *, image_size: int, resnet_weights: st
     return encoder
 
 
-def check_variant(encoder, variant: str, path: str) -> None:
+def check_variant(encoder, variant: str, path: AnyPath) -> None:
     """Raises `InputError` if the encoder from `path` is not of the architecture `variant`."""
     found = encoder.get_config() | {"width": encoder.width}
     if variant == RESNET or found.get("architecture") == RESNET:

@@ -12,7 +12,7 @@ from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
 from data.dataset.patterns import expand
 from data.dataset.splits import MANIFEST, PARTS
-from data.storage.paths import to_path
+from data.storage.paths import AnyPath
 from down_stream.tasks import Task
 from msn.encoders import ENCODER_FILE
 
@@ -22,7 +22,7 @@ class NothingToLearnError(InputError):
 
 
 def select_splits(
-    roots: Sequence[str], videos: Mapping[str, Sequence[str]], task: Task
+    roots: Sequence[AnyPath], videos: Mapping[str, Sequence[str]], task: Task
 ) -> dict[str, FrameIndex]:
     """The labelled frames of each split.
 
@@ -37,7 +37,7 @@ def select_splits(
     """
     if task.fps is not None:
         for root in roots:
-            fps = read_log(to_path(root) / "frames")["fps"]
+            fps = read_log(root / "frames")["fps"]
             if fps != task.fps:
                 raise InputError(
                     f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"
@@ -68,7 +68,7 @@ def select_splits(
 
 
 def labelled_videos(
-    roots: Sequence[str], part: str, wanted: Sequence[str], task: Task
+    roots: Sequence[AnyPath], part: str, wanted: Sequence[str], task: Task
 ) -> tuple[str, ...]:
     """Names of the videos of a split that have labels; raises `InputError` as `names_of` does."""
     index = load_index(roots)
@@ -77,7 +77,7 @@ def labelled_videos(
 
 
 def names_of(
-    part: str, wanted: Sequence[str], roots: Sequence[str], videos: Sequence[str]
+    part: str, wanted: Sequence[str], roots: Sequence[AnyPath], videos: Sequence[str]
 ) -> tuple[str, ...]:
     """Names of the videos of a split, "train", "validation" or "test".
 
@@ -98,9 +98,9 @@ def names_of(
     return expand(wanted, videos)
 
 
-def _manifest(root: str) -> dict:
+def _manifest(root: AnyPath) -> dict:
     """The default protocol of a data set's manifest."""
-    path = to_path(root) / MANIFEST
+    path = root / MANIFEST
     try:
         manifest = json.loads(path.read_text())
         return manifest["protocols"][manifest["default"]]
@@ -110,12 +110,11 @@ def _manifest(root: str) -> dict:
         ) from error
 
 
-def videos_seen(encoder: str) -> list[str]:
+def videos_seen(encoder: AnyPath | None) -> list[str]:
     """The videos that an encoder was pre-trained on, as far as it says so."""
     if not encoder:
         return []
-    path = to_path(encoder)
-    for folder in (path, path.parent):  # a SavedModel lies in the encoder directory
+    for folder in (encoder, encoder.parent):  # a SavedModel lies in the encoder directory
         if (description := folder / ENCODER_FILE).is_file():
             return json.loads(description.read_text())["source"].get("videos", [])
     return []

@@ -1,13 +1,14 @@
 """Pictures of what the last block's CLS token attends to, over the frame: heads and their mean."""
 
 from concurrent.futures import Executor
-from pathlib import Path
+from pathlib import PurePath
 
 import cv2
 import numpy as np
 
 from data.frames.frames import Frames
 from data.images.image_io import SUFFIXES
+from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 
 HEIGHT = 224  # of one panel, in pixels
@@ -29,8 +30,8 @@ class AttentionPictures:
       pool: where the pictures are drawn.
     """
 
-    def __init__(self, folder: str | Path | None, frames: Frames, pool: Executor):
-        self._folder = folder and Path(folder)
+    def __init__(self, folder: AnyPath | None, frames: Frames, pool: Executor):
+        self._folder = folder
         self._frames, self._pool = frames, pool
         self._first = {}  # row of a video's first frame
         self._drawing = []
@@ -48,7 +49,7 @@ class AttentionPictures:
         self._drawing = []
 
     def _path(self, row):
-        (file,) = map(Path, self._frames.paths([row]))
+        (file,) = map(PurePath, self._frames.paths([row]))
         place = int(self._frames.video[row])
         video = self._frames.videos[place]
         if file.suffix.lower() in SUFFIXES:
@@ -58,7 +59,7 @@ class AttentionPictures:
         return self._folder / video / f"{video}_{row - self._first[place] + 1:06d}.png"
 
 
-def write_attention(path: Path, frame, weights: np.ndarray) -> None:
+def write_attention(path: AnyPath, frame, weights: np.ndarray) -> None:
     """Writes the frame, the mean over the heads, and each head, side by side, as a PNG file.
 
     Args:

@@ -4,7 +4,6 @@ import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -13,7 +12,7 @@ from data.common.errors import InputError
 from data.common.stopping import StoppedError, StopSignal
 from data.frames.batches import embed_batches
 from data.frames.frames import Frames
-from data.storage.paths import check_output_folder, to_path
+from data.storage.paths import AnyPath, check_output_folder, is_remote
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.extraction import frame_outputs
 from down_stream.inference import map as inference_map
@@ -46,8 +45,8 @@ class Options:
 
     layers: int = 1
     tokens: str = "cls"
-    attention: str | None = None
-    map: str | None = None
+    attention: AnyPath | None = None
+    map: AnyPath | None = None
     batch_size: int = 32
 
 
@@ -65,7 +64,7 @@ class Result:
       remarks: lines that a reader of the results should know.
     """
 
-    files: list[Path]
+    files: list[AnyPath]
     shape: tuple[int, ...]
     before: int
     frames: int
@@ -76,7 +75,7 @@ class Result:
     remarks: list[str]
 
 
-def open_model(path: str | Path) -> tuple:
+def open_model(path: AnyPath) -> tuple:
     """(encoder, frame model or None) of whatever `path` is; raises `InputError`."""
     if is_frame_model(path):
         model = load_frame_model(path)
@@ -84,7 +83,7 @@ def open_model(path: str | Path) -> tuple:
     return load_encoder(path), None
 
 
-def embed(model_path: str | Path, frames: Frames, output: str | Path, options: Options) -> Result:
+def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options) -> Result:
     """Embeds frames and writes the table; with a frame model also a file for every video.
 
     What there is of a killed run that was asked for the same is gone on with.
@@ -100,12 +99,13 @@ def embed(model_path: str | Path, frames: Frames, output: str | Path, options: O
       InputError: nothing to embed, nothing to embed it with, or nowhere to write to.
       StoppedError: SIGTERM came; the same call goes on.
     """
-    output = check_output(output)
+    check_output(output)
     encoder, model = open_model(model_path)
     temporal = open_temporal(model_path) if model else None
     if model:
         check_phase_files(output, frames, temporal)
-    inference_map.check_map(options.map)
+    if options.map:
+        inference_map.check_map(options.map)
     if options.attention:
         check_output_folder("attention", options.attention)
     function = frame_outputs(
@@ -144,12 +144,12 @@ def embed(model_path: str | Path, frames: Frames, output: str | Path, options: O
     if options.map:
         remarks.append(
             inference_map.write_map(
-                Path(options.map), parts, frames, rows, model, probabilities, options.tokens
+                options.map, parts, frames, rows, model, probabilities, options.tokens
             )
         )
-        files.append(Path(options.map))
+        files.append(options.map)
     if options.attention:
-        files.append(Path(options.attention))
+        files.append(options.attention)
     shape = (len(rows), *next(columns["embeddings"]()).shape[1:])
     parts.remove()
     return Result(
@@ -214,20 +214,20 @@ def _columns(parts: Parts, frames: Frames, rows: np.ndarray) -> dict:
 
 def _request(model_path, frames: Frames, options: Options) -> dict:
     """What tells one run from another; batch sizes do not matter."""
-    model, files = to_path(model_path), hashlib.sha256()
-    if isinstance(model, Path):  # of a remote model, its path is all that is compared
-        for file in [model] if model.is_file() else sorted(model.rglob("*")):
-            files.update(f"{file.relative_to(model)} {file.stat().st_size} ".encode())
+    files = hashlib.sha256()
+    if not is_remote(model_path):  # of a remote model, its path is all that is compared
+        for file in [model_path] if model_path.is_file() else sorted(model_path.rglob("*")):
+            files.update(f"{file.relative_to(model_path)} {file.stat().st_size} ".encode())
             files.update(f"{file.stat().st_mtime_ns}\n".encode())
     return {
-        "model_path": str(model.absolute()),
+        "model_path": str(model_path.absolute()),
         "model files": files.hexdigest(),
         "frames": len(frames),
         "list of frames": frames.digest(),
         "layers": options.layers,
         "tokens": options.tokens,
-        "attention": options.attention,
-        "map": options.map,
+        "attention": options.attention and str(options.attention),
+        "map": options.map and str(options.map),
     }
 
 

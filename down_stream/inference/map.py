@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.frames.frames import Frames
-from data.storage.paths import check_output_folder
+from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.report.figures import CLASS_COLOURS, colour_of
 from down_stream.report.wording import clock
@@ -28,13 +28,11 @@ SEED = 0
 TEMPLATE = Path(__file__).with_name("embedding_map.html")
 
 
-def check_map(path: str | Path | None) -> None:
+def check_map(path: AnyPath) -> None:
     """Raises `InputError` if a map cannot be written there."""
-    if path is None:
-        return
-    if Path(path).suffix != ".html" or Path(path).is_dir():
+    if path.suffix != ".html" or path.is_dir():
         raise InputError(f"--map={path}: a map is written to a file that ends in .html")
-    check_output_folder("map", Path(path).parent)
+    check_output_folder("map", path.parent)
 
 
 def choose(length: int) -> np.ndarray:
@@ -44,7 +42,7 @@ def choose(length: int) -> np.ndarray:
     return chosen
 
 
-def keep_thumbnails(folder: Path, frames, is_drawn: np.ndarray) -> None:
+def keep_thumbnails(folder: AnyPath, frames, is_drawn: np.ndarray) -> None:
     """Writes small pictures of the frames that are drawn, until the map is."""
     (folder / THUMBNAILS).mkdir(exist_ok=True)
     for frame in frames:
@@ -110,7 +108,7 @@ def project(points: np.ndarray) -> tuple[np.ndarray, str]:
     return plane, "principal components (UMAP where umap-learn is installed)"
 
 
-def write_page(path: Path, plane, method: str, colours, captions, thumbnails) -> None:
+def write_page(path: AnyPath, plane, method: str, colours, captions, thumbnails) -> None:
     """Writes the page.
 
     Args:
@@ -155,5 +153,5 @@ def _shade(place: int, count: int) -> str:
     return f"hsl({round(360 * place / count)} 70% {(38, 52, 66)[place % 3]}%)"
 
 
-def _thumbnail(folder: Path, row: int) -> Path:
+def _thumbnail(folder: AnyPath, row: int) -> AnyPath:
     return folder / THUMBNAILS / f"{row:012d}.jpg"

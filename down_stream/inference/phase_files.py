@@ -1,13 +1,11 @@
 """Files per video of a frame model's predictions: a table by second, and the timeline picture."""
 
-from pathlib import Path
-
 import numpy as np
 
 from data.common.errors import InputError
 from data.frames.frames import Frames
 from data.preparation.annotations import UNKNOWN
-from data.storage.paths import check_output_folder, to_path
+from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.inference.table import Column
@@ -20,9 +18,9 @@ TEMPORAL = "temporal"  # in the directory of a frame model
 PHASES = "phases"  # the task whose classes take time
 
 
-def open_temporal(model_path: str | Path):
+def open_temporal(model_path: AnyPath):
     """The temporal model that lies in a frame model's directory, or None."""
-    path = to_path(model_path) / TEMPORAL
+    path = model_path / TEMPORAL
     return load_temporal(path) if path.is_dir() else None
 
 
@@ -33,12 +31,12 @@ def describe(temporal) -> str:
     return "temporal model, " + ("the past alone" if temporal.causal else "the whole video")
 
 
-def phases_folder(output: Path) -> Path:
+def phases_folder(output: AnyPath) -> AnyPath:
     """Where the files per video of a table go: `embeddings.npz` -> `embeddings_phases`."""
     return output.with_name(f"{output.stem}_phases")
 
 
-def check_phase_files(output: Path, frames: Frames, temporal) -> None:
+def check_phase_files(output: AnyPath, frames: Frames, temporal) -> None:
     """Raises `InputError` where the files could not be written, or time would run backwards."""
     check_output_folder("output", phases_folder(output))
     if temporal is None:
@@ -102,8 +100,8 @@ class _Video:
 
 
 def write_phase_files(
-    output: Path, frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel
-) -> list[Path]:
+    output: AnyPath, frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel
+) -> list[AnyPath]:
     """Writes `<video>.csv`, and for phases `<video>.png`; returns the folder.
 
     A row is a second: the mean over its frames, where there are several. Frames whose time is

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from data.common.errors import InputError
 from data.images.image_io import frame_to_input
-from data.storage.paths import check_output_folder
+from data.storage.paths import AnyPath, check_output_folder
 from data.video.decoding import check_settings, read_frames
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.extraction import frame_outputs
@@ -58,9 +58,9 @@ class StreamResult:
 
 
 def label_stream(
-    model_path: str | Path,
+    model_path: AnyPath,
     source: str,
-    output: str | Path,
+    output: Path,
     fps: float = 1.0,
     say: Callable[[str], None] = print,
 ) -> StreamResult:
@@ -82,7 +82,7 @@ def label_stream(
     check_settings(fps)
     if not is_frame_model(model_path):
         raise InputError(f"{model_path}: --stream needs the model/ of an experiment, with phases")
-    folder = phases_folder(Path(output))
+    folder = phases_folder(output)
     check_output_folder("output", folder)
     model, temporal = load_frame_model(model_path), open_temporal(model_path)
     if model.multi_label:

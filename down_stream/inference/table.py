@@ -6,17 +6,16 @@ part. In the end the parts become one .npz or .parquet file, a part at a time.
 """
 
 import json
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.common.errors import InputError
-from data.storage.paths import check_local, check_output_folder
+from data.storage.folders import remove_folder
+from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
 
 SUFFIXES = (".npz", ".parquet")
@@ -39,7 +38,7 @@ class Parts:
       InputError: there are parts of a run that was asked for something else.
     """
 
-    def __init__(self, output: Path, request: Mapping):
+    def __init__(self, output: AnyPath, request: Mapping):
         self.folder = output.with_name(output.name + PARTIAL)
         note = self.folder / REQUEST
         text = json.dumps(request, indent=1)
@@ -54,7 +53,7 @@ class Parts:
                 side.write_text(text)
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[AnyPath]:
         """In order; a file's name is the row after its last."""
         return sorted(self.folder.glob("part_*.npz"))
 
@@ -75,7 +74,7 @@ class Parts:
 
         def read():
             for file in self.files:
-                with np.load(file, allow_pickle=False) as part:
+                with file.open("rb") as content, np.load(content, allow_pickle=False) as part:
                     if name in part:
                         yield part[name]
 
@@ -90,7 +89,7 @@ class Parts:
         return [line for lines in self.column("faults")() for line in lines.tolist()]
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder)
+        remove_folder(self.folder)
 
 
 def in_parts(length: int, make: Callable[[slice], np.ndarray]) -> Column:
@@ -103,19 +102,16 @@ def in_parts(length: int, make: Callable[[slice], np.ndarray]) -> Column:
     return read
 
 
-def check_output(path: str | Path) -> Path:
-    """The path, if a table can be written there; raises `InputError` otherwise."""
-    check_local("output", path)
-    path = Path(path)
+def check_output(path: AnyPath) -> None:
+    """Raises `InputError` if no table can be written there."""
     if path.suffix not in SUFFIXES or path.is_dir():
         raise InputError(
             f"{path}: embeddings are written to a file that ends in {' or '.join(SUFFIXES)}"
         )
     check_output_folder("output", path.parent)
-    return path
 
 
-def write_table(path: Path, length: int, columns: Mapping[str, Column], classes=()) -> None:
+def write_table(path: AnyPath, length: int, columns: Mapping[str, Column], classes=()) -> None:
     """Writes a table of `length` rows, by the suffix of `path`.
 
     An .npz file has an array for each column, which loads with `allow_pickle=False`, and in
@@ -196,7 +192,7 @@ def _arrow(array, kind):
     return values
 
 
-def _difference(note: Path, request) -> str:
+def _difference(note: AnyPath, request) -> str:
     try:
         found = json.loads(note.read_text())
     except ValueError:

@@ -23,6 +23,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
+from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 
 # By class id; more classes than colours: from the start again. The first seven are the palette of
@@ -119,11 +120,11 @@ def class_legend(figure: Figure, names: Sequence[str], has_unknown: bool) -> flo
 # The way out.
 
 
-def save_png(figure: Figure, path: str | Path) -> None:
+def save_png(figure: Figure, path: AnyPath) -> None:
     """Writes a PNG file; one that is there is replaced once the new one is complete."""
     # Agg has no picture of 2^16 pixels; a timeline of very many videos is drawn in fewer.
     dpi = min(figure.dpi, 65_000 / max(figure.get_size_inches()))
-    with whole_file(Path(path)) as side:
+    with whole_file(path) as side:
         _save(figure, side, format="png", dpi=dpi)
 
 

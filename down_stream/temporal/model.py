@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from data.common.errors import InputError
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath
 from data.storage.whole import whole_folder
 from down_stream.classifiers.frame_model import (
     add_standardisation,
@@ -207,9 +207,8 @@ def fill_up(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return filled, (np.arange(n) < time).astype(np.float32)[np.newaxis]
 
 
-def save_temporal(model: TemporalModel, path: str | Path) -> Path:
+def save_temporal(model: TemporalModel, path: Path) -> Path:
     """Writes a temporal model's directory: temporal.json and temporal.npz."""
-    path = Path(path)
     description = {"format": FORMAT, "model": model.get_config()}
     with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
@@ -218,13 +217,12 @@ def save_temporal(model: TemporalModel, path: str | Path) -> Path:
     return path
 
 
-def load_temporal(path: str | AnyPath) -> TemporalModel:
+def load_temporal(path: AnyPath) -> TemporalModel:
     """Opens a directory that `save_temporal` wrote.
 
     Raises:
       InputError: nothing there that is a temporal model.
     """
-    path = to_path(path)
     with opened(path / MODEL_FILE, FORMAT) as description:
         model = TemporalModel(**description["model"])
         read_weights(path / WEIGHTS_FILE, _variables(model))

@@ -4,12 +4,13 @@ Source: github.com/RoyHirsch/endossl, inference.py: called with raw pixels, outp
 representation.
 """
 
-from pathlib import PurePath
+from pathlib import Path
 
 import keras
 
 from data.common.errors import InputError, one_line
-from data.storage.paths import AnyPath, os_errors, to_path
+from data.storage.folders import local_copy
+from data.storage.paths import AnyPath, to_path
 
 MODEL_FILE = "saved_model.pb"
 SIGNATURE = "serving_default"
@@ -33,7 +34,7 @@ class FrozenEncoder(keras.Model):
       InputError: damaged; not such a model; or Keras runs on another backend than TensorFlow.
     """
 
-    def __init__(self, directory: str | PurePath, name=None):
+    def __init__(self, directory: str | AnyPath, name=None):
         super().__init__(name=name, trainable=False)
         self.directory = to_path(directory)
         self.model = open_saved_model(self.directory)
@@ -58,7 +59,7 @@ class FrozenEncoder(keras.Model):
         return {"directory": str(self.directory)}
 
 
-def save_saved_model(encoder, path: AnyPath) -> None:
+def save_saved_model(encoder, path: Path) -> None:
     """Writes an encoder: __call__(float32 [batch, size, size, 3]) -> (tokens, cls).
 
     Its signature, which TensorFlow Serving calls, is the same by name: images -> tokens, cls.
@@ -78,8 +79,10 @@ def save_saved_model(encoder, path: AnyPath) -> None:
         lambda images: dict(zip(OUTPUTS, call(images), strict=True)),
         input_signature=[images_spec(encoder)],
     )
-    with os_errors(path):
+    try:
         tf.saved_model.save(module, str(path), signatures={SIGNATURE: named})
+    except tf.errors.OpError as error:
+        raise OSError(f"{path}: {one_line(error)}") from error
 
 
 def images_spec(encoder):
@@ -97,10 +100,11 @@ def open_saved_model(path: AnyPath):
         )
     import tensorflow as tf  # here alone: the other formats open under every Keras backend
 
-    try:
-        model = tf.saved_model.load(str(path))
-    except Exception as error:  # damaged files raise whatever comes first
-        raise InputError(f"damaged SavedModel ({one_line(error)})") from error
+    with local_copy(path) as folder:  # TensorFlow's own file systems are not ours
+        try:
+            model = tf.saved_model.load(str(folder))
+        except Exception as error:  # damaged files raise whatever comes first
+            raise InputError(f"damaged SavedModel ({one_line(error)})") from error
     if not callable(model) or SIGNATURE not in model.signatures:
         raise InputError("a SavedModel that is no encoder: it cannot be called with images")
     return model

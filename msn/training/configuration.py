@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from data.common.errors import InputError, check_choices, check_names, check_ranges
 from data.common.nested import flatten
 from data.frames.opening import SOURCES
+from data.storage.paths import to_path
 from data.views.masking import num_kept
 from msn.method import schedules
 from msn.method.model import MSN
@@ -105,7 +106,7 @@ def create_model(config: ConfigDict) -> MSN:
     arguments = variant_arguments(config.model.variant)
     pretrained = None
     if config.init:
-        pretrained = open_pretrained(config.init, config.model.variant)
+        pretrained = open_pretrained(to_path(config.init), config.model.variant)
         arguments = pretrained.get_config()
     else:
         arguments |= {"mean": config.model.mean, "std": config.model.std}

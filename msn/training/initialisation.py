@@ -1,12 +1,11 @@
 """Pre-training that begins from the weights of an encoder, instead of random ones."""
 
 import json
-from pathlib import PurePath
 
 from keras import ops
 
 from data.common.errors import InputError
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath
 from msn.encoders import ENCODER_FILE, load_encoder
 from msn.formats.flax_files import FLAX_FILE
 from msn.formats.reference_names import named_variables
@@ -19,7 +18,7 @@ from msn.networks.variants import CONV_STEMS, SIZES, variant_arguments
 PLAIN = {"mlp_ratio": 4, "stem_channels": None}
 
 
-def open_pretrained(path: str | PurePath, variant: str) -> Encoder:
+def open_pretrained(path: AnyPath, variant: str) -> Encoder:
     """Opens the encoder that a run begins from; `path` is anything `load_encoder` opens.
 
     Raises:
@@ -30,7 +29,7 @@ def open_pretrained(path: str | PurePath, variant: str) -> Encoder:
     except InputError as error:
         raise InputError(f"init={error}") from error
     if isinstance(encoder, FrozenEncoder):
-        raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(to_path(path))}")
+        raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(path)}")
     if not isinstance(encoder, Encoder):
         raise InputError(f"init={path}: is no {variant}, no Vision Transformer at all")
     arguments = encoder.backbone.get_config()
@@ -62,10 +61,10 @@ def copy_weights(source, target) -> None:
         variable.assign(value)
 
 
-def origin_of(path: str | PurePath) -> dict:
+def origin_of(path: AnyPath) -> dict:
     """Where the weights at `path` came from, for encoder.json: {"path", "source" if it says so}."""
     origin = {"path": str(path)}
-    description = to_path(path) / ENCODER_FILE
+    description = path / ENCODER_FILE
     if description.is_file():
         origin["source"] = json.loads(description.read_text())["source"]
     return origin

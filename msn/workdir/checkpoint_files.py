@@ -1,14 +1,13 @@
-"""The files of checkpoints: on a disk, and on remote file systems.
+"""The files of checkpoints: on a disk, and on object stores.
 
 On a disk a checkpoint is written to the side and renamed: what carries its final name is whole. On
-a remote file system renaming may be a copy, which can be cut off. There a checkpoint is whole when
+an object store renaming is a copy, which can be cut off. There a checkpoint is whole when
 its marker is beside it: a file that is written last, with the size of the checkpoint.
 """
 
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import safetensors
@@ -16,7 +15,7 @@ import safetensors.numpy
 
 from data.common.errors import InputError, one_line
 from data.storage.folders import local_copy
-from data.storage.paths import AnyPath, RemotePath
+from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import PART, whole_file
 
 SUFFIX, MARKER = ".safetensors", ".done"
@@ -28,12 +27,12 @@ def write_state(path: AnyPath, state: dict[str, np.ndarray], metadata: dict[str,
     Raises:
       OSError or safetensors.SafetensorError: it cannot be written; nothing is left of it.
     """
-    if isinstance(path, RemotePath):
+    if is_remote(path):
         marker_of(path).unlink(missing_ok=True)  # of a file that is replaced
     with whole_file(path, durable=True) as side:
         safetensors.numpy.save_file(state, side, metadata=metadata)
         size = side.stat().st_size
-    if isinstance(path, RemotePath):
+    if is_remote(path):
         marker_of(path).write_text(str(size))
 
 
@@ -44,7 +43,7 @@ def open_state(path: AnyPath) -> Iterator:
     Raises:
       InputError: it is not whole.
     """
-    if isinstance(path, RemotePath):
+    if is_remote(path):
         expected, size = marker_of(path).read_text(), path.stat().st_size
         if expected != str(size):
             raise InputError(f"{path}: damaged checkpoint ({size} bytes, not {expected})")
@@ -153,7 +152,7 @@ def checkpoints(directory: AnyPath) -> list[AnyPath]:
 
 def unmarked(directory: AnyPath) -> list[AnyPath]:
     """Checkpoints without the marker that they need where they are, oldest first."""
-    if isinstance(directory, Path):
+    if not is_remote(directory):
         return []
     markers = set(directory.glob(f"*{MARKER}"))
     return [path for path in _files(directory) if marker_of(path) not in markers]
@@ -161,7 +160,7 @@ def unmarked(directory: AnyPath) -> list[AnyPath]:
 
 def remove(path: AnyPath) -> None:
     """Removes a checkpoint; its marker goes first."""
-    if isinstance(path, RemotePath):
+    if is_remote(path):
         marker_of(path).unlink(missing_ok=True)
     path.unlink()
 

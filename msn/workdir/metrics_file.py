@@ -5,13 +5,13 @@ import json
 import math
 import os
 
-from data.storage.paths import AnyPath, RemotePath
+from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import whole_file
 
 
 def open_metrics(path: AnyPath) -> "MetricsFile | RemoteMetricsFile":
     """Opens a file of metrics where it ends."""
-    return (RemoteMetricsFile if isinstance(path, RemotePath) else MetricsFile)(path)
+    return (RemoteMetricsFile if is_remote(path) else MetricsFile)(path)
 
 
 class MetricsFile:
@@ -41,7 +41,7 @@ class MetricsFile:
 class RemoteMetricsFile:
     """A file to which nothing can be added: all of it is written again, when it is synced."""
 
-    def __init__(self, path: RemotePath):
+    def __init__(self, path: AnyPath):
         self._path = path
         self._lines = lines_until(math.inf, path.read_bytes() if path.is_file() else b"")
 

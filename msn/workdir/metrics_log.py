@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
+from msn.workdir.events import Events
 from msn.workdir.metrics_file import open_metrics
 
 ROUNDING = 1e-6  # singular values below are noise of embeddings of length 1 in float32
@@ -33,9 +34,8 @@ class MetricsLog:
         self.batch_size, self.first_step = batch_size, first_step
 
     def __enter__(self):
-        self._lines = open_metrics(self.path)
         with self._named_errors():
-            self._events = tf.summary.create_file_writer(str(self.events_path))
+            self._lines, self._events = open_metrics(self.path), Events(self.events_path)
         self.rewind(self.first_step)
         return self
 
@@ -49,18 +49,11 @@ class MetricsLog:
     def rewind(self, step: int) -> None:
         """Forgets everything after a step: the run goes on from there."""
         self._lines.rewind(step)
-        self._hide_events_after(step)
+        with self._named_errors():
+            self._events.hide_after(step)
         self._pending = []
         self.restart_clock()
         self._since = None  # until the first step is compiled
-
-    def _hide_events_after(self, step: int) -> None:
-        """TensorBoard forgets what came before where it reads that a new session starts."""
-        status = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-        start = tf.compat.v1.Event(step=step + 1, session_log=status)
-        resource = self._events._resource  # tf.summary itself writes no events but summaries
-        with self._named_errors():
-            tf.raw_ops.ImportEvent(writer=resource, event=start.SerializeToString())
 
     def restart_clock(self) -> None:
         """Speed and waiting are measured from here on: what came before was no training."""
@@ -103,17 +96,16 @@ class MetricsLog:
         values = spread(metrics.pop("embedding_covariance"))
         values |= {name: float(value) for name, value in metrics.items()} | schedule
         values |= self._speed() | (extra or {})
-        with self._named_errors(), self._events.as_default():
+        with self._named_errors():
             self._lines.append(json.dumps({"step": step} | values).encode() + b"\n")
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step=step)
+            self._events.add(step, values)
         return values
 
     def sync(self) -> None:
         """Brings all lines to the disk: a checkpoint must not outlive the lines before it."""
         with self._named_errors():
             self._lines.sync()
-            self._events.flush()
+            self._events.sync()
 
     @contextlib.contextmanager
     def _named_errors(self):

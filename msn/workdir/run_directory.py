@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.common.nested import flatten
-from data.storage.paths import AnyPath, RemotePath
+from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import whole_file
 from msn.method.model import MSN
 from msn.workdir import checkpoint_files, checkpoints
@@ -51,14 +51,14 @@ CHANGEABLE = (
 def locked(workdir: AnyPath):
     """Context in which this process alone writes to `workdir`, which is made if it is missing.
 
-    The kernel frees the lock when the process ends, however it ends. Remote file systems have no
+    The kernel frees the lock when the process ends, however it ends. Object stores have no
     such locks: there the log says that nothing keeps a second run away.
 
     Raises:
       InputError: another process has the lock.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    if isinstance(workdir, RemotePath):
+    if is_remote(workdir):
         logging.warning("%s: cannot be locked; see that no other run writes here", workdir)
         yield
         return
@@ -136,7 +136,7 @@ def check_writable(workdir: AnyPath) -> None:
 
     A remote one is not checked: only writing shows it.
     """
-    if isinstance(workdir, RemotePath):
+    if is_remote(workdir):
         return
     for folder in (workdir / CHECKPOINTS, workdir):
         place = next(place for place in (folder, *folder.parents) if place.exists())
@@ -152,7 +152,7 @@ def check_room(workdir: AnyPath, model: MSN, keep: int, keep_every: int, total_s
       model, total_steps: of the run.
       keep, keep_every: as `msn.workdir.checkpoints.save_checkpoint` takes them.
     """
-    if isinstance(workdir, RemotePath):
+    if is_remote(workdir):
         return
     one = sum(_bytes(variable) for variable in checkpoints.run_state(model).values())
     encoder = sum(_bytes(variable) for variable in model.target_encoder.weights)

@@ -181,7 +181,7 @@ def test_few_labels_are_drawn_from_videos_that_have_labels(small_dataset, tmp_pa
     table = table.set_column(column, table.schema.field("phase"), pa.array(phase))
     pq.write_table(table, root / "index.parquet")
     config = small_config(root, train_videos=("video0[1-3]",))
-    assert labelled_videos(config.data.root, "train", config.train_videos, phases()) == (
+    assert labelled_videos([root], "train", config.train_videos, phases()) == (
         "video01",
         "video03",
     )
@@ -297,7 +297,7 @@ def test_what_fine_tuning_has_seen_stays_known(small_dataset, tmp_path):
     run(config, tmp_path / "first")
     tuned = tmp_path / "first" / "model" / "encoder"
     for encoder in (tuned, tuned / "saved_model"):
-        assert videos_seen(str(encoder)) == ["video01", "video02", "video09"]
+        assert videos_seen(encoder) == ["video01", "video02", "video09"]
 
 
 def test_another_run_in_the_folder_leaves_nothing_of_the_first(small_dataset, tmp_path):

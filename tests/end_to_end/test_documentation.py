@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 from data.dataset.cholec80 import PHASES
+from data.dataset.frame_index import INDEX
+from data.storage.folders import copy_folder
+from data.storage.paths import to_path
 from tests.support import documented
 from tests.support.places import ROOT
 from tests.support.small_dataset import draw_frame, make_small_dataset, write
@@ -52,7 +55,7 @@ def write_video(path, seed):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(s3, tmp_path_factory):
     """A folder with what the pages take for granted: videos, archives, somebody's encoders."""
     root = tmp_path_factory.mktemp("documentation")
     for folder in ("configs", "requirements.txt", "requirements-beam.txt"):
@@ -77,6 +80,7 @@ def place(tmp_path_factory):
     frame = root / "runs/demo/data/cholec80/frames/video13/video13_000005.jpg"
     frame.parent.mkdir(parents=True)
     cv2.imwrite(str(frame), draw_frame(0, 0, size=(64, 96)))
+    copy_folder(root / "datasets" / "cholec80", to_path("s3://bucket/datasets/ours"), INDEX)
     encoder = root / "runs" / "ours" / "encoder"
     for link, target in {
         "runs/demo/msn": encoder.parent,

@@ -1,9 +1,8 @@
-"""Data, runs and encoders on a remote file system; TensorFlow's in memory stands for all."""
+"""Data, runs and encoders on an object store: a real S3 server."""
 
 import json
 import os
 import signal
-import uuid
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ import safetensors.numpy
 from data.common.errors import InputError
 from data.dataset.frame_index import INDEX, load_index
 from data.frames.opening import open_source
+from data.images.image_io import frame_to_input, read_image
 from data.storage.folders import copy_folder, remove_folder
-from data.storage.paths import to_path
 from msn import encoders
 from msn.formats import hugging_face, reference_names
 from msn.formats.saved_model import FrozenEncoder
@@ -21,7 +20,9 @@ from msn.networks.encoder import Encoder
 from msn.pretrain import kept_patches, pretrain
 from msn.training.initialisation import open_pretrained, origin_of
 from msn.workdir import checkpoint_files
+from tests.data.common.test_cli import call
 from tests.data.frames.test_opening import write_tfds
+from tests.support.object_store import new_place
 from tests.support.record_files import write_records
 from tests.support.small_msn import VARIANT, small_config
 
@@ -30,12 +31,8 @@ IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.floa
 SPEED = ("images_per_second", "waiting_for_input")
 
 
-def new_place():
-    return to_path(f"ram://{uuid.uuid4()}")
-
-
 @pytest.fixture(scope="module")
-def remote_dataset(small_dataset):
+def remote_dataset(s3, small_dataset):
     root = new_place() / "cholec80"
     copy_folder(small_dataset, root, last=INDEX)
     return root
@@ -106,8 +103,8 @@ def test_a_remote_run_that_was_cut_off_ends_as_a_local_one(
         np.testing.assert_array_equal(value, other)
     frozen = encoders.load_encoder(f"{workdir}/encoder/saved_model")
     np.testing.assert_allclose(frozen(IMAGES)[1], encoder(IMAGES)[1], atol=1e-5)
-    assert open_pretrained(f"{workdir}/encoder", VARIANT).get_config() == encoder.get_config()
-    assert origin_of(f"{workdir}/encoder")["source"]["data"] == [str(remote_dataset)]
+    assert open_pretrained(workdir / "encoder", VARIANT).get_config() == encoder.get_config()
+    assert origin_of(workdir / "encoder")["source"]["data"] == [str(remote_dataset)]
 
 
 def test_checkpoints_that_all_lack_their_markers_are_not_overwritten(
@@ -123,7 +120,7 @@ def test_checkpoints_that_all_lack_their_markers_are_not_overwritten(
 
 
 @pytest.mark.parametrize("kind", ["images", "records", "tfds"])
-def test_frames_are_those_of_the_local_files(kind, small_dataset, tmp_path):
+def test_frames_are_those_of_the_local_files(kind, s3, small_dataset, tmp_path):
     root = small_dataset
     if kind == "records":
         write_records(load_index(small_dataset), root := tmp_path / "records")
@@ -154,7 +151,7 @@ def test_a_frame_that_is_gone_is_skipped(small_dataset, remote_dataset, caplog):
 
 
 @pytest.mark.parametrize("kind", ["hf", "timm", "msn", "frozen"])
-def test_encoders_of_other_formats_open(kind, tmp_path):
+def test_encoders_of_other_formats_open(kind, s3, tmp_path):
     encoder, remote = Encoder(**TINY, seed=3), new_place() / "encoder"
     if kind == "hf":
         hugging_face.write_directory(encoder, tmp_path / "hf")
@@ -172,7 +169,7 @@ def test_encoders_of_other_formats_open(kind, tmp_path):
     np.testing.assert_allclose(opened(IMAGES)[1], encoder(IMAGES)[1], atol=1e-5)
 
 
-def test_a_half_copied_encoder_is_none(tmp_path, monkeypatch):
+def test_a_half_copied_encoder_is_none(s3, tmp_path, monkeypatch):
     remote = new_place() / "encoder"
 
     def full(source, target):
@@ -181,7 +178,7 @@ def test_a_half_copied_encoder_is_none(tmp_path, monkeypatch):
         target.write_bytes(source.read_bytes())
 
     monkeypatch.setattr("data.storage.folders.copy_file", full)
-    with pytest.raises(InputError, match=r"ram://.*encoder: the encoder cannot be .*no room"):
+    with pytest.raises(InputError, match=r"s3://.*encoder: the encoder cannot be .*no room"):
         encoders.save_encoder(Encoder(**TINY), remote, {})
     with pytest.raises(InputError, match="no encoder directory"):
         encoders.load_encoder(remote)
@@ -196,7 +193,7 @@ def test_what_is_not_there_is_said_before_anything_is_done(small_dataset, remote
             r"nosuch://bucket/run: no file system",
         ),
         (small_config("nosuch://b/x"), remote, "nosuch://b/x: no file system"),
-        (small_config("ram://nothing/here"), remote, "ram://nothing/here: no such dataset"),
+        (small_config("s3://nothing/here"), remote, "s3://nothing/here: no such dataset"),
         (small_config(remote_dataset, init="nosuch://b/x"), remote, "nosuch://b/x: no file system"),
         (small_config(remote_dataset, data__source="videos"), remote, "videos.*is remote"),
     ):
@@ -204,9 +201,79 @@ def test_what_is_not_there_is_said_before_anything_is_done(small_dataset, remote
             pretrain(config, workdir)
         assert "\n" not in str(refusal.value)
     assert not remote.exists()
+    with pytest.raises(FileNotFoundError, match=r"bucket does not exist.*s3://missing/run"):
+        pretrain(small_config(remote_dataset), "s3://missing/run")
     with pytest.raises(InputError, match="no such file or directory"):
-        encoders.load_encoder("ram://nothing/here")
+        encoders.load_encoder("s3://nothing/here")
     with pytest.raises(InputError, match="expected a copy"):
-        new = new_place() / "data"
-        new.mkdir(parents=True)
-        load_index(new)
+        (remote / "notes.txt").write_text("")
+        load_index(remote)
+
+
+def test_probe_and_inference_read_and_write_a_bucket(small_dataset, remote_dataset, tmp_path):
+    encoder, bucket = Encoder(**TINY, seed=3), remote_dataset.parent
+    encoders.save_encoder(encoder, bucket / "encoder", {})
+    result = call(
+        "main",
+        "--config=configs/phase_demo.py",
+        f"--config.data.root={remote_dataset}",
+        f"--config.encoder={bucket}/encoder",
+        f"--config.workdir={bucket}/probe",
+        f"--config.feature_cache={tmp_path}",
+        "--config.train_videos=('video01', 'video02')",
+        "--config.validation_videos=video03",
+        "--config.test_videos=video04",
+        "--config.epochs=2",
+    )
+    assert result.returncode == 0, result.stderr
+    results = json.loads((bucket / "probe" / "results.json").read_text())
+    assert results["encoder"] == f"{bucket}/encoder"
+    assert results["frames"] == {"train": 28, "validation": 14, "test": 14}
+    names = {path.name for path in (bucket / "probe").iterdir()}
+    assert {"results.json", "predictions.csv", "report.html", "model"} <= names
+
+    result = call(
+        "inference",
+        f"--model_path={bucket}/probe/model",
+        f"--data_rootdir={bucket}",
+        f"--output={bucket}/out/table.npz",
+        f"--map={bucket}/out/map.html",
+        f"--attention={bucket}/out/attention",
+    )
+    assert result.returncode == 0, result.stderr
+    with (bucket / "out" / "table.npz").open("rb") as file, np.load(file) as table:
+        images = map(read_image, load_index(small_dataset).paths(slice(None)))
+        inputs = np.stack([frame_to_input(image, TINY["image_size"]) for image in images])
+        np.testing.assert_allclose(table["embeddings"], encoder(inputs)[1], atol=1e-4)
+        assert table["path"][0].startswith(f"{remote_dataset}/frames/")
+        assert table["probabilities"].shape == (56, 7)
+    assert {path.name for path in (bucket / "out").iterdir()} == {
+        "table.npz",
+        "table_phases",
+        "map.html",
+        "attention",
+    }
+    assert len(list((bucket / "out" / "table_phases").iterdir())) == 8
+    assert len(list((bucket / "out" / "attention").rglob("*.png"))) == 56
+
+
+@pytest.mark.parametrize(
+    "address, environment, named",
+    [
+        ("nosuch://b", {}, "nosuch://b: no file system for nosuch://"),
+        ("s3://missing", {}, "s3://missing/cholec80: no such dataset directory"),
+        ("s3://bucket", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+        ("s3://bucket", {"AWS_ACCESS_KEY_ID": ""}, "credentials"),
+    ],
+)
+def test_a_command_says_in_one_line_what_is_wrong_with_a_store(s3, address, environment, named):
+    result = call(
+        "inference",
+        "--model_path=encoder",
+        f"--data_rootdir={address}",
+        environment={"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"} | environment,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert named in result.stderr
+    assert result.stderr.count("\n") == 1

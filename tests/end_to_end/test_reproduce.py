@@ -12,6 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from data.dataset.frame_index import load_index
+from data.storage.paths import to_paths
 from down_stream.experiment import run
 from down_stream.features.labelled_splits import labelled_videos
 from down_stream.low_shot.grid import run_grid
@@ -142,8 +143,8 @@ def test_encoders_are_trained_and_evaluated(place, monkeypatch, eager):
         assert len(config.seeds) == 3 and 0.5 in config.fractions
         shrink_experiment(config)
         config.fractions, config.seeds = (0.5,), (0,)
-        task = open_task(config.task, config.data.root)
-        root, videos = config.data.root, config.train_videos
-        config.train_videos = labelled_videos(root, "train", videos, task)
+        roots, videos = to_paths(config.data.root), config.train_videos
+        task = open_task(config.task, roots)
+        config.train_videos = labelled_videos(roots, "train", videos, task)
         summary = run_grid(config, config.workdir, run=run, score=task.chosen_by)
         assert set(summary["table"]) == {"msn", "random"}

@@ -18,21 +18,26 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
+from data.dataset.frame_index import INDEX
+from data.storage.folders import copy_folder
 from data.storage.whole import PART
+from msn.encoders import load_encoder
 from msn.workdir import checkpoint_files
 from msn.workdir.run_directory import locked
+from tests.support.object_store import new_place
 from tests.support.small_msn import small_config
 
 STEPS = 150  # so many that none of the moments below comes after the last one
 SPEED = ("images_per_second", "waiting_for_input")  # all that may differ
 
 
-def train(root, workdir, stderr):
+def train(root, workdir, stderr, environment, changes):
     """What msn.train does, in a process of its own."""
     from data.common import cli
     from msn.networks.variants import SIZES
     from msn.pretrain import pretrain
 
+    os.environ |= environment
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # compiles in half the time
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     SIZES["pico"] = (12, 1, 2)
@@ -42,9 +47,9 @@ def train(root, workdir, stderr):
         model__num_prototypes=4096,  # checkpoints that take a moment to write
         model__output_dim=64,
         steps=STEPS,
-        checkpoint_every=1,
         keep_every=25,
         compile_with_xla=True,
+        **{"checkpoint_every": 1} | changes,
     )
     try:
         sys.exit(0 if pretrain(config, workdir) else 75)
@@ -54,18 +59,33 @@ def train(root, workdir, stderr):
 
 @pytest.fixture(scope="module")
 def start(small_dataset, tmp_path_factory):
-    """Starts a run in a folder; returns its process."""
+    """Starts a run in a folder, on the small dataset or another; returns its process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["msn.pretrain"])
     log = tmp_path_factory.mktemp("logs") / "stderr"
 
-    def start(workdir):
-        process = context.Process(target=train, args=(small_dataset, workdir, log))
+    def start(workdir, root=small_dataset, **changes):
+        environment = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
+        arguments = (str(root), str(workdir), log, environment, changes)
+        process = context.Process(target=train, args=arguments)
         process.start()
         process.log = log
         return process
 
     return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start, tmp_path_factory):
+    """The directory of a run that nothing happened to."""
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    end_of(start(workdir))
+    return workdir
+
+
+def end_of(process):
+    process.join()
+    assert process.exitcode == 0, process.log.read_text()
 
 
 def wait_until(condition, process):
@@ -94,11 +114,9 @@ def lines(workdir):
     return [{key: value for key, value in row.items() if key not in SPEED} for row in rows]
 
 
-def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(start, small_disk, tmp_path):
-    undisturbed = start(tmp_path)
-    undisturbed.join()
-    assert undisturbed.exitcode == 0, undisturbed.log.read_text()
-
+def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(
+    start, undisturbed, small_disk
+):
     # Killed while a checkpoint is being written; meanwhile nobody else may write.
     workdir = small_disk / "run"
     process = start(workdir)
@@ -139,9 +157,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(start, smal
     assert process.exitcode == 75, process.log.read_text()
     assert time.monotonic() - signalled < 10
 
-    process = start(workdir)
-    process.join()
-    assert process.exitcode == 0, process.log.read_text()
+    end_of(start(workdir))
     files = checkpoint_files.checkpoints(workdir / "checkpoints")
     assert [checkpoint_files.step_of(path) for path in files] == [
         25,
@@ -153,9 +169,35 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(start, smal
         149,
         150,
     ]
-    last = [checkpoint_files.checkpoints(path / "checkpoints")[-1] for path in (workdir, tmp_path)]
-    ours, theirs = map(safetensors.numpy.load_file, last)
+    assert_same(workdir, undisturbed)
+
+
+def test_a_run_that_is_killed_in_a_bucket_ends_as_if_nothing_was(
+    start, undisturbed, s3, small_dataset
+):
+    root, workdir = new_place() / "cholec80", new_place() / "run"
+    copy_folder(small_dataset, root, last=INDEX)
+    process = start(workdir, root, checkpoint_every=10)
+    wait_until(lambda: newest(workdir) >= 20, process)
+    time.sleep(random.uniform(0, 0.5))
+    process.kill()
+    process.join()
+    begun = newest(workdir)
+    assert 20 <= begun < STEPS
+    process = start(workdir, root, checkpoint_every=30)
+    end_of(process)
+    assert f"{begun}/{STEPS} [00:00" in process.log.read_text()  # where its bar began
+    assert_same(workdir, undisturbed)
+    assert len(list((workdir / "events").iterdir())) == 2  # of two starts
+    ours, theirs = (load_encoder(path / "encoder").get_weights() for path in (workdir, undisturbed))
+    assert all(map(np.array_equal, ours, theirs))
+
+
+def assert_same(workdir, other):
+    """The same numbers, to the last bit, in the newest checkpoint and in the metrics."""
+    last = [checkpoint_files.checkpoints(path / "checkpoints")[-1] for path in (workdir, other)]
+    ours, theirs = (safetensors.numpy.load(path.read_bytes()) for path in last)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []
-    assert lines(workdir) == lines(tmp_path)
+    assert lines(workdir) == lines(other)
     assert [row["step"] for row in lines(workdir)] == list(range(2, STEPS + 1, 2))

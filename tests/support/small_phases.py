@@ -2,6 +2,7 @@
 
 from configs import phase_base
 from data.dataset.splits import PARTS
+from data.storage.paths import to_paths
 from down_stream.features.labelled_splits import select_splits
 from tests.support.small_msn import VARIANT
 
@@ -9,7 +10,7 @@ from tests.support.small_msn import VARIANT
 def small_splits(config, task):
     """The labelled frames of a configuration's splits."""
     videos = {part: config[f"{part}_videos"] for part in PARTS}
-    return select_splits(config.data.root, videos, task)
+    return select_splits(to_paths(config.data.root), videos, task)
 
 
 def small_config(root, **changes):

@@ -3,21 +3,12 @@
 import multiprocessing
 import os
 import signal
-import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data.storage.paths import to_path
 from data.storage.whole import whole_file, whole_folder
-
-
-@pytest.fixture(params=["disk", "ram"])
-def root(request, tmp_path):
-    path = tmp_path if request.param == "disk" else to_path(f"ram://{uuid.uuid4()}/data")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def names(folder):

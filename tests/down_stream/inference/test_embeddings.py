@@ -147,7 +147,7 @@ def kill_after(monkeypatch, parts, kill=None):
 def test_a_killed_run_goes_on_and_ends_with_the_same(models, small_dataset, tmp_path, monkeypatch):
     root = shutil.copytree(small_dataset, tmp_path / "data")
     (root / "frames" / "video01" / "video01_000003.png").write_bytes(b"")
-    options = {"batch_size": 5, "map": str(tmp_path / "map.html")}
+    options = {"batch_size": 5, "map": tmp_path / "map.html"}
     expected, _ = run(models[1] / "encoder", list_dataset(root), tmp_path / "whole.npz", **options)
     page = (tmp_path / "map.html").read_text()
     with monkeypatch.context() as patch:

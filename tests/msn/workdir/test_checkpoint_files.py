@@ -1,42 +1,28 @@
-import uuid
-
 import numpy as np
 import pytest
 import safetensors
 
 from data.common.errors import InputError
-from data.storage.paths import to_path
 from msn.workdir import checkpoint_files
+from tests.support.object_store import new_place
 
 STATE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
 
 
-@pytest.fixture(params=["disk", "ram"])
-def folder(request, tmp_path):
-    path = tmp_path if request.param == "disk" else to_path(f"ram://{uuid.uuid4()}/checkpoints")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_a_state_comes_back(folder):
-    path = folder / "step_00000005.safetensors"
+def test_a_state_comes_back(root):
+    path = root / "step_00000005.safetensors"
     for factor in (1, 2):  # the second replaces the first
         checkpoint_files.write_state(path, {"a": factor * STATE["a"]}, {"step": "5"})
         with checkpoint_files.open_state(path) as file:
             np.testing.assert_array_equal(file.get_tensor("a"), factor * STATE["a"])
             assert file.metadata() == {"step": "5"}
-    assert checkpoint_files.checkpoints(folder) == [path]
+    assert checkpoint_files.checkpoints(root) == [path]
     checkpoint_files.remove(path)
-    assert names(folder) == []
+    assert list(root.rglob("*")) == []
 
 
-def test_on_a_remote_file_system_only_the_marker_makes_it_valid():
-    folder = to_path(f"ram://{uuid.uuid4()}/checkpoints")
-    folder.mkdir(parents=True)
+def test_on_an_object_store_only_the_marker_makes_it_valid():
+    folder = new_place("memory")
     paths = [folder / f"step_{step:08d}.safetensors" for step in (2, 4, 6)]
     for path in paths:
         checkpoint_files.write_state(path, STATE, {})
@@ -50,8 +36,7 @@ def test_on_a_remote_file_system_only_the_marker_makes_it_valid():
 
 
 def test_the_old_marker_is_no_marker_of_a_file_that_is_replaced(monkeypatch):
-    folder = to_path(f"ram://{uuid.uuid4()}/checkpoints")
-    folder.mkdir(parents=True)
+    folder = new_place("memory")
     path = folder / "step_00000002.safetensors"
     checkpoint_files.write_state(path, STATE, {})
 
@@ -65,8 +50,8 @@ def test_the_old_marker_is_no_marker_of_a_file_that_is_replaced(monkeypatch):
     assert checkpoint_files.unmarked(folder) == [path]
 
 
-def test_what_is_damaged_is_said(folder):
-    path = folder / "step_00000005.safetensors"
+def test_what_is_damaged_is_said(root):
+    path = root / "step_00000005.safetensors"
     checkpoint_files.write_state(path, STATE, {"step": "5"})
     path.write_bytes(b"x" * path.stat().st_size)
     with pytest.raises(InputError, match="damaged checkpoint"):
