@@ -30,8 +30,8 @@ def table(run_dirs: Sequence[str | Path]) -> str:
     titles = {title for title, _ in found}
     if len(titles) > 1:
         raise InputError(
-            f"experiments with {' and '.join(sorted(titles))} do not stand side by side; expected "
-            f"those of one task"
+            f"experiments that are measured by {' and '.join(sorted(titles))}; expected those of "
+            "one task"
         )
     header = ("name", "test accuracy", *titles, "time")
     rows = [header, *(row for _, rows in found for row in rows)]
@@ -46,7 +46,7 @@ def _read(run_dir: Path) -> tuple[str, list[tuple[str, ...]]]:
     path = run_dir / "results.json"
     if not path.is_file():
         found = "no results.json in it" if run_dir.is_dir() else "no such folder"
-        raise InputError(f"{run_dir}: {found}; give run directories of down_stream/main.py")
+        raise InputError(f"{run_dir}: {found}; expected a run directory of down_stream/main.py")
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         protocol, score = results["chosen_by"]

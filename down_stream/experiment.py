@@ -229,8 +229,8 @@ def check(config: ConfigDict) -> None:
         check_names(name, config[name])
     if not config.encoder and not config.model.variant:
         raise InputError(
-            "no encoder: set --config.encoder=PATH, or --model=vits (for instance) to start from "
-            "random initialisation"
+            "no encoder; expected --config.encoder=PATH, or --model=vits (for instance) to start "
+            "from random initialisation"
         )
 
 

@@ -29,7 +29,7 @@ CONFIG = cli.define_config("configs/phase_demo.py", "configuration of the experi
 MODELS = {f"vit{size}": f"vit{size}16" for size in ("ti", "s", "b", "l", "h")}
 MODELS["resnet50"] = "resnet50v2"
 MODEL = flags.DEFINE_enum(
-    "model", None, list(MODELS), "architecture; of a ViT that with patches of 16 pixels"
+    "model", None, list(MODELS), "architecture; Vision Transformers have patches of 16 pixels"
 )
 OPTIMIZER = flags.DEFINE_enum(
     "optimizer", None, ["adam", "adamw", "rmsprop", "momentum", "sgd"], "optimizer"

@@ -79,8 +79,8 @@ def convert(
     source = to_path(source)
     if image_path is not None and output_format not in EXPORTS:
         raise InputError(
-            f"--image_path: {output_format} is compared on an image of its own; expected one "
-            f"of --format={'|'.join(EXPORTS)} with it"
+            f"--image_path: without effect for --format={output_format}; expected one of "
+            f"--format={'|'.join(EXPORTS)}"
         )
     output = Path(output)
     if output.exists():
@@ -109,7 +109,7 @@ def convert(
         error = measure(side)
         if not error <= TOLERANCE:
             raise InputError(
-                f"{source}: not written, a reader of format {output_format} would compute "
+                f"{source}: not written: a reader of format {output_format} would compute "
                 f"something else (relative error {error:.1e}){reason(encoder, output_format)}"
             )
     return output, error
@@ -123,24 +123,23 @@ def open_source(source: AnyPath, output_format: str, num_heads: int | None):
     inside = source / "encoder"
     if inside.is_dir():  # of a run, or of a down-stream model
         raise InputError(
-            f"{source}: a directory around an encoder, which alone can be converted; expected "
-            f"{inside}"
+            f"{source}: not an encoder, but a directory with one in it; expected {inside}"
         )
     encoder = load_encoder(source, num_heads)
     if not encoder.trainable_variables:
         raise InputError(
-            f"{source}: a SavedModel is frozen, its weights cannot be converted; convert the file "
+            f"{source}: a SavedModel is frozen: its weights cannot be converted; expected the file "
             "that they came with (checkpoint_0, or the encoder directory around saved_model/)"
         )
     if output_format not in ("encoder", *EXPORTS) and not isinstance(encoder, Encoder):
         raise InputError(
-            f"{source}: no Vision Transformer, as format {output_format} needs it; write format "
-            "encoder"
+            f"{source}: not a Vision Transformer, which format {output_format} needs; expected "
+            "--format=encoder"
         )
     if output_format in WITHOUT_STEMS and encoder.backbone.stem_channels:
         raise InputError(
-            f"{source}: has a convolutional stem, which format {output_format} does not know; "
-            "write format encoder or msn"
+            f"{source}: has a convolutional stem, which format {output_format} does not have; "
+            "expected --format=encoder or msn"
         )
     return encoder
 

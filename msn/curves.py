@@ -148,11 +148,11 @@ def read_run(workdir: AnyPath) -> Run:
     log, settings = workdir / "metrics.jsonl", workdir / "config.json"
     for file in (log, settings):
         if not file.is_file():
-            raise InputError(f"{workdir}: no run of msn.train (no {file.name})")
+            raise InputError(f"{workdir}: not a run of msn.train (no {file.name})")
     whole = (line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n"))
     lines = [json.loads(line) for line in whole]  # half a line is of a run that was killed
     if not lines:
-        raise InputError(f"{log}: no step is logged yet")
+        raise InputError(f"{log}: no step has been logged yet")
     curves = {
         name: np.array([(line["step"], line[name]) for line in lines if name in line], float).T
         for name in {name for line in lines for name in line}

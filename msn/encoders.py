@@ -53,7 +53,7 @@ def save_encoder(
                 write_encoder(encoder, folder, origin)
     except OSError as error:
         raise InputError(
-            f"{path}: the encoder cannot be written ({error}); the same command does it again"
+            f"{path}: the encoder cannot be written ({error}); the same command tries again"
         ) from error
     return path
 
@@ -116,7 +116,7 @@ def load_encoder(
         if num_heads is not None and isinstance(encoder, Encoder):
             found = encoder.backbone.num_heads
             if found != num_heads:
-                raise InputError(f"has {found} heads, not num_heads={num_heads}")
+                raise InputError(f"has {found} heads; expected num_heads={num_heads}")
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return encoder
@@ -136,8 +136,9 @@ def _open_directory(path, num_heads):
         return _open_file(path / FLAX_FILE, num_heads)
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
     raise InputError(
-        f"no encoder directory ({ENCODER_FILE}), SavedModel ({saved_model.MODEL_FILE}), "
-        f"Hugging Face directory ({hugging_face.CONFIG_FILE}) or {FLAX_FILE}; found: {found}"
+        f"found: {found}; expected an encoder directory ({ENCODER_FILE}), a SavedModel "
+        f"({saved_model.MODEL_FILE}), a Hugging Face directory ({hugging_face.CONFIG_FILE}) or "
+        f"{FLAX_FILE}"
     )
 
 
@@ -149,15 +150,15 @@ def _open_file(path, num_heads):
         return _encoder(*read_msn_checkpoint(path), num_heads)
     if start.startswith(torch_files.LEGACY_MAGIC):
         raise InputError(
-            "PyTorch's file format before 1.6, which is not read here; a newer torch.save of the "
-            "same content is"
+            "a PyTorch file of the format before 1.6; expected the same content written by a newer "
+            "torch.save"
         )
     if start[8:9] == b"{":  # after the length of the header
         return _encoder(*hugging_face.read_timm(path), num_heads)
     if is_flax(start):
         return _encoder(*read_flax(path), num_heads)
     raise InputError(
-        f"{path.stat().st_size} bytes of no known format (begins with {start!r}); expected a "
+        f"{path.stat().st_size} bytes of an unknown format (begins with {start!r}); expected a "
         "PyTorch, Flax or safetensors file, or an encoder directory"
     )
 

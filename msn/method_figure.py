@@ -75,7 +75,7 @@ def draw(workdir: Path, image_path: Path, output: Path, seed: int) -> None:
 def open_run(workdir: Path):
     """Configuration and networks of a run, at its newest checkpoint."""
     if not (workdir / "config.json").is_file():
-        raise InputError(f"{workdir}: no run of msn.train (no config.json)")
+        raise InputError(f"{workdir}: not a run of msn.train (no config.json)")
     config = ConfigDict(json.loads((workdir / "config.json").read_text()))
     files = checkpoint_files.checkpoints(workdir / "checkpoints")
     if not files:

@@ -65,8 +65,8 @@ def fetch(
             furthest = max(furthest, part.size)
             if failures > retries:
                 raise InputError(
-                    f"{url}: gave up after {failures} failed attempts in a row, the last one: "
-                    f"{error}; try again later: what was received is kept"
+                    f"{url}: gave up after {failures} failed attempts in a row (the last one: "
+                    f"{error}); try again later; what was received is kept"
                 ) from error
             wait = min(max(backoff * 2 ** (failures - 1), error.wait), MAX_WAIT)
             logging.warning("%s: %s; trying again in %.0f s", url, error, wait)
@@ -163,7 +163,7 @@ def _receive(url: str, part: _Part, timeout: float) -> None:
     if part.total is None:  # then the end of the answer is all that tells
         part.total = part.size
     if part.wanted:
-        raise _BrokenError(f"{part.size} bytes came where {part.total} were announced")
+        raise _BrokenError(f"received {part.size} bytes of {part.total}")
 
 
 def _read_head(url: str, response: requests.Response, part: _Part) -> None:
@@ -180,7 +180,7 @@ def _read_head(url: str, response: requests.Response, part: _Part) -> None:
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise InputError(f"{url}: a web page; expected the address of the file itself")
         if part.size:
-            logging.warning("%s: changed, or not resumable: starting again from zero", url)
+            logging.warning("%s: changed, or cannot be resumed; starting again", url)
         length = response.headers.get("Content-Length", "")
         part.start(version, int(length) if length.isdecimal() else None)
         return

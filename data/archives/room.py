@@ -21,4 +21,4 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         needed, free = (tqdm.format_sizeof(size, "B") for size in (needed, free))
-        raise InputError(f"{what}: needs {needed} more, {folder} has {free} free; make room there")
+        raise InputError(f"{what}: needs {needed} more; {folder} has {free} free")

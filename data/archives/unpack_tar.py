@@ -51,8 +51,8 @@ def unpack(archive: Path, target: Path) -> None:
             raise
         except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
             raise InputError(
-                f"{archive}: truncated or damaged, or no .tar or .tar.gz: {error}, at byte "
-                f"{file.tell()} of {bar.total}; fetch it again"
+                f"{archive}: truncated, damaged, or not a .tar or .tar.gz ({error}, at byte "
+                f"{file.tell()} of {bar.total}); fetch it again"
             ) from error
 
 

@@ -192,7 +192,9 @@ class RecordFrames(Frames):
         except cv2.error:  # no bytes at all, or an image larger than OpenCV's limit
             image = None
         if image is None:
-            raise InputError(f"{self.name(row)}: {len(encoded)} bytes that are no complete image")
+            raise InputError(
+                f"{self.name(row)}: {len(encoded)} bytes that are not a complete image"
+            )
         return image
 
     def paths(self, rows):

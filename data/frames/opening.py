@@ -50,7 +50,7 @@ def open_source(
         raise InputError(f"data.source is {kind!r}; expected one of {', '.join(SOURCES)}")
     roots = to_paths(roots)
     if not roots:
-        raise InputError("no dataset directory is given; one or more are needed")
+        raise InputError("no dataset directory; expected one or more")
     for root in roots:
         if not root.is_dir():
             raise InputError(f"{root}: no such dataset directory")
@@ -139,7 +139,7 @@ def _find_videos(root: Path) -> dict[str, Path]:
     folder = root / "videos" if (root / "videos").is_dir() else root
     videos = name_videos(folder, (file for file in list_files(folder) if is_video(file.name)))
     if not videos:
-        raise InputError(f"{folder}: no videos in it; data.source=videos reads them")
+        raise InputError(f"{folder}: no videos in it; expected some for data.source=videos")
     return videos
 
 

@@ -164,7 +164,7 @@ def check_finite(state: TrainingState, steps: int) -> None:
     loss = float(state.sums["loss"])
     if not np.isfinite(loss):
         raise InputError(
-            f"the loss is {loss} in epoch {(state.step - 1) // steps + 1}: lower the learning rate"
+            f"the loss is {loss} in epoch {(state.step - 1) // steps + 1}; lower the learning rate"
         )
 
 
@@ -217,7 +217,7 @@ def check_trainable(encoder) -> None:
         beside = encoder.directory.parent / "checkpoint_0"
         raise InputError(
             f"{encoder.directory}: a SavedModel is frozen: it can be probed, not fine-tuned; "
-            f"for that, convert the weights it came with, as in: python -m msn.convert "
+            f"convert the weights it came with, as in: python -m msn.convert "
             f"--source={beside} --output=ENCODER"
         )
 

@@ -105,7 +105,7 @@ def fit_linear_probe(
         finite = np.isfinite(losses[epoch])
         if not finite.any():
             raise InputError(
-                f"the loss is {losses[epoch][0]} in epoch {epoch + 1}: lower the learning rate"
+                f"the loss is {losses[epoch][0]} in epoch {epoch + 1}; lower the learning rate"
             )
         if validation is None:
             continue
@@ -119,7 +119,9 @@ def fit_linear_probe(
     if best is None:  # nothing to choose by
         best = epochs - 1, len(points) // 2
         if not np.isfinite(losses[best]):
-            raise InputError(f"the loss is {losses[best]} in the last epoch: lower learning_rate")
+            raise InputError(
+                f"the loss is {losses[best]} in the last epoch; lower the learning rate"
+            )
         values = heads.values(best[1])
     epoch, number = best
     history = {"loss": losses[:, number].tolist()}

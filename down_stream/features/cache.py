@@ -82,8 +82,8 @@ def cached_features(
         return _join([entries[path] for path in paths], videos, encoder.width, folder)
     except OSError as error:
         raise InputError(
-            f"{folder}: features cannot be kept here ({error}); what is there stays, the same "
-            "command goes on from it"
+            f"{folder}: features cannot be written here ({error}); the same command goes on from "
+            "those that are there"
         ) from error
 
 

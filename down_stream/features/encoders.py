@@ -41,7 +41,7 @@ def check_variant(encoder, variant: str, path: AnyPath) -> None:
     found = encoder.get_config() | {"width": encoder.width}
     if variant == RESNET or found.get("architecture") == RESNET:
         if variant != found.get("architecture"):
-            raise InputError(f"{path} is no {variant}")
+            raise InputError(f"{path}: is not {variant}")
         return
     named = variant_arguments(variant)
     wrong = [
@@ -50,7 +50,7 @@ def check_variant(encoder, variant: str, path: AnyPath) -> None:
         if key in found and found[key] != named[key]  # a SavedModel tells its width alone
     ]
     if wrong:
-        raise InputError(f"{path} is no {variant}: {', '.join(wrong)}")
+        raise InputError(f"{path}: is not {variant} ({', '.join(wrong)})")
 
 
 class SplitFeatures:

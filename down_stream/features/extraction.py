@@ -50,8 +50,8 @@ def frame_outputs(
         raise InputError(f"tokens={tokens}: expected {', '.join(TOKENS)}")
     if (layers > 1 or attention) and not hasattr(encoder, "backbone"):
         raise InputError(
-            f"{encoder.directory}: a SavedModel gives its tokens alone, not those of several "
-            "layers, nor attention; encoder directories and checkpoint_0 give all"
+            f"{encoder.directory}: a SavedModel gives neither the tokens of several layers "
+            "nor attention; expected an encoder directory or checkpoint_0"
         )
     depth = encoder.backbone.depth if hasattr(encoder, "backbone") else 1
     if not 1 <= layers <= depth:

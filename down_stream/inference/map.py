@@ -31,7 +31,7 @@ TEMPLATE = Path(__file__).with_name("embedding_map.html")
 def check_map(path: AnyPath) -> None:
     """Raises `InputError` if a map cannot be written there."""
     if path.suffix != ".html" or path.is_dir():
-        raise InputError(f"--map={path}: a map is written to a file that ends in .html")
+        raise InputError(f"--map={path}: expected the name of a file that ends in .html")
     check_output_folder("map", path.parent)
 
 

@@ -46,7 +46,8 @@ def check_phase_files(output: AnyPath, frames: Frames, temporal) -> None:
         known = ~np.isnan(second)
         if known.any() != known.all() or (np.diff(second) < 0).any():
             raise InputError(
-                f"{name}: its frames are not all in order of time, which the temporal model needs"
+                f"{name}: frames out of order in time; expected them in order, for the temporal "
+                "model"
             )
 
 

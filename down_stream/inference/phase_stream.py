@@ -81,17 +81,20 @@ def label_stream(
     """
     check_settings(fps)
     if not is_frame_model(model_path):
-        raise InputError(f"{model_path}: --stream needs the model/ of an experiment, with phases")
+        raise InputError(
+            f"{model_path}: not a model of phases; expected the model/ of an experiment for "
+            "--stream"
+        )
     folder = phases_folder(output)
     check_output_folder("output", folder)
     model, temporal = load_frame_model(model_path), open_temporal(model_path)
     if model.multi_label:
-        raise InputError(f"{model_path}: a model of {model.task}; --stream needs one of phases")
+        raise InputError(f"{model_path}: a model of {model.task}; expected one of phases")
     label = _labeller(model, temporal)
     frames = camera_frames(int(source), fps) if source.isdecimal() else _file_frames(source, fps)
     name = f"camera{source}" if source.isdecimal() else Path(source).stem
     if (first := next(frames, None)) is None:  # before anything is written
-        raise InputError(f"{source}: no frame in it")
+        raise InputError(f"{source}: no frames in it")
     folder.mkdir(parents=True, exist_ok=True)
     result = StreamResult(folder / f"{name}_stream.csv", model=describe(temporal))
     latest = None

@@ -44,8 +44,8 @@ class Parts:
         text = json.dumps(request, indent=1)
         if note.is_file() and note.read_text() != text:
             raise InputError(
-                f"{self.folder}: the beginning of a run with {_difference(note, request)}; delete "
-                "it, or give another --output"
+                f"{self.folder}: left by an unfinished run with {_difference(note, request)}; "
+                "delete it, or give another --output"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         if not note.is_file():
@@ -105,9 +105,7 @@ def in_parts(length: int, make: Callable[[slice], np.ndarray]) -> Column:
 def check_output(path: AnyPath) -> None:
     """Raises `InputError` if no table can be written there."""
     if path.suffix not in SUFFIXES or path.is_dir():
-        raise InputError(
-            f"{path}: embeddings are written to a file that ends in {' or '.join(SUFFIXES)}"
-        )
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
     check_output_folder("output", path.parent)
 
 

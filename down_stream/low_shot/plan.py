@@ -41,10 +41,10 @@ def check(config: ConfigDict) -> None:
             f"encoders: found {config.encoders!r}; expected (('NAME', 'PATH'), ...), each name once"
         )
     if unfit := [name for name in names if "/" in name]:
-        raise InputError(f"encoders: {unfit[0]!r} names folders; expected without /")
+        raise InputError(f"encoders: {unfit[0]!r} has a /; expected names without one")
     for key, kind in (("fractions", int | float), ("numbers", int), ("seeds", int)):
         if odd := [one for one in config[key] if not isinstance(one, kind)]:
-            raise InputError(f"{key}: found {odd[0]!r}; expected numbers alone")
+            raise InputError(f"{key}: found {odd[0]!r}; expected only numbers")
     if config.baseline not in names:
         raise InputError(f"baseline is {config.baseline!r}; expected one of {', '.join(names)}")
 
@@ -61,7 +61,8 @@ def plan_subsets(config: ConfigDict, workdir: Path) -> dict:
     before = read_subsets(workdir / MANIFEST)
     if before["videos"] != manifest["videos"]:
         raise InputError(
-            f"{workdir / MANIFEST}: is of other train_videos; take another --config.workdir"
+            f"{workdir / MANIFEST}: drawn from other train_videos; expected the same, or another "
+            "--config.workdir"
         )
     for number, by_seed in manifest["subsets"].items():
         for seed in by_seed:

@@ -44,7 +44,9 @@ def draw_subsets(
     """
     videos = sorted(videos, key=natural_key)
     if twice := [name for name in dict.fromkeys(videos) if videos.count(name) > 1]:
-        raise InputError(f"train_videos: {', '.join(twice)} more than once")
+        raise InputError(
+            f"train_videos: {', '.join(twice)} given more than once; expected each once"
+        )
     if not videos:
         raise InputError("train_videos is empty; expected names of labelled videos")
     seeds = sorted(set(seeds))
@@ -115,7 +117,7 @@ def label_fraction(videos: Sequence[str], fraction: float, seed: int = 0) -> tup
       InputError: the fraction is out of range.
     """
     if not 0 < fraction <= 1:
-        raise InputError(f"label fraction {fraction}: above 0 and up to 1")
+        raise InputError(f"label fraction is {fraction}; expected above 0 and at most 1")
     ordered = sorted(videos, key=natural_key)
     number = max(1, round(fraction * len(ordered)))
     chosen = generator(seed, 0).permutation(len(ordered))[:number]

@@ -178,8 +178,8 @@ class TemporalModel(keras.Model):
         """
         if not self.causal:
             raise InputError(
-                "this temporal model sees the future: it labels whole videos; a running one needs "
-                "a causal model (tecno)"
+                "this temporal model sees the future: it labels whole videos; expected a causal "
+                "one (tecno) for a running video"
             )
         return Stream(self)
 

@@ -31,7 +31,7 @@ def check_packages(output_format: str) -> None:
     missing = [name for name in PACKAGES[output_format] if not importlib.util.find_spec(name)]
     if missing:
         raise InputError(
-            f"format {output_format} needs {' and '.join(missing)}, not installed here: "
+            f"format {output_format}: {' and '.join(missing)} not installed; run: "
             "python -m pip install -r requirements-export.txt"
         )
 
@@ -48,8 +48,8 @@ def write_export(encoder, output_format: str, path: Path) -> None:
     size = 4 * sum(int(np.prod(weight.shape)) for weight in encoder.weights)
     if size > LARGEST_FILE:
         raise InputError(
-            f"{size / 1e9:.1f} GB of weights; a file of format {output_format} has 2 GB at most, "
-            "write format saved_model"
+            f"{size / 1e9:.1f} GB of weights; expected at most 2 GB for format {output_format}; "
+            "saved_model has no limit"
         )
     path.write_bytes({"onnx": to_onnx, "tflite": to_tflite}[output_format](encoder))
 
@@ -136,7 +136,7 @@ def difference(encoder, output_format: str, frames: np.ndarray, path: Path) -> f
         for one, other in zip(ours, encoder(images), strict=True):
             other = np.asarray(other, np.float64)
             if one.shape != other.shape:
-                raise InputError(f"an output of shape {one.shape}, not {other.shape}")
+                raise InputError(f"an output of shape {one.shape}; expected {other.shape}")
             axes = tuple(range(1, other.ndim))
             error = np.sum((one - other) ** 2, axes) / np.sum(other**2, axes)
             errors.append(np.sqrt(error.max()))

@@ -48,7 +48,7 @@ def read_flax(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
     try:
         content = msgpack.unpackb(path.read_bytes(), ext_hook=unpack_array)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise InputError(f"not a whole Flax (msgpack) checkpoint ({one_line(error)})") from error
+        raise InputError(f"not a complete Flax (msgpack) checkpoint ({one_line(error)})") from error
     if not isinstance(content, dict) or not isinstance(content.get("teacher_weights"), dict):
         found = ", ".join(map(str, list(content)[:8])) if isinstance(content, dict) else "no map"
         raise InputError(f"a msgpack file without 'teacher_weights'; found: {found}")
@@ -122,14 +122,14 @@ class Weights:
         """The shape of an array with this many axes; raises `InputError`."""
         found = getattr(self.arrays.get(name), "shape", None)
         if found is None or len(found) != axes or not all(found):
-            raise InputError(f"weight {name!r}: found shape {found}, expected {axes} axes")
+            raise InputError(f"weight {name!r}: found shape {found}; expected {axes} axes")
         return found
 
     def take(self, name: str, shape) -> np.ndarray:
         """The array of this name and shape; raises `InputError`."""
         if self.shape(name, len(shape)) != tuple(shape):
             raise InputError(
-                f"weight {name!r}: found shape {self.arrays[name].shape}, expected {tuple(shape)}"
+                f"weight {name!r}: found shape {self.arrays[name].shape}; expected {tuple(shape)}"
             )
         self.taken.add(name)
         return self.arrays[name]
@@ -153,4 +153,6 @@ class Weights:
         """Raises `InputError` if one of these was not taken: then this is another network."""
         others = self.arrays.keys() - self.taken
         if unknown := sorted(name for name in others if name.startswith(prefixes)):
-            raise InputError(f"weight {unknown[0]!r} is of no Vision Transformer that is known")
+            raise InputError(
+                f"weight {unknown[0]!r} does not belong to any known Vision Transformer"
+            )

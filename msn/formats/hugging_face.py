@@ -69,7 +69,8 @@ def read_directory(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
         )
     if config.get("hidden_act") not in GELU_OF:
         raise InputError(
-            f"{CONFIG_FILE}: hidden_act {config.get('hidden_act')!r} is not known here"
+            f"{CONFIG_FILE}: hidden_act is {config.get('hidden_act')!r}; expected one of "
+            f"{', '.join(GELU_OF)}"
         )
     weights, _ = read_safetensors(path / WEIGHTS_FILE)
     state = from_hugging_face(weights)
@@ -154,7 +155,7 @@ def from_hugging_face(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             raise InputError(f"no weight {missing[0]!r} among the {found} of {WEIGHTS_FILE}")
         state[name] = np.concatenate([weights.pop(name) for name in theirs])
     if unknown := [name for name in weights if not name.startswith(UNUSED)]:
-        raise InputError(f"weight {unknown[0]!r} in {WEIGHTS_FILE} is of no ViTMSN")
+        raise InputError(f"{WEIGHTS_FILE}: weight {unknown[0]!r} does not belong to a ViTMSN")
     return state
 
 
@@ -222,7 +223,7 @@ def checked(
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"num_heads {num_heads}, epsilon {layer_norm_epsilon}, gelu {gelu!r}, mean {mean}, "
-            f"std {std} describe no encoder"
+            f"std {std} do not describe an encoder"
         ) from error
 
 
@@ -234,7 +235,9 @@ def read_safetensors(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, st
     except FileNotFoundError as error:
         raise InputError(f"no {path.name}") from error
     except (safetensors.SafetensorError, TypeError) as error:
-        raise InputError(f"{path.name} is no whole safetensors file ({one_line(error)})") from error
+        raise InputError(
+            f"{path.name} is not a complete safetensors file ({one_line(error)})"
+        ) from error
 
 
 def write_safetensors(path: Path, weights: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
@@ -249,9 +252,9 @@ def read_json(path: AnyPath) -> dict:
     try:
         content = json.loads(path.read_text())
     except ValueError as error:
-        raise InputError(f"{path.name} is no JSON ({error})") from error
+        raise InputError(f"{path.name} is not JSON ({error})") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path.name} holds no JSON object")
+        raise InputError(f"{path.name} does not hold a JSON object")
     return content
 
 

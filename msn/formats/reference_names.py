@@ -97,7 +97,7 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
         if sizes["width"] not in heads_of_width:
             raise InputError(
                 f"does not say how many heads there are, and no known variant is "
-                f"{sizes['width']} wide: give num_heads (for a command: python -m msn.convert "
+                f"{sizes['width']} wide; expected num_heads (for a command: python -m msn.convert "
                 "--num_heads=N writes an encoder directory, which says it)"
             )
         num_heads = heads_of_width[sizes["width"]]
@@ -107,7 +107,7 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
     known = named_variables(encoder.backbone)
     unused = {name for name in state if name.startswith(UNUSED) or name.endswith(COUNTER)}
     if unknown := [name for name in state if name not in known and name not in unused]:
-        raise InputError(f"weight {unknown[0]!r} is of no Vision Transformer that is known here")
+        raise InputError(f"weight {unknown[0]!r} does not belong to any known Vision Transformer")
     load_msn_state(state, encoder.backbone)
     return encoder
 
@@ -156,8 +156,8 @@ def sizes_of_stem(state: dict[str, np.ndarray]) -> dict:
     kernels = [shape[2:] for shape in shapes]
     if not channels or kernels != [(3, 3)] * len(channels) + [(1, 1)] or shapes[0][1] != 3:
         raise InputError(
-            f"a stem of convolutions {', '.join(map(str, shapes))}; expected 3x3 ones from 3 "
-            "channels on, and one of 1x1 at the end"
+            f"a stem of convolutions {', '.join(map(str, shapes))}; expected 3x3 ones, the "
+            "first from 3 channels, and one of 1x1 at the end"
         )
     return {"patch_size": 2 ** len(channels), "width": width, "stem_channels": tuple(channels)}
 
@@ -175,7 +175,7 @@ def shape_of(state: dict[str, np.ndarray], name: str, axes: int) -> tuple[int, .
     if name not in state:
         raise InputError(f"no weight {name!r} among the {len(state)} that were found")
     if state[name].ndim != axes or not all(state[name].shape):
-        raise InputError(f"weight {name!r}: found shape {state[name].shape}, not {axes} axes")
+        raise InputError(f"weight {name!r}: found shape {state[name].shape}; expected {axes} axes")
     return state[name].shape
 
 

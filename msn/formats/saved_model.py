@@ -44,8 +44,8 @@ class FrozenEncoder(keras.Model):
     def call(self, images):
         if tuple(images.shape[1:]) != (self.image_size, self.image_size, 3):
             raise InputError(
-                f"images of shape {tuple(images.shape[1:])}; this SavedModel takes "
-                f"{(self.image_size, self.image_size, 3)} alone"
+                f"images of shape {tuple(images.shape[1:])}; expected "
+                f"{(self.image_size, self.image_size, 3)}, which alone this SavedModel takes"
             )
         tokens, cls = self.model(keras.ops.cast(images, "float32"))
         return tokens, cls
@@ -106,7 +106,7 @@ def open_saved_model(path: AnyPath):
         except Exception as error:  # damaged files raise whatever comes first
             raise InputError(f"damaged SavedModel ({one_line(error)})") from error
     if not callable(model) or SIGNATURE not in model.signatures:
-        raise InputError("a SavedModel that is no encoder: it cannot be called with images")
+        raise InputError("a SavedModel that is not an encoder: it cannot be called with images")
     return model
 
 
@@ -126,6 +126,6 @@ def sizes(model) -> tuple[int, int]:
         ):
             return height or UNSTATED_SIZE, cls
     raise InputError(
-        f"a SavedModel that is no encoder: inputs {inputs}, outputs {outputs}; expected "
+        f"a SavedModel that is not an encoder: inputs {inputs}, outputs {outputs}; expected "
         "images [batch, size, size, 3] and (tokens [batch, tokens, width], cls [batch, width])"
     )

@@ -57,7 +57,8 @@ def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
         raise
     except (*ZIP_ERRORS, *PICKLE_ERRORS) as error:
         raise InputError(
-            f"damaged or truncated PyTorch file ({one_line(error)}); expected a file of torch.save"
+            f"damaged or truncated PyTorch file ({one_line(error)}); expected one that "
+            "torch.save wrote"
         ) from error
     plain = {k: v for k, v in content.items() if isinstance(v, bool | int | float | str)}
     return state, plain
@@ -67,7 +68,7 @@ def layout(archive: zipfile.ZipFile) -> tuple[str, str]:
     """The folder in the zip and the byte order, "<" or ">"; raises `InputError`."""
     roots = [name.removesuffix("/data.pkl") for name in archive.namelist() if "/data.pkl" in name]
     if len(roots) != 1:
-        raise InputError(f"a zip, but no PyTorch file; found: {archive.namelist()[:8]}")
+        raise InputError(f"a zip, but not a PyTorch file; found: {archive.namelist()[:8]}")
     if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
         raise InputError("a zip with compressed files, which PyTorch does not write")
     name, order = f"{roots[0]}/byteorder", b"little"  # which older files do not say

@@ -78,8 +78,8 @@ class ResNetEncoder(keras.Model):
         """Images as in `call` -> [batch, places, 2048], row by row."""
         if min(images.shape[1:3]) < STRIDE:
             raise InputError(
-                f"images of {images.shape[1]}x{images.shape[2]} pixels; ResNet50V2 needs "
-                f"{STRIDE}x{STRIDE} or more"
+                f"images of {images.shape[1]}x{images.shape[2]} pixels; expected at "
+                f"least {STRIDE}x{STRIDE} for ResNet50V2"
             )
         images = ops.cast(images, self.variable_dtype) / 127.5 - 1
         features = self.network(images, training=training)
@@ -136,7 +136,7 @@ def create_resnet(
     except (UserWarning, ValueError, KeyError, OSError, RuntimeError, AttributeError) as error:
         reason = one_line(error)
         raise InputError(
-            f"{path}: no weights of keras.applications.ResNet50V2(include_top=False), or damaged "
+            f"{path}: damaged, or not weights of keras.applications.ResNet50V2(include_top=False) "
             f"({reason})"
         ) from error
     return encoder
@@ -159,6 +159,7 @@ def fetch_imagenet(url: str = WEIGHTS_URL, folder: Path | None = None) -> Path:
         return fetch(url, folder / WEIGHTS_FILE, md5=WEIGHTS_MD5, retries=1, timeout=5)
     except InputError as error:
         raise InputError(
-            f"resnet_weights=imagenet: {error}; without a network give a copy of {WEIGHTS_FILE} as "
-            "--config.resnet_weights=FILE, or none for random initialisation"
+            f"resnet_weights=imagenet: {error}; without a network, expected "
+            f"--config.resnet_weights=FILE, a copy of {WEIGHTS_FILE}, or none for random "
+            "initialisation"
         ) from error

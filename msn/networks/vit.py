@@ -144,8 +144,8 @@ class VisionTransformer(keras.Model):
         height, width = images.shape[1:3]
         if height % self.patch_size or width % self.patch_size or not height or not width:
             raise InputError(
-                f"images of {height}x{width} pixels do not divide into patches of "
-                f"{self.patch_size}x{self.patch_size}"
+                f"images of {height}x{width} pixels; expected multiples of the patch size, "
+                f"{self.patch_size}"
             )
         rows, columns = height // self.patch_size, width // self.patch_size
         cls_position, positions = self.interpolated_positions(rows, columns)
@@ -223,11 +223,13 @@ class VisionTransformer(keras.Model):
 def check_sizes(image_size, patch_size, width, num_heads, stem_channels) -> None:
     """Raises `InputError` for sizes of which no Vision Transformer can be made."""
     if image_size % patch_size or image_size < patch_size:
-        raise InputError(f"image_size {image_size} is not a multiple of patch_size {patch_size}")
+        raise InputError(
+            f"image_size is {image_size}; expected a multiple of patch_size {patch_size}"
+        )
     if width % num_heads:
-        raise InputError(f"width {width} is not a multiple of num_heads {num_heads}")
+        raise InputError(f"width is {width}; expected a multiple of num_heads {num_heads}")
     if stem_channels and 2 ** len(stem_channels) != patch_size:
         raise InputError(
-            f"{len(stem_channels)} stem_channels make patches of {2 ** len(stem_channels)} pixels, "
-            f"patch_size is {patch_size}"
+            f"{len(stem_channels)} stem_channels make patches of {2 ** len(stem_channels)} pixels; "
+            f"expected patch_size, {patch_size}"
         )

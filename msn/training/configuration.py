@@ -80,13 +80,13 @@ def check(config: ConfigDict) -> None:
     if not 0 <= config.patch_drop < 1 or not num_kept(
         (config.views.size // patch_size) ** 2, config.patch_drop
     ):
-        raise InputError(f"patch_drop is {config.patch_drop}; expected 0 to below 1")
+        raise InputError(f"patch_drop is {config.patch_drop}; expected at least 0 and below 1")
     for name in ("mean", "std"):
         values = config.model[name]
         if not all(isinstance(v, int | float) and v >= 0 for v in values) or len(values) != 3:
             raise InputError(f"model.{name} is {values}; expected three numbers, R, G, B")
     if 0 in config.model.std:
-        raise InputError("model.std has a 0; expected above 0")
+        raise InputError("model.std has a 0; expected numbers above 0")
     check_names("data.root", config.data.root)
     check_names("data.exclude_videos", config.data.exclude_videos)
     for name in ("root", "train_videos", "test_videos"):

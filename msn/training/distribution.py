@@ -128,8 +128,8 @@ class Distribution:
             for name, value, chiefs in zip(numbers, row, rows[0], strict=True):
                 if value != chiefs:
                     raise InputError(
-                        f"{name} is {value} for worker {worker}, {chiefs} for the chief; expected "
-                        f"the same command, data and --workdir for all"
+                        f"{name} is {value} on worker {worker} and {chiefs} on the chief; expected "
+                        f"the same command, data and --workdir on all"
                     )
 
     def anywhere(self, flag: bool) -> bool:
@@ -153,8 +153,8 @@ class Distribution:
                 raise
             reason = one_line(error)
             raise InputError(
-                f"worker {self.worker} of {self.workers} has lost another one, whose log says why "
-                f"({type(error).__name__} here: {reason}); start all of them again to go on from "
+                f"worker {self.worker} of {self.workers} has lost another, whose log says why "
+                f"({type(error).__name__} here: {reason}); start all workers again to go on from "
                 "the last checkpoint"
             ) from error
 
@@ -228,7 +228,7 @@ def mirrored() -> tf.distribute.Strategy:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
         raise InputError(
-            f"strategy=mirrored: one {devices[0].device_type} here; expected several GPUs, "
+            f"strategy=mirrored: found one {devices[0].device_type}; expected several GPUs, "
             "or strategy=one_device"
         )
     return tf.distribute.MirroredStrategy([device.name for device in devices])
@@ -277,10 +277,10 @@ def cluster_of_environment() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def tpu() -> tf.distribute.Strategy:
-    """The TPU that TPU_NAME names, as TensorFlow documents it."""
-    if not os.environ.get("TPU_NAME"):
-        raise InputError("strategy=tpu: TPU_NAME is not set; expected the TPU's name")
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
-    tf.config.experimental_connect_to_cluster(resolver)
-    tf.tpu.experimental.initialize_tpu_system(resolver)
+    """The TPU that TPU_NAME names: "local", that of this machine, or one in Google Cloud."""
+    name = os.environ.get("TPU_NAME")
+    if not name:
+        raise InputError("strategy=tpu: TPU_NAME is not set; expected local or the TPU's name")
+    # As an argument: from the environment, TensorFlow would look "local" up in Google Cloud.
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
     return tf.distribute.TPUStrategy(resolver)

@@ -31,7 +31,7 @@ def open_pretrained(path: AnyPath, variant: str) -> Encoder:
     if isinstance(encoder, FrozenEncoder):
         raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(path)}")
     if not isinstance(encoder, Encoder):
-        raise InputError(f"init={path}: is no {variant}, no Vision Transformer at all")
+        raise InputError(f"init={path}: not a Vision Transformer; expected {variant}")
     arguments = encoder.backbone.get_config()
     differences = [
         f"{name} {arguments[name]}, not {wanted}"
@@ -40,7 +40,7 @@ def open_pretrained(path: AnyPath, variant: str) -> Encoder:
     ]
     if differences:
         raise InputError(
-            f"init={path}: is no {variant} ({', '.join(differences)}){named_variant(arguments)}"
+            f"init={path}: is not {variant} ({', '.join(differences)}){named_variant(arguments)}"
         )
     return encoder
 

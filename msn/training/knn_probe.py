@@ -53,7 +53,7 @@ class KnnProbe:
         for name, others in (("probe.train_videos", train_videos), ("pre-training", seen)):
             if both := [video for video in others if identity(video) in tested]:
                 raise InputError(
-                    f"probe.test_videos: {', '.join(both)} in {name}, too; expected other "
+                    f"probe.test_videos: {', '.join(both)} also in {name}; expected other "
                     "videos (data.exclude_videos keeps videos away from pre-training)"
                 )
         index = load_index(roots)

@@ -151,5 +151,5 @@ def test_label_fractions_are_nested_whole_videos():
 
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.1])
 def test_a_label_fraction_out_of_range_is_said(fraction):
-    with pytest.raises(InputError, match="above 0 and up to 1"):
+    with pytest.raises(InputError, match="above 0 and at most 1"):
         label_fraction(["video01"], fraction)

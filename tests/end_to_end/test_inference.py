@@ -112,7 +112,7 @@ def test_a_stream(models, tmp_path):
         (["--video_path=nowhere"], "nowhere"),
         (["--data_rootdir=nowhere"], "nowhere/cholec80"),
         (["--video_path=FILE"], "no video"),
-        (["--stream=FILE"], "--stream needs the model/ of an experiment"),
+        (["--stream=FILE"], "expected the model/ of an experiment for --stream"),
         (["--image_path=FRAMES", "--model_path=FOLDER"], "found: notes.txt"),
     ],
 )

@@ -180,7 +180,7 @@ def test_a_half_copied_encoder_is_none(s3, tmp_path, monkeypatch):
     monkeypatch.setattr("data.storage.folders.copy_file", full)
     with pytest.raises(InputError, match=r"s3://.*encoder: the encoder cannot be .*no room"):
         encoders.save_encoder(Encoder(**TINY), remote, {})
-    with pytest.raises(InputError, match="no encoder directory"):
+    with pytest.raises(InputError, match="expected an encoder directory"):
         encoders.load_encoder(remote)
 
 

@@ -102,9 +102,9 @@ def test_half_a_line_of_a_killed_run_is_left_out(tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no run of msn\.train \(no metrics\.jsonl\)"):
+    with pytest.raises(InputError, match=r"not a run of msn\.train \(no metrics\.jsonl\)"):
         draw([tmp_path], tmp_path / "curves.png")
-    with pytest.raises(InputError, match="no step is logged yet"):
+    with pytest.raises(InputError, match="no step has been logged yet"):
         draw([write(tmp_path / "begun", [])], tmp_path / "curves.png")
     with pytest.raises(InputError, match="7 runs; expected 1 to 6"):
         draw([tmp_path] * 7, tmp_path / "curves.png")
@@ -129,4 +129,6 @@ def test_command(tmp_path):
     assert colours_of(output) == {0, 1}
     done = run_command(tmp_path / "missing")
     assert done.returncode == 2
-    assert done.stderr == f"error: {tmp_path / 'missing'}: no run of msn.train (no metrics.jsonl)\n"
+    assert (
+        done.stderr == f"error: {tmp_path / 'missing'}: not a run of msn.train (no metrics.jsonl)\n"
+    )

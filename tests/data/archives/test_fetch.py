@@ -87,7 +87,7 @@ def test_a_server_whose_pieces_are_empty_ends(server, target):
 
     with pytest.raises(InputError) as error:
         get(server.at(answer), target)
-    assert one_line(error, "4 failed attempts", "1000000 bytes came where 3000000 were announced")
+    assert one_line(error, "4 failed attempts", "received 1000000 bytes of 3000000")
 
 
 def test_a_connection_that_is_reset_is_tried_again(server, target):

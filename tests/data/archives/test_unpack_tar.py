@@ -136,7 +136,7 @@ def test_what_is_no_tar_archive_is_named(tmp_path, content):
     archive.write_bytes(content)
     with pytest.raises(InputError) as error:
         unpack(archive, tmp_path / "cholec80")
-    assert one_line(error, archive, "no .tar or .tar.gz")
+    assert one_line(error, archive, "not a .tar or .tar.gz")
     assert not (tmp_path / "cholec80").exists()
 
 

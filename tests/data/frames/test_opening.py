@@ -150,7 +150,7 @@ def test_nothing_usable_is_one_line(kind, roots, tmp_path):
         open_source(kind, tmp_path / "empty")
     with pytest.raises(InputError, match=r"nowhere: no such dataset directory"):
         open_source(kind, [roots[kind], tmp_path / "nowhere"])
-    with pytest.raises(InputError, match="no dataset directory is given"):
+    with pytest.raises(InputError, match="no dataset directory; expected"):
         open_source(kind, [])
     with pytest.raises(InputError, match="videos are excluded"):
         open_source(kind, roots[kind], exclude=[f"video{n:02d}" for n in range(99)])

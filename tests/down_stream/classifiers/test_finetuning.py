@@ -100,7 +100,7 @@ def test_class_weights_reach_the_loss(small_dataset):
 
 def test_a_loss_that_is_not_finite_ends_the_fit(small_dataset):
     sgd = ADAM | {"name": "sgd", "learning_rate": 1e30, "warmup": 0.0}
-    with pytest.raises(InputError, match=r"epoch [12]: lower the learning rate"):
+    with pytest.raises(InputError, match=r"epoch [12]; lower the learning rate"):
         fit(small_model(), small_dataset, optimizer=sgd)
 
 

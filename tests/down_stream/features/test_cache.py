@@ -159,7 +159,7 @@ def test_a_damaged_entry_is_made_again(small_dataset, tmp_path):
 
 def test_a_cache_that_cannot_be_written(small_dataset, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be kept here"):
+    with pytest.raises(InputError, match="cannot be written here"):
         features_of(tmp_path / "file", load_index(small_dataset))
 
 

@@ -91,5 +91,7 @@ def test_a_saved_model_has_no_attention():
         directory = "released"
 
     for options in ({"attention": True}, {"layers": 2}):
-        with pytest.raises(InputError, match="released: a SavedModel gives its tokens alone"):
+        with pytest.raises(
+            InputError, match="released: a SavedModel gives neither the tokens of several"
+        ):
             frame_outputs(Frozen(), **options)

@@ -139,7 +139,7 @@ def test_wrong_input_is_named(model, video, tmp_path):
         FrameModel(Encoder(**TINY), TOOLS, task="tools", multi_label=True), tmp_path / "tools", {}
     )
     for path, source, named in (
-        (tmp_path, str(video), "needs the model/ of an experiment"),
+        (tmp_path, str(video), "expected the model/ of an experiment"),
         (tmp_path / "tools", str(video), "a model of tools"),
         (model[0] / "frame", str(tmp_path / "nowhere.mp4"), "nowhere.mp4"),
     ):

@@ -164,7 +164,7 @@ def test_other_stems_are_named():
         (state | {last: np.zeros((12, 7, 3, 3))}, r"\(12, 7, 3, 3\)"),
         (state | {first: np.zeros((5, 3, 7, 7))}, r"\(5, 3, 7, 7\)"),
         (state | {first: np.zeros((5, 1, 3, 3))}, r"\(5, 1, 3, 3\)"),
-        (state | {first: np.zeros((5, 27))}, r"stem\.0\.weight.*not 4 axes"),
+        (state | {first: np.zeros((5, 27))}, r"stem\.0\.weight.*expected 4 axes"),
         (state | {"patch_embed.stem.0.bias": np.zeros(5)}, r"stem\.0\.bias"),
         (state | {"patch_embed.proj.weight": np.zeros((12, 3, 4, 4))}, r"patch_embed\.proj"),
         ({n: v for n, v in state.items() if n != last}, r"one of 1x1 at the end"),

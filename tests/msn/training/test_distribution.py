@@ -238,7 +238,7 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
     # One is killed: the other says so and ends.
     codes, logs = join(start_two(workdir, "float64", {7: signal.SIGKILL}))
     assert codes == [WRONG, -signal.SIGKILL], logs
-    assert "error: worker 0 of 2 has lost another one" in logs[0].splitlines()[-1]
+    assert "error: worker 0 of 2 has lost another," in logs[0].splitlines()[-1]
     assert checkpoint_files.step_of(checkpoints(workdir)[-1]) == 6
 
     codes, logs = join(start_two(workdir, "float64"))
@@ -290,8 +290,9 @@ def test_slurm_names_the_cluster(monkeypatch):
 @pytest.mark.parametrize(
     "strategy, environment, named",
     [
-        ("mirrored", {}, "one CPU here; expected several GPUs"),
+        ("mirrored", {}, "found one CPU; expected several GPUs"),
         ("tpu", {}, "TPU_NAME is not set"),
+        ("tpu", {"TPU_NAME": "local"}, "TPUs not found"),  # without asking Google Cloud
         ("multi_worker", {}, "neither TF_CONFIG nor a Slurm job step"),
         ("multi_worker", {"TF_CONFIG": "{"}, "TF_CONFIG is '{'; expected"),
         ("auto", {"TF_CONFIG": '{"cluster": {}, "task": {}}'}, "TF_CONFIG is"),

@@ -51,7 +51,7 @@ def test_positions_are_interpolated_to_another_size(encoder_dir):
 
 
 def test_what_does_not_fit_is_said_with_what_would(encoder_dir, tmp_path):
-    with pytest.raises(InputError, match=r"is no vits8 .*width 12, not 384.*variant=vitnano8"):
+    with pytest.raises(InputError, match=r"is not vits8 .*width 12, not 384.*variant=vitnano8"):
         create_model(small_config("unused", init=str(encoder_dir), model__variant="vits8"))
     with pytest.raises(InputError, match=r"init=.*missing: no such file"):
         create_model(small_config("unused", init=str(tmp_path / "missing")))

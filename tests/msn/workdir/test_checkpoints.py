@@ -186,7 +186,7 @@ def test_truncated_files_are_named(tmp_path, name, share):
 def test_unknown_files_are_described(tmp_path):
     for content in (b"", b"hello", b"\x89PNG\r\n\x1a\n" * 100):
         (tmp_path / "file").write_bytes(content)
-        with pytest.raises(InputError, match=f"file: {len(content)} bytes of no known format"):
+        with pytest.raises(InputError, match=f"file: {len(content)} bytes of an unknown format"):
             encoders.load_encoder(tmp_path / "file")
 
 
