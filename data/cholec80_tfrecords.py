@@ -14,6 +14,8 @@ import tensorflow as tf
 from data.common.errors import InputError
 from data.common.prefetching import prefetched
 from data.dataset.cholec80 import video_name
+from data.storage.folders import local_copy
+from data.storage.paths import is_remote, to_path
 from data.tfrecords.files import find_records
 from data.tfrecords.records import FEATURES, OUR_PHASES
 
@@ -42,7 +44,7 @@ def make_cholec80(
     Args:
       n_minibatch: frames in a batch; the last, or a video's last, may be smaller.
       config_path: JSON file with some of the keys of CONFIG, of which "cholec80_dir" is the folder
-        with the record files; None for CONFIG itself.
+        with the record files, on a disk or an object store; None for CONFIG itself.
       video_ids: videos counted from 0: 0 is video01, whichever files are there. None for all that
         are.
       mode: "FRAME": videos are shuffled, their frames interleaved and batched, the batches
@@ -91,7 +93,7 @@ def read_config(path: str | Path | None) -> dict:
 
 def _select(folder: str, video_ids: Sequence[int] | None) -> list[str]:
     """The record files of the videos, which are counted from 0."""
-    records = find_records(Path(folder).expanduser())
+    records = find_records(to_path(folder).expanduser())
     if not records:
         raise InputError(f'{folder}: no record files in it; set "cholec80_dir" in the config file')
     if video_ids is None:
@@ -107,7 +109,7 @@ def _select(folder: str, video_ids: Sequence[int] | None) -> list[str]:
 def _frame_batches(files, n_minibatch, config):
     """Batches over several videos at a time; shuffled before they are decoded, to save memory."""
     records = files.interleave(
-        tf.data.TFRecordDataset,
+        _opener(config),
         num_parallel_calls=config["n_parallel_interleave_calls"],
         cycle_length=config["n_interleave_cycle"],
         block_length=config["n_interleave_block"],
@@ -121,7 +123,7 @@ def _frame_batches(files, n_minibatch, config):
 
 def _video_batches(file, n_minibatch, config):
     """Batches of one video, in order; the last says so."""
-    records = tf.data.TFRecordDataset(file)
+    records = _opener(config)(file)
     frame_id = {"frame_id": FEATURES["frame_id"]}
     heads = records.take(1).map(lambda record: tf.io.parse_single_example(record, frame_id))
     first = tf.minimum(heads.get_single_element()["frame_id"], 1)  # they count from 0 or from 1
@@ -133,6 +135,20 @@ def _video_batches(file, n_minibatch, config):
 
     calls = config["n_parallel_parse_calls"]
     return records.batch(n_minibatch).map(parse, num_parallel_calls=calls)
+
+
+def _opener(config):
+    """What makes a dataset of a record file's examples: TensorFlow opens those on a disk alone."""
+    return _remote_records if is_remote(config["cholec80_dir"]) else tf.data.TFRecordDataset
+
+
+def _remote_records(file: tf.Tensor) -> tf.data.Dataset:
+    def read(name):
+        with local_copy(to_path(name.decode())) as copy:
+            yield from tf.data.TFRecordDataset(str(copy)).as_numpy_iterator()
+
+    example = tf.TensorSpec((), tf.string)
+    return tf.data.Dataset.from_generator(read, args=(file,), output_signature=example)
 
 
 def _parse(batch):

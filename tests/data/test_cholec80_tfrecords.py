@@ -12,8 +12,10 @@ from data.dataset.cholec80 import PHASES, TFRECORD_PHASES
 from data.dataset.frame_index import load_index
 from data.images.image_io import read_image
 from data.preparation.indexing import build_index
+from data.storage.folders import copy_folder
 from data.tfrecords.records import read_records
 from tests.support import small_records
+from tests.support.object_store import new_place
 from tests.support.record_files import write_records
 
 
@@ -92,6 +94,18 @@ def test_videos_are_shuffled_but_not_their_frames(records, tmp_path):
         assert [bool(part["end_flag"]) for part in read] == [False, False, True] * 4
         orders.add(tuple(joined(read, "video_id")))
     assert len(orders) > 1
+
+
+def test_record_files_may_be_in_a_bucket(s3, records, tmp_path):
+    copy_folder(records, remote := new_place())
+    read, expected = (batches(place, 5, tmp_path, mode="INFER") for place in (remote, records))
+    for part, other in zip(read, expected, strict=True):
+        for name, value in other.items():
+            np.testing.assert_array_equal(part[name], value)
+    numbers = joined(batches(remote, 5, tmp_path, config={"n_interleave_block": 1}), "frame_id")
+    assert sorted(numbers) == sorted(joined(expected, "frame_id"))
+    with pytest.raises(InputError, match=r"s3://.*no record files of video09"):
+        make(remote, 5, tmp_path, video_ids=[8])
 
 
 @pytest.mark.parametrize("first", [0, 1])
