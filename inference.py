@@ -86,11 +86,14 @@ def label_stream() -> int:
 def embed() -> int:
     """All other inputs."""
     from data.frames.listing import list_dataset, list_images, list_videos
-    from data.storage.paths import to_path
+    from data.storage.paths import check_local, to_path
 
     if IMAGES.value:
+        check_local("--image_path", IMAGES.value)
         frames = list_images(IMAGES.value)
     elif VIDEOS.value:
+        for path in VIDEOS.value:
+            check_local("--video_path", path)
         frames = list_videos(VIDEOS.value, FPS.value)
     else:
         frames = list_dataset(to_path(DATA.value) / NAME.value, FPS.value)

@@ -258,19 +258,20 @@ def test_probe_and_inference_read_and_write_a_bucket(small_dataset, remote_datas
 
 
 @pytest.mark.parametrize(
-    "address, environment, named",
+    "flag, environment, named",
     [
-        ("nosuch://b", {}, "nosuch://b: no file system for nosuch://"),
-        ("s3://missing", {}, "s3://missing/cholec80: no such dataset directory"),
-        ("s3://bucket", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "127.0.0.1:9"),
-        ("s3://bucket", {"AWS_ACCESS_KEY_ID": ""}, "credentials"),
+        ("data_rootdir=nosuch://b", {}, "nosuch://b: no file system for nosuch://"),
+        ("data_rootdir=s3://missing", {}, "s3://missing/cholec80: no such dataset directory"),
+        ("data_rootdir=s3://bucket", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+        ("data_rootdir=s3://bucket", {"AWS_ACCESS_KEY_ID": ""}, "credentials"),
+        ("video_path=s3://bucket/a.mp4", {}, "--video_path=s3://bucket/a.mp4: is remote"),
     ],
 )
-def test_a_command_says_in_one_line_what_is_wrong_with_a_store(s3, address, environment, named):
+def test_a_command_says_in_one_line_what_is_wrong_with_a_store(s3, flag, environment, named):
     result = call(
         "inference",
         "--model_path=encoder",
-        f"--data_rootdir={address}",
+        f"--{flag}",
         environment={"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"} | environment,
     )
     assert result.returncode == 2

@@ -114,10 +114,9 @@ def test_what_another_process_writes_is_seen(root):
     (root / "a").write_text("1")
     assert names(root) == ["a"]
     if is_remote(root):
-        (root / "b").fs.pipe_file((root / "b").path, b"2")
         other = type(root.fs)(skip_instance_cache=True)
-        other.pipe_file((root / "c").path, b"3")
-        assert names(root) == ["a", "b", "c"]
+        other.pipe_file((root / "b").path, b"2")
+        assert names(root) == ["a", "b"]
 
 
 def test_what_is_missing_raises_the_same_errors(root):
