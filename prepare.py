@@ -30,9 +30,14 @@ Examples:
     python prepare.py --data_rootdir=datasets --dataset=classes --name=larynx \
         --images=/images --sequences=/images/patients.csv
 
-Annotations are <name>/phase_annotations/<video>-phase.txt and <name>/tool_annotations/
-<video>-tool.txt, in the official format. What was found is in audit.json, the splits by video are
-in splits.json.
+  The same with phases of any names, from a table with the columns video, start, end, phase:
+    python prepare.py --data_rootdir=datasets --name=ours --videos=/recordings \
+        --annotations=/recordings/phases.csv
+
+Annotations are read from --annotations, which is copied to <name>/annotations, and from
+<name>/phase_annotations/<video>-phase.txt and <name>/tool_annotations/<video>-tool.txt, in the
+official format of Cholec80. The names of phases and tools are written to classes.json, what was
+found to audit.json, the splits by video to splits.json.
 
 Cleaning for pre-training deletes nothing: --drop_black, --drop_out_of_body and
 --drop_near_duplicates write pretraining.parquet, an index without such frames, and --crop_borders
@@ -112,6 +117,30 @@ with cli.flag_group("Frames that are extracted from videos"):
         "workers", None, "How many videos to work on at once. Without it, one per core."
     )
 
+with cli.flag_group("Annotations of videos"):
+    _ANNOTATIONS = flags.DEFINE_string(
+        "annotations",
+        None,
+        "A file or folder with phases or tools: tables of intervals or of frames, as CSV or text. "
+        "It is copied into the dataset.",
+    )
+    _ANNOTATION_FPS = flags.DEFINE_float(
+        "annotation_fps",
+        None,
+        "How many annotated frames a second has, where the length of the videos does not tell.",
+        lower_bound=0.001,
+    )
+    _PHASES = flags.DEFINE_string(
+        "phases",
+        None,
+        "A text file with the names of all phases, one a line, in the order of their ids.",
+    )
+    _PHASE_MAP = flags.DEFINE_string(
+        "phase_map",
+        None,
+        "A CSV with the columns from,to: which spelling stands for which phase.",
+    )
+
 with cli.flag_group("Cleaning for pre-training, which deletes nothing"):
     _BLACK = flags.DEFINE_bool("drop_black", False, "Leave out black frames.")
     _OUTSIDE = flags.DEFINE_bool(
@@ -155,7 +184,7 @@ KNOWN = {
 
 def main() -> int:
     """Runs the stages. Everything that can be checked is, before anything is written."""
-    from data.preparation.audit import Audit
+    from data.dataset.audit import Audit
 
     kind = _DATASET.value
     name = _NAME.value if _NAME.present or kind == "cholec80" else kind
@@ -179,7 +208,7 @@ def prepare_cholec80(root: Path, audit) -> dict:
     from data.archives.unpacking import needs_archive
     from data.preparation.cleaning import Cleaning
     from data.preparation.media import has_media
-    from data.preparation.pipeline import check_sources, prepare_videos
+    from data.preparation.pipeline import check_sources, prepare_videos, take_annotations
     from data.synthetic.cholec80 import make_dataset
 
     settings = {flag.name: flag.value for flag in (_FPS, _FORMAT, _QUALITY, _SIZE)}
@@ -191,8 +220,11 @@ def prepare_cholec80(root: Path, audit) -> dict:
         is_synthetic=_SYNTHETIC.value,
         is_cholec80=bool(_NAME.value == _NAME.default or archive or _URL.present),
         settings=settings,
+        is_fps_given=_FPS.present,
         workers=_WORKERS.value,
+        audit=audit,
     )
+    take_annotations(root, _path(_ANNOTATIONS), _path(_PHASES), _path(_PHASE_MAP))
     if _SYNTHETIC.value:
         make_dataset(root, _NUMBER.value, _SEED.value, _SECONDS.value, workers=_WORKERS.value)
     elif not media and needs_archive(root, has_media):
@@ -200,7 +232,9 @@ def prepare_cholec80(root: Path, audit) -> dict:
     elif archive:
         print(f"{root}: has videos or frames already, {archive} is not unpacked")
     cleaning = Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
-    return prepare_videos(root, media, cleaning, settings, _WORKERS.value, audit)
+    return prepare_videos(
+        root, media, cleaning, settings, _WORKERS.value, audit, _ANNOTATION_FPS.value
+    )
 
 
 def prepare_polypsset(root: Path, audit) -> dict:
@@ -224,7 +258,8 @@ def check_flags(root: Path) -> None:
     useless = given & CLASSES_ONLY if kind == "cholec80" else given - COMMON - KNOWN[kind]
     if useless:
         raise InputError(f"--{min(useless)}: without effect for --dataset={kind}")
-    for flag in (_ROOT, _VIDEOS, _ARCHIVE, _IMAGES, _SEQUENCES):
+    annotations = (_ANNOTATIONS, _PHASES, _PHASE_MAP)
+    for flag in (_ROOT, _VIDEOS, _ARCHIVE, _IMAGES, _SEQUENCES, *annotations):
         if flag.value == "":
             raise InputError(f"--{flag.name} is empty; expected a path")
         if flag.value:
@@ -241,12 +276,15 @@ def check_flags(root: Path) -> None:
 
 def report(root: Path, audit, manifest: dict) -> int:
     """Prints what there is now, what to do next and what could not be used; the exit code."""
+    from data.dataset.splits import phase_table
     from data.image_classes.writing import split_table
 
     videos = "sequences" if _DATASET.value in KNOWN else "videos"
     counts = f"{len(audit.videos)} {videos}, {audit.total('frames')} frames"
     print(audit.table())
     print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
+    if _DATASET.value not in KNOWN:
+        print(phase_table(manifest))
     if audit.cleaned():
         print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
     config = f"configs/{CONFIGS[_DATASET.value][_SYNTHETIC.value]}.py"

@@ -34,14 +34,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data.common.errors import InputError
-from data.dataset.cholec80 import PHASES, TOOLS
-from data.dataset.extraction_log import read_log
-from data.dataset.frame_index import INDEX, load_index
+from data.dataset.classes import Classes, frame_rate, read_classes
+from data.dataset.frame_index import INDEX, column_of, index_schema, load_index
 from data.dataset.splits import choose_protocols
 from data.images.image_io import read_image
 from data.images.names import official_number
 
-COLUMNS = ["video", "frame", "phase", *TOOLS, "file"]  # of the index
 ROWS_AT_ONCE = 1024  # of the index, as Python objects
 UNKNOWN_SECOND = -1.0
 
@@ -105,7 +103,7 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
                 "Frames of endoscopic videos, with surgical phases and tools where they are "
                 "annotated. No video is in two splits."
             ),
-            features=frame_features(),
+            features=frame_features(read_classes(Path(self.builder_config.root))),
             supervised_keys=("image", "phase"),
         )
 
@@ -125,10 +123,10 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, videos):
         root = Path(self.builder_config.root)
-        fps = read_log(root / "frames")["fps"]
+        fps = frame_rate(root)
         groups = range(pq.read_metadata(root / INDEX).num_row_groups)
         read_rows = functools.partial(index_rows, root, frozenset(videos))
-        read_example = functools.partial(examples, root, fps)
+        read_example = functools.partial(examples, root, fps, read_classes(root).multi_label)
         if not self._on_beam:
             return _in_process(groups, read_rows, read_example)
         import apache_beam as beam
@@ -142,9 +140,18 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
         )
 
 
-def frame_features() -> tfds.features.FeaturesDict:
-    """What is stored of a frame: names, shapes, types and meanings."""
+def frame_features(classes: Classes) -> tfds.features.FeaturesDict:
+    """What is stored of a frame of a dataset with these classes: names, shapes, types, meanings."""
     features = tfds.features
+    phases = classes.phases
+    groups = {
+        group: features.Tensor(
+            shape=(len(names),),
+            dtype=np.int8,
+            doc=f"1 if in sight, 0 if not, -1 if unknown: {', '.join(names)}.",
+        )
+        for group, names in classes.multi_label.items()
+    }
     return features.FeaturesDict(
         {
             "image": features.Image(
@@ -161,14 +168,10 @@ def frame_features() -> tfds.features.FeaturesDict:
             ),
             # tfds.show_examples writes names[phase] below an image: -1 is the last name.
             "phase": features.ClassLabel(
-                names=(*PHASES, "unknown"),
-                doc=f"Surgical phase, 0 to {len(PHASES) - 1} in surgical order; -1 is unknown.",
+                names=(*phases, "unknown"),
+                doc=f"Surgical phase, 0 to {len(phases) - 1} as listed; -1 is unknown.",
             ),
-            "tools": features.Tensor(
-                shape=(len(TOOLS),),
-                dtype=np.int8,
-                doc=f"1 if in sight, 0 if not, -1 if unknown: {', '.join(TOOLS)}.",
-            ),
+            **groups,
         }
     )
 
@@ -185,12 +188,13 @@ def split_videos(root: Path, videos: Sequence[str]) -> dict[str, tuple[str, ...]
 
 def index_rows(root: Path, videos: Collection[str], group: int) -> Iterator[dict]:
     """The rows of some videos among a group of rows of the index, as {column: value}."""
-    table = pq.ParquetFile(root / INDEX).read_row_group(group, COLUMNS)
+    columns = index_schema(read_classes(root).multi_label).names
+    table = pq.ParquetFile(root / INDEX).read_row_group(group, columns)
     for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
         yield from (row for row in batch.to_pylist() if row["video"] in videos)
 
 
-def examples(root: Path, fps: float, row: dict) -> Iterator[tuple[str, dict]]:
+def examples(root: Path, fps: float, multi_label: dict, row: dict) -> Iterator[tuple[str, dict]]:
     """(Key, example) of a row of the index; nothing, and a line in the log, if it is unreadable."""
     try:
         image = stored_image(root / row["file"])
@@ -207,7 +211,10 @@ def examples(root: Path, fps: float, row: dict) -> Iterator[tuple[str, dict]]:
             "frame": frame,
             "second": (frame - 1) / fps if has_second else UNKNOWN_SECOND,
             "phase": row["phase"],
-            "tools": np.array([row[tool] for tool in TOOLS], np.int8),
+            **{
+                group: np.array([row[column_of(group, name)] for name in names], np.int8)
+                for group, names in multi_label.items()
+            },
         },
     )
 

@@ -3,7 +3,7 @@
 One experiment serves every task; what differs between them is said here and nowhere else.
 """
 
-import json
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.cholec80 import LABEL_FPS, PHASES, TOOLS
-from data.dataset.frame_index import CLASSES, FrameIndex
+from data.dataset.classes import CLASSES_FILE, Classes, has_classes, read_classes
+from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from down_stream.metrics import classification, multi_label
 from down_stream.metrics import phases as phase_metrics
@@ -30,7 +30,6 @@ class Task:
       multi_label: whether a frame has any number of the classes, rather than one.
       labels: index of n frames -> int [n], a class id or -1 unknown; with several labels int
         [n, classes]: 1 present, 0 absent, -1 unknown.
-      fps: frames per second that the evaluation is made for; None for any.
       is_video: whether frames are moments of a video, in phases that take time: then temporal
         models apply.
       evaluate: predictions -> scores by protocol, as results.json has them.
@@ -45,7 +44,6 @@ class Task:
     classes: tuple[str, ...]
     multi_label: bool
     labels: Callable[[FrameIndex], np.ndarray]
-    fps: float | None
     is_video: bool
     evaluate: Callable[..., dict[str, dict]]
     chosen_by: tuple[str, str]
@@ -89,7 +87,7 @@ class Task:
         """Joins probabilities [frames, classes] with the frames they belong to, row by row."""
         columns = {
             "video": np.asarray(index.videos)[index.video],
-            "second": index.second.astype(np.int64),
+            "second": index.second,
             "label": self.labels(index).astype(np.int64),
             "probabilities": probabilities.astype(np.float32),
             "classes": self.classes,
@@ -99,14 +97,13 @@ class Task:
         return Predictions(**columns, prediction=probabilities.argmax(axis=1))
 
 
-def phases() -> Task:
-    """Surgical phases of Cholec80, or of anything annotated in its format."""
+def phases(classes: Classes) -> Task:
+    """Phases of operations, whatever they are."""
     return Task(
         name="phases",
-        classes=PHASES,
+        classes=classes.phases,
         multi_label=False,
         labels=lambda index: index.phase,
-        fps=LABEL_FPS,
         is_video=True,
         evaluate=phase_metrics.evaluate,
         chosen_by=("video", "f1"),
@@ -116,14 +113,13 @@ def phases() -> Task:
     )
 
 
-def tools() -> Task:
-    """Presence of the seven tools of Cholec80."""
+def multi_label_group(group: str, classes: Classes) -> Task:
+    """Presence of tools, or of the names of another group of which a frame has any number."""
     return Task(
-        name="tools",
-        classes=TOOLS,
+        name=group,
+        classes=classes.multi_label[group],
         multi_label=True,
-        labels=lambda index: index.tools,
-        fps=LABEL_FPS,
+        labels=lambda index: index.presence[group],
         is_video=False,
         evaluate=multi_label.evaluate,
         chosen_by=("tool", "average_precision"),
@@ -133,28 +129,13 @@ def tools() -> Task:
     )
 
 
-def classes_of(roots: Sequence[AnyPath]) -> Task:
-    """One class per image: polyps, or any folders of images; classes.json of the data names them.
-
-    Raises:
-      InputError: a data set has no classes.json, or two have different ones.
-    """
-    if not roots:
-        raise InputError("data.root is empty; expected one or more dataset directories")
-    found = {str(root): _read_classes(root / CLASSES) for root in roots}
-    (first, classes), *others = found.items()
-    for root, other in others:
-        if other != classes:
-            raise InputError(
-                f"{root}: classes {', '.join(other)}, but {first} has {', '.join(classes)}; data "
-                "sets that are read as one need the same"
-            )
+def image_classes(classes: Classes) -> Task:
+    """One class per image: polyps, or any folders of images."""
     return Task(
         name="classes",
-        classes=classes,
+        classes=classes.classes,
         multi_label=False,
         labels=lambda index: index.label,
-        fps=None,
         is_video=False,
         evaluate=classification.evaluate,
         chosen_by=("frame", "f1"),
@@ -164,32 +145,25 @@ def classes_of(roots: Sequence[AnyPath]) -> Task:
     )
 
 
-TASKS = {
-    "phases": lambda roots: phases(),
-    "tools": lambda roots: tools(),
-    "classes": classes_of,
-}
-
-
 def open_task(name: str, roots: Sequence[AnyPath]) -> Task:
-    """The task that a configuration names, for the data sets at `roots`.
+    """The task that a configuration names, for the data sets at `roots`, joined by name.
 
     Raises:
       InputError: no such task, or the data sets do not carry it.
     """
-    if name not in TASKS:
-        raise InputError(f"task is {name!r}; expected {', '.join(TASKS)}")
-    return TASKS[name](roots)
-
-
-def _read_classes(path: AnyPath) -> tuple[str, ...]:
-    try:
-        classes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: needed for task=classes, not readable ({type(error).__name__}); prepare.py "
-            "writes it for data sets of classes"
-        ) from error
-    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-        raise InputError(f"{path}: expected a list of names")
-    return tuple(classes)
+    if not roots:
+        raise InputError("data.root is empty; expected one or more dataset directories")
+    classes = functools.reduce(Classes.joined, map(read_classes, roots))
+    tasks = {"phases": phases, "classes": image_classes}
+    tasks |= {group: functools.partial(multi_label_group, group) for group in classes.multi_label}
+    if name in ("phases", "tools", "classes") and name not in tasks:
+        raise InputError(f"task={name}: {', '.join(map(str, roots))}: no {name} are annotated")
+    if name not in tasks:
+        raise InputError(f"task is {name!r}; expected {', '.join(sorted({*tasks, 'tools'}))}")
+    if name == "classes" and not all(map(has_classes, roots)):
+        path = next(root for root in roots if not has_classes(root)) / CLASSES_FILE
+        raise InputError(f"{path}: no such file; prepare.py writes it for data sets of classes")
+    task = tasks[name](classes)
+    if not task.classes:
+        raise InputError(f"task={name}: {', '.join(map(str, roots))}: no {name} are annotated")
+    return task

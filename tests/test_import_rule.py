@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the ground up: a module may import of its own place and of those before it.
 ORDER = (
     *("data.common", "data.storage", "data.images", "data.video", "data.dataset", "data.archives"),
-    *("data.tfrecords", "data.preparation", "data.frames", "data.image_classes", "data.views"),
-    *("data.synthetic", "data"),
+    *("data.tfrecords", "data.annotation_formats", "data.annotations", "data.preparation"),
+    *("data.frames", "data.image_classes", "data.views", "data.synthetic", "data"),
     *("msn.networks", "msn.method", "msn.formats", "msn.encoders", "msn.workdir", "msn.training"),
     "msn",
     *("down_stream.metrics", "down_stream.tasks", "down_stream.features"),

@@ -23,7 +23,9 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     """What `extract_frames` notes in its folder: its settings and the videos that are complete.
 
     Args:
-      frames_dir: the folder; without a log in it, the answer is `settings` and no videos.
+      frames_dir: the folder; without a log in it, the answer is `settings` and no videos. "videos"
+        has "frames" and "bytes" of each that is complete, and since "seconds" and "source_fps" are
+        noted, these.
       settings: fps, format, quality, size that are asked for now; None accepts any.
 
     Raises:
@@ -31,11 +33,6 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     """
     path = frames_dir / LOG
     if not path.is_file():
-        if settings and settings["fps"] != 1 and any(frames_dir.glob("*/*_*.*")):
-            raise InputError(
-                f"fps={settings['fps']}: {frames_dir} holds frames already, most likely at 1 fps; "
-                "use another --name or --fps=1"
-            )
         return {**(settings or {"fps": 1.0}), "videos": {}}
     try:
         log = json.loads(path.read_text())

@@ -1,14 +1,16 @@
 """The frame index: one row per frame of a dataset, the one table that every loader reads.
 
 `index.parquet` has the columns video, frame (the number NNNNNN in the file's name, counted from 1),
-phase (-1 unknown), one per tool (1, 0, -1 unknown), file (relative to the dataset directory) and
-template: `file` with the number left open, "frames/video68/video68_{:06d}.jpg". There are few
-templates, so that an index of millions of frames fits into memory without a string per frame.
-Data sets of images in classes (data/image_classes/class_folders.py) have one column more, label: a
-position in the list of names in `classes.json`, -1 unknown.
+phase (-1 unknown), one per tool or other name of a multi-label group (1, 0, -1 unknown), file
+(relative to the dataset directory) and template: `file` with the number left open,
+"frames/video68/video68_{:06d}.jpg". There are few templates, so that an index of millions of frames
+fits into memory without a string per frame. Data sets of images in classes
+(data/image_classes/class_folders.py) have one column more, label, -1 unknown. `classes.json` says
+what the ids of phases and classes mean, and which groups there are (data/dataset/classes.py).
 """
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,24 +20,27 @@ import pyarrow.parquet as pq
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import TOOLS
+from data.dataset.classes import Classes, frame_rate, new_ids, read_classes
 from data.images.names import natural_key
 from data.storage.paths import AnyPath, is_remote, to_paths
 
 INDEX = "index.parquet"
-CLASSES = "classes.json"
 PRETRAINING_INDEX = "pretraining.parquet"  # without the frames that cleaning took out
 
-SCHEMA = pa.schema(
-    [
-        ("video", pa.string()),
-        ("frame", pa.int32()),
-        ("phase", pa.int8()),
-        *((tool, pa.int8()) for tool in TOOLS),
-        ("file", pa.string()),
-        ("template", pa.string()),
-    ]
-)
+BEFORE_LABELS = [("video", pa.string()), ("frame", pa.int32()), ("phase", pa.int8())]
+AFTER_LABELS = [("file", pa.string()), ("template", pa.string())]
 LABEL = pa.field("label", pa.int16())  # where a data set has classes
+
+
+def column_of(group: str, name: str) -> str:
+    """The column of a name of a multi-label group; Cholec80's tools have no prefix."""
+    return name if group == "tools" and name in TOOLS else f"{group}/{name}"
+
+
+def index_schema(multi_label: Mapping[str, Sequence[str]]) -> pa.Schema:
+    """Columns of an index, but for `LABEL`, with these groups."""
+    columns = [column_of(group, name) for group, names in multi_label.items() for name in names]
+    return pa.schema([*BEFORE_LABELS, *((c, pa.int8()) for c in columns), *AFTER_LABELS])
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +52,11 @@ class FrameIndex:
       video: int32 [n], positions in `videos`.
       frame: int32 [n], the numbers in the files' names; in the official layout they count from 1.
       phase: int8 [n], phase ids, -1 where unknown.
-      tools: int8 [n, 7], 1 where the tool is present, 0 where not, -1 where unknown.
+      presence: {group: int8 [n, names]}, of multi-label groups such as "tools": 1 where present, 0
+        where not, -1 where unknown.
       label: int16 [n], class ids, -1 where unknown or where the data set has no classes.
+      classes: what the ids mean, and the names of the groups.
+      fps: float64 [videos], frames per second of video.
       templates: absolute paths with the frame's number left open.
       template: int32 [n], positions in `templates`.
     """
@@ -57,8 +65,10 @@ class FrameIndex:
     video: np.ndarray
     frame: np.ndarray
     phase: np.ndarray
-    tools: np.ndarray
+    presence: Mapping[str, np.ndarray]
     label: np.ndarray
+    classes: Classes
+    fps: np.ndarray
     templates: pa.LargeStringArray | np.ndarray
     template: np.ndarray
 
@@ -66,9 +76,16 @@ class FrameIndex:
         return len(self.frame)
 
     @property
+    def tools(self) -> np.ndarray:
+        """int8 [n, tools], as in `presence`; of no tools where there is no such group."""
+        return self.presence.get("tools", np.empty((len(self), 0), np.int8))
+
+    @property
     def second(self) -> np.ndarray:
-        """int32 [n], seconds since the video's beginning, for frames extracted at 1 fps."""
-        return self.frame - 1
+        """[n], seconds since the video's beginning, in milliseconds; int64 where all are whole."""
+        second = np.round((self.frame - 1) / self.fps[self.video], 3)
+        whole = second.astype(np.int64)
+        return whole if (whole == second).all() else second
 
     def seconds(self, rows, fps) -> np.ndarray:
         """Seconds since the video's beginning of frames that were extracted at any rate.
@@ -116,12 +133,16 @@ class FrameIndex:
             kept,
             videos=tuple(name for name in self.videos if name in wanted),
             video=new_place[kept.video],
+            fps=self.fps[is_wanted],
         )
 
     def take(self, rows: np.ndarray) -> "FrameIndex":
         """The frames at `rows`, an array of positions or a mask; `videos` stay as they are."""
-        columns = ("video", "frame", "phase", "tools", "label", "template")
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        columns = ("video", "frame", "phase", "label", "template")
+        presence = {group: values[rows] for group, values in self.presence.items()}
+        return replace(
+            self, presence=presence, **{name: getattr(self, name)[rows] for name in columns}
+        )
 
 
 def index_files(
@@ -135,15 +156,17 @@ def index_files(
       video: by row, positions in `videos`.
       frame: by row, numbers counted from 1; 0 where there is none.
     """
-    n = len(files)
+    n, videos = len(files), tuple(videos)
     escaped = [str(file).replace("{", "{{").replace("}", "}}") for file in files]
     return FrameIndex(
-        videos=tuple(videos),
+        videos=videos,
         video=np.array(video, np.int32),
         frame=np.array(frame, np.int32),
         phase=np.full(n, -1, np.int8),
-        tools=np.full((n, len(TOOLS)), -1, np.int8),
+        presence={},
         label=np.full(n, -1, np.int16),
+        classes=Classes(),
+        fps=np.ones(len(videos)),
         templates=np.array(escaped, object),  # names that are no UTF-8 are no Arrow strings
         template=np.arange(n, dtype=np.int32),
     )
@@ -152,7 +175,7 @@ def index_files(
 def load_index(
     roots: str | AnyPath | Sequence[str | AnyPath], *, pretraining: bool = False
 ) -> FrameIndex:
-    """Opens the index of a dataset, or of several as one.
+    """Opens the index of a dataset, or of several as one, their classes joined by name.
 
     Args:
       roots: dataset directories, as `prepare.py` made them, on a disk or an object store.
@@ -172,10 +195,13 @@ def load_index(
 
 def _load(root: AnyPath, pretraining: bool) -> FrameIndex:
     """Reads one index, a group of rows at a time: nothing is in memory twice."""
-    file = _open(root, pretraining)
+    classes = read_classes(root)
+    file = _open(root, pretraining, classes)
     n = file.metadata.num_rows
     video, frame, template = (np.empty(n, np.int32) for _ in range(3))
-    phase, tools = np.empty(n, np.int8), np.empty((n, len(TOOLS)), np.int8)
+    phase = np.empty(n, np.int8)
+    groups = classes.multi_label.items()
+    presence = {group: np.empty((n, len(names)), np.int8) for group, names in groups}
     label = np.full(n, -1, np.int16)
     videos, templates = {}, {}  # name -> position, in the order of appearance
     names = [name for name in file.schema_arrow.names if name != "file"]
@@ -187,16 +213,28 @@ def _load(root: AnyPath, pretraining: bool) -> FrameIndex:
         template[rows] = _positions(table["template"], templates)
         frame[rows] = table["frame"]
         phase[rows] = table["phase"]
-        for column, tool in enumerate(TOOLS):
-            tools[rows, column] = table[tool]
+        for group, tools in groups:
+            for place, tool in enumerate(tools):
+                presence[group][rows, place] = table[column_of(group, tool)]
         if LABEL.name in table.column_names:
             label[rows] = table[LABEL.name]
     prefix = str(root.absolute()).replace("{", "{{").replace("}", "}}")
     paths = pa.array([f"{prefix}/{path}" for path in templates], pa.large_string())
-    return FrameIndex(tuple(videos), video, frame, phase, tools, label, paths, template)
+    return FrameIndex(
+        videos=tuple(videos),
+        video=video,
+        frame=frame,
+        phase=phase,
+        presence=presence,
+        label=label,
+        classes=classes,
+        fps=np.full(len(videos), frame_rate(root)),
+        templates=paths,
+        template=template,
+    )
 
 
-def _open(root: AnyPath, pretraining: bool) -> pq.ParquetFile:
+def _open(root: AnyPath, pretraining: bool, classes: Classes) -> pq.ParquetFile:
     if not root.is_dir():
         raise InputError(f"{root}: no such dataset directory")
     path = root / INDEX
@@ -212,7 +250,8 @@ def _open(root: AnyPath, pretraining: bool) -> pq.ParquetFile:
         file = pq.ParquetFile(source, read_dictionary=["video", "template"])
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: damaged; {advice}") from error
-    if missing := sorted(set(SCHEMA.names) - set(file.schema_arrow.names)):
+    expected = index_schema(classes.multi_label).names
+    if missing := sorted(set(expected) - set(file.schema_arrow.names)):
         raise InputError(f"{path}: no column {missing[0]!r}; {advice}")
     if not file.metadata.num_rows:
         raise InputError(f"{path}: empty, the dataset has no frames; {advice}")
@@ -228,6 +267,8 @@ def _positions(column: pa.ChunkedArray, known: dict[str, int]) -> np.ndarray:
 
 def _merge(parts: list[FrameIndex], roots: Sequence[AnyPath]) -> FrameIndex:
     """One index of several; video after video in natural order."""
+    classes = functools.reduce(Classes.joined, (part.classes for part in parts))
+    parts = [_renamed(part, classes) for part in parts]
     where = {}  # video -> (part, rows)
     for number, part in enumerate(parts):
         ends = np.searchsorted(part.video, np.arange(len(part.videos)), side="right")
@@ -245,17 +286,41 @@ def _merge(parts: list[FrameIndex], roots: Sequence[AnyPath]) -> FrameIndex:
     offsets = np.cumsum([0, *(len(part.templates) for part in parts)], dtype=np.int32)
 
     def gather(column):
-        return np.concatenate([getattr(parts[number], column)[rows] for number, rows in order])
+        return np.concatenate([column(parts[number])[rows] for number, rows in order])
 
     return FrameIndex(
         videos=tuple(videos),
         video=np.repeat(np.arange(len(videos), dtype=np.int32), lengths),
-        frame=gather("frame"),
-        phase=gather("phase"),
-        tools=gather("tools"),
-        label=gather("label"),
+        frame=gather(lambda part: part.frame),
+        phase=gather(lambda part: part.phase),
+        presence={
+            group: gather(lambda part, group=group: part.presence[group])
+            for group in classes.multi_label
+        },
+        label=gather(lambda part: part.label),
+        classes=classes,
+        fps=np.array([parts[number].fps[0] for number, _ in order]),
         templates=pa.concat_arrays([part.templates for part in parts]),
-        template=gather("template") + np.repeat(offsets[[number for number, _ in order]], lengths),
+        template=gather(lambda part: part.template)
+        + np.repeat(offsets[[number for number, _ in order]], lengths),
+    )
+
+
+def _renamed(index: FrameIndex, classes: Classes) -> FrameIndex:
+    """An index whose ids are positions in `classes`, which have all of its names."""
+    if index.classes == classes:
+        return index  # a copy of millions of rows would be in memory beside it
+    presence = {}
+    for group, names in classes.multi_label.items():
+        presence[group] = np.full((len(index), len(names)), -1, np.int8)
+        if own := index.classes.multi_label.get(group):
+            presence[group][:, new_ids(own, names)[:-1]] = index.presence[group]
+    return replace(
+        index,
+        phase=new_ids(index.classes.phases, classes.phases)[index.phase].astype(np.int8),
+        label=new_ids(index.classes.classes, classes.classes)[index.label],
+        presence=presence,
+        classes=classes,
     )
 
 

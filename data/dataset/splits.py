@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data.common.errors import InputError
-from data.dataset.cholec80 import DEFAULT_SPLIT, PHASES, SPLITS
+from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
+from data.dataset.classes import read_classes
 from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
 from data.images.names import natural_key
@@ -36,7 +37,8 @@ def write_splits(root: str | Path) -> dict:
       InputError: an operation would be in two splits.
     """
     root = Path(root)
-    counts = count_phases(root)
+    phases = read_classes(root).phases
+    counts = count_phases(root, len(phases))
     videos = sorted(counts, key=natural_key)
     default, protocols = choose_protocols(root, videos)
     for name, split in protocols.items():
@@ -44,7 +46,7 @@ def write_splits(root: str | Path) -> dict:
     manifest = {
         "default": default,
         "protocols": {
-            name: {part: describe_part(split[part], counts, "phases", PHASES) for part in PARTS}
+            name: {part: describe_part(split[part], counts, "phases", phases) for part in PARTS}
             for name, split in protocols.items()
         },
     }
@@ -60,11 +62,11 @@ def choose_protocols(root: Path, videos: Sequence[str]) -> tuple[str, dict]:
     return DRAWN, {DRAWN: draw_split(videos)}
 
 
-def count_phases(root: Path) -> dict[str, np.ndarray]:
-    """{video: int64 [8]}, its frames by phase id; the last are those without a phase."""
+def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
+    """{video: int64 [number + 1]}, its frames by phase id; the last are those without a phase."""
     table = pq.read_table(root / INDEX, columns=["video", "phase"], read_dictionary=["video"])
     groups = table.group_by(["video", "phase"]).aggregate([([], "count_all")]).to_pydict()
-    counts = {video: np.zeros(len(PHASES) + 1, np.int64) for video in groups["video"]}
+    counts = {video: np.zeros(number + 1, np.int64) for video in groups["video"]}
     for video, phase, count in zip(*groups.values(), strict=True):
         counts[video][phase] = count  # unknown is -1, the last
     return counts
@@ -108,6 +110,20 @@ def check_disjoint(name: str, split: Mapping[str, Iterable[str]]) -> None:
                 raise InputError(
                     f"split {name}: {called} is in {where} and in {part}; one operation, one part"
                 )
+
+
+def phase_table(manifest: Mapping) -> str:
+    """The phases in the default split of a manifest, to be printed: frames of each part."""
+    parts = manifest["protocols"][manifest["default"]]
+    names = list(parts["train"]["phases"])
+    if not names:
+        return "phases: none are annotated"
+    width = max(map(len, (*names, "phase")))
+    lines = [f"{'phase':{width}}" + "".join(f"{part:>12}" for part in PARTS)]
+    for name in names:
+        cells = "".join(f"{parts[part]['phases'][name]:>12}" for part in PARTS)
+        lines.append(f"{name:{width}}{cells}")
+    return "\n".join(lines)
 
 
 def describe_part(

@@ -38,7 +38,8 @@ class Frames(abc.ABC):
     Attributes:
       videos: names of the videos, each of which has a frame or more.
       video: int32 [n], positions in `videos`.
-      phase: int8 [n], phase ids, -1 where unknown.
+      phase: int8 [n], positions in `phases`, -1 where unknown.
+      phases: their names; none where nothing is annotated.
       excluded: names of the videos that were left out as asked for.
       faults: a line for every input that cannot be used at all, or not to its end.
       passed_over: how many files in the folders are neither images nor videos, as was asked for.
@@ -49,6 +50,7 @@ class Frames(abc.ABC):
         videos: Sequence[str],
         video: np.ndarray,
         phase: np.ndarray | None = None,
+        phases: Sequence[str] = (),
         excluded: Sequence[str] = (),
         faults: Sequence[str] = (),
         passed_over: int = 0,
@@ -56,6 +58,7 @@ class Frames(abc.ABC):
         self.videos = tuple(videos)
         self.video = np.asarray(video, np.int32)
         self.phase = np.full(len(self.video), -1, np.int8) if phase is None else phase
+        self.phases = tuple(phases)
         self.excluded = tuple(excluded)
         self.faults = list(faults)
         self.passed_over = passed_over
@@ -153,7 +156,7 @@ class ImageFrames(Frames):
     """
 
     def __init__(self, index: FrameIndex, fps=1.0, **remarks):
-        super().__init__(index.videos, index.video, index.phase, **remarks)
+        super().__init__(index.videos, index.video, index.phase, index.classes.phases, **remarks)
         self._index = index
         self._fps = np.broadcast_to(fps, len(index.videos))
 

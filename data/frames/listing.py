@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.common.errors import InputError
+from data.dataset.classes import frame_rate
 from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, index_files, load_index
 from data.frames.frames import Frames, ImageFrames, VideoFrames
@@ -84,7 +85,7 @@ def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:
     """
     root = to_path(root)
     if (root / INDEX).is_file() or not root.is_dir():
-        return ImageFrames(load_index(root), read_log(root / "frames")["fps"])
+        return ImageFrames(load_index(root), frame_rate(root))
     if (root / TFDS_INFO).is_file():
         return open_source("tfds", root)
     if find_records(root):

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_log
+from data.dataset.classes import frame_rate
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
@@ -69,7 +69,7 @@ def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageFrames:
     _, excluded = _divide(index.videos, exclude)
     index = index.select(exclude=excluded)
     firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
-    extracted = {f"{root.absolute()}/": read_log(root / "frames")["fps"] for root in roots}
+    extracted = {f"{root.absolute()}/": frame_rate(root) for root in roots}
     fps = np.full(len(index.videos), np.nan)
     for video, first in enumerate(index.paths(firsts)):
         if official_number(PurePosixPath(first).stem, index.videos[video]) is not None:

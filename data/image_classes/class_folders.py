@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, write_dataset
 from data.images.completeness import find_fault
 from data.images.finding import list_files
 from data.images.linking import link_file
 from data.images.names import is_image, natural_key
-from data.preparation.audit import Audit
 from data.video.names import unique_names
 
 COLUMNS = ("image", "sequence")

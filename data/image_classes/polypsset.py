@@ -35,11 +35,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from data.annotation_formats.labels import UNKNOWN
 from data.archives import unpack_tar
 from data.archives.unpack_zip import list_zip, unpack_zip
 from data.archives.unpacking import UNPACKING, filling, needs_archive
 from data.common.errors import InputError, check_range
-from data.dataset.frame_index import CLASSES
+from data.dataset.audit import Audit
+from data.dataset.classes import has_classes
 from data.dataset.overlaps import SYNTHETIC
 from data.image_classes.polypsset_frames import (
     ANNOTATIONS_IN,
@@ -53,8 +55,6 @@ from data.image_classes.writing import LabelledImage, write_dataset
 from data.images.finding import list_files
 from data.images.linking import link_file
 from data.images.names import natural_key
-from data.preparation.annotations import UNKNOWN
-from data.preparation.audit import Audit
 from data.preparation.cleaning import CROPPED, crop
 from data.storage.whole import write_json
 
@@ -180,7 +180,7 @@ def check_margin(root: Path, crop_margin: float | None) -> None:
     """Raises `InputError` for a margin out of range, or another than `root` was prepared with."""
     if crop_margin is not None:
         check_range("crop_margin", crop_margin, 0, 10)
-    if (root / SETTINGS).is_file() and (root / CLASSES).is_file():
+    if (root / SETTINGS).is_file() and has_classes(root):
         before = json.loads((root / SETTINGS).read_text())["crop_margin"]
         if before != crop_margin:
             is_now, was = ("whole frames" if m is None else m for m in (crop_margin, before))

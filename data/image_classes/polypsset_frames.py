@@ -16,14 +16,14 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
+from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.image_classes.voc import read_voc
 from data.images.completeness import find_fault
 from data.images.finding import list_files
 from data.images.image_io import SUFFIXES
 from data.images.names import is_image
-from data.preparation.annotations import UNKNOWN
-from data.preparation.audit import Audit
 
 NAMES = ("hyperplastic", "adenomatous")  # the second is the positive class
 IMAGES_IN, ANNOTATIONS_IN = "Image", "Annotation"

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError
-from data.dataset.cholec80 import TOOLS
-from data.dataset.frame_index import CLASSES, INDEX, LABEL, PRETRAINING_INDEX
+from data.dataset.audit import AUDIT, Audit
+from data.dataset.classes import Classes, write_classes
+from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
 from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
 from data.images.names import natural_key
-from data.preparation.annotations import UNKNOWN
-from data.preparation.audit import AUDIT, Audit
 from data.preparation.index_table import index_table
 from data.storage.whole import whole_file, write_json
 
@@ -74,13 +74,13 @@ def write_dataset(
     parts = {part: _describe(split[part], by_sequence, classes) for part in PARTS}
     manifest = {"default": protocol, "protocols": {protocol: parts}}
     sequences, frames, labels, files = zip(*images, strict=True)
-    unknown = np.full(len(images), UNKNOWN, np.int8)  # no phases, no tools
-    table = index_table(sequences, frames, unknown, [unknown] * len(TOOLS), map(Path, files))
+    no_phases = np.full(len(images), UNKNOWN, np.int8)
+    table = index_table(sequences, frames, no_phases, {}, {}, map(Path, files))
     table = table.append_column(LABEL, pa.array(labels, LABEL.type))
     with whole_file(root / INDEX, durable=True) as side:
         pq.write_table(table, side, compression="zstd")
     (root / PRETRAINING_INDEX).unlink(missing_ok=True)  # of what was there before
-    write_json(root / CLASSES, list(classes))
+    write_classes(root, Classes(classes=tuple(classes)))
     write_json(root / MANIFEST, manifest)
     audit.write(root / AUDIT)
     return manifest

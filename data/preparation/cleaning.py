@@ -36,8 +36,8 @@ import cv2
 import numpy as np
 
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.images.image_io import read_image, write_frame
-from data.preparation.audit import Audit
 
 CROPPED = "cropped"
 
@@ -191,7 +191,7 @@ def clean_video(
       folder: receives the cropped frames.
       measured: the frames in their order, from `measure_files`.
       cleaning: what to do.
-      counts: receives those of `data.preparation.audit.CLEANED` that were asked for.
+      counts: receives those of `data.dataset.audit.CLEANED` that were asked for.
 
     Returns:
       The files to read instead, one per frame; bool [n], which of them are for pre-training.

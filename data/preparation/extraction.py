@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.dataset.extraction_log import frame_numbers, is_complete, read_log, write_log
+from data.dataset.extraction_log import LOG, frame_numbers, is_complete, read_log, write_log
 from data.images.image_io import write_frame
 from data.video.clock import estimate_seconds, read_clock
 from data.video.decoding import check_settings, decode
@@ -58,15 +58,21 @@ def extract_frames(
     if not isinstance(videos, Mapping):
         videos = unique_names((Path(video).stem, Path(video)) for video in videos)
     settings = {"fps": fps, "format": format, "quality": quality, "size": size}
-    record = read_log(frames_dir, settings)
-    reasons = _taken_names(videos, record["videos"])
+    log = read_log(frames_dir, settings)
+    if fps != 1 and not (frames_dir / LOG).is_file() and any(frames_dir.glob("*/*_*.*")):
+        raise InputError(
+            f"fps={fps}: {frames_dir} holds frames already, most likely at 1 fps; "
+            "use another --name or --fps=1"
+        )
+    reasons = _taken_names(videos, log["videos"])
     todo = {
         name: path
         for name, path in videos.items()
-        if name not in reasons and not is_complete(name, frames_dir, record["videos"])
+        if name not in reasons and not is_complete(name, frames_dir, log["videos"])
     }
     if not todo:
         return reasons
+    write_log(frames_dir, log)  # so that frames without one are known to be others'
 
     cores = available_cores()
     workers = min(len(todo), workers or cores)
@@ -78,15 +84,15 @@ def extract_frames(
         def extract(name, path):
             return _extract(name, path, frames_dir, settings, threads, progress, stop)
 
-        reasons |= extract_all(todo, frames_dir, record, extract, pool, stop)
+        reasons |= extract_all(todo, frames_dir, log, extract, pool, stop)
     return dict(sorted(reasons.items()))
 
 
 def extract_all(
     files: Mapping[str, Path],
     frames_dir: Path,
-    record: dict,
-    extract: Callable[[str, Path], int],
+    log: dict,
+    extract: Callable[[str, Path], dict],
     pool: ThreadPoolExecutor,
     stop: threading.Event,
 ) -> dict[str, str]:
@@ -95,8 +101,9 @@ def extract_all(
     Args:
       files: {name of the video: its file}.
       frames_dir: where the notes are written.
-      record: as `read_log` returns it; it is added to.
-      extract: writes the frames of a video (name, file) and returns how many it has.
+      log: as `read_log` returns it; it is added to.
+      extract: writes the frames of a video (name, file) and returns what the log says of it, of
+        which "frames" is how many it has.
       pool: runs `extract`; it is shut down.
       stop: is set after an error or Ctrl-C, so that what runs does not go on.
 
@@ -109,12 +116,12 @@ def extract_all(
         for job in as_completed(jobs):
             name = jobs[job]
             try:
-                count = job.result()
+                facts = job.result()
             except InputError as error:
                 reasons[name] = str(error)
                 continue
-            record["videos"][name] = {"frames": count, "bytes": files[name].stat().st_size}
-            write_log(frames_dir, record)
+            log["videos"][name] = {**facts, "bytes": files[name].stat().st_size}
+            write_log(frames_dir, log)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
@@ -166,8 +173,13 @@ def _extract(
     threads: int,
     progress: _Progress,
     stop: threading.Event,
-) -> int:
-    """Writes the frames of one video that are missing; returns how many it has."""
+) -> dict:
+    """Writes the frames of one video that are missing.
+
+    Returns:
+      How many "frames" it has, the "seconds" that it lasts, and its own frames per second,
+      "source_fps", None where they vary.
+    """
     clock = read_clock(video)
     folder = frames_dir / name
     present = frame_numbers(folder, name)
@@ -193,4 +205,5 @@ def _extract(
             for written in writing:
                 written.result()
     clock.check_end()
-    return len(sources)
+    rate = float(clock.rate) if clock.rate else None
+    return {"frames": len(sources), "seconds": round(clock.seconds, 3), "source_fps": rate}

@@ -1,12 +1,12 @@
 """Rows of a dataset's index, as videos and images with classes both have them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from data.dataset.frame_index import SCHEMA
+from data.dataset.frame_index import index_schema
 from data.images.names import trailing_number
 
 
@@ -14,15 +14,17 @@ def index_table(
     videos: Sequence[str],
     frames: Sequence[int],
     phases: np.ndarray,
-    tools: Sequence[np.ndarray],
+    presence: Mapping[str, np.ndarray],
+    multi_label: Mapping[str, Sequence[str]],
     files: Iterable[Path],
 ) -> pa.Table:
-    """Rows of the index, columns as in `SCHEMA`.
+    """Rows of the index, columns as in `index_schema`.
 
     Args:
       videos, frames: name of the video and number in it, one per row.
       phases: int8 [n].
-      tools: int8 [n] for each of `TOOLS`.
+      presence: {group: int8 [n, names]} for each group of `multi_label`.
+      multi_label: {group: names}.
       files: relative to the dataset directory.
     """
     files = list(files)
@@ -30,11 +32,11 @@ def index_table(
         pa.array(videos, pa.string()),
         np.asarray(frames, np.int32),
         phases,
-        *map(np.ascontiguousarray, tools),
+        *(np.ascontiguousarray(c) for group in multi_label for c in presence[group].T),
         pa.array([file.as_posix() for file in files], pa.string()),
         pa.array(map(_template, files, frames), pa.string()),
     ]
-    return pa.table(columns, SCHEMA)
+    return pa.table(columns, index_schema(multi_label))
 
 
 def _template(path: Path, frame: int) -> str:

@@ -1,14 +1,13 @@
 """Builds a dataset's index: finds the frames, checks them, joins them to their annotations.
 
-A frame finds its labels by the number in its name: frame NNNNNN at 1 fps is source frame
-25 * (NNNNNN - 1) of the annotations. Only files named `<video>_NNNNNN` are joined; other names may
-count from 0, or something else than seconds, and wrong labels are worse than none.
+A frame finds its labels by the number in its name: frame NNNNNN is at second (NNNNNN - 1) / fps of
+its video (`data/annotations/joining.py`). Ids of phases are known before the first row is written:
+the annotations are read twice, once for their names.
 """
 
 import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,43 +15,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from data.annotations.joining import Annotated, open_annotated
+from data.annotations.opening import FOLDER, OFFICIAL_SUFFIX
 from data.common.errors import InputError
-from data.dataset.cholec80 import SOURCE_FPS, TOOLS
-from data.dataset.extraction_log import LOG, read_log
-from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, SCHEMA
+from data.dataset.audit import AUDIT, Audit
+from data.dataset.classes import write_classes
+from data.dataset.extraction_log import LOG
+from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
 from data.images.completeness import find_fault
 from data.images.finding import group_images
 from data.images.names import is_image, natural_key, official_number, trailing_number
-from data.preparation.annotations import (
-    FOLDERS,
-    UNKNOWN,
-    annotation_files,
-    look_up,
-    read_phases,
-    read_tools,
-)
-from data.preparation.audit import AUDIT, Audit
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
 from data.preparation.index_table import index_table
 from data.storage.whole import whole_file
 
 VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
 MAX_NUMBER = np.iinfo(np.int32).max
-READERS = {"phase": read_phases, "tool": read_tools}
 NO_CLEANING = Cleaning()
 
 
 def build_index(
-    root: str | Path, audit: Audit | None = None, cleaning: Cleaning = NO_CLEANING
+    root: str | Path,
+    audit: Audit | None = None,
+    cleaning: Cleaning = NO_CLEANING,
+    annotation_fps: float | None = None,
 ) -> Audit:
-    """Writes `root/index.parquet` (see `data/dataset/frame_index.py`) and `root/audit.json`.
+    """Writes index.parquet (see `data/dataset/frame_index.py`), classes.json and audit.json.
 
     Args:
-      root: dataset directory with `frames/<video>/` and, where there are any,
-        `phase_annotations/` and `tool_annotations/`.
+      root: dataset directory with `frames/<video>/` and, where there are any, annotations
+        (`data/annotations/opening.py`).
       audit: what was found before, by the extraction of frames; it is added to.
       cleaning: what to do for pre-training. Where it drops frames, `root/pretraining.parquet` is
         an index without them; an older one is removed where it does not.
+      annotation_fps: annotated frames per second; None where nobody says so.
 
     Returns:
       What was found: gaps and stray files are remarks; what could not be used is a problem.
@@ -63,14 +59,17 @@ def build_index(
     root = Path(root)
     audit = Audit() if audit is None else audit
     folders = _list_videos(root, audit)
+    annotated = open_annotated(root, folders, audit, annotation_fps)
     names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
     with contextlib.ExitStack() as files:
         sides = [files.enter_context(whole_file(root / name, durable=True)) for name in names]
-        _write_indices(root, sides, folders, cleaning, audit)
+        _write_indices(root, sides, folders, annotated, cleaning, audit)
         if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
             none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
             raise InputError("; ".join([f"{root / 'frames'}: no {none}", *audit.problems]))
-        _remark_annotations(root, audit)
+        _remark_annotations(root, annotated, audit)
+        rates = {"fps": annotated.fps, "annotation_fps": annotated.annotation_fps}
+        write_classes(root, annotated.classes, **rates)
     if not cleaning.drops:
         (root / PRETRAINING_INDEX).unlink(missing_ok=True)
     audit.write(root / AUDIT)
@@ -81,14 +80,15 @@ def _write_indices(
     root: Path,
     paths: list[Path],
     folders: dict[str, list[Path] | None],
+    annotated: Annotated,
     cleaning: Cleaning,
     audit: Audit,
 ) -> None:
     """Reads all videos; writes all rows to the first path, those for pre-training to a second."""
-    fps = read_log(root / "frames")["fps"]
+    schema = index_schema(annotated.classes.multi_label)
 
     def read(video):
-        return _read_video(root, video, folders[video], fps, cleaning)
+        return _read_video(root, video, folders[video], annotated, cleaning)
 
     videos = list(folders)
     with (
@@ -97,7 +97,7 @@ def _write_indices(
         tqdm(desc="index", total=len(videos), unit="video") as bar,
     ):
         writers = [
-            stack.enter_context(pq.ParquetWriter(path, SCHEMA, compression="zstd"))
+            stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
             for path in paths
         ]
         for start in range(0, len(videos), VIDEOS_AT_ONCE):
@@ -129,7 +129,7 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
 
 
 def _read_video(
-    root: Path, video: str, files: list[Path] | None, fps: float, cleaning: Cleaning
+    root: Path, video: str, files: list[Path] | None, annotated: Annotated, cleaning: Cleaning
 ) -> tuple[pa.Table, pa.Table, Audit]:
     """The rows of one video, those of them that are for pre-training, and what was found."""
     audit = Audit()
@@ -149,7 +149,7 @@ def _read_video(
     files = list(measured) if cleaning else files
     frames = np.array([numbers[file] for file in files], np.int32)
     counts = {"frames": len(files)}
-    phases, tools = _read_labels(root, video, frames, is_official, fps, counts, audit)
+    phases, presence = annotated.join(video, frames, is_official, counts, audit)
     counts["labelled"] = int((phases >= 0).sum())
     audit.videos[video] = counts
     if is_official:
@@ -158,7 +158,8 @@ def _read_video(
     if cleaning:
         files, is_kept = clean_video(root / CROPPED / video, measured, cleaning, counts)
     paths = [file.relative_to(root) for file in files]
-    table = index_table([video] * len(files), frames, phases, tools.T, paths)
+    groups = annotated.classes.multi_label
+    table = index_table([video] * len(files), frames, phases, presence, groups, paths)
     return table, table.filter(is_kept) if cleaning.drops else table, audit
 
 
@@ -190,53 +191,6 @@ def _drop_repeated(numbers: dict[Path, int], audit: Audit) -> dict[Path, int]:
     return {file: number for number, file in first.items()}
 
 
-def _read_labels(
-    root: Path,
-    video: str,
-    frames: np.ndarray,
-    is_official: bool,
-    fps: float,
-    counts: dict[str, int],
-    audit: Audit,
-) -> tuple[np.ndarray, np.ndarray]:
-    """int8 [n] phases and int8 [n, 7] tools of the frames; adds the annotations' rows to counts."""
-    labels = [
-        np.full(len(frames), UNKNOWN, np.int8),
-        np.full((len(frames), len(TOOLS)), UNKNOWN, np.int8),
-    ]
-    step = Fraction(SOURCE_FPS) / Fraction(fps).limit_denominator(1001)
-    p, q = step.numerator, step.denominator
-    sources = (2 * (frames.astype(np.int64) - 1) * p + q) // (2 * q)  # halves up
-    for place, (kind, path) in enumerate(annotation_files(root, video).items()):
-        if not len(frames) or not path.is_file():
-            continue
-        if not is_official or frames[0] < 1:
-            audit.problem(
-                f"{path}: not used, the frames of {video} are not named {video}_000001, "
-                f"{video}_000002, ... (1 for the first second)"
-            )
-            continue
-        try:
-            annotated, values = READERS[kind](path, audit)
-        except InputError as error:
-            audit.problem(str(error))
-            continue
-        counts[f"{kind}_rows"] = len(annotated)
-        labels[place] = look_up(annotated, values, sources)
-        _remark_ends(path, frames[-1], int(annotated[-1] / step) + 1, audit)
-    return labels[0], labels[1]
-
-
-def _remark_ends(path: Path, last_frame: int, last_label: int, audit: Audit) -> None:
-    """Says where frames and labels of a video do not end together."""
-    more = abs(last_frame - last_label)
-    if not more:
-        return
-    longer, end = ("frames", last_label) if last_frame > last_label else ("labels", last_frame)
-    tolerated = " (off by one: tolerated)" if more == 1 else ""
-    audit.remark(f"{path}: the {longer} go on for {more} after frame {end}{tolerated}")
-
-
 def _remark_gaps(folder: Path, frames: np.ndarray, audit: Audit) -> None:
     """Names the frames that are missing before the last one."""
     missing = frames[-1] - (frames >= 1).sum() if len(frames) else 0
@@ -254,10 +208,11 @@ def _remark_gaps(folder: Path, frames: np.ndarray, audit: Audit) -> None:
     )
 
 
-def _remark_annotations(root: Path, audit: Audit) -> None:
-    """Names annotation files that no frames belong to, and videos that have none."""
-    for kind, folder in FOLDERS.items():
-        files = sorted((root / folder).glob("[!.]*"), key=lambda file: natural_key(file.name))
+def _remark_annotations(root: Path, annotated: Annotated, audit: Audit) -> None:
+    """Names official annotation files that no frames belong to, and videos without annotations."""
+    for folder in sorted(root.glob(f"*{OFFICIAL_SUFFIX}")):
+        kind = folder.name.removesuffix(OFFICIAL_SUFFIX)
+        files = sorted(folder.glob("[!.]*"), key=lambda file: natural_key(file.name))
         of = {file: file.name.removesuffix(f"-{kind}.txt") for file in files}
         for file, video in of.items():
             if file.name.endswith("-timestamp.txt"):  # the official release has them: seconds
@@ -266,9 +221,12 @@ def _remark_annotations(root: Path, audit: Audit) -> None:
                 audit.remark(f"{file}: stray, {kind} annotations are named <video>-{kind}.txt")
             elif video not in audit.videos:
                 audit.remark(f"{file}: there are no frames of {video}")
-        annotated = set(of.values()) if files else set(audit.videos)
-        for video in (video for video in audit.videos if video not in annotated):
-            audit.remark(f"{root / folder / video}-{kind}.txt: missing; {video} has no {kind}s")
+        annotated_videos = set(of.values()) if files else set(audit.videos)
+        for video in (video for video in audit.videos if video not in annotated_videos):
+            audit.remark(f"{folder / video}-{kind}.txt: missing; {video} has no {kind}s")
+    if (root / FOLDER).is_dir():
+        for video in (video for video in audit.videos if video not in annotated.sources):
+            audit.remark(f"{root / FOLDER}: nothing about {video}")
 
 
 def _remark_strays(files: list[Path], audit: Audit) -> None:

@@ -1,19 +1,29 @@
 """A dataset of videos from wherever its frames come: the stages of `prepare.py` in their order."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from data.annotations.naming import PHASE_LIST, PHASE_MAP, read_phase_list, read_phase_map
+from data.annotations.opening import copy_annotations
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_log
+from data.dataset.audit import Audit, remark_shared
+from data.dataset.extraction_log import LOG, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
 from data.images.linking import link_images
-from data.preparation.audit import Audit, remark_shared
 from data.preparation.cleaning import Cleaning
 from data.preparation.extraction import extract_frames
 from data.preparation.indexing import build_index
-from data.preparation.media import Media, find_media, has_media, own_videos
+from data.preparation.media import (
+    Media,
+    check_present_frames,
+    find_media,
+    has_media,
+    own_videos,
+)
+from data.storage.whole import whole_file
 from data.tfrecords.files import find_records
 from data.video.decoding import check_settings
 
@@ -25,8 +35,10 @@ def check_sources(
     archive: Path | None,
     is_synthetic: bool,
     is_cholec80: bool,
-    settings: Mapping,
+    settings: dict,
+    is_fps_given: bool,
     workers: int | None,
+    audit: Audit,
 ) -> Media | None:
     """Checks all that can be checked before anything is written.
 
@@ -36,8 +48,10 @@ def check_sources(
       archive: an archive that was fetched before.
       is_synthetic: whether a miniature is to be rendered.
       is_cholec80: whether an empty dataset is to be filled from Cholec80's archive.
-      settings: fps, format, quality and size of the frames.
+      settings: fps, format, quality and size of the frames. Where frames are there already, at
+        another rate, and `is_fps_given` does not hold, fps becomes theirs.
       workers: as for `extract_frames`.
+      audit: receives what was found.
 
     Returns:
       What `videos` holds, None without it.
@@ -54,16 +68,44 @@ def check_sources(
     if is_synthetic and not is_empty and not (root / SYNTHETIC).is_file():
         raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
     check_settings(**settings, workers=workers)
+    media = find_media(videos, outside=root) if videos else None
+    fps = check_present_frames(root, media, settings["fps"], is_fps_given, audit)
+    settings["fps"] = fps
     read_log(root / "frames", settings)
     if archive and not archive.is_file():
         raise InputError(f"--archive={archive}: no such file")
-    if videos:
-        return find_media(videos, outside=root)
-    if is_empty and not is_synthetic and not is_cholec80:
+    if not videos and is_empty and not is_synthetic and not is_cholec80:
         raise InputError(
             f"{root}: no videos and no frames in it; give --videos=FOLDER, or --synthetic"
         )
-    return None
+    return media
+
+
+def take_annotations(
+    root: Path, annotations: Path | None, phases: Path | None, phase_map: Path | None
+) -> None:
+    """Copies what a user says about labels into a dataset, which needs nothing else from then on.
+
+    Args:
+      root: dataset directory.
+      annotations: a file or a folder, as `data.annotations.opening` recognises them.
+      phases: a list of all phases, in the order of their ids.
+      phase_map: a table from,to of spellings.
+
+    Raises:
+      InputError: one of them is missing, or not what it should be; nothing was copied then.
+    """
+    if phases:
+        read_phase_list(phases)
+    if phase_map:
+        read_phase_map(phase_map)
+    root.mkdir(parents=True, exist_ok=True)
+    if annotations:
+        copy_annotations(annotations, root)
+    for given, name in ((phases, PHASE_LIST), (phase_map, PHASE_MAP)):
+        if given:
+            with whole_file(root / name) as side:
+                shutil.copyfile(given, side)
 
 
 def prepare_videos(
@@ -73,6 +115,7 @@ def prepare_videos(
     settings: Mapping,
     workers: int | None,
     audit: Audit,
+    annotation_fps: float | None = None,
 ) -> dict:
     """Extracts the frames of all videos and records, links images, then cleans, indexes and splits.
 
@@ -83,6 +126,7 @@ def prepare_videos(
       settings: fps, format, quality and size of the frames.
       workers: videos worked on at once; None for one per core.
       audit: receives what was found.
+      annotation_fps: annotated frames per second; None where the user does not say.
 
     Returns:
       The splits, as `data.dataset.splits.write_splits` does.
@@ -98,6 +142,8 @@ def prepare_videos(
     videos = {name: file for name, file in own_videos(root).items() if name not in records}
     videos |= media.videos if media else {}
     frames_dir = root / "frames"
+    if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
+        write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
     audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
     if media:
         audit.problems += link_images(media.images, frames_dir).values()
@@ -105,5 +151,5 @@ def prepare_videos(
     if not frames_dir.is_dir():
         raise InputError(f"nothing could be used: {'; '.join(audit.problems)}")
     remark_shared(root, audit)
-    build_index(root, audit, cleaning)
+    build_index(root, audit, cleaning, annotation_fps)
     return write_splits(root)

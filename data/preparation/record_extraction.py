@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from data.annotation_formats.frame_table import is_annotated, write_annotations
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.cholec80 import LABEL_FPS, PHASES
 from data.dataset.extraction_log import frame_numbers, is_complete, read_log
 from data.images.image_io import write_frame
-from data.preparation.annotations import is_annotated, write_annotations
 from data.preparation.extraction import extract_all
 from data.tfrecords.records import Record, read_records
 
@@ -68,7 +68,7 @@ def extract_records(
         def extract(video, file):
             count = _extract(video, file, root, settings, stop)
             bar.update()
-            return count
+            return {"frames": count}
 
         return extract_all(todo, frames_dir, done, extract, pool, stop)
 

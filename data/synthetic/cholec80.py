@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from data.annotation_formats.frame_table import is_annotated, write_annotations
 from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
-from data.preparation.annotations import is_annotated, write_annotations
 from data.storage.whole import whole_file
 from data.synthetic.camera import Endoscope
 

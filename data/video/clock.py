@@ -35,6 +35,12 @@ class Clock:
     rate: Fraction | None
     promised: float
 
+    @property
+    def seconds(self) -> float:
+        """How long the video lasts: its last frame is shown as long as most are."""
+        step = 1 / float(self.rate) if self.rate else float(np.median(np.diff(self.times)))
+        return float(self.times[-1]) + step
+
     def source_frames(self, fps: float) -> np.ndarray:
         """Which frames to take at `fps`: int64 [n], positions in `times`, ascending.
 

@@ -6,8 +6,6 @@ Both take label -1 as unknown: it adds nothing to the loss and is not counted.
 import numpy as np
 from keras import ops
 
-from data.dataset.cholec80 import PHASES
-
 
 def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0):
     """Cross-entropy of frames that have one class each.
@@ -76,11 +74,11 @@ def _mean(values, known):
     return ops.sum(values * known) / ops.maximum(ops.sum(known), 1.0)
 
 
-def class_weights(labels: np.ndarray, classes: int = len(PHASES)) -> dict[int, float]:
+def class_weights(labels: np.ndarray, classes: int) -> dict[int, float]:
     """Weights in the loss that give every class the same say.
 
     Args:
-      labels: int [frames], class ids, as in `cholec80.PHASES`; -1, unknown, does not count.
+      labels: int [frames], class ids; -1, unknown, does not count.
       classes: how many there are.
 
     Returns:

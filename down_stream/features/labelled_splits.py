@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
 from data.dataset.patterns import expand
@@ -33,15 +32,8 @@ def select_splits(
 
     Raises:
       InputError: a video in two splits, a split without labels, fewer than two classes to learn,
-        labels that are no class ids, frames at another rate than the task is evaluated at.
+        or labels that are no class ids.
     """
-    if task.fps is not None:
-        for root in roots:
-            fps = read_log(root / "frames")["fps"]
-            if fps != task.fps:
-                raise InputError(
-                    f"{root}: frames at {fps} per second; {task.name} are evaluated at {task.fps}"
-                )
     index = load_index(roots)
     videos = {part: names_of(part, videos[part], roots, index.videos) for part in PARTS}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):

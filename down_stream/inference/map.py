@@ -14,7 +14,6 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from data.common.errors import InputError
-from data.dataset.cholec80 import PHASES
 from data.frames.frames import Frames
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
@@ -78,7 +77,7 @@ def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -
         predicted = probabilities[is_drawn].argmax(axis=1)
         colours[f"predicted {model.task}"] = _legend(model.classes, predicted)
     if (phase >= 0).any():
-        colours["annotated phases"] = _legend(PHASES, phase)
+        colours["annotated phases"] = _legend(frames.phases, phase)
     colours["video"] = _legend(frames.videos, frames.video[rows])
     seconds = frames.second[rows]
     write_page(

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError
+from data.dataset.classes import new_ids
 from data.frames.frames import Frames
-from data.preparation.annotations import UNKNOWN
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.classifiers.frame_model import FrameModel
@@ -124,7 +125,7 @@ def write_phase_files(
 
 
 def by_second(frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel):
-    """Predictions of one video with one row a second; labels where the dataset has phases."""
+    """Predictions of one video with one row a second; labels where they are phases of the model."""
     times = frames.second[rows]
     times = np.arange(len(rows)) if np.isnan(times).any() else np.floor(times)
     second, first, place = np.unique(times.astype(np.int64), return_index=True, return_inverse=True)
@@ -140,6 +141,8 @@ def by_second(frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model
     if model.multi_label:
         label = np.full(mean.shape, UNKNOWN, np.int8)
         return multi_label.MultiLabelPredictions(**table, label=label)
-    label = frames.phase[rows[first]] if model.task == PHASES else np.full(len(second), UNKNOWN)
+    label = np.full(len(second), UNKNOWN)
+    if model.task == PHASES:
+        label = new_ids(frames.phases, model.classes)[frames.phase[rows[first]]]
     prediction = mean.argmax(axis=1)
     return predictions.Predictions(**table, label=label.astype(np.int64), prediction=prediction)

@@ -26,7 +26,7 @@ class MultiLabelPredictions:
 
     Attributes:
       video: str [n].
-      second: int64 [n], the frame's time in its video.
+      second: int64 or float64 [n], the frame's time in its video.
       label: int8 [n, classes], 1 present, 0 absent, -1 unknown.
       probabilities: float32 [n, classes].
       classes: names of the labels.

@@ -46,7 +46,7 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
     """Scores predictions by every protocol; the result can be written as JSON as it is.
 
     Args:
-      predictions: of any number of videos, at one frame per second or less.
+      predictions: of any number of videos, at any rate.
       draws: how often the videos are drawn with replacement for the confidence intervals.
       seed: of these draws.
 

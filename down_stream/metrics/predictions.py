@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ class Predictions:
 
     Attributes:
       video: str [n].
-      second: int64 [n], the frame's time in its video.
+      second: int64 [n], or float64 where there are several frames a second; the frame's time in its
+        video.
       label: int [n], index into `classes`; -1 where unknown.
       prediction: int [n], index into `classes`.
       probabilities: float32 [n, classes]; NaN where none were given.
@@ -79,35 +81,38 @@ def read_predictions(path: str | Path) -> Predictions:
     """Reads a table that `write_predictions` or anyone else wrote.
 
     The columns may come in any order; all but `COLUMNS` hold probabilities, and their names are
-    the classes, in their order. A table without them has Cholec80's phases. Labels and predictions
-    are ids or names; an unknown label is -1 or empty.
+    the classes, in their order. In a table without them the classes are Cholec80's phases, if its
+    ids or names can be; else the names, in the order in which they appear, or the ids. Labels and
+    predictions are ids or names; an unknown label is -1 or empty.
 
     Raises:
       InputError: no such file, or not such a table; the message names the line.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; a predictions.csv is needed")
-    rows = {}
+        raise InputError(f"{path}: no such file; expected a predictions.csv")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte-order mark
             reader = csv.DictReader(file)
-            classes, has_probabilities = _classes(reader.fieldnames or [], path)
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                parsed = _parse(row, classes, has_probabilities, where)
-                if rows.setdefault(parsed[:2], parsed) is not parsed:
-                    raise InputError(
-                        f"{where}: second {parsed[1]} of {parsed[0]} again; one row per frame"
-                    )
+            classes = _classes(reader.fieldnames or [], path)
+            texts = {f"{path}, line {reader.line_num}": row for row in reader}
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a table of comma-separated text ({error})") from error
-    if not rows:
-        raise InputError(f"{path}: no rows; one row per frame is needed below the header")
+    if not texts:
+        raise InputError(f"{path}: no rows; expected one per frame below the header")
+    has_probabilities = bool(classes)
+    classes = classes or _classes_of_rows(texts.values(), path)
+    rows = {}
+    for where, row in texts.items():
+        parsed = _parse(row, classes, has_probabilities, where)
+        if rows.setdefault(parsed[:2], parsed) is not parsed:
+            video, second = parsed[:2]
+            raise InputError(f"{where}: second {second:g} of {video} again; one row per frame")
     video, second, label, prediction, probabilities = zip(*rows.values(), strict=True)
+    second = np.array(second)
     return Predictions(
         video=np.array(video),
-        second=np.array(second, np.int64),
+        second=second.astype(np.int64) if (second == np.floor(second)).all() else second,
         label=np.array(label),
         prediction=np.array(prediction),
         probabilities=np.array(probabilities, np.float32),
@@ -115,8 +120,8 @@ def read_predictions(path: str | Path) -> Predictions:
     )
 
 
-def _classes(header: list[str], path: Path) -> tuple[tuple[str, ...], bool]:
-    """The classes that a header names, and whether it has columns for their probabilities."""
+def _classes(header: list[str], path: Path) -> tuple[str, ...]:
+    """The classes that a header has columns of probabilities for; none without such columns."""
     missing = [name for name in COLUMNS if name not in header]
     if missing or len(set(header)) < len(header):
         found = ",".join(header) or "nothing"
@@ -124,8 +129,23 @@ def _classes(header: list[str], path: Path) -> tuple[tuple[str, ...], bool]:
             f"{path}, line 1: found {found[:200]}; the header must name {', '.join(COLUMNS)} and "
             "one column of probabilities per class, each once"
         )
-    classes = tuple(name for name in header if name not in COLUMNS)
-    return classes or PHASES, bool(classes)
+    return tuple(name for name in header if name not in COLUMNS)
+
+
+def _classes_of_rows(rows: Iterable[dict], path: Path) -> tuple[str, ...]:
+    """The classes that labels and predictions are of, in a table that does not name them."""
+    texts = dict.fromkeys(row[name] for row in rows for name in ("label", "prediction"))
+    known = [text for text in texts if text not in ("", str(UNKNOWN_PHASE), None)]
+    ids = [int(text) for text in known if text.isdecimal()]
+    names = tuple(text for text in known if not text.isdecimal())
+    if set(names) <= set(PHASES) and max(ids, default=0) < len(PHASES):
+        return PHASES
+    if names and ids:
+        raise InputError(
+            f"{path}: classes such as {names[0]!r} and {ids[0]}; expected names or numbers, or a "
+            "column of probabilities for each class"
+        )
+    return names or tuple(map(str, range(max(ids) + 1)))
 
 
 def _parse(row: dict, classes: tuple[str, ...], has_probabilities: bool, where: str) -> tuple:
@@ -134,8 +154,12 @@ def _parse(row: dict, classes: tuple[str, ...], has_probabilities: bool, where: 
         raise InputError(f"{where}: not as many values as the header has columns")
     if not row["video"]:
         raise InputError(f"{where}: no video name; every frame needs one")
-    if not row["second"].isdecimal():
-        raise InputError(f"{where}: second {row['second']!r}; a whole number from 0 is needed")
+    try:
+        second = float(row["second"])
+    except ValueError:
+        second = math.nan
+    if not 0 <= second < math.inf:
+        raise InputError(f"{where}: second {row['second']!r}; expected a number from 0 on")
     label = UNKNOWN_PHASE
     if row["label"] not in ("", str(UNKNOWN_PHASE)):
         label = _class_id(row, "label", classes, where)
@@ -143,7 +167,7 @@ def _parse(row: dict, classes: tuple[str, ...], has_probabilities: bool, where: 
     probabilities = [math.nan] * len(classes)
     if has_probabilities:
         probabilities = [_probability(row, name, where) for name in classes]
-    return row["video"], int(row["second"]), label, prediction, probabilities
+    return row["video"], second, label, prediction, probabilities
 
 
 def _class_id(row: dict, column: str, classes: tuple[str, ...], where: str) -> int:

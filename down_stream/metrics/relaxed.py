@@ -36,7 +36,7 @@ def accepted(
     """Which frames of one video the M2CAI script accepts, bool [n].
 
     Args:
-      second: int [n], rising.
+      second: [n], rising; whole or fractional.
       label: int [n], ids of Cholec80's phases, -1 where unknown.
       prediction: int [n].
       fixed: accept what is ahead of the truth at the end of a segment; otherwise, as published,

@@ -1,8 +1,9 @@
 """Fits a temporal model to the frame features of whole videos, and applies it to them.
 
-A temporal model needs one frame in every second. Frames can be missing: the frame before them is
-then held, as it is on a screen that got no new one. That uses the past alone, so that a running
-video (`TemporalModel.stream`) gives the same; held seconds have no label and are not predicted.
+A temporal model sees one frame in every second, the first where there are several; the others of
+that second have its answer. Frames can be missing: the frame before them is then held, as it is on
+a screen that got no new one. That uses the past alone, so that a running video
+(`TemporalModel.stream`) gives the same; held seconds have no label and are not predicted.
 """
 
 import itertools
@@ -124,13 +125,13 @@ def videos_of(
       to its last; -1 in seconds without a frame.
 
     Raises:
-      InputError: two frames of a video in one second.
+      InputError: two frames of a video at one time.
     """
     videos = []
     for rows in _rows_of_videos(video):
         held, places = on_seconds(second[rows])
-        labels = np.full(len(held), UNKNOWN, np.int32)
-        labels[places] = label[rows]
+        is_there = places[held] == np.arange(len(held))
+        labels = np.where(is_there, label[rows[held]], UNKNOWN).astype(np.int32)
         videos.append((np.asarray(features[rows[held]], np.float32), labels))
     return videos
 
@@ -154,25 +155,25 @@ def on_seconds(second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Puts the frames of one video on a grid of one second, from the first frame to the last.
 
     Args:
-      second: int [frames], in any order.
+      second: [frames], in any order; above one frame a second they are fractional.
 
     Returns:
-      held, int64 [time]: which frame is seen in each second, the last one that has come by then;
-      places, int64 [frames]: where in the grid each frame is.
+      held, int64 [time]: which frame is seen in each second, its first, or that of the last second
+      that had one; places, int64 [frames]: where in the grid each frame is.
 
     Raises:
-      InputError: two frames in one second.
+      InputError: two frames at one time.
     """
     order = np.argsort(second)
-    ordered = np.asarray(second, np.int64)[order]
-    if (again := np.flatnonzero(np.diff(ordered) == 0)).size:
-        raise InputError(
-            f"second {ordered[again[0]]} of a video has two frames; a temporal model takes one "
-            "frame per second"
-        )
+    if (again := np.flatnonzero(np.diff(second[order]) == 0)).size:
+        twice = second[order[again[0]]]
+        raise InputError(f"second {twice} of a video has two frames; expected one")
+    whole = np.floor(second).astype(np.int64)
+    ordered = whole[order]
+    firsts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
     grid = np.arange(ordered[0], ordered[-1] + 1)
-    held = order[np.searchsorted(ordered, grid, side="right") - 1]
-    return held, np.asarray(second, np.int64) - ordered[0]
+    held = order[firsts[np.searchsorted(ordered[firsts], grid, side="right") - 1]]
+    return held, whole - ordered[0]
 
 
 def _rows_of_videos(video: np.ndarray) -> list[np.ndarray]:

@@ -15,7 +15,6 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from data.common.errors import InputError
-from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import identity
 from data.frames.batches import batches_of_features
@@ -57,6 +56,7 @@ class KnnProbe:
                     "videos (data.exclude_videos keeps videos away from pre-training)"
                 )
         index = load_index(roots)
+        self.number = len(index.classes.phases)
         self.image_size = encoder.image_size
         self.represent = tf.function(encoder.represent, jit_compile=True, autograph=False)
         self.train = labelled(index, "train", train_videos, max_frames)
@@ -66,16 +66,16 @@ class KnnProbe:
         """{"knn_accuracy", "knn_macro_f1"} over all test frames."""
         train, train_labels = embed(self.represent, self.train, self.image_size)
         test, labels = embed(self.represent, self.test, self.image_size)
-        predictions = vote(train, train_labels, test)
+        predictions = vote(train, train_labels, test, self.number)
         return {
             "knn_accuracy": float(accuracy_score(labels, predictions)),
             "knn_macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
         }
 
 
-def vote(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Labels int [m] by the vote of `msn.training.neighbours`; labels int [n] are phase ids."""
-    return votes(train, np.eye(len(PHASES))[labels], test).argmax(axis=1)
+def vote(train: np.ndarray, labels: np.ndarray, test: np.ndarray, number: int) -> np.ndarray:
+    """Labels int [m] by the vote of `msn.training.neighbours`; labels int [n] < `number`."""
+    return votes(train, np.eye(number)[labels], test).argmax(axis=1)
 
 
 def labelled(index: FrameIndex, part: str, videos: Sequence[str], max_frames: int) -> FrameIndex:

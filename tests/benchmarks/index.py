@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.dataset.cholec80 import TOOLS
-from data.dataset.frame_index import INDEX, SCHEMA
+from data.dataset.frame_index import INDEX, index_schema
 from tests.benchmarks.report import interleaved, median_ratio, memory, report, run_alone, seconds
 
 FRAMES, VIDEOS = 23_300_000, 7_900
@@ -125,7 +125,9 @@ def make_dataset(root: Path, images: Path, frames: int, videos: int) -> None:
     spread = random.integers(-SPREAD, SPREAD, videos // 2, endpoint=True)
     lengths = frames // videos + np.concatenate([spread, -spread])
     lengths[: frames % videos] += 1
-    with pq.ParquetWriter(root / INDEX, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(
+        root / INDEX, index_schema({"tools": TOOLS}), compression="zstd"
+    ) as writer:
         for start in range(0, videos, VIDEOS_AT_ONCE):
             tables = []
             for number in range(start, min(start + VIDEOS_AT_ONCE, videos)):
@@ -145,7 +147,7 @@ def rows_of(video: str, length: int, random) -> pa.Table:
         "file": pa.array([template.format(number) for number in numbers]),
         "template": pa.array([template] * length),
     }
-    return pa.table(columns, SCHEMA)
+    return pa.table(columns, index_schema({"tools": TOOLS}))
 
 
 def video_name(number: int) -> str:

@@ -131,9 +131,9 @@ def test_wrong_arguments_of_the_loader(cholec80, arguments, message):
 
 
 def test_class_weights_are_inverse_to_frequency():
-    weights = class_weights(np.array([0, 0, 0, 2, 2, 6, -1, -1], np.int8))
+    weights = class_weights(np.array([0, 0, 0, 2, 2, 6, -1, -1], np.int8), 7)
     assert weights == {0: 2 / 3, 1: 0, 2: 1, 3: 0, 4: 0, 5: 0, 6: 2}
-    assert class_weights(np.array([-1], np.int8)) == dict.fromkeys(range(7), 0)
+    assert class_weights(np.array([-1], np.int8), 7) == dict.fromkeys(range(7), 0)
 
 
 def test_label_fractions_are_nested_whole_videos():

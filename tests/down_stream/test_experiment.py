@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.common.errors import InputError
+from data.dataset.classes import CHOLEC80
 from data.images.image_io import frame_to_input, read_image
 from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.experiment import run
@@ -73,7 +74,7 @@ def test_stripes_are_recognised_in_a_video_that_was_not_seen(probe):
 def test_the_best_epoch_is_chosen_on_the_validation_video(probe, small_dataset):
     """Scored again from the saved model, video03 gives the best value in the history."""
     workdir, results = probe
-    task, model = phases(), load_frame_model(workdir / "model")
+    task, model = phases(CHOLEC80), load_frame_model(workdir / "model")
     splits = small_splits(small_config(small_dataset), task)
     frames = SplitFeatures(model.encoder, splits, 14, None)
     scores = {}
@@ -145,7 +146,7 @@ def test_a_temporal_model_comes_after_the_frame_model(small_dataset, tmp_path):
     opened = load_temporal(tmp_path / "run" / "model" / "temporal")
     frames = SplitFeatures(
         load_frame_model(tmp_path / "run" / "model").encoder,
-        small_splits(config, phases()),
+        small_splits(config, phases(CHOLEC80)),
         14,
         None,
     )
@@ -181,7 +182,7 @@ def test_few_labels_are_drawn_from_videos_that_have_labels(small_dataset, tmp_pa
     table = table.set_column(column, table.schema.field("phase"), pa.array(phase))
     pq.write_table(table, root / "index.parquet")
     config = small_config(root, train_videos=("video0[1-3]",))
-    assert labelled_videos([root], "train", config.train_videos, phases()) == (
+    assert labelled_videos([root], "train", config.train_videos, phases(CHOLEC80)) == (
         "video01",
         "video03",
     )

@@ -6,9 +6,19 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
+from data.dataset.classes import CHOLEC80
 from data.dataset.frame_index import load_index
 from down_stream.metrics import classification
-from down_stream.tasks import TASKS, classes_of, open_task, phases, tools
+from down_stream.tasks import multi_label_group, open_task
+from down_stream.tasks import phases as phases_of
+
+
+def phases():
+    return phases_of(CHOLEC80)
+
+
+def tools():
+    return multi_label_group("tools", CHOLEC80)
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +74,33 @@ def test_labels_that_are_no_class_are_named(index):
         tools().check_labels(wrong, "train")
 
 
-def test_classes_come_from_the_data(tmp_path):
+def test_classes_come_from_the_data_and_are_joined_by_name(tmp_path):
     roots = [tmp_path / name for name in ("one", "two")]
     for root in roots:
         root.mkdir()
         (root / "classes.json").write_text(json.dumps(["normal", "inflamed"]))
-    assert classes_of(roots).classes == ("normal", "inflamed")
-    (roots[1] / "classes.json").write_text(json.dumps(["normal"]))
-    with pytest.raises(InputError, match="need the same"):
-        classes_of(roots)
-    for content in ("[1", '{"a": 1}'):
+    assert open_task("classes", roots).classes == ("normal", "inflamed")
+    (roots[1] / "classes.json").write_text(json.dumps(["scar", "normal"]))
+    assert open_task("classes", roots).classes == ("normal", "inflamed", "scar")
+    with pytest.raises(InputError, match=r"task=phases: .*one.*no phases are annotated"):
+        open_task("phases", roots)
+    for content in ("[1", '{"a": 1}', '"one"', '["a", "a"]', '{"phases": "ab"}', '{"fps": 0}'):
         (roots[0] / "classes.json").write_text(content)
-        with pytest.raises(InputError, match=r"classes\.json"):
-            classes_of(roots[:1])
+        with pytest.raises(InputError, match=r"one/classes\.json: "):
+            open_task("classes", roots[:1])
 
 
-def test_an_unknown_task_is_named():
-    with pytest.raises(InputError, match=f"expected {', '.join(TASKS)}"):
-        open_task("phase", ())
+def test_any_multi_label_group_is_a_task(tmp_path):
+    groups = {"tools": ["Hook"], "cvs": ["two structures", "cystic plate"]}
+    (tmp_path / "classes.json").write_text(json.dumps({"multi_label": groups}))
+    assert open_task("cvs", (tmp_path,)).classes == ("two structures", "cystic plate")
+    assert open_task("cvs", (tmp_path,)).multi_label
+    with pytest.raises(InputError, match="'verbs'; expected classes, cvs, phases, tools"):
+        open_task("verbs", (tmp_path,))
+
+
+def test_an_unknown_task_is_named(tmp_path):
+    with pytest.raises(InputError, match="task is 'phase'; expected classes, phases, tools"):
+        open_task("phase", (tmp_path,))
+    with pytest.raises(InputError, match=r"data\.root is empty"):
+        open_task("phases", ())

@@ -5,7 +5,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import TOOLS
-from data.dataset.frame_index import INDEX, SCHEMA, load_index
+from data.dataset.frame_index import INDEX, index_schema, load_index
 
 
 def write_index(root, videos, row_group_size=None):
@@ -20,7 +20,8 @@ def write_index(root, videos, row_group_size=None):
         "template": [f"frames/{video}/{video}_{{:06d}}.jpg" for video, _, _ in rows],
     }
     root.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns).cast(SCHEMA), root / INDEX, row_group_size)
+    table = pa.table(columns).cast(index_schema({"tools": TOOLS}))
+    pq.write_table(table, root / INDEX, row_group_size)
     return root
 
 

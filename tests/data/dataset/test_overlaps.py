@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from data.dataset.audit import Audit, remark_shared
 from data.dataset.cholec80 import SPLITS
 from data.dataset.overlaps import (
     find_public,
@@ -12,7 +13,6 @@ from data.dataset.overlaps import (
     overlaps,
     same_operation,
 )
-from data.preparation.audit import Audit, remark_shared
 
 # Fold by fold, from dataloader_pth.py of CAMMA-public/cholect50.
 CHOLECT50 = [

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
 from data.image_classes.class_folders import prepare_classes
 from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, split_table
-from data.preparation.audit import Audit
-from down_stream.tasks import classes_of
+from down_stream.tasks import open_task
 
 PARTS = ("train", "validation", "test")
 
@@ -53,7 +53,7 @@ def test_labels_and_splits(tmp_path, folder, patients):
     root = tmp_path / "out"
     index, manifest, audit = prepare(root, folder, patients)
     assert (audit.problems, audit.remarks) == ([], [])
-    assert classes_of((str(root),)).classes == ("cyst", "normal", "polyp10")
+    assert open_task("classes", (str(root),)).classes == ("cyst", "normal", "polyp10")
     assert len(index.videos) == 15
     rows = index.select(["p1"])
     assert rows.paths(slice(None)) == [str(root / f"images/polyp10/{n}.png") for n in (2, 3)]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
 from data.image_classes import polypsset
 from data.image_classes.polypsset import crop_box, prepare_polyps
 from data.image_classes.polypsset_frames import folder_of
 from data.image_classes.voc import read_voc
-from data.preparation.audit import Audit
 from tests.support.small_polyps import (
     BOX,
     write_annotation,
@@ -43,7 +43,7 @@ def test_the_index(tmp_path, unpacked):
         *("test2019-3", "test2019-12", "train2019-1", "train2019-2", "train2019-3", "train2019-4"),
         *("val2019-3", "val2019-12"),
     )
-    assert json.loads((root / "classes.json").read_text()) == ["hyperplastic", "adenomatous"]
+    assert index.classes.classes == ("hyperplastic", "adenomatous")
     rows = index.select(["test2019-12"])
     assert rows.frame.tolist() == [1, 2, 10]
     assert rows.label.tolist() == [1, 1, 1]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.preparation.audit import Audit
+from data.dataset.audit import Audit
 from data.preparation.cleaning import (
     LEAST_TISSUE,
     WHOLE,

@@ -100,7 +100,7 @@ def test_the_table_on_disk(tmp_path):
         "frames/video10/video10_000001.jpg",
     ]
     assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {
-        *("index.parquet", "audit.json")
+        *("index.parquet", "classes.json", "audit.json")
     }
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
 from data.image_classes.polypsset import prepare_polyps
 from data.image_classes.polypsset_frames import NAMES
-from data.preparation.audit import Audit
 from data.synthetic.mucosa import Polyp, draw_wall, grooves, pits, walk
 from data.synthetic.polyps import make_polyps
 

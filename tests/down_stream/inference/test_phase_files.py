@@ -18,7 +18,7 @@ from msn.networks.encoder import Encoder
 
 class Moments(Frames):
     def __init__(self, videos, video, seconds, phase=None):
-        super().__init__(videos, video, phase)
+        super().__init__(videos, video, phase, PHASES)
         self._seconds = np.array(seconds, float)
 
     def paths(self, rows):

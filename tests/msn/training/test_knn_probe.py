@@ -20,14 +20,14 @@ def test_votes_are_those_of_scikit_learn():
         n_neighbors=20, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07)
     )
     np.testing.assert_array_equal(
-        vote(train, labels, test), theirs.fit(train, labels).predict(test)
+        vote(train, labels, test, 7), theirs.fit(train, labels).predict(test)
     )
 
 
 def test_a_near_neighbour_outweighs_many_far_ones():
     train = np.array([[1.0, 0.0]] + [[0.0, 1.0]] * 3)
-    assert vote(train, np.array([5, 2, 2, 2]), np.array([[1.0, 0.2]])) == [5]
-    assert vote(train, np.array([5, 2, 2, 2]), np.array([[0.2, 1.0]])) == [2]
+    assert vote(train, np.array([5, 2, 2, 2]), np.array([[1.0, 0.2]]), 6) == [5]
+    assert vote(train, np.array([5, 2, 2, 2]), np.array([[0.2, 1.0]]), 6) == [2]
 
 
 def test_labelled_frames_are_scored(small_dataset):

@@ -24,7 +24,7 @@ class Audit:
       remarks: what one should know: gaps, stray files, line ends.
       problems: inputs, or parts of inputs, that could not be used.
       videos: name -> counts: "frames", "labelled", and where there are annotations "phase_rows",
-        "tool_rows", and where frames were cleaned those of `CLEANED` that were asked for.
+        "tool_rows" or others, and where frames were cleaned those of `CLEANED` that were asked for.
     """
 
     remarks: list[str] = field(default_factory=list)
@@ -63,7 +63,10 @@ class Audit:
 
     def table(self) -> str:
         """Counts per video and the first remarks, to be printed."""
-        columns = ("frames", "labelled", "phase_rows", "tool_rows", *self.cleaned())
+        counted = {name for counts in self.videos.values() for name in counts}
+        others = sorted(name for name in counted if name.endswith("_rows"))
+        rows = dict.fromkeys(("phase_rows", "tool_rows", *others))
+        columns = ("frames", "labelled", *rows, *self.cleaned())
         width = max([len(name) for name in self.videos] + [len("all videos")])
         head = f"{'video':{width}}" + "".join(f"{column:>{_width(column)}}" for column in columns)
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from data.common.errors import InputError
-from data.preparation.audit import PRINTED_REMARKS, TABLE_ROWS, Audit, Strict
+from data.dataset.audit import PRINTED_REMARKS, TABLE_ROWS, Audit, Strict
 
 
 def audit_of(videos, remarks=(), problems=()):

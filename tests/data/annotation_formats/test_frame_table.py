@@ -3,12 +3,25 @@ import time
 import numpy as np
 import pytest
 
+from data.annotation_formats.frame_table import read_official
+from data.annotation_formats.labels import look_up
 from data.common.errors import InputError
+from data.dataset.audit import Audit, Strict
 from data.dataset.cholec80 import PHASES, TOOLS
-from data.preparation.annotations import look_up, read_phases, read_tools
-from data.preparation.audit import Audit
 
 HEADER = "Frame\tPhase\n"
+
+
+def read_phases(path, audit):
+    """Frames, and phases as positions in PHASES."""
+    labels = read_official(path, audit, "phase")
+    ids = np.array([*(PHASES.index(name) if name in PHASES else 7 for name in labels.names), -1])
+    return labels.frames, ids[labels.values]
+
+
+def read_tools(path, audit):
+    labels = read_official(path, audit, "tools")
+    return labels.frames, labels.values, labels.names
 
 
 def write(tmp_path, content, name="video01-phase.txt"):
@@ -21,20 +34,24 @@ def rows(*pairs):
     return HEADER + "".join(f"{frame}\t{phase}\n" for frame, phase in pairs)
 
 
-def test_phases_are_numbered_in_surgical_order(tmp_path):
+def test_phases_are_numbered_in_the_order_of_their_appearance(tmp_path):
     path = write(tmp_path, rows(*enumerate(PHASES)))
-    frames, phases = read_phases(path)
-    assert (frames.dtype, phases.dtype) == (np.int64, np.int8)
+    labels = read_official(path, Strict(), "phase")
+    assert (labels.frames.dtype, labels.values.dtype) == (np.int64, np.int16)
+    assert labels.names == PHASES
+    assert labels.lines == tuple(range(2, 9))
+    frames, phases = read_phases(path, Strict())
     assert frames.tolist() == phases.tolist() == list(range(7))
 
 
 def test_tools_are_found_by_the_names_in_the_header(tmp_path):
     header = "Frame\t" + "\t".join(reversed(TOOLS))
     path = write(tmp_path, f"{header}\n0\t1\t0\t0\t0\t0\t0\t0\n25\t0\t0\t0\t0\t0\t0\t1\n")
-    frames, tools = read_tools(path)
+    frames, tools, names = read_tools(path, Strict())
     assert frames.tolist() == [0, 25]
     assert tools.dtype == np.int8
-    assert tools.tolist() == [[0, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0]]
+    assert names == tuple(reversed(TOOLS))
+    assert tools.tolist() == [[1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +106,6 @@ def test_missing_rows_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (rows((0, PHASES[0]), (1, "Prep"), (2, "Prep")), ":3: 'Prep' is unknown (2 rows)"),
-        (rows((0, PHASES[0]), (1, "")), ":3: '' is unknown"),
         (rows((0, PHASES[0]), ("x", PHASES[0])), ":3: 'x\\tPreparation' is no row"),
         (rows((0, PHASES[0]), (-1, PHASES[0])), ":3: '-1\\tPreparation' is no row"),
         (rows((0, PHASES[0])) + "\n" + "2\tPreparation\n", ":3: '' is no row"),
@@ -101,7 +116,7 @@ def test_missing_rows_are_counted(tmp_path):
 def test_unusable_rows_raise_or_are_collected(tmp_path, content, message):
     path = write(tmp_path, content)
     with pytest.raises(InputError) as error:
-        read_phases(path)
+        read_phases(path, Strict())
     assert f"{path}{message}" in str(error.value)
     audit = Audit()
     frames, phases = read_phases(path, audit)
@@ -111,20 +126,21 @@ def test_unusable_rows_raise_or_are_collected(tmp_path, content, message):
 
 
 def test_lines_are_counted_with_those_that_cannot_be_used(tmp_path):
-    path = write(tmp_path, rows((0, PHASES[0]), ("x", PHASES[0]), (1, PHASES[0]), (2, "Prep")))
-    audit = Audit()
-    frames, phases = read_phases(path, audit)
-    assert (frames.tolist(), phases.tolist()) == ([0, 1, 2], [0, 0, -1])
+    content = rows((0, PHASES[0]), ("x", PHASES[0]), (1, PHASES[0]), (2, "---"), (3, "Prep"))
+    path, audit = write(tmp_path, content), Audit()
+    labels = read_official(path, audit, "phase")
+    assert (labels.frames.tolist(), labels.values.tolist()) == ([0, 1, 2, 3], [0, 0, -1, 1])
     assert f"{path}:3: 'x" in audit.problems[0]
-    assert f"{path}:5: 'Prep'" in audit.problems[1]
+    assert f"{path}:5: '---' is no phase" in audit.remarks[0]
+    assert labels.lines == (2, 6)
 
 
 def test_tool_values_other_than_0_and_1_are_unknown(tmp_path):
     path = write(tmp_path, "Frame\t" + "\t".join(TOOLS) + "\n0\t1\t0\t2\t0\t0\t0\t0\n")
     audit = Audit()
-    _, tools = read_tools(path, audit)
+    _, tools, _ = read_tools(path, audit)
     assert tools.tolist() == [[1, 0, -1, 0, 0, 0, 0]]
-    assert ":2: '2' is unknown" in audit.problems[0]
+    assert ":2: Hook: '2' is unknown" in audit.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -140,12 +156,12 @@ def test_tool_values_other_than_0_and_1_are_unknown(tmp_path):
 )
 def test_files_that_are_no_annotations_raise(tmp_path, content, message):
     path = write(tmp_path, content)
-    for audit in (None, Audit()):
+    for audit in (Strict(), Audit()):
         with pytest.raises(InputError) as error:
             read_phases(path, audit)
         assert f"{path}{message}" in str(error.value)
     with pytest.raises(InputError, match="no such annotation file"):
-        read_phases(tmp_path / "absent.txt")
+        read_phases(tmp_path / "absent.txt", Audit())
 
 
 def test_look_up_is_by_frame_number():
@@ -160,7 +176,7 @@ def test_look_up_is_by_frame_number():
 def test_two_hours_are_read_in_a_moment(tmp_path):
     path = write(tmp_path, rows(*((frame, PHASES[frame // 30_000]) for frame in range(180_000))))
     start = time.perf_counter()
-    frames, phases = read_phases(path)
+    frames, phases = read_phases(path, Audit())
     assert time.perf_counter() - start < 1.0
     assert np.array_equal(frames, np.arange(180_000))
     assert np.array_equal(phases, np.arange(180_000) // 30_000)

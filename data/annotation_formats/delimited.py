@@ -1,0 +1,157 @@
+"""Text tables as people have them: tabs, semicolons or commas, Windows line ends, UTF-16.
+
+The first line is the header. Nothing is lost silently: what is no row is a problem that names its
+line.
+"""
+
+import codecs
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from data.common.errors import InputError
+from data.dataset.audit import Audit
+
+DELIMITERS = "\t;,"
+MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of a text table.
+
+    Attributes:
+      path: the file.
+      delimiter: between its columns.
+      columns: their names, as the header has them, without spaces around them.
+      cells: of each column its texts, as an array of categories [rows].
+      lines: int64 [rows], number of each row's line in the file, from 1.
+    """
+
+    path: Path
+    delimiter: str
+    columns: tuple[str, ...]
+    cells: tuple[pa.DictionaryArray, ...]
+    lines: np.ndarray
+
+    def texts(self, column: int) -> tuple[list[str], np.ndarray]:
+        """The different contents of a column, without spaces around them, and int [rows] places."""
+        array = self.cells[column]
+        return [text.strip() for text in array.dictionary.to_pylist()], array.indices.to_numpy()
+
+    def row(self, place: int) -> str:
+        """The text of a row, "" of one without any."""
+        text = self.delimiter.join(column[place].as_py() for column in self.cells)
+        return text if text.strip(self.delimiter) else ""
+
+    def taken(self, rows: np.ndarray) -> "Table":
+        """The table with some of its rows, bool [rows]."""
+        mask = pa.array(rows)
+        cells = tuple(column.filter(mask) for column in self.cells)
+        return Table(self.path, self.delimiter, self.columns, cells, self.lines[rows])
+
+    def whole_numbers(self, column: int) -> np.ndarray:
+        """int64 [rows], a column's numbers from 0 on; -1 where a cell is none."""
+        texts, places = self.texts(column)
+        good = [text.isascii() and text.isdecimal() and len(text) < 19 for text in texts]
+        numbers = [int(text) if fine else -1 for text, fine in zip(texts, good, strict=True)]
+        return np.array([*numbers, -1], np.int64)[places]
+
+
+def read_table(path: Path, audit: Audit) -> Table:
+    """Reads a table.
+
+    Args:
+      path: the file.
+      audit: receives what is odd, and a problem for each line that is no row.
+
+    Raises:
+      InputError: the file is missing, empty, not text, or has one column.
+    """
+    header, _, body = read_text(path, audit).partition("\n")
+    delimiter = max(DELIMITERS, key=header.count)
+    columns = tuple(cell.strip().strip('"').strip() for cell in header.split(delimiter))
+    if len(columns) < 2:
+        raise InputError(
+            f"{path}:1: header {header[:200]!r}; expected names of columns, with tabs, semicolons "
+            "or commas between them"
+        )
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{path}:1: header {header[:200]!r}; expected each column once")
+    return _parse(path, delimiter, columns, body, audit)
+
+
+def read_text(path: Path, audit: Audit) -> str:
+    """A text file with Unix line ends and no blank lines at its end; raises as `read_table`."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such annotation file")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: more than {MAX_BYTES >> 20} MB; expected a table")
+    content = path.read_bytes()
+    if not content.strip():
+        raise InputError(f"{path}: empty")
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+        text = unicodedata.normalize("NFC", text)  # an umlaut is one letter, or two on a Mac
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: not UTF-8 text; expected UTF-8 or UTF-16") from error
+    if "\r" in text:
+        audit.remark(f"{path}:1: lines end with a carriage return (Windows); read all the same")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.endswith("\n"):
+        line = text.count("\n") + 1
+        audit.remark(f"{path}:{line}: no newline at the end; rows may be missing after this one")
+    return text.rstrip("\n")
+
+
+def refuse_rows(table: Table, is_good: np.ndarray, expected: str, audit: Audit) -> Table:
+    """The good rows, bool [rows], of a table; the others are a problem."""
+    if is_good.all():
+        return table
+    first = int(np.argmin(is_good))
+    count = int((~is_good).sum())
+    audit.problem(
+        f"{table.path}:{table.lines[first]}: {table.row(first)!r} is no row; expected {expected} "
+        f"({count} such lines)"
+    )
+    return table.taken(is_good)
+
+
+def _parse(path: Path, delimiter: str, columns, body: str, audit: Audit) -> Table:
+    wrong = []  # (line, text) of what is no row
+
+    def skip(row):
+        wrong.append((row.number + 1, row.text))  # the header is line 1
+        return "skip"
+
+    lines = np.arange(2, body.count("\n") + 3 if body else 2)
+    names = [str(place) for place in range(len(columns))]
+    types = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
+    if body:
+        rows = csv.read_csv(
+            pa.py_buffer(body.encode()),
+            csv.ReadOptions(column_names=names, use_threads=False),
+            csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=False if delimiter == "\t" else '"',
+                ignore_empty_lines=False,
+                invalid_row_handler=skip,
+            ),
+            csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
+        )
+    else:
+        rows = pa.schema(types).empty_table()
+    if wrong:
+        audit.problem(
+            f"{path}:{wrong[0][0]}: {wrong[0][1]!r} is no row of {len(columns)} columns "
+            f"({len(wrong)} such lines)"
+        )
+        lines = np.delete(lines, [line - 2 for line, _ in wrong])
+    cells = tuple(column.unify_dictionaries().combine_chunks() for column in rows.columns)
+    return Table(path, delimiter, columns, cells, lines)

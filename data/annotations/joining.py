@@ -1,0 +1,184 @@
+"""Joins the frames of a video to their annotations.
+
+Frame NNNNNN is at second (NNNNNN - 1) / fps. Only files named `<video>_NNNNNN` are joined; other
+names may count from 0, or something else than frames of that rate, and wrong labels are worse than
+none.
+"""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.annotation_formats.labels import PHASE, UNKNOWN, Moments, VideoLabels
+from data.annotations.naming import PHASE_LIST, PHASE_MAP, Names, read_phase_list, read_phase_map
+from data.annotations.opening import Source, find_annotations
+from data.annotations.rates import check_rate
+from data.common.errors import InputError
+from data.dataset.audit import Audit
+from data.dataset.classes import (
+    Classes,
+    annotation_rate,
+    frame_rate,
+    has_classes,
+    new_ids,
+    read_classes,
+)
+from data.dataset.extraction_log import read_log
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What is annotated of a dataset, ready to be joined.
+
+    Attributes:
+      sources: {video: where its annotations are}.
+      names: what spellings stand for.
+      classes: what ids are positions in.
+      fps: frames per second of the dataset.
+      annotation_fps: annotated frames per second, if the user has said it.
+      videos: {video: "source_fps" and "seconds" as far as the extraction noted them}.
+    """
+
+    sources: Mapping[str, list[Source]]
+    names: Names
+    classes: Classes
+    fps: float
+    annotation_fps: float | None
+    videos: Mapping[str, Mapping]
+
+    def join(
+        self,
+        video: str,
+        frames: np.ndarray,
+        is_official: bool,
+        counts: dict[str, int],
+        audit: Audit,
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The labels of a video's frames.
+
+        Args:
+          video: its name.
+          frames: int32 [n], their numbers, ascending.
+          is_official: whether they are named so that the numbers count them from 1.
+          counts: receives how many rows the annotations have, by group.
+          audit: receives what is found.
+
+        Returns:
+          phases int8 [n], and {group: int8 [n, names]}; -1 where unknown.
+        """
+        phases = np.full(len(frames), UNKNOWN, np.int8)
+        groups = self.classes.multi_label
+        presence = {g: np.full((len(frames), len(n)), UNKNOWN, np.int8) for g, n in groups.items()}
+        for source in self.sources.get(video, ()) if len(frames) else ():
+            if not is_official or frames[0] < 1:
+                audit.problem(
+                    f"{source.file}: not used, the frames of {video} are not named {video}_000001, "
+                    f"{video}_000002, ... (1 for the first second)"
+                )
+                continue
+            try:
+                parts = source.read(audit)
+            except InputError as error:
+                audit.problem(str(error))
+                continue
+            for labels in parts:
+                kind = f"{labels.group.removesuffix('s')}_rows"
+                counts[kind] = counts.get(kind, 0) + labels.rows
+                values = self._values(video, labels, frames, audit)
+                if values is None:
+                    continue
+                if labels.group == PHASE:
+                    self._add_phases(labels, values, phases, audit)
+                else:
+                    self._add_presence(labels, values, presence[labels.group])
+        return phases, presence
+
+    def _values(self, video: str, labels: VideoLabels, frames, audit: Audit) -> np.ndarray | None:
+        """The values of an annotation at the frames; None where its rate is not certain."""
+        noted = self.videos.get(video, {})
+        length = noted.get("seconds") or frames[-1] / self.fps
+        fps, doubt = check_rate(labels, length, self.annotation_fps, noted.get("source_fps"))
+        if doubt:
+            audit.problem(doubt)
+            return None
+        if isinstance(labels, Moments):
+            last_label = int(labels.frames[-1] / fps * self.fps + 1e-6) + 1
+            _remark_ends(labels.file, int(frames[-1]), last_label, audit)
+        return labels.at((frames - 1) / self.fps, fps)
+
+    def _add_phases(self, labels: VideoLabels, values, phases: np.ndarray, audit: Audit) -> None:
+        names = [self.names.name_of(PHASE, name) for name in labels.names]
+        found = new_ids(names, self.classes.phases)[values].astype(np.int8)
+        contradicts = (found >= 0) & (phases >= 0) & (found != phases)
+        if contradicts.any():
+            audit.problem(
+                f"{labels.file}: {contradicts.sum()} frames have another phase in another file; "
+                "their labels are unknown"
+            )
+        phases[:] = np.where(found >= 0, found, phases)
+        phases[contradicts] = UNKNOWN
+
+    def _add_presence(self, labels: VideoLabels, values, presence: np.ndarray) -> None:
+        """Sets what is known; where two files say something, presence counts."""
+        for column, place in enumerate(new_ids(labels.names, self._names_of(labels.group))[:-1]):
+            if place >= 0:
+                presence[:, place] = np.maximum(presence[:, place], values[:, column])
+
+    def _names_of(self, group: str) -> tuple[str, ...]:
+        return self.classes.multi_label[group]
+
+
+def open_annotated(
+    root: Path, videos: Iterable[str], audit: Audit, annotation_fps: float | None = None
+) -> Annotated:
+    """Finds the annotations of a dataset's videos, and reads the names in them.
+
+    Args:
+      root: dataset directory; phases.txt and phase_map.csv in it say what names mean.
+      videos: names of those that have frames.
+      audit: receives what is wrong with the names.
+      annotation_fps: annotated frames per second; None for what was said before, if anything.
+
+    Raises:
+      InputError: the list of phases does not go with the ids that were written before.
+    """
+    sources = find_annotations(root, videos, audit)
+    mapped = root / PHASE_MAP
+    names = Names(read_phase_map(mapped) if mapped.is_file() else {})
+
+    def read(source):
+        try:
+            return source.read(Audit())
+        except InputError:
+            return []  # said when it is read to be joined
+
+    with ThreadPoolExecutor() as pool:
+        in_order = [source for video in videos for source in sources.get(video, ())]
+        for parts in pool.map(read, in_order):
+            for labels in parts:
+                names.add(labels)
+    known = read_classes(root) if has_classes(root) else Classes()
+    listed = root / PHASE_LIST
+    if listed.is_file():
+        known = names.use_list(read_phase_list(listed), known, listed, audit)
+    return Annotated(
+        sources,
+        names,
+        names.classes(known, audit, is_closed=listed.is_file()),
+        frame_rate(root),
+        annotation_fps or annotation_rate(root),
+        read_log(root / "frames")["videos"],
+    )
+
+
+def _remark_ends(path: Path, last_frame: int, last_label: int, audit: Audit) -> None:
+    """Says where frames and labels of a video do not end together."""
+    more = abs(last_frame - last_label)
+    if not more:
+        return
+    longer, end = ("frames", last_label) if last_frame > last_label else ("labels", last_frame)
+    tolerated = " (off by one: tolerated)" if more == 1 else ""
+    audit.remark(f"{path}: the {longer} go on for {more} after frame {end}{tolerated}")

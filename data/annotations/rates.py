@@ -1,0 +1,47 @@
+"""How many annotated frames a second has: checked against the length of the video, never assumed.
+
+A rate that is wrong gives wrong labels without any other sign. Annotations may end early or late;
+but where another usual rate would make them end with the video, nothing is joined.
+"""
+
+from data.annotation_formats.labels import VideoLabels
+
+# Of cameras and recorders, and of annotations made once a second.
+USUAL = (1.0, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
+TOLERANCE = 0.05  # of the length: annotations that end by so much early or late fit
+
+
+def check_rate(
+    labels: VideoLabels, length: float, given: float | None, source_fps: float | None
+) -> tuple[float, str]:
+    """The rate of a video's annotation.
+
+    Args:
+      labels: the annotation.
+      length: of the video in seconds.
+      given: what the user says the rate is; None if nothing.
+      source_fps: of the video itself, None where that is unknown: frames are numbered at it.
+
+    Returns:
+      The rate, and an empty string; or why it cannot be told, and then no label must be used.
+    """
+    if labels.fps is not None:
+        return labels.fps, ""
+    if given is not None:
+        return given, ""
+    likely = source_fps if source_fps and labels.likely_fps != 1 else labels.likely_fps
+    if _fits(labels.end, likely, length):
+        return likely, ""
+    better = [fps for fps in USUAL if _fits(labels.end, fps, length)]
+    if not better:
+        return likely, ""
+    rates = " or ".join(f"{fps:.5g}" for fps in better)
+    return likely, (
+        f"{labels.file}: not used; {likely:g} rows a second would end at {labels.end / likely:.4g} "
+        f"s, but the video ends at {length:.4g} s; most likely it has {rates} a second: expected "
+        "--annotation_fps"
+    )
+
+
+def _fits(end: float, fps: float, length: float) -> bool:
+    return abs(end / fps - length) <= TOLERANCE * length
