@@ -17,7 +17,7 @@ from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.extraction_log import LOG, frame_numbers, is_complete, read_log, write_log
 from data.images.image_io import write_frame
-from data.video.clock import estimate_seconds, read_clock
+from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import check_settings, decode
 from data.video.names import unique_names
 
@@ -72,17 +72,24 @@ def extract_frames(
     }
     if not todo:
         return reasons
-    write_log(frames_dir, log)  # so that frames without one are known to be others'
-
     cores = available_cores()
     workers = min(len(todo), workers or cores)
     threads = max(1, cores // workers)  # of one video: more would cost time by their coordination
-    stop = threading.Event()
+    stop, lock = threading.Event(), threading.Lock()
+
+    def note_settings():
+        """Before the first frame is written: frames without a log are taken for others'."""
+        with lock:
+            if not (frames_dir / LOG).is_file():
+                write_log(frames_dir, log)
+
     # Threads, not processes: OpenCV decodes and encodes without Python's lock.
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
 
         def extract(name, path):
-            return _extract(name, path, frames_dir, settings, threads, progress, stop)
+            clock = read_clock(path)
+            note_settings()
+            return _extract(name, clock, frames_dir, settings, threads, progress, stop)
 
         reasons |= extract_all(todo, frames_dir, log, extract, pool, stop)
     return dict(sorted(reasons.items()))
@@ -167,7 +174,7 @@ class _Progress:
 
 def _extract(
     name: str,
-    video: Path,
+    clock: Clock,
     frames_dir: Path,
     settings: Mapping,
     threads: int,
@@ -180,8 +187,7 @@ def _extract(
       How many "frames" it has, the "seconds" that it lasts, and its own frames per second,
       "source_fps", None where they vary.
     """
-    clock = read_clock(video)
-    folder = frames_dir / name
+    video, folder = clock.video, frames_dir / name
     present = frame_numbers(folder, name)
     sources = clock.source_frames(settings["fps"]).tolist()
     missing = [(n, source) for n, source in enumerate(sources) if n + 1 not in present]

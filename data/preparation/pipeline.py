@@ -99,7 +99,8 @@ def take_annotations(
         read_phase_list(phases)
     if phase_map:
         read_phase_map(phase_map)
-    root.mkdir(parents=True, exist_ok=True)
+    if annotations or phases or phase_map:
+        root.mkdir(parents=True, exist_ok=True)
     if annotations:
         copy_annotations(annotations, root)
     for given, name in ((phases, PHASE_LIST), (phase_map, PHASE_MAP)):
