@@ -269,7 +269,7 @@ def write_report_of(task: Task, results: dict, tables: dict, read_frame, folder:
     for number, (name, table) in enumerate(tables.items()):
         file = "predictions.csv" if not number else f"predictions_{name}.csv"
         task.write(folder / file, table)
-    sections = tasks.REPORTS[task.name](results, tables, read_frame)
+    sections = tasks.REPORTS.get(task.name, tasks.labels)(results, tables, read_frame)
     title = f"{task.name}: {results['name']}"
     write_report(folder / "report.html", title, sections, subtitle=results["encoder"])
 

@@ -246,12 +246,15 @@ def _probabilities(axes: Axes, second, table: Predictions, video: str, top: floa
 def _frame_at(second: np.ndarray) -> np.ndarray:
     """Which frame shows each second of a video, -1 none.
 
-    A frame stands for the time to the next one: videos may be sampled at less than 1 fps.
+    A frame stands for the time to the next one, and the first of a second for all of that second:
+    videos may be sampled at less than 1 fps, or at more.
     """
     step = max(1, int(np.median(np.diff(second)))) if len(second) > 1 else 1
-    frame = np.full(second[-1] + step, -1)
+    latest_first = np.arange(len(second))[::-1]  # the last to be written is the first in time
+    whole = np.floor(second[latest_first]).astype(np.int64)
+    frame = np.full(whole[0] + step, -1)
     for offset in reversed(range(step)):
-        frame[second + offset] = np.arange(len(second))
+        frame[whole + offset] = latest_first
     return frame
 
 

@@ -71,7 +71,7 @@ def labels(
     )
 
 
-REPORTS = {"phases": phases, "classes": classes, "tools": labels}
+REPORTS = {"phases": phases, "classes": classes}  # of other tasks, multi-label groups, `labels`
 
 _RIBBONS = (
     "Accuracy and F1 are in percent, by the protocol video. Probabilities of all phases are "
