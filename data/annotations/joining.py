@@ -115,8 +115,8 @@ class Annotated:
         contradicts = (found >= 0) & (phases >= 0) & (found != phases)
         if contradicts.any():
             audit.problem(
-                f"{labels.file}: {contradicts.sum()} frames have another phase in another file; "
-                "their labels are unknown"
+                f"{labels.file}: frames that have another phase in another file: "
+                f"{contradicts.sum()}; their labels are unknown"
             )
         phases[:] = np.where(found >= 0, found, phases)
         phases[contradicts] = UNKNOWN

@@ -22,9 +22,10 @@ from tests.support.small_dataset import draw_frame, make_small_dataset, write
 from tests.support.small_msn import VARIANT
 from tests.support.small_polyps import write_image, write_polypsset
 
-PAGES = ["README.md"] + [
-    f"docs/{name}.md"
-    for name in ("data", "pretraining", "down_stream", "inference", "encoders", "scaling", "design")
+PAGES = [
+    "README.md",
+    *("docs/data.md", "docs/your_own_data.md", "docs/pretraining.md", "docs/down_stream.md"),
+    *("docs/inference.md", "docs/encoders.md", "docs/scaling.md", "docs/design.md"),
 ]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 NOT_RUN = {  # a part of the command: why
@@ -42,6 +43,8 @@ NOT_RUN = {  # a part of the command: why
     ".venv/bin/python -c": "GPUs",
     "make": "the whole way; its targets are looked up",
 }
+# Commands that the page says end with 1: a spelling is named, before a table says what it means.
+DONE_IN_PART = ("--annotations=clinic_phases.csv",)
 SNIPPETS_NOT_RUN = {"onnxruntime": "packages of requirements-export.txt; make test-export"}
 SMALLER = {"--synthetic": ["--synthetic_videos=2", "--synthetic_seconds=14", "--name=rendered"]}
 
@@ -67,6 +70,11 @@ def place(s3, tmp_path_factory):
         phases = root / "datasets" / "ours" / "phase_annotations" / f"op{number}-phase.txt"
         write(phases, ["Frame\tPhase", *rows])
     shutil.copy(root / "recordings" / "op1.mp4", root / "operation.mp4")
+    shutil.copytree(root / "recordings", root / "clinic")
+    write(root / "spellings.csv", ["from,to", "naht,Naht"])
+    names = ("Zugang", "Präparation", "Naht", "naht")
+    rows = [f"op{n};0:0{k};0:0{k + 1};{names[k]}" for n in range(1, 5) for k in range(4)]
+    write(root / "clinic_phases.csv", ["Video;Start;End;Phase", *rows])
     write_polypsset(root / "PolypsSet")
     shutil.make_archive(str(root / "PolypsSet"), "zip", root / "PolypsSet")
     rows = ["image,sequence"]
@@ -146,7 +154,7 @@ def ours(words):
 def test_the_commands_of_a_page_run(page, place, tiny, monkeypatch):
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for words in documented.commands(TEXTS[page]):
-        words = [word.replace("=/recordings", "=recordings") for word in words]
+        words = [re.sub(r"=/(recordings|clinic)\b", r"=\1", word) for word in words]
         command, why = ours(words), reason_not_to_run(words)
         if words[0] == "make":
             assert words[1] in targets, words
@@ -160,7 +168,8 @@ def test_the_commands_of_a_page_run(page, place, tiny, monkeypatch):
             command += SMALLER.get(command[-1], [])
         output = next((word[9:] for word in command if word.startswith("--output=")), None)
         code = documented.run_command(command, monkeypatch, parse_only=bool(why))
-        assert code == 0, f"{page}: {words}"
+        expected = 1 if any(part in " ".join(words) for part in DONE_IN_PART) else 0
+        assert code == expected, f"{page}: {words}"
         assert why or output is None or Path(output).exists(), f"{page}: {words}"
 
 

@@ -1,0 +1,50 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.annotation_formats.labels import Intervals, Moments
+from data.annotations.rates import check_rate
+
+
+def rows(fps, seconds, step=1):
+    """A row for every `step` frames at a rate, of a video that lasts so long."""
+    frames = np.arange(0, round(fps * seconds), step)
+    return Moments(Path("a.txt"), "phase", ("A",), frames, np.zeros(len(frames), np.int16))
+
+
+@pytest.mark.parametrize("seconds", [20, 300, 5400])
+@pytest.mark.parametrize("fps", [1, 30, 29.97, 50, 625])
+def test_another_rate_is_found_out_and_named(fps, seconds):
+    """At 25 rows a second it would end at 1/25, 1.2, 2 or 25 times the length of the video."""
+    used, doubt = check_rate(rows(fps, seconds), seconds, None, None)
+    if fps == 625:  # no rate that anyone has: it merely goes on for longer
+        assert (used, doubt) == (25, "")
+    else:
+        assert f"{round(fps)}" in doubt or f"{fps:.4g}" in doubt
+        assert "a.txt: not used" in doubt and "--annotation_fps" in doubt
+
+
+@pytest.mark.parametrize("step", [1, 25])
+@pytest.mark.parametrize("seconds", [2, 8, 12, 5400])
+@pytest.mark.parametrize("share", [1, 0.96, 1.04, 0.5, 1.5])
+def test_early_and_late_ends_are_no_other_rate(seconds, share, step):
+    labels = rows(25, seconds * share, step)
+    assert check_rate(labels, seconds, None, None) == (25, "")
+
+
+def test_frames_are_numbered_at_the_video_s_own_rate():
+    assert check_rate(rows(30, 100), 100, None, 30.0) == (30, "")
+    assert check_rate(rows(50, 100), 100, None, 25.0)[1]
+    assert check_rate(rows(30, 100), 100, 30.0, 25.0) == (30, ""), "the user has said so"
+
+
+def test_seconds_that_are_frames():
+    ends = np.array([2500.0])
+    labels = Intervals(Path("a.csv"), "phase", ("A",), ends - ends, ends, ends * 0, None, 1.0)
+    assert "25 a second" in check_rate(labels, 100.0, None, 25.0)[1]
+    assert check_rate(labels, 2500.0, None, 25.0) == (1, "")
+    assert check_rate(replace(labels, fps=1.0), 100.0, None, None) == (1, ""), (
+        "hh:mm:ss is what it is"
+    )
