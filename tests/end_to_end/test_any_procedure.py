@@ -119,7 +119,7 @@ def test_a_model_and_a_dataset_are_joined_by_name(procedure, tmp_path):
     assert load_index(other).classes.phases == phases[::-1]
     output = tmp_path / "x.npz"
     model = workdir / "model"
-    embed(model, list_dataset(other), output, Options(map=str(tmp_path / "map.html")))
+    embed(model, list_dataset(other), output, Options(map=tmp_path / "map.html"))
     with np.load(output) as table:
         assert tuple(table["classes"].tolist()) == phases
         assert table["probabilities"].shape[1] == len(phases)
