@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.classes import CLASSES_FILE, Classes, has_classes, read_classes
+from data.dataset.classes import CLASSES_FILE, Classes, read_classes
 from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from down_stream.metrics import classification, multi_label
@@ -157,13 +157,15 @@ def open_task(name: str, roots: Sequence[AnyPath]) -> Task:
     tasks = {"phases": phases, "classes": image_classes}
     tasks |= {group: functools.partial(multi_label_group, group) for group in classes.multi_label}
     if name in ("phases", "tools", "classes") and name not in tasks:
-        raise InputError(f"task={name}: {', '.join(map(str, roots))}: no {name} are annotated")
+        raise InputError(_none_annotated(name, roots))
     if name not in tasks:
         raise InputError(f"task is {name!r}; expected {', '.join(sorted({*tasks, 'tools'}))}")
-    if name == "classes" and not all(map(has_classes, roots)):
-        path = next(root for root in roots if not has_classes(root)) / CLASSES_FILE
-        raise InputError(f"{path}: no such file; prepare.py writes it for data sets of classes")
     task = tasks[name](classes)
     if not task.classes:
-        raise InputError(f"task={name}: {', '.join(map(str, roots))}: no {name} are annotated")
+        raise InputError(_none_annotated(name, roots))
     return task
+
+
+def _none_annotated(name: str, roots: Sequence[AnyPath]) -> str:
+    where = ", ".join(str(root / CLASSES_FILE) for root in roots)
+    return f"task={name}: no {name} in {where}; annotate some, and run prepare.py again"

@@ -264,13 +264,6 @@ def test_a_test_video_that_pre_training_has_seen_is_reported(small_dataset, tmp_
     assert any("seen test videos: video04 (VID04)" in warning for warning in results["warnings"])
 
 
-def test_frames_at_another_rate_are_refused(small_dataset, tmp_path):
-    root = shutil.copytree(small_dataset, tmp_path / "copy")
-    (root / "frames" / "extraction.json").write_text('{"fps": 2.0, "videos": {}}')
-    with pytest.raises(InputError, match=r"2\.0 per second"):
-        run(small_config(root), tmp_path / "run")
-
-
 def test_one_phase_alone_cannot_be_learnt(tmp_path):
     root = make_small_dataset(tmp_path / "cholec80", phases=1)
     with pytest.raises(InputError, match="fewer than two phases"):

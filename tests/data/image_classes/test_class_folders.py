@@ -53,7 +53,7 @@ def test_labels_and_splits(tmp_path, folder, patients):
     root = tmp_path / "out"
     index, manifest, audit = prepare(root, folder, patients)
     assert (audit.problems, audit.remarks) == ([], [])
-    assert open_task("classes", (str(root),)).classes == ("cyst", "normal", "polyp10")
+    assert open_task("classes", (root,)).classes == ("cyst", "normal", "polyp10")
     assert len(index.videos) == 15
     rows = index.select(["p1"])
     assert rows.paths(slice(None)) == [str(root / f"images/polyp10/{n}.png") for n in (2, 3)]
