@@ -121,8 +121,8 @@ with cli.flag_group("Annotations of videos"):
     _ANNOTATIONS = flags.DEFINE_string(
         "annotations",
         None,
-        "A file or folder with phases or tools: tables of intervals or of frames, as CSV or text. "
-        "It is copied into the dataset.",
+        "A file or folder with phases or tools: tables of intervals or of frames, as CSV or text, "
+        "files of ELAN, exports of Label Studio. It is copied into the dataset.",
     )
     _ANNOTATION_FPS = flags.DEFINE_float(
         "annotation_fps",

@@ -15,7 +15,13 @@ import numpy as np
 
 from data.annotation_formats.clock_times import parse_times
 from data.annotation_formats.delimited import Table, refuse_rows
-from data.annotation_formats.labels import MISSING, PHASE, UNKNOWN, Intervals
+from data.annotation_formats.labels import (
+    MISSING,
+    PHASE,
+    UNKNOWN,
+    Intervals,
+    without_overlaps,
+)
 from data.dataset.audit import Audit
 from data.dataset.cholec80 import SOURCE_FPS
 
@@ -143,20 +149,5 @@ def _apart(columns: IntervalColumns, table: Table, starts, ends, values, lines, 
             f"{table.path}:{lines[place]}: nothing from here to line {lines[place + 1]}, "
             f"{ends[place]:g} to {starts[place + 1]:g} ({(gaps > 0).sum()} such gaps)"
         )
-    if (np.maximum.accumulate(ends)[:-1] <= starts[1:]).all():
-        return starts, ends, values
-    points = np.unique(np.concatenate([starts, ends]))
-    claimed = np.full(len(points), -2, np.int32)  # -2: by none yet
-    for start, end, value, line in zip(starts, ends, values, lines, strict=True):
-        inside = slice(*np.searchsorted(points, [start, end]))
-        part = claimed[inside]
-        is_other = (part != -2) & (part != value)
-        if is_other.any():
-            place = inside.start + int(np.argmax(is_other))
-            audit.problem(
-                f"{table.path}:{line}: overlaps with another phase from {points[place]:g} to "
-                f"{points[place + is_other.sum()]:g}; what two rows claim has no label"
-            )
-        claimed[inside] = np.where(is_other, UNKNOWN, value)
-    claimed = np.where(claimed == -2, UNKNOWN, claimed).astype(np.int16)
-    return points[:-1], points[1:], claimed[:-1]
+    where = [f"{table.path}:{line}" for line in lines]
+    return without_overlaps(starts, ends, values, where, audit)

@@ -5,11 +5,14 @@ Their `group` is "phase", of which a frame has one, or a multi-label group such 
 names a frame has any number.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.dataset.cholec80 import SOURCE_FPS
 
 UNKNOWN = -1  # phase or tool without an annotation
@@ -29,7 +32,8 @@ class Moments:
       frames: int64 [n], numbers of source frames, from 0, ascending, each once.
       values: of phases int16 [n], positions in `names`; else int8 [n, names], 1 or 0; -1 unknown.
       fps: source frames per second; None where that is not known for certain.
-      likely_fps: what it is then, if the video is as long as that makes the annotation.
+      likely_fps: what it is then, if the video is as long as that makes the annotation; None where
+        only the user can know.
       lines: of each name the first line in the file that has it.
     """
 
@@ -39,7 +43,7 @@ class Moments:
     frames: np.ndarray
     values: np.ndarray
     fps: float | None = None
-    likely_fps: float = SOURCE_FPS
+    likely_fps: float | None = SOURCE_FPS
     lines: tuple[int, ...] = ()
 
     @property
@@ -81,7 +85,7 @@ class Intervals:
     ends: np.ndarray
     values: np.ndarray
     fps: float | None = 1.0
-    likely_fps: float = SOURCE_FPS
+    likely_fps: float | None = SOURCE_FPS
     lines: tuple[int, ...] = ()
 
     @property
@@ -114,6 +118,92 @@ class Intervals:
 
 
 VideoLabels = Moments | Intervals
+
+
+def track_groups(file: Path, tracks: Iterable[str]) -> dict[str, str]:
+    """{track: group} of the tracks of a timeline, as annotation programs have them.
+
+    The track with "phase" in its name has the phases, or the only track; each other one is a
+    multi-label group of its own name.
+
+    Raises:
+      InputError: several tracks have it in their names.
+    """
+    tracks = list(tracks)
+    phases = [name for name in tracks if name.casefold() in (PHASE, "phases")]
+    phases = phases or [name for name in tracks if PHASE in name.casefold()]
+    if len(phases) > 1:
+        raise InputError(f"{file}: {', '.join(phases)}; expected phases in one of them")
+    phases = phases or (tracks if len(tracks) == 1 else [])
+    return {name: PHASE if name in phases else name for name in tracks}
+
+
+def track_intervals(
+    file: Path,
+    group: str,
+    rows: Sequence[tuple[float, float, str]],
+    audit: Audit,
+    fps: float | None = 1.0,
+    likely_fps: float | None = SOURCE_FPS,
+) -> Intervals | None:
+    """The intervals of a track; None where none can be used.
+
+    Args:
+      file: where they are from.
+      group: "phase", or a multi-label group.
+      rows: start, end (just behind the last moment) and label of each, in any order.
+      audit: receives a problem for each that ends before it starts, or overlaps with another phase.
+      fps, likely_fps: as of `Intervals`.
+    """
+    good = []
+    for start, end, label in sorted(rows, key=lambda row: row[:2]):
+        what = f"{file}: {group}: {label!r} from {start:g} to {end:g}"
+        if end <= start:
+            audit.problem(f"{what}; expected an end after the start")
+        elif label.strip().casefold() in MISSING:
+            audit.remark(f"{what} has no label; not used")
+        else:
+            good.append((start, end, label.strip(), what))
+    if not good:
+        return None
+    names = list(dict.fromkeys(label for _, _, label, _ in good))
+    starts, ends = (np.array([row[k] for row in good], np.float64) for k in (0, 1))
+    values = np.array([names.index(row[2]) for row in good], np.int16)
+    if group == PHASE:
+        where = [row[3] for row in good]
+        starts, ends, values = without_overlaps(starts, ends, values, where, audit)
+    lines = (1,) * len(names)
+    return Intervals(file, group, tuple(names), starts, ends, values, fps, likely_fps, lines)
+
+
+def without_overlaps(
+    starts: np.ndarray, ends: np.ndarray, values: np.ndarray, where: Sequence[str], audit: Audit
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intervals, ascending, made not to overlap: what two phases claim is -1.
+
+    Args:
+      starts, ends: float64 [n].
+      values: int16 [n].
+      where: of each interval, for messages.
+      audit: receives a problem for each that overlaps with another phase.
+    """
+    if (np.maximum.accumulate(ends)[:-1] <= starts[1:]).all():
+        return starts, ends, values
+    points = np.unique(np.concatenate([starts, ends]))
+    claimed = np.full(len(points), -2, np.int32)  # -2: by none yet
+    for start, end, value, place in zip(starts, ends, values, where, strict=True):
+        inside = slice(*np.searchsorted(points, [start, end]))
+        part = claimed[inside]
+        is_other = (part != -2) & (part != value)
+        if is_other.any():
+            first = inside.start + int(np.argmax(is_other))
+            audit.problem(
+                f"{place}: overlaps with another phase from {points[first]:g} to "
+                f"{points[first + is_other.sum()]:g}; what two rows claim has no label"
+            )
+        claimed[inside] = np.where(is_other, UNKNOWN, value)
+    claimed = np.where(claimed == -2, UNKNOWN, claimed).astype(np.int16)
+    return points[:-1], points[1:], claimed[:-1]
 
 
 def look_up(frames: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -4,15 +4,22 @@ In a dataset directory they are `<group>_annotations/<video>-<group>.txt`, the o
 `annotations/`, which holds what `prepare.py --annotations` was given, as it was.
 """
 
+import codecs
 import functools
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data.annotation_formats.delimited import read_table
+from data.annotation_formats.elan import linked_videos, open_elan, read_elan
 from data.annotation_formats.frame_table import TOOLS_GROUP, read_official
+from data.annotation_formats.label_studio import (
+    open_label_studio,
+    read_label_studio,
+    task_videos,
+)
 from data.annotation_formats.labels import VideoLabels
 from data.annotation_formats.tables import split_videos
 from data.common.errors import InputError
@@ -97,26 +104,99 @@ def _official(file: Path, group: str, audit: Audit) -> list[VideoLabels]:
 
 
 def _recognise(file: Path, videos: set[str], audit: Audit) -> list[tuple[str, Source]]:
-    """(video, source) of each video that a file annotates."""
-    if file.suffix.lower() not in TABLES:
-        raise InputError(f"{file}: no annotations; expected {', '.join(sorted(TABLES))}")
-    parts, described = split_videos(read_table(file, audit), audit)
-    audit.remark(f"{file}: read as {described}")
+    """(video, source) of each video that a file annotates, whatever its format."""
+    with file.open("rb") as opened:
+        start = opened.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    if start == b"<":
+        parts = _elan_parts(file)
+    elif start in (b"[", b"{"):
+        parts = _label_studio_parts(file)
+    elif file.suffix.lower() in TABLES:
+        parts = _table_parts(file, audit)
+    else:
+        expected = f"{', '.join(sorted(TABLES))}, a file of ELAN or an export of Label Studio"
+        raise InputError(f"{file}: no annotations; expected {expected}")
+    if parts:
+        audit.remark(f"{file}: read as {parts[0].format}")
     sources = []
-    for name, (table, read) in parts.items():
-        video = match_video(name or file.stem, videos)
+    for part in parts:
+        video = next(filter(None, (match_video(name, videos) for name in part.names)), None)
         if video is None:
-            lines = f":{table.lines[0]}" if name else ""
-            audit.remark(f"{file}{lines}: there are no frames of {name or file.stem}")
+            audit.remark(f"{part.place}: there are no frames of {part.names[0]}")
         else:
-            sources.append((video, Source(file, described, read)))
+            sources.append((video, Source(file, part.format, part.read)))
     return sources
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What a file says about one video.
+
+    Attributes:
+      names: by which the video may be called, the most likely first.
+      place: where that is said, for messages.
+      format, read: as of `Source`.
+    """
+
+    names: list[str]
+    place: str
+    format: str
+    read: Callable[[Audit], list[VideoLabels]]
+
+
+def _table_parts(file: Path, audit: Audit) -> list[_Part]:
+    parts, described = split_videos(read_table(file, audit), audit)
+    return [
+        _Part(
+            [name or file.stem], f"{file}:{table.lines[0]}" if name else str(file), described, read
+        )
+        for name, (table, read) in parts.items()
+    ]
+
+
+def _elan_parts(file: Path) -> list[_Part]:
+    eaf = open_elan(file)
+    names = [*linked_videos(eaf), file.stem]
+    return [_Part(names, str(file), "ELAN", functools.partial(read_elan, file, eaf))]
+
+
+def _label_studio_parts(file: Path) -> list[_Part]:
+    tasks = open_label_studio(file)
+    others = [file.stem] if len(tasks) == 1 else []
+    return [
+        _Part(
+            [*task_videos(task), *others] or ["nothing"],
+            f"{file}: task {task.get('id')}",
+            "Label Studio",
+            functools.partial(read_label_studio, file, task),
+        )
+        for task in tasks
+    ]
+
+
 def match_video(name: str, videos: set[str]) -> str | None:
-    """The video that a table or a file's stem calls `name`: with or without a file's ending."""
-    candidates = [name, Path(name).name, Path(name).stem]
+    """The video that an annotation calls `name`.
+
+    Args:
+      name: a name or a path, with or without a file's ending. Folders may be part of the name of
+        the video: "case 1/left.mp4" is "case 1_left". Spaces are as good as underscores.
+      videos: names.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    joined = ["_".join(parts[first:]) for first in range(len(parts))]
+    candidates = [name, *(c for full in joined for c in (full, str(Path(full).with_suffix(""))))]
     candidates += [name.removesuffix(ending) for ending in ENDINGS]
-    composed = {unicodedata.normalize("NFC", video): video for video in videos}
-    candidates = [unicodedata.normalize("NFC", candidate) for candidate in candidates]
-    return next((composed[candidate] for candidate in candidates if candidate in composed), None)
+    for plain in (_composed, _without_spaces):
+        known = {plain(video): video for video in videos}
+        for candidate in map(plain, candidates):
+            if candidate in known:
+                return known[candidate]
+    return None
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _without_spaces(name: str) -> str:
+    return _composed(name).replace(" ", "_")

@@ -1,0 +1,90 @@
+"""ELAN's annotation files (.eaf): intervals in tiers, in milliseconds of the linked video.
+
+Read with pympi-ling (Lubbers and Torreira; https://github.com/dopefishh/pympi, pympi/Elan.py). The
+elements are those of ELAN's schema, http://www.mpi.nl/tools/elan/EAFv3.0.xsd: a HEADER with a
+MEDIA_DESCRIPTOR for each linked file, a TIME_ORDER, and TIERs of annotations.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from pympi import Eaf
+
+from data.annotation_formats.labels import VideoLabels, track_groups, track_intervals
+from data.common.errors import InputError
+from data.dataset.audit import Audit
+
+ROOT_TAG = "ANNOTATION_DOCUMENT"
+
+
+def open_elan(file: Path) -> Eaf:
+    """Opens a file.
+
+    Raises:
+      InputError: it is no ELAN file, or damaged.
+    """
+    try:
+        tag = ElementTree.parse(file).getroot().tag
+        if tag != ROOT_TAG:
+            raise InputError(f"{file}: XML of {tag}; expected {ROOT_TAG}, as ELAN writes it")
+        return Eaf(str(file), suppress_version_warning=True)
+    except (ElementTree.ParseError, KeyError, ValueError, IndexError) as error:
+        raise InputError(f"{file}: damaged ({error!r}); expected an annotation file of ELAN") from (
+            error
+        )
+
+
+def linked_videos(eaf: Eaf) -> list[str]:
+    """Paths of the linked files, with slashes, the first one first."""
+    urls = [media.get("MEDIA_URL") or media.get("RELATIVE_MEDIA_URL") for media in _media(eaf)]
+    return [str(PurePosixPath(unquote(url).replace("\\", "/"))) for url in urls if url]
+
+
+def read_elan(file: Path, eaf: Eaf, audit: Audit) -> list[VideoLabels]:
+    """The labels of the video of a file, in seconds.
+
+    Tiers that annotate other tiers' annotations, such as comments, are not used.
+
+    Args:
+      file: for messages.
+      eaf: as `open_elan` gives it.
+      audit: receives what cannot be used.
+
+    Raises:
+      InputError: times are no milliseconds of the video, or no tier has annotations.
+    """
+    units = eaf.header.get("TIME_UNITS") or "milliseconds"
+    offsets = {media.get("TIME_ORIGIN") or "0" for media in _media(eaf)} - {"0"}
+    if units != "milliseconds" or offsets:
+        found = f"TIME_ORIGIN={offsets.pop()}" if offsets else f"TIME_UNITS={units}"
+        raise InputError(f"{file}: {found}; expected milliseconds from the beginning of the video")
+    tiers = {}
+    for name, (aligned, references, _, _) in eaf.tiers.items():
+        if references:
+            audit.remark(f"{file}: tier {name!r} refers to another tier; not used")
+        elif aligned:
+            tiers[name] = aligned.values()
+    if not tiers:
+        raise InputError(f"{file}: no annotations in it; expected a tier with intervals")
+    found = []
+    for name, group in track_groups(file, tiers).items():
+        rows = _timed(file, name, tiers[name], eaf.timeslots, audit)
+        found.append(track_intervals(file, group, rows, audit))
+    return [labels for labels in found if labels is not None]
+
+
+def _timed(file: Path, name: str, annotations, slots, audit: Audit) -> list:
+    """(start, end, label) in seconds of the annotations of a tier."""
+    rows = [(slots.get(start), slots.get(end), label) for start, end, label, _ in annotations]
+    timed = [row for row in rows if None not in row[:2]]
+    if len(timed) < len(rows):
+        audit.problem(
+            f"{file}: tier {name!r}: {len(rows) - len(timed)} annotations have no times of their "
+            "own; not used"
+        )
+    return [(start / 1000, end / 1000, label) for start, end, label in timed]
+
+
+def _media(eaf: Eaf) -> list:
+    return eaf.media_descriptors
