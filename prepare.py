@@ -30,6 +30,10 @@ Examples:
     python prepare.py --data_rootdir=datasets --dataset=classes --name=larynx \
         --images=/images --sequences=/images/patients.csv
 
+  CholecT45, CholecT50, M2CAI16, HeiChole, AutoLaparo, MultiBypass140 or Cataract-101, the archive
+  or the unpacked folder, with the splits as published:
+    python prepare.py --data_rootdir=datasets --dataset=cholect50 --archive=/downloads/CholecT50.zip
+
   The same with phases of any names, from a table with the columns video, start, end, phase:
     python prepare.py --data_rootdir=datasets --name=ours --videos=/recordings \
         --annotations=/recordings/phases.csv
@@ -60,6 +64,12 @@ from data.common.errors import InputError
 from data.dataset import cholec80
 from data.storage.paths import check_local, check_output_folder
 
+# Public datasets that are made as their modules in data/public_datasets say.
+PUBLIC = (
+    *("autolaparo", "cataract101", "cholect45", "cholect50", "heichole", "m2cai16"),
+    "multibypass140",
+)
+
 with cli.flag_group("The dataset"):
     _ROOT = flags.DEFINE_string("data_rootdir", None, "The folder of all datasets.", required=True)
     _NAME = flags.DEFINE_string(
@@ -70,9 +80,9 @@ with cli.flag_group("The dataset"):
     _DATASET = flags.DEFINE_enum(
         "dataset",
         "cholec80",
-        ["cholec80", "polypsset", "classes"],
-        "The kind of dataset: Cholec80 and everything else with videos; PolypsSet; or images in a "
-        "folder for each class.",
+        ["cholec80", *PUBLIC, "polypsset", "classes"],
+        "The kind of dataset: Cholec80 and everything else with videos; a public dataset; or "
+        "images in a folder for each class.",
     )
 
 with cli.flag_group("Where videos and images come from"):
@@ -82,7 +92,7 @@ with cli.flag_group("Where videos and images come from"):
     _ARCHIVE = flags.DEFINE_string(
         "archive",
         None,
-        "The archive of Cholec80 or PolypsSet, fetched before. Of PolypsSet, it may be unpacked.",
+        "The archive of a public dataset, fetched before. Of all but Cholec80, it may be unpacked.",
     )
     _URL = flags.DEFINE_string(
         "url", cholec80.ARCHIVE_URL, "Where to fetch Cholec80's archive, if --archive is not given."
@@ -168,8 +178,8 @@ with cli.flag_group("Images with classes"):
     )
 
 # What pre-trains on a dataset, and on its miniature.
+VIDEO_CONFIGS = ("msn_base", "msn_demo")
 CONFIGS = {
-    "cholec80": ("msn_base", "msn_demo"),
     "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
     "classes": ("msn_base", "msn_base"),
 }
@@ -180,6 +190,8 @@ KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
     "classes": {"images", "sequences", "seed"},
 }
+PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}
+PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}
 
 
 def main() -> int:
@@ -193,6 +205,8 @@ def main() -> int:
     audit = Audit()
     if kind == "cholec80":
         manifest = prepare_cholec80(root, audit)
+    elif kind in PUBLIC:
+        manifest = prepare_public_dataset(root, audit)
     elif kind == "polypsset":
         manifest = prepare_polypsset(root, audit)
     else:
@@ -237,6 +251,17 @@ def prepare_cholec80(root: Path, audit) -> dict:
     )
 
 
+def prepare_public_dataset(root: Path, audit) -> dict:
+    """Makes a public dataset from its archive; returns its splits."""
+    from data.preparation.cleaning import Cleaning
+    from data.public_datasets.preparing import prepare_public
+
+    settings = {flag.name: flag.value for flag in (_FPS, _FORMAT, _QUALITY, _SIZE)}
+    cleaning = Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
+    archive = _path(_ARCHIVE)
+    return prepare_public(_DATASET.value, root, archive, cleaning, settings, _WORKERS.value, audit)
+
+
 def prepare_polypsset(root: Path, audit) -> dict:
     """Makes PolypsSet or its miniature, of whole frames or crops; returns its splits."""
     from data.image_classes.polypsset import check_margin, prepare_polyps
@@ -255,7 +280,11 @@ def check_flags(root: Path) -> None:
     given = {
         flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]) if flag.present
     }
-    useless = given & CLASSES_ONLY if kind == "cholec80" else given - COMMON - KNOWN[kind]
+    useless = (
+        given & CLASSES_ONLY
+        if kind == "cholec80"
+        else given - COMMON - KNOWN.get(kind, PUBLIC_FLAGS)
+    )
     if useless:
         raise InputError(f"--{min(useless)}: without effect for --dataset={kind}")
     annotations = (_ANNOTATIONS, _PHASES, _PHASE_MAP)
@@ -270,6 +299,8 @@ def check_flags(root: Path) -> None:
         raise InputError(f"--name={_NAME.value}: expected the name of a folder in --data_rootdir")
     if kind in KNOWN and _SYNTHETIC.value and _ARCHIVE.value:
         raise InputError("--synthetic and --archive: one of them at a time")
+    if kind in PUBLIC and not _ARCHIVE.value:
+        raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
     if kind == "classes" and not _IMAGES.value:
         raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
 
@@ -287,7 +318,7 @@ def report(root: Path, audit, manifest: dict) -> int:
         print(phase_table(manifest))
     if audit.cleaned():
         print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
-    config = f"configs/{CONFIGS[_DATASET.value][_SYNTHETIC.value]}.py"
+    config = f"configs/{CONFIGS.get(_DATASET.value, VIDEO_CONFIGS)[_SYNTHETIC.value]}.py"
     arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
     for problem in audit.problems:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     *("data.common", "data.storage", "data.images", "data.video", "data.dataset", "data.archives"),
     *("data.tfrecords", "data.annotation_formats", "data.annotations", "data.preparation"),
+    "data.public_datasets",
     *("data.frames", "data.image_classes", "data.views", "data.synthetic", "data"),
     *("msn.networks", "msn.method", "msn.formats", "msn.encoders", "msn.workdir", "msn.training"),
     "msn",

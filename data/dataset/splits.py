@@ -1,11 +1,13 @@
 """The manifest of a data set's splits: which videos train, validate and test, and what they hold.
 
-Cholec80 gets the published protocols (`data/dataset/cholec80.py`). Every other data set gets one
-split, drawn by video from a seed. No operation is in two splits of a protocol; that two videos are
+Cholec80 gets the published protocols (`data/dataset/cholec80.py`), and so do other public datasets
+(`protocols.json`, written by `data/public_datasets`). Every other data set gets one split, drawn by
+video from a seed. No operation is in two splits of a protocol; that two videos are
 of one patient can only the user know.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from data.images.names import natural_key
 from data.storage.whole import write_json
 
 MANIFEST = "splits.json"
+PROTOCOLS = "protocols.json"  # published splits, {name: {part: videos}}, the default first
 DRAWN = "70/10/20 by video"  # per cent of the operations
 PARTS = ("train", "validation", "test")
 
@@ -56,10 +59,18 @@ def write_splits(root: str | Path) -> dict:
 
 def choose_protocols(root: Path, videos: Sequence[str]) -> tuple[str, dict]:
     """The name of the default protocol of a data set, and all of its protocols by name."""
+    if (root / PROTOCOLS).is_file():
+        protocols = json.loads((root / PROTOCOLS).read_text())
+        return next(iter(protocols)), protocols
     published = {video for part in SPLITS[DEFAULT_SPLIT].values() for video in part}
     if set(videos) <= published and not (root / SYNTHETIC).is_file():
         return DEFAULT_SPLIT, dict(SPLITS)
     return DRAWN, {DRAWN: draw_split(videos)}
+
+
+def write_protocols(root: Path, protocols: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Notes the published splits of a data set, {name: {part: videos}}, the default first."""
+    write_json(root / PROTOCOLS, protocols)
 
 
 def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:

@@ -14,9 +14,10 @@ import pytest
 
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import INDEX
+from data.public_datasets.preparing import FIND
 from data.storage.folders import copy_folder
 from data.storage.paths import to_path
-from tests.support import documented
+from tests.support import documented, public_archives
 from tests.support.places import ROOT
 from tests.support.small_dataset import draw_frame, make_small_dataset, write
 from tests.support.small_msn import VARIANT
@@ -75,6 +76,8 @@ def place(s3, tmp_path_factory):
     names = ("Zugang", "Präparation", "Naht", "naht")
     rows = [f"op{n};0:0{k};0:0{k + 1};{names[k]}" for n in range(1, 5) for k in range(4)]
     write(root / "clinic_phases.csv", ["Video;Start;End;Phase", *rows])
+    for name in FIND:
+        getattr(public_archives, f"make_{name}")(root / "downloads" / name)
     write_polypsset(root / "PolypsSet")
     shutil.make_archive(str(root / "PolypsSet"), "zip", root / "PolypsSet")
     rows = ["image,sequence"]
