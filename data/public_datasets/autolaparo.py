@@ -31,7 +31,8 @@ PHASES = (
 
 def find_autolaparo(folder: Path) -> Found:
     """AutoLaparo below a folder; raises `InputError` where it is not."""
-    videos, labels = matching(folder, r"videos/(\d\d)\.mp4", r"labels/label_(\d\d)\.txt")
+    patterns = (r"videos/(\d\d)\.mp4", r"labels/label_(\d\d)\.txt")
+    videos, labels = matching(folder, "videos/01.mp4", *patterns)
     parts = {"train": range(1, 11), "validation": range(11, 15), "test": range(15, 22)}
     split = {part: tuple(_name(f"{n:02d}") for n in numbers) for part, numbers in parts.items()}
     return Found(

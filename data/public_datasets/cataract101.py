@@ -23,24 +23,20 @@ from data.public_datasets.layout import Found, Rows, clock, matching
 
 def find_cataract101(folder: Path) -> Found:
     """Cataract-101 below a folder; raises `InputError` where it is not."""
-    videos, tables = matching(folder, r"(case_\d+)\.mp4", r"((?:annotations|phases|videos)\.csv)")
+    patterns = (r"(case_\d+)\.mp4", r"((?:annotations|phases|videos)\.csv)")
+    videos, tables = matching(folder, "videos/case_269.mp4", *patterns)
     for name in ("annotations.csv", "phases.csv", "videos.csv"):
         if name not in tables:
-            raise InputError(f"{folder}: no {name} below it; expected the archive of Cataract-101")
+            raise InputError(f"{folder}: no {name} in it; expected the archive of Cataract-101")
     phases = {int(row["Phase"]): row["Meaning"] for row in _table(tables["phases.csv"])}
     fps = {int(row["VideoID"]): float(row["FPS"]) for row in _table(tables["videos.csv"])}
     names = [f"case_{number}" for number in sorted(fps)]
+    split = {"train": names[:51], "validation": names[51:61], "test": names[61:]}
     return Found(
         [phases[number] for number in sorted(phases)],
         {"phases.csv": _rows(tables["annotations.csv"], phases, fps)},
         videos=videos,
-        protocols={
-            "51/10/40": {
-                "train": names[:51],
-                "validation": names[51:61],
-                "test": names[61:],
-            }
-        },
+        protocols={"51/10/40": split},
     )
 
 

@@ -62,7 +62,7 @@ CHALLENGE_TEST = (92, 96, 103, 110, 111)
 def find_cholect50(folder: Path) -> Found:
     """CholecT50 below a folder; raises `InputError` where it is not."""
     frames = _frames(folder, "videos")
-    _, labels = matching(folder, _frame_pattern("videos"), r"labels/(VID\d+)\.json")
+    (labels,) = matching(folder, "labels/VID01.json", r"labels/(VID\d+)\.json")
     tables = {f"{video}.csv": _json_rows(file) for video, file in labels.items()}
     everything = sorted(video for fold in FOLDS for video in fold)
     return Found(
@@ -81,7 +81,7 @@ def find_cholect45(folder: Path) -> Found:
     """CholecT45 below a folder; raises `InputError` where it is not."""
     frames = _frames(folder, "data")
     patterns = [rf"{name}/(VID\d+)\.txt" for name in FILES.values()]
-    _, *found = matching(folder, _frame_pattern("data"), *patterns)
+    found = matching(folder, "instrument/VID01.txt", *patterns)
     files = dict(zip(FILES, found, strict=True))
     videos = [video for video in frames if all(video in of_group for of_group in files.values())]
     tables = {
@@ -92,13 +92,9 @@ def find_cholect45(folder: Path) -> Found:
     return Found((), tables, frames=frames, protocols=_folds("cholect45-crossval", folds))
 
 
-def _frame_pattern(name: str) -> str:
-    return rf"{name}/(VID\d+/\d{{6}})\.png"
-
-
 def _frames(folder: Path, name: str) -> dict[str, dict[int, Path]]:
     """{video: {number from 1: image}}."""
-    (images,) = matching(folder, _frame_pattern(name))
+    (images,) = matching(folder, f"{name}/VID01/000000.png", rf"{name}/(VID\d+/\d{{6}})\.png")
     frames = {}
     for key, file in images.items():
         video, number = key.split("/")

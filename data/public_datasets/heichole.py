@@ -38,6 +38,7 @@ def find_heichole(folder: Path) -> Found:
     kinds = ("Phase", *FILES.values())
     videos, hd, phases, *others = matching(
         folder,
+        "Hei-Chole1.mp4",
         rf"(?<!HD/){name}\.mp4",
         rf"HD/{name}\.mp4",
         *(rf"{name}_Annotation_{kind}\.csv" for kind in kinds),

@@ -36,11 +36,12 @@ class Found:
     protocols: Mapping[str, Split] = field(default_factory=dict)
 
 
-def matching(folder: Path, *patterns: str) -> list[dict[str, Path]]:
+def matching(folder: Path, example: str, *patterns: str) -> list[dict[str, Path]]:
     """Files by their names, below a folder.
 
     Args:
       folder: the archive, unpacked.
+      example: of a file that the first pattern is for.
       patterns: of the ends of paths with "/", regular expressions; their first group is the key.
 
     Returns:
@@ -57,7 +58,7 @@ def matching(folder: Path, *patterns: str) -> list[dict[str, Path]]:
             if match := pattern.fullmatch(path):
                 files.setdefault(match[1], file)
     if not found[0]:
-        raise InputError(f"{folder}: no file like {patterns[0]} below it; expected the archive")
+        raise InputError(f"{folder}: no file like {example} in it; expected another archive")
     return found
 
 

@@ -25,7 +25,7 @@ TEST = tuple(f"test_workflow_video_{number:02d}" for number in range(1, 15))
 def find_m2cai16(folder: Path) -> Found:
     """M2CAI16-workflow below a folder; raises `InputError` where it is not."""
     name = r"((?:test_)?workflow_video_\d\d)"
-    videos, texts = matching(folder, rf"{name}\.mp4", rf"{name}\.txt")
+    videos, texts = matching(folder, "workflow_video_01.mp4", rf"{name}\.mp4", rf"{name}\.txt")
     return Found(
         ("TrocarPlacement", *PHASES),
         {f"{video}.csv": _rows(file) for video, file in texts.items()},

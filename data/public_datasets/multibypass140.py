@@ -54,6 +54,7 @@ def find_multibypass140(folder: Path) -> Found:
     splits = r"((?:[^/]*/){2}labels/(?:train|val|test)/1fps(?:_100)?_\d)\.pickle"
     videos, labels, pickles = matching(
         folder,
+        "BernBypass70/videos/BBP01.mp4",
         r"([BS]BP\d\d)(?:-[^/]*)?\.mp4",
         r"labels_by70/([BS]BP\d\d)\.mp4\.json",
         splits,

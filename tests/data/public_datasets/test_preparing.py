@@ -11,7 +11,7 @@ import prepare as command
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
-from data.public_datasets import cholect, preparing
+from data.public_datasets import preparing
 from data.public_datasets.multibypass140 import find_multibypass140
 from tests.end_to_end.test_prepare import prepare
 from tests.support import public_archives
@@ -73,12 +73,13 @@ def test_cholect50(tmp_path):
     assert videos(manifest, "cholect50", "train") == ["VID01", "VID110"]
 
 
-def test_the_splits_of_cholect_have_all_videos_once():
-    for folds, count in ((cholect.FOLDS, 50), ([fold[:-1] for fold in cholect.FOLDS], 45)):
-        for split in cholect._folds("x", folds).values():
-            names = [video for part in split.values() for video in part]
-            assert len(names) == len(set(names)) == count
-            assert len(split["validation"]) == 5
+@pytest.mark.parametrize(("name", "count"), [("cholect45", 45), ("cholect50", 50)])
+def test_a_split_of_cholect_has_each_video_once(tmp_path, name, count):
+    protocols = preparing.FIND[name](make(tmp_path, name)).protocols
+    for split in protocols.values():
+        names = [video for part in split.values() for video in part]
+        assert len(names) == len(set(names)) == count
+        assert len(split["validation"]) == 5
 
 
 def test_cholect45(tmp_path):
@@ -175,7 +176,7 @@ def test_what_cannot_be_used_is_said(tmp_path):
     root, other = tmp_path / "datasets", make(tmp_path, "autolaparo")
     for arguments, message in (
         (["--dataset=cholect50"], "--dataset=cholect50: needs --archive"),
-        (["--dataset=m2cai16", f"--archive={other}"], "no file like"),
+        (["--dataset=m2cai16", f"--archive={other}"], "no file like workflow_video_01.mp4 in it"),
         (["--dataset=m2cai16", f"--archive={tmp_path / 'gone'}"], "no such file or folder"),
         (["--dataset=heichole", f"--archive={other}", "--seed=3"], "--seed: without effect"),
     ):
