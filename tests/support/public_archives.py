@@ -149,7 +149,7 @@ def make_cataract101(root):
     )
     write(
         root / "annotations.csv",
-        "VideoID;FrameNo;Phase\n269;25;1\n269;68;2\n269;75;2\n270;0;4\n270;50;3\n",
+        "VideoID;FrameNo;Phase\n269;25;1\n269;68;2\n269;75;2\n270;0;4\n270;51;3\n",
     )
     write_video(root / "videos" / "case_269.mp4", 25, 100)
     write_video(root / "videos" / "case_270.mp4", 25, 75)

@@ -155,7 +155,7 @@ def test_cataract101(tmp_path):
     assert index.videos == ("case_269", "case_270")
     viscous = "Viscous agent injection"
     assert labels(index, "case_269") == [None, "Incision", "Incision", viscous]  # 68 / 25 = 2.72 s
-    assert labels(index, "case_270") == ["Hydrodissection", "Hydrodissection", "Rhexis"]
+    assert labels(index, "case_270") == ["Hydrodissection"] * 3  # Rhexis is from 2.04 s on
     assert videos(manifest, "51/10/40", "train") == ["case_269", "case_270"]
 
 
