@@ -100,7 +100,7 @@ def check_present_frames(
         return fps
     near = [usual for usual in USUAL if abs(rate / usual - 1) <= TOLERANCE]
     found = min(near, key=lambda usual: abs(rate / usual - 1)) if near else rate
-    if is_given or rates[highest] > found * (1 + TOLERANCE):
+    if is_given or not near or rates[highest] > found * (1 + TOLERANCE):
         raise InputError(
             f"fps={fps:g}: {frames_dir / highest} has {rates[highest]:.4g} frames a second "
             f"of video; expected --fps={found:.5g} for all of them, or another --name"

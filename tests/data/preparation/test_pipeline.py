@@ -1,0 +1,96 @@
+"""The rate of frames that were there before anything was extracted."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.audit import Audit
+from data.dataset.frame_index import load_index
+from data.preparation.cleaning import Cleaning
+from data.preparation.pipeline import check_sources, prepare_videos
+from tests.support.small_videos import write_video
+
+SECONDS = 4
+
+
+def settings_of(fps=1.0):
+    return {"fps": fps, "format": "jpg", "quality": 95, "size": None}
+
+
+def write_frames(root, count):
+    folder = root / "frames" / "op1"
+    folder.mkdir(parents=True)
+    for number in range(1, count + 1):
+        cv2.imwrite(str(folder / f"op1_{number:06d}.jpg"), np.full((16, 16, 3), 90, np.uint8))
+
+
+def prepare(root, fps=None, videos=None):
+    settings, audit = settings_of(1.0 if fps is None else fps), Audit()
+    media = check_sources(
+        root,
+        videos=videos,
+        archive=None,
+        is_synthetic=False,
+        is_cholec80=False,
+        settings=settings,
+        is_fps_given=fps is not None,
+        workers=None,
+        audit=audit,
+    )
+    prepare_videos(root, media, Cleaning(), settings, None, audit)
+    return audit
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_video(tmp_path / "videos" / "op1.mp4", 25, 25 * SECONDS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("fps", [None, 25.0])
+def test_frames_at_full_rate_are_known_by_the_length_of_their_video(root, fps):
+    write_frames(root, 25 * SECONDS)
+    rows = "".join(f"{frame}\t{'AB'[frame >= 50]}\n" for frame in range(25 * SECONDS))
+    (root / "phase_annotations").mkdir()
+    (root / "phase_annotations" / "op1-phase.txt").write_text("Frame\tPhase\n" + rows)
+    audit = prepare(root, fps)
+    assert audit.problems == []
+    assert any("at 25 per second" in remark for remark in audit.remarks) == (fps is None)
+    index = load_index(root)
+    assert len(index) == 25 * SECONDS, "nothing was extracted beside them"
+    assert index.fps.tolist() == [25.0]
+    assert index.second[[1, 25, 50]].tolist() == [0.04, 1, 2]
+    assert index.phase.tolist() == [0] * 50 + [1] * 50
+    assert json.loads((root / "classes.json").read_text())["fps"] == 25.0
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "message"),
+    [
+        (25 * SECONDS, 2.0, r"has 25 frames a second of video; expected --fps=25"),
+        (SECONDS, 2.0, r"has 1 frames a second of video; expected --fps=1 "),
+    ],
+)
+def test_frames_at_another_rate_than_is_asked_for_are_refused(root, frames, fps, message):
+    write_frames(root, frames)
+    with pytest.raises(InputError, match=message):
+        prepare(root, fps)
+    assert not (root / "index.parquet").exists()
+
+
+def test_frames_at_one_a_second_are_gone_on_with(root):
+    write_frames(root, SECONDS - 1)
+    prepare(root)
+    assert len(load_index(root)) == SECONDS
+
+
+def test_frames_without_a_video_have_the_rate_that_the_user_says(tmp_path):
+    write_frames(tmp_path, 10)
+    prepare(tmp_path, 5.0)
+    assert load_index(tmp_path).second.tolist() == [n / 5 for n in range(10)]
+    prepare(tmp_path, 5.0)
+    with pytest.raises(InputError, match=r"was extracted with fps=5\.0"):
+        prepare(tmp_path, 2.0)
