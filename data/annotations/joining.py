@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.annotation_formats.labels import PHASE, UNKNOWN, Moments, VideoLabels
+from data.annotation_formats.labels import PHASE, UNKNOWN, Intervals, VideoLabels
 from data.annotations.naming import PHASE_LIST, PHASE_MAP, Names, read_phase_list, read_phase_map
 from data.annotations.opening import Source, find_annotations
-from data.annotations.rates import check_rate
+from data.annotations.rates import TOLERANCE, check_rate
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.classes import (
@@ -102,9 +102,15 @@ class Annotated:
         length = noted.get("seconds") or frames[-1] / self.fps
         fps, doubt = check_rate(labels, length, self.annotation_fps, noted.get("source_fps"))
         if doubt:
-            audit.problem(doubt)
+            audit.problem(f"{labels.file}: {labels.group} of {video}: {doubt}")
             return None
-        if isinstance(labels, Moments):
+        if isinstance(labels, Intervals):
+            if labels.end / fps > length * (1 + TOLERANCE):
+                audit.remark(
+                    f"{labels.file}: {labels.group} of {video} goes on to {labels.end / fps:.4g} s, "
+                    f"the video to {length:.4g} s"
+                )
+        else:
             last_label = int(labels.frames[-1] / fps * self.fps + 1e-6) + 1
             _remark_ends(labels.file, int(frames[-1]), last_label, audit)
         return labels.at((frames - 1) / self.fps, fps)

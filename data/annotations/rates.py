@@ -44,9 +44,8 @@ def check_rate(
         return likely, ""
     rates = " or ".join(f"{fps:.5g}" for fps in better)
     return likely, (
-        f"{labels.file}: not used; {likely:g} rows a second would end at {labels.end / likely:.4g} "
-        f"s, but the video ends at {length:.4g} s; most likely it has {rates} a second: expected "
-        "--annotation_fps"
+        f"with {likely:g} a second it would end at {labels.end / likely:.4g} s, but the video ends "
+        f"at {length:.4g} s; most likely it has {rates} a second: expected --annotation_fps"
     )
 
 

@@ -224,9 +224,10 @@ def _remark_annotations(root: Path, annotated: Annotated, audit: Audit) -> None:
         annotated_videos = set(of.values()) if files else set(audit.videos)
         for video in (video for video in audit.videos if video not in annotated_videos):
             audit.remark(f"{folder / video}-{kind}.txt: missing; {video} has no {kind}s")
-    if (root / FOLDER).is_dir():
-        for video in (video for video in audit.videos if video not in annotated.sources):
-            audit.remark(f"{root / FOLDER}: nothing about {video}")
+    without = [video for video in audit.videos if video not in annotated.sources]
+    if (root / FOLDER).is_dir() and without:
+        more = f" and {len(without) - 8} more" if len(without) > 8 else ""
+        audit.remark(f"{root / FOLDER}: nothing about {', '.join(without[:8])}{more}")
 
 
 def _remark_strays(files: list[Path], audit: Audit) -> None:

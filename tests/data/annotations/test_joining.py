@@ -65,7 +65,8 @@ def test_a_rate_that_is_not_25_is_no_label_but_a_problem(tmp_path, fps, shown):
     (tmp_path / "phase_annotations").mkdir()
     (tmp_path / "phase_annotations" / "op1-phase.txt").write_text("Frame\tPhase\n" + rows)
     audit = build_index(tmp_path)
-    assert "op1-phase.txt: not used" in audit.problems[0] and shown in audit.problems[0]
+    assert "op1-phase.txt: phase of op1: with 25 a second it would end" in audit.problems[0]
+    assert shown in audit.problems[0]
     assert (load_index(tmp_path).phase == -1).all()
     audit = build_index(tmp_path, annotation_fps=fps)
     assert audit.problems == []
@@ -120,3 +121,19 @@ def test_groups_of_labels_are_columns_of_the_index(tmp_path):
     assert index.tools[:, 2].tolist() == [1, 0, 1]
     assert (index.tools[:, [0, 1, 3, 4, 5, 6]] == -1).all()
     assert index.presence["cvs"][:, 0].tolist() == [0, 1, -1]
+
+
+def test_a_file_that_fits_no_video_is_a_problem(tmp_path):
+    write_frames(tmp_path, "op1", 3)
+    annotate(tmp_path, "start,phase\n0:00,A\n0:02,B\n", "all.csv")
+    audit = build_index(tmp_path)
+    assert "all.csv: about all; expected op1" in audit.problems[0]
+
+
+def test_names_of_videos_may_differ_in_case_and_that_is_said(tmp_path):
+    write_frames(tmp_path, "op1", 3)
+    annotate(tmp_path, "video,start,end,phase\nOP1.MP4,0:00,0:30,A\n")
+    audit = build_index(tmp_path)
+    assert phases_of(tmp_path, "op1") == ["A"] * 3
+    assert any("OP1.MP4 is taken for op1" in remark for remark in audit.remarks)
+    assert any("phase of op1 goes on to 30 s, the video to 3 s" in r for r in audit.remarks)
