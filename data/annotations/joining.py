@@ -107,8 +107,8 @@ class Annotated:
         if isinstance(labels, Intervals):
             if labels.end / fps > length * (1 + TOLERANCE):
                 audit.remark(
-                    f"{labels.file}: {labels.group} of {video} goes on to {labels.end / fps:.4g} s, "
-                    f"the video to {length:.4g} s"
+                    f"{labels.file}: {labels.group} of {video} goes on to {labels.end / fps:.4g} "
+                    f"s, the video to {length:.4g} s"
                 )
         else:
             last_label = int(labels.frames[-1] / fps * self.fps + 1e-6) + 1

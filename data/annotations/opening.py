@@ -90,12 +90,21 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
                 read = functools.partial(_official, file, group)
                 found.setdefault(video, []).append(Source(file, "official text", read))
     files = list_files(root / FOLDER) if (root / FOLDER).is_dir() else []
+    others, are_about_videos = [], False
     for file in sorted(files, key=lambda file: natural_key(str(file))):
         try:
-            for video, source in _recognise(file, videos, audit):
-                found.setdefault(video, []).append(source)
+            sources = _recognise(file, videos, others, audit)
         except InputError as error:
             audit.problem(str(error))
+            continue
+        for video, source in sources:
+            found.setdefault(video, []).append(source)
+            are_about_videos = True
+    if others and not are_about_videos:
+        audit.problem(
+            f"{root / FOLDER}: about {_some(others)}; expected videos of this dataset, as "
+            f"{_some(sorted(videos, key=natural_key))}, in a column named video or as file names"
+        )
     return found
 
 
@@ -103,8 +112,13 @@ def _official(file: Path, group: str, audit: Audit) -> list[VideoLabels]:
     return [read_official(file, audit, group)]
 
 
-def _recognise(file: Path, videos: set[str], audit: Audit) -> list[tuple[str, Source]]:
-    """(video, source) of each video that a file annotates, whatever its format."""
+def _recognise(
+    file: Path, videos: set[str], others: list[str], audit: Audit
+) -> list[tuple[str, Source]]:
+    """(video, source) of each video that a file annotates, whatever its format.
+
+    `others` receives the names of those that are none of `videos`.
+    """
     with file.open("rb") as opened:
         start = opened.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     if start == b"<":
@@ -123,7 +137,11 @@ def _recognise(file: Path, videos: set[str], audit: Audit) -> list[tuple[str, So
         video = next(filter(None, (match_video(name, videos) for name in part.names)), None)
         if video is None:
             audit.remark(f"{part.place}: there are no frames of {part.names[0]}")
+            others.append(part.names[0])
         else:
+            named = Path(part.names[0]).stem
+            if _composed(named) != _composed(video) and named.casefold() == video.casefold():
+                audit.remark(f"{part.place}: {part.names[0]} is taken for {video}")
             sources.append((video, Source(file, part.format, part.read)))
     return sources
 
@@ -186,7 +204,7 @@ def match_video(name: str, videos: set[str]) -> str | None:
     joined = ["_".join(parts[first:]) for first in range(len(parts))]
     candidates = [name, *(c for full in joined for c in (full, str(Path(full).with_suffix(""))))]
     candidates += [name.removesuffix(ending) for ending in ENDINGS]
-    for plain in (_composed, _without_spaces):
+    for plain in (_composed, _without_spaces, str.casefold):
         known = {plain(video): video for video in videos}
         for candidate in map(plain, candidates):
             if candidate in known:
@@ -200,3 +218,9 @@ def _composed(name: str) -> str:
 
 def _without_spaces(name: str) -> str:
     return _composed(name).replace(" ", "_")
+
+
+def _some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -33,8 +33,8 @@ def check_rate(
         fitting = [fps for fps in USUAL if _fits(labels.end, fps, length)]
         rates = " or ".join(f"{fps:.5g}" for fps in fitting) or "none of the usual rates"
         return 0.0, (
-            f"{labels.file}: not used; it does not say how many frames it counts a second, {rates} "
-            "would end with the video; expected --annotation_fps"
+            f"it does not say how many frames it counts a second, {rates} would end with the "
+            "video; expected --annotation_fps"
         )
     likely = source_fps if source_fps and labels.likely_fps != 1 else labels.likely_fps
     if _fits(labels.end, likely, length):

@@ -127,7 +127,7 @@ def test_a_file_that_fits_no_video_is_a_problem(tmp_path):
     write_frames(tmp_path, "op1", 3)
     annotate(tmp_path, "start,phase\n0:00,A\n0:02,B\n", "all.csv")
     audit = build_index(tmp_path)
-    assert "all.csv: about all; expected op1" in audit.problems[0]
+    assert "annotations: about all; expected videos of this dataset, as op1," in audit.problems[0]
 
 
 def test_names_of_videos_may_differ_in_case_and_that_is_said(tmp_path):
