@@ -11,6 +11,10 @@ Examples:
   videos stay where they are and become frames, one a second:
     python prepare.py --data_rootdir=datasets --name=ours --videos=/recordings
 
+  Operations that the recorder has cut into several files, joined; a remark of the call before says
+  which ones are recognised by their names:
+    python prepare.py --data_rootdir=datasets --name=ours --videos=/recordings --join_parts
+
   Cholec80 (85 GB, 166 GB while it is unpacked; mind its licence, CC BY-NC-SA 4.0):
     python prepare.py --data_rootdir=datasets --verify_checksum
     python prepare.py --data_rootdir=datasets --archive=/downloads/cholec80.tar.gz
@@ -99,6 +103,20 @@ with cli.flag_group("Where videos and images come from"):
     )
     _VERIFY = flags.DEFINE_bool("verify_checksum", False, "Compare the MD5 of Cholec80's archive.")
     _KEEP = flags.DEFINE_bool("keep_archive", False, "Keep a fetched archive after unpacking it.")
+
+with cli.flag_group("Operations in several files"):
+    _OPERATIONS = flags.DEFINE_string(
+        "operations",
+        None,
+        "A CSV with the columns file, operation, order (1, 2, ...): which files of --videos are "
+        "parts of one operation. They become one video of that name, whose clock runs on.",
+    )
+    _JOIN = flags.DEFINE_bool(
+        "join_parts",
+        False,
+        "Join the files whose names say that they are parts: op12_part1.mp4, op12 (2).mp4, and "
+        "equally long op12_001.mts. Without it, remarks say what it would join.",
+    )
 
 with cli.flag_group("A rendered miniature"):
     _SYNTHETIC = flags.DEFINE_bool(
@@ -230,6 +248,8 @@ def prepare_cholec80(root: Path, audit) -> dict:
     media = check_sources(
         root,
         videos=_path(_VIDEOS),
+        operations=_path(_OPERATIONS),
+        join_parts=_JOIN.value,
         archive=archive,
         is_synthetic=_SYNTHETIC.value,
         is_cholec80=bool(_NAME.value == _NAME.default or archive or _URL.present),
@@ -288,7 +308,7 @@ def check_flags(root: Path) -> None:
     if useless:
         raise InputError(f"--{min(useless)}: without effect for --dataset={kind}")
     annotations = (_ANNOTATIONS, _PHASES, _PHASE_MAP)
-    for flag in (_ROOT, _VIDEOS, _ARCHIVE, _IMAGES, _SEQUENCES, *annotations):
+    for flag in (_ROOT, _VIDEOS, _OPERATIONS, _ARCHIVE, _IMAGES, _SEQUENCES, *annotations):
         if flag.value == "":
             raise InputError(f"--{flag.name} is empty; expected a path")
         if flag.value:

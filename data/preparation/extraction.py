@@ -2,7 +2,8 @@
 
 The n-th frame taken (n from 0) is source frame round(n * source rate / fps), halves up; where the
 source's rate varies, it is the frame whose timestamp is nearest n / fps. The timestamps are known
-before anything is decoded: `data/video/clock.py` reads them.
+before anything is decoded: `data/video/clock.py` reads them. A video in several files is extracted
+as one (`data/video/parts.py`).
 """
 
 import threading
@@ -17,13 +18,13 @@ from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.extraction_log import LOG, frame_numbers, is_complete, read_log, write_log
 from data.images.image_io import write_frame
-from data.video.clock import Clock, estimate_seconds, read_clock
-from data.video.decoding import check_settings, decode
+from data.video.decoding import check_settings
 from data.video.names import unique_names
+from data.video.parts import Parts, VideoFiles
 
 
 def extract_frames(
-    videos: Sequence[str | Path] | Mapping[str, Path],
+    videos: Sequence[str | Path] | Mapping[str, Path | VideoFiles],
     frames_dir: str | Path,
     *,
     fps: float = 1.0,
@@ -38,7 +39,7 @@ def extract_frames(
     not opened again. Stopped at any moment, the next call goes on.
 
     Args:
-      videos: files, named by their stems; or a mapping from names to files.
+      videos: files, named by their stems; or a mapping from names to a file or several.
       frames_dir: made where it is missing.
       fps: frames per second of video.
       format: "jpg" or "png".
@@ -57,6 +58,10 @@ def extract_frames(
     frames_dir = Path(frames_dir)
     if not isinstance(videos, Mapping):
         videos = unique_names((Path(video).stem, Path(video)) for video in videos)
+    videos = {
+        name: video if isinstance(video, VideoFiles) else VideoFiles((video,))
+        for name, video in videos.items()
+    }
     settings = {"fps": fps, "format": format, "quality": quality, "size": size}
     log = read_log(frames_dir, settings)
     if fps != 1 and not (frames_dir / LOG).is_file() and any(frames_dir.glob("*/*_*.*")):
@@ -66,9 +71,9 @@ def extract_frames(
         )
     reasons = _taken_names(videos, log["videos"])
     todo = {
-        name: path
-        for name, path in videos.items()
-        if name not in reasons and not is_complete(name, frames_dir, log["videos"])
+        name: video
+        for name, video in videos.items()
+        if name not in reasons and not _is_complete(name, video, frames_dir, log["videos"])
     }
     if not todo:
         return reasons
@@ -86,31 +91,33 @@ def extract_frames(
     # Threads, not processes: OpenCV decodes and encodes without Python's lock.
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
 
-        def extract(name, path):
-            clock = read_clock(path)
+        def extract(name, video):
+            parts = video.open()
             note_settings()
-            return _extract(name, clock, frames_dir, settings, threads, progress, stop)
+            facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
+            sizes = video.sizes
+            return facts | {"bytes": sum(sizes)} | ({"parts": sizes} if len(sizes) > 1 else {})
 
         reasons |= extract_all(todo, frames_dir, log, extract, pool, stop)
     return dict(sorted(reasons.items()))
 
 
 def extract_all(
-    files: Mapping[str, Path],
+    files: Mapping[str, Path | VideoFiles],
     frames_dir: Path,
     log: dict,
-    extract: Callable[[str, Path], dict],
+    extract: Callable[[str, Path | VideoFiles], dict],
     pool: ThreadPoolExecutor,
     stop: threading.Event,
 ) -> dict[str, str]:
     """Extracts videos in a pool of threads, and notes each that is complete.
 
     Args:
-      files: {name of the video: its file}.
+      files: {name of the video: its file or files}.
       frames_dir: where the notes are written.
       log: as `read_log` returns it; it is added to.
       extract: writes the frames of a video (name, file) and returns what the log says of it, of
-        which "frames" is how many it has.
+        which "frames" is how many it has, and "bytes" how large its file is.
       pool: runs `extract`; it is shut down.
       stop: is set after an error or Ctrl-C, so that what runs does not go on.
 
@@ -123,11 +130,10 @@ def extract_all(
         for job in as_completed(jobs):
             name = jobs[job]
             try:
-                facts = job.result()
+                log["videos"][name] = job.result()
             except InputError as error:
                 reasons[name] = str(error)
                 continue
-            log["videos"][name] = {**facts, "bytes": files[name].stat().st_size}
             write_log(frames_dir, log)
     finally:
         stop.set()
@@ -135,13 +141,29 @@ def extract_all(
     return {name: reasons[name] for name in files if name in reasons}
 
 
-def _taken_names(videos: Mapping[str, Path], done: Mapping[str, Mapping]) -> dict[str, str]:
-    """{name: reason} of the videos under whose name another file was extracted before."""
-    return {
-        name: f"{path}: another video is named {name} in this dataset; rename this one"
-        for name, path in videos.items()
-        if name in done and path.is_file() and done[name]["bytes"] != path.stat().st_size
-    }
+def _taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, str]:
+    """{name: reason} of the videos under whose name another file was extracted before.
+
+    One that has got more parts since is the same.
+    """
+    taken = {}
+    for name, video in videos.items():
+        if name in done and (sizes := video.sizes):
+            noted = _noted_sizes(done[name])
+            if sizes[: len(noted)] != noted:
+                file = video.files[0]
+                taken[name] = f"{file}: another video is named {name} in this dataset; rename it"
+    return taken
+
+
+def _is_complete(
+    name: str, video: VideoFiles, frames_dir: Path, done: Mapping[str, Mapping]
+) -> bool:
+    return is_complete(name, frames_dir, done) and _noted_sizes(done[name]) == video.sizes
+
+
+def _noted_sizes(noted: Mapping) -> list[int]:
+    return noted.get("parts", [noted["bytes"]])
 
 
 class _Progress:
@@ -150,8 +172,8 @@ class _Progress:
     The total is estimated from the files' headers and put right as the videos are read.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, videos: Mapping[str, Path], fps: float):
-        seconds = pool.map(estimate_seconds, videos.values())
+    def __init__(self, pool: ThreadPoolExecutor, videos: Mapping[str, VideoFiles], fps: float):
+        seconds = pool.map(VideoFiles.estimate_seconds, videos.values())
         self._estimates = {name: round(s * fps) for name, s in zip(videos, seconds, strict=True)}
         self._bar = tqdm(desc="extract", unit="frame", total=sum(self._estimates.values()))
         self._lock = threading.Lock()
@@ -174,7 +196,7 @@ class _Progress:
 
 def _extract(
     name: str,
-    clock: Clock,
+    parts: Parts,
     frames_dir: Path,
     settings: Mapping,
     threads: int,
@@ -187,7 +209,7 @@ def _extract(
       How many "frames" it has, the "seconds" that it lasts, and its own frames per second,
       "source_fps", None where they vary.
     """
-    video, folder = clock.video, frames_dir / name
+    clock, folder = parts.clock, frames_dir / name
     present = frame_numbers(folder, name)
     sources = clock.source_frames(settings["fps"]).tolist()
     missing = [(n, source) for n, source in enumerate(sources) if n + 1 not in present]
@@ -201,15 +223,15 @@ def _extract(
     writing = deque()  # images that are encoded and written while the next ones are decoded
     with ThreadPoolExecutor(threads) as writers:
         try:
-            for n, image in decode(video, missing, threads):
+            for n, image in parts.decode(missing, threads):
                 if stop.is_set():
-                    raise InputError(f"{video}: stopped")  # nobody waits for it any more
+                    raise InputError(f"{clock.video}: stopped")  # nobody waits for it any more
                 writing.append(writers.submit(write, n, image))
                 if len(writing) > threads:
                     writing.popleft().result()
         finally:  # of a damaged video too, the readable frames are kept
             for written in writing:
                 written.result()
-    clock.check_end()
+    parts.check_end()
     rate = float(clock.rate) if clock.rate else None
     return {"frames": len(sources), "seconds": round(clock.seconds, 3), "source_fps": rate}

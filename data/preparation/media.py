@@ -1,6 +1,6 @@
 """Where a dataset's videos and images come from: a folder, an archive, its own videos/."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,16 @@ from data.dataset.audit import Audit
 from data.dataset.extraction_log import LOG, frame_numbers
 from data.images.finding import group_images, list_files
 from data.images.names import is_image
+from data.preparation.operations import (
+    check_extracted,
+    find_parts,
+    join_files,
+    read_operations,
+    remark_parts,
+)
 from data.tfrecords.files import find_records
-from data.video.clock import estimate_seconds
 from data.video.names import is_video, name_videos
+from data.video.parts import VideoFiles
 
 
 @dataclass(frozen=True)
@@ -21,23 +28,48 @@ class Media:
     """Videos and images found in a folder.
 
     Attributes:
-      videos: name -> file.
+      videos: name -> its files.
       images: name of the video -> its image files.
       others: files that are neither.
     """
 
-    videos: dict[str, Path]
+    videos: dict[str, VideoFiles]
     images: dict[str, list[Path]]
     others: list[Path]
 
 
-def find_media(folder: Path, outside: Path) -> Media:
-    """Searches a folder and those below it, except for what lies in the folder `outside`.
+def find_media(
+    folder: Path, operations: Path | None, join_parts: bool, root: Path, audit: Audit
+) -> Media:
+    """Searches a folder and those below it, except for the dataset directory `root`.
+
+    Args:
+      folder: where to search.
+      operations: a table of which files in it are parts of which operation.
+      join_parts: whether to join those that look so by their names; else the audit says so.
+      root: dataset directory.
+      audit: receives what was found.
 
     Raises:
-      InputError: the folder is missing or holds neither videos nor images, or two of them would
-        have the same name.
+      InputError: the folder is missing or holds neither videos nor images, two of them would
+        have the same name, or the table is wrong.
     """
+    media = _search(folder, outside=root)
+    listed = read_operations(operations, folder, media.videos, audit) if operations else {}
+    used = {name for parts in listed.values() for name in parts.values()}
+    by_name = find_parts({name: f for name, f in media.videos.items() if name not in used})
+    check_extracted(root / "frames", listed | (by_name if join_parts else {}), is_joined=True)
+    if not join_parts:
+        check_extracted(root / "frames", by_name, is_joined=False)
+        remark_parts(media.videos, by_name, audit)
+        by_name = {}
+    for name in listed.keys() & by_name.keys():
+        raise InputError(f"{operations}: {name} lacks files with its name; expected all or none")
+    videos = join_files(media.videos, listed | by_name, taken=media.images.keys())
+    return replace(media, videos=videos)
+
+
+def _search(folder: Path, outside: Path) -> Media:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with videos or images")
     outside = outside.resolve()
@@ -54,10 +86,11 @@ def find_media(folder: Path, outside: Path) -> Media:
     return Media(videos, images, others)
 
 
-def own_videos(root: Path) -> dict[str, Path]:
-    """{name: file} of the videos in `root/videos`; empty where there are none."""
+def own_videos(root: Path) -> dict[str, VideoFiles]:
+    """{name: its file} of the videos in `root/videos`; empty where there are none."""
     folder = root / "videos"
-    return name_videos(folder, (file for file in list_files(folder) if is_video(file.name)))
+    found = name_videos(folder, (file for file in list_files(folder) if is_video(file.name)))
+    return {name: VideoFiles((file,)) for name, file in found.items()}
 
 
 def check_present_frames(
@@ -83,9 +116,9 @@ def check_present_frames(
         return fps
     videos = own_videos(root) | (media.videos if media else {})
     rates = {}
-    for name, file in videos.items():
+    for name, video in videos.items():
         numbers = frame_numbers(frames_dir / name, name)
-        if numbers and (seconds := estimate_seconds(file)):
+        if numbers and (seconds := video.estimate_seconds()):
             rates[name] = max(numbers) / seconds
     if not rates:
         if videos and fps != 1:

@@ -32,6 +32,8 @@ def check_sources(
     root: Path,
     *,
     videos: Path | None,
+    operations: Path | None,
+    join_parts: bool,
     archive: Path | None,
     is_synthetic: bool,
     is_cholec80: bool,
@@ -45,6 +47,8 @@ def check_sources(
     Args:
       root: dataset directory.
       videos: folder to search for videos and images.
+      operations: a table of which files in it are parts of which operation.
+      join_parts: whether to join those that look so by their names.
       archive: an archive that was fetched before.
       is_synthetic: whether a miniature is to be rendered.
       is_cholec80: whether an empty dataset is to be filled from Cholec80's archive.
@@ -68,7 +72,9 @@ def check_sources(
     if is_synthetic and not is_empty and not (root / SYNTHETIC).is_file():
         raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
     check_settings(**settings, workers=workers)
-    media = find_media(videos, outside=root) if videos else None
+    if (operations or join_parts) and not videos:
+        raise InputError("--operations and --join_parts: need --videos, the folder with the files")
+    media = find_media(videos, operations, join_parts, root, audit) if videos else None
     fps = check_present_frames(root, media, settings["fps"], is_fps_given, audit)
     settings["fps"] = fps
     read_log(root / "frames", settings)

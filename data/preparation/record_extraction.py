@@ -68,7 +68,7 @@ def extract_records(
         def extract(video, file):
             count = _extract(video, file, root, settings, stop)
             bar.update()
-            return {"frames": count}
+            return {"frames": count, "bytes": file.stat().st_size}
 
         return extract_all(todo, frames_dir, done, extract, pool, stop)
 

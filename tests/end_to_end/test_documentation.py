@@ -70,6 +70,7 @@ def place(s3, tmp_path_factory):
         rows = [f"{row}\t{PHASES[row // 25]}" for row in range(100)]
         phases = root / "datasets" / "ours" / "phase_annotations" / f"op{number}-phase.txt"
         write(phases, ["Frame\tPhase", *rows])
+    write(root / "operations.csv", ["file,operation,order", "op1.mp4,a,1", "op2.mp4,a,2"])
     shutil.copy(root / "recordings" / "op1.mp4", root / "operation.mp4")
     shutil.copytree(root / "recordings", root / "clinic")
     write(root / "spellings.csv", ["from,to", "naht,Naht"])

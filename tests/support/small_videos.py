@@ -34,11 +34,12 @@ def read_numbers(folder):
     return {file.name: read_number(cv2.imread(str(file))) for file in sorted(folder.iterdir())}
 
 
-def write_video(path, fps=25, frames=100, codec="mp4v"):
+def write_video(path, fps=25, frames=100, codec="mp4v", first=0):
+    """A video whose frames show the numbers from `first` on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, (96, 48))
     assert writer.isOpened()
-    for number in range(frames):
+    for number in range(first, first + frames):
         writer.write(draw_number(number))
     writer.release()
     return path

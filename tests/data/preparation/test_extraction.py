@@ -11,6 +11,7 @@ from data.preparation import extraction
 from data.preparation.extraction import extract_frames
 from data.video.decoding import read_frames
 from data.video.names import name_videos
+from data.video.parts import VideoFiles
 from tests.support.small_videos import (
     draw_number,
     hide_beginning,
@@ -97,7 +98,7 @@ def test_read_frames_gives_rgb(tmp_path):
 def test_complete_videos_are_not_opened_again(tmp_path, monkeypatch):
     video = write_video(tmp_path / "op.mp4")
     extract_frames([video], tmp_path / "frames")
-    monkeypatch.setattr(extraction, "read_clock", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(VideoFiles, "open", lambda _: pytest.fail("opened again"))
     assert extract_frames([video], tmp_path / "frames") == {}
 
 

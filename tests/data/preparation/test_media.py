@@ -2,7 +2,13 @@ import pytest
 
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.preparation.media import find_media, has_media, own_videos
+from data.video.parts import VideoFiles
+
+
+def find(folder, operations=None, join_parts=False, audit=None):
+    return find_media(folder, operations, join_parts, folder / "out", audit or Audit())
 
 
 def test_a_dataset_with_files_needs_no_archive(tmp_path):
@@ -26,14 +32,16 @@ def test_media_are_found_recursively_but_not_in_the_dataset(tmp_path):
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    media = find_media(tmp_path, outside=tmp_path / "out")
+    media = find(tmp_path)
     assert media.videos == {
-        "case_op2": tmp_path / "case" / "op2.mkv",
-        "op1": tmp_path / "op1.MP4",
+        "case_op2": VideoFiles((tmp_path / "case" / "op2.mkv",)),
+        "op1": VideoFiles((tmp_path / "op1.MP4",)),
     }
     assert media.images == {"a": [tmp_path / "a-1.jpg"], "b": [tmp_path / "b" / "2.png"]}
     assert media.others == [tmp_path / "list.csv"]
-    assert own_videos(tmp_path / "out") == {"op9": tmp_path / "out" / "videos" / "op9.mp4"}
+    assert own_videos(tmp_path / "out") == {
+        "op9": VideoFiles((tmp_path / "out" / "videos" / "op9.mp4",))
+    }
     assert own_videos(tmp_path / "absent") == {}
 
 
@@ -42,4 +50,4 @@ def test_a_video_and_images_with_one_name_are_refused(tmp_path):
     for name in ("op.mp4", "op/1.jpg"):
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="rename"):
-        find_media(tmp_path, outside=tmp_path / "out")
+        find(tmp_path)

@@ -1,0 +1,174 @@
+"""Operations that a recorder has cut into several files: which files are parts of which.
+
+A table says so (--operations), or their names do; names are believed only when the user has seen
+what they would join (--join_parts).
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from data.annotation_formats.delimited import read_table
+from data.common.errors import InputError
+from data.dataset.audit import Audit
+from data.images.names import natural_key
+from data.video.clock import estimate_seconds
+from data.video.parts import VideoFiles
+
+COLUMNS = ("file", "operation", "order")
+_NUMBERED = re.compile(
+    r"(?P<head>.+?)(?:[-_. ]+(?:part|pt|teil|segment|seg|chunk|disc|cd)[-_. ]*(?P<word>\d{1,3})"
+    r"(?:[-_. ]*of[-_. ]*\d+)?|[-_. ]*\((?P<bracket>\d{1,3})\)|_(?P<digits>\d{3}))",
+    re.IGNORECASE,
+)
+EQUALLY_LONG = 0.05  # parts without a word that says so are cut after the same time, or size
+
+# {operation: {number of the part: name of the video that it would be by itself}}
+Operations = dict[str, dict[int, str]]
+
+
+def find_parts(videos: Mapping[str, Path]) -> Operations:
+    """The operations that names of videos speak of: op12_part1, op12 (2), op12_002.
+
+    Numbers alone count only from 0 or 1 on, and where all files but the last are equally long or
+    large: whoever numbers operations does not have that.
+    """
+    groups = {}
+    for name in videos:
+        if match := _NUMBERED.fullmatch(name):
+            kind = match.lastgroup
+            numbers = groups.setdefault((match["head"], kind), {})
+            numbers.setdefault(int(match[kind]), []).append(name)
+    found = {}
+    for (operation, kind), numbers in sorted(groups.items()):
+        parts = {number: numbers[number][0] for number in sorted(numbers)}
+        is_ambiguous = operation in found or any(len(same) > 1 for same in numbers.values())
+        if operation in videos:  # op12.mp4 with op12 (2).mp4 is the part before it
+            before = min(parts) - 1
+            is_ambiguous |= before not in ((0, 1) if kind == "bracket" else (1,))
+            parts = {before: operation} | parts
+        if is_ambiguous or len(parts) == 1 or (kind == "digits" and not _is_cut(videos, parts)):
+            continue
+        found[operation] = parts
+    return {operation: found[operation] for operation in sorted(found, key=natural_key)}
+
+
+def read_operations(
+    table: Path, folder: Path, videos: Mapping[str, Path], audit: Audit
+) -> Operations:
+    """Reads a table with the columns file, operation, order.
+
+    Args:
+      table: CSV. A file is named by its path in `folder`, or without it where one has that name.
+      folder: where the videos were searched for.
+      videos: {name: file} of those that were found.
+      audit: receives a problem for each row that cannot be used.
+
+    Raises:
+      InputError: the table has other columns, or two files in one place.
+    """
+    rows = read_table(table, audit)
+    columns = [column.casefold() for column in rows.columns]
+    if not set(COLUMNS) <= set(columns):
+        raise InputError(
+            f"{table}:1: columns {', '.join(rows.columns)}; expected {', '.join(COLUMNS)}"
+        )
+    by_path = {file.relative_to(folder).as_posix(): name for name, file in videos.items()}
+    by_name = {}
+    for path, name in by_path.items():
+        by_name.setdefault(Path(path).name, []).append(name)
+    cells = [rows.texts(columns.index(column)) for column in COLUMNS]
+    found, used = {}, set()
+    for place, line in enumerate(rows.lines.tolist()):
+        file, operation, order = (texts[places[place]] for texts, places in cells)
+        where = f"{table}:{line}"
+        if not order.isdecimal() or not operation or Path(operation).name != operation:
+            raise InputError(
+                f"{where}: operation {operation!r}, order {order!r}; expected a name without "
+                "slashes, and 1, 2, 3, ..."
+            )
+        same = by_name.get(file, [])
+        name = by_path.get(file) or (same[0] if len(same) == 1 else None)
+        if name is None:
+            audit.problem(f"{where}: {len(same) or 'no'} videos of this name in {folder}; not used")
+            continue
+        parts = found.setdefault(operation, {})
+        if int(order) in parts or name in used:
+            raise InputError(f"{where}: a file, or a number of {operation}, for the second time")
+        parts[int(order)] = name
+        used.add(name)
+    return found
+
+
+def join_files(
+    videos: Mapping[str, Path], operations: Operations, taken: set[str]
+) -> dict[str, VideoFiles]:
+    """All videos, those of `operations` joined up to the first part that is missing.
+
+    Args:
+      videos: {name: file}.
+      operations: names of their parts, all of them in `videos`.
+      taken: names that other things have.
+
+    Raises:
+      InputError: an operation and something else have one name.
+    """
+    parts = {name for numbers in operations.values() for name in numbers.values()}
+    joined = {name: VideoFiles((file,)) for name, file in videos.items() if name not in parts}
+    for operation, numbers in operations.items():
+        if operation in joined or operation in taken:
+            raise InputError(f"{operation}: an operation and another video are named so; rename it")
+        first = 0 if 0 in numbers else 1
+        expected = range(first, max(numbers) + 1)
+        missing = [number for number in expected if number not in numbers]
+        end = missing[0] if missing else max(numbers) + 1
+        fault = ""
+        if missing:
+            used = f"used up to part {end - 1}" if end > first else "not used"
+            fault = (
+                f"{operation}: part {', '.join(map(str, missing))} is missing among parts {first} "
+                f"to {max(numbers)}; {used}"
+            )
+        files = tuple(videos[numbers[number]] for number in range(first, end))
+        joined[operation] = VideoFiles(files, fault)
+    return {name: joined[name] for name in sorted(joined, key=natural_key)}
+
+
+def remark_parts(videos: Mapping[str, Path], operations: Operations, audit: Audit) -> None:
+    """Says which videos look like parts of one operation."""
+    for numbers in operations.values():
+        first, *others = (videos[numbers[number]].name for number in sorted(numbers))
+        audit.remark(
+            f"{first} and {len(others)} more look like parts of one operation; --join_parts joins "
+            "them"
+        )
+
+
+def check_extracted(frames_dir: Path, operations: Operations, is_joined: bool) -> None:
+    """Raises `InputError` where frames would be in a dataset twice, in a part's and the whole's."""
+    for operation, numbers in operations.items():
+        parts = [name for name in numbers.values() if name != operation]
+        for name in filter(lambda name: (frames_dir / name).is_dir(), parts if is_joined else []):
+            raise InputError(
+                f"{frames_dir / name}: frames of a part of {operation}, extracted by itself "
+                "before; expected another --name"
+            )
+        if not is_joined and len(parts) == len(numbers) and (frames_dir / operation).is_dir():
+            raise InputError(
+                f"{frames_dir / operation}: frames of {len(parts)} parts that were joined; "
+                "expected --join_parts again, or another --name"
+            )
+
+
+def _is_cut(videos: Mapping[str, Path], parts: Mapping[int, str]) -> bool:
+    """Whether files look like those of a recorder that begins a new one after a time or size."""
+    if min(parts) > 1:
+        return False
+    files = [videos[parts[number]] for number in sorted(parts)]
+    seconds = [length for file in files if (length := estimate_seconds(file))]
+    sizes = [file.stat().st_size for file in files]
+    return any(
+        max(amounts) <= (1 + EQUALLY_LONG) * min(amounts[:-1])
+        for amounts in (seconds, sizes)
+        if len(amounts) > 1
+    )

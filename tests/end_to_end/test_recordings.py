@@ -1,0 +1,115 @@
+"""Recordings as hospitals have them, through prepare.py."""
+
+import json
+
+import pytest
+
+from data.dataset.frame_index import load_index
+from tests.end_to_end.test_prepare import prepare
+from tests.support.small_videos import read_numbers, write_video
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """An operation of 24.8 s in three parts, the first two of 10.4 s, beside a whole one."""
+    folder = tmp_path / "in"
+    for part, (first, frames) in enumerate(((0, 260), (260, 260), (520, 100)), 1):
+        write_video(folder / f"op12_part{part}.mp4", 25, frames, first=first)
+    write_video(folder / "other.mp4", 25, 50)
+    return folder
+
+
+def frames_of(root):
+    return {folder.name: len(list(folder.iterdir())) for folder in (root / "frames").glob("*/")}
+
+
+def test_parts_become_one_video_whose_clock_runs_on(tmp_path, parts):
+    root, where = tmp_path / "out" / "ours", (tmp_path / "out", f"--videos={parts}", "--name=ours")
+    phases = tmp_path / "phases.csv"
+    phases.write_text("video,start,end,phase\nop12,0,12,first\nop12,12,25,second\n")
+    arguments = (*where, "--join_parts", f"--annotations={phases}")
+    code, output, errors = prepare(*arguments)
+    assert code == 0, errors
+    assert "ours: 2 videos, 27 frames, 25 of them labelled" in output
+    shown = read_numbers(root / "frames" / "op12")
+    assert shown == {f"op12_{n:06d}.jpg": 25 * (n - 1) for n in range(1, 26)}
+    index = load_index(root)
+    assert index.phase[index.frame <= 12].tolist()[:12] == [0] * 12
+    assert index.phase[:25].tolist() == [0] * 12 + [1] * 13
+    noted = json.loads((root / "frames" / "extraction.json").read_text())["videos"]["op12"]
+    assert (noted["frames"], noted["seconds"], noted["source_fps"]) == (25, 24.8, 25)
+
+    before = {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")}
+    last = root / "frames" / "op12" / "op12_000020.jpg"
+    last.unlink()
+    assert prepare(*arguments)[:2] == (code, output)
+    after = {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")}
+    assert {file for file in before if before[file] != after[file]} == {last}
+    assert read_numbers(root / "frames" / "op12") == shown
+
+    code, _, errors = prepare(*where)
+    assert code == 2
+    assert "3 parts that were joined; expected --join_parts again" in errors
+
+
+def test_parts_are_not_joined_unasked(tmp_path, parts):
+    where = (tmp_path / "out", f"--videos={parts}", "--name=ours")
+    code, output, errors = prepare(*where)
+    assert code == 0, errors
+    remark = "op12_part1.mp4 and 2 more look like parts of one operation; --join_parts joins them"
+    assert f"remark: {remark}" in output
+    assert frames_of(tmp_path / "out" / "ours") == {
+        **{"op12_part1": 11, "op12_part2": 11, "op12_part3": 4, "other": 2}
+    }
+    code, _, errors = prepare(*where, "--join_parts")
+    assert code == 2
+    assert "op12_part1: frames of a part of op12, extracted by itself before" in errors
+
+
+def test_a_part_that_was_missing_is_added(tmp_path, parts):
+    second = parts / "op12_part2.mp4"
+    second.rename(tmp_path / "away.mp4")
+    arguments = (tmp_path / "out", f"--videos={parts}", "--name=ours", "--join_parts")
+    code, output, _ = prepare(*arguments)
+    assert code == 1
+    missing = "op12: part 2 is missing among parts 1 to 3; used up to part 1"
+    assert output.splitlines()[-1] == f"not used: {missing}"
+    assert frames_of(tmp_path / "out" / "ours") == {"op12": 11, "other": 2}
+    (tmp_path / "away.mp4").rename(second)
+    code, output, errors = prepare(*arguments)
+    assert code == 0, errors
+    shown = read_numbers(tmp_path / "out" / "ours" / "frames" / "op12")
+    assert list(shown.values()) == [25 * n for n in range(25)]
+
+
+def test_an_operation_that_went_on_is_extracted_on(tmp_path, parts):
+    (parts / "op12_part3.mp4").rename(tmp_path / "away.mp4")
+    arguments = (tmp_path / "out", f"--videos={parts}", "--name=ours", "--join_parts")
+    assert prepare(*arguments)[0] == 0
+    assert frames_of(tmp_path / "out" / "ours") == {"op12": 21, "other": 2}
+    (tmp_path / "away.mp4").rename(parts / "op12_part3.mp4")
+    assert prepare(*arguments)[0] == 0
+    assert frames_of(tmp_path / "out" / "ours") == {"op12": 25, "other": 2}
+
+
+def test_a_table_of_operations(tmp_path, parts):
+    table = tmp_path / "operations.csv"
+    table.write_text(
+        "file,operation,order\nother.mp4,Galle 7,3\nop12_part2.mp4,Galle 7,2\n"
+        "op12_part1.mp4,Galle 7,1\n"
+    )
+    arguments = (tmp_path / "out", f"--videos={parts}", "--name=ours", f"--operations={table}")
+    code, output, errors = prepare(*arguments)
+    assert code == 0, errors
+    assert "look like parts" not in output
+    root = tmp_path / "out" / "ours"
+    assert frames_of(root) == {"Galle 7": 23, "op12_part3": 4}
+    shown = list(read_numbers(root / "frames" / "Galle 7").values())
+    assert shown == [*(25 * n for n in range(21)), 5, 30]  # 20.8 s into it, the third file begins
+
+
+@pytest.mark.parametrize("flag", ["--join_parts", "--operations=x.csv"])
+def test_without_videos_there_is_nothing_to_join(tmp_path, flag):
+    code, _, errors = prepare(tmp_path / "out", flag, "--name=ours")
+    assert code == 2
+    assert "need --videos" in errors
