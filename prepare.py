@@ -91,7 +91,9 @@ with cli.flag_group("The dataset"):
 
 with cli.flag_group("Where videos and images come from"):
     _VIDEOS = flags.DEFINE_string(
-        "videos", None, "A folder with videos or images, which is searched recursively."
+        "videos",
+        None,
+        "A folder with videos, DICOM videos or images, which is searched recursively.",
     )
     _ARCHIVE = flags.DEFINE_string(
         "archive",

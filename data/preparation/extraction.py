@@ -92,9 +92,9 @@ def extract_frames(
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
 
         def extract(name, video):
-            parts = video.open()
-            note_settings()
-            facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
+            with video.open(name, frames_dir / f".{name}") as parts:
+                note_settings()
+                facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
             sizes = video.sizes
             return facts | {"bytes": sum(sizes)} | ({"parts": sizes} if len(sizes) > 1 else {})
 
@@ -151,8 +151,7 @@ def _taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) 
         if name in done and (sizes := video.sizes):
             noted = _noted_sizes(done[name])
             if sizes[: len(noted)] != noted:
-                file = video.files[0]
-                taken[name] = f"{file}: another video is named {name} in this dataset; rename it"
+                taken[name] = f"{name}: another video has this name in this dataset; rename one"
     return taken
 
 

@@ -1,6 +1,6 @@
 """Where a dataset's videos and images come from: a folder, an archive, its own videos/."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.extraction_log import LOG, frame_numbers
 from data.images.finding import group_images, list_files
-from data.images.names import is_image
+from data.images.names import is_image, natural_key
 from data.preparation.operations import (
     check_extracted,
     find_parts,
@@ -19,6 +19,8 @@ from data.preparation.operations import (
     remark_parts,
 )
 from data.tfrecords.files import find_records
+from data.video.dicom import is_dicom
+from data.video.dicom_names import find_dicoms, names_patient
 from data.video.names import is_video, name_videos
 from data.video.parts import VideoFiles
 
@@ -30,7 +32,7 @@ class Media:
     Attributes:
       videos: name -> its files.
       images: name of the video -> its image files.
-      others: files that are neither.
+      others: files that are neither; those whose names have data of a patient are not among them.
     """
 
     videos: dict[str, VideoFiles]
@@ -54,36 +56,48 @@ def find_media(
       InputError: the folder is missing or holds neither videos nor images, two of them would
         have the same name, or the table is wrong.
     """
-    media = _search(folder, outside=root)
-    listed = read_operations(operations, folder, media.videos, audit) if operations else {}
+    files, images, others = _search(folder, root, audit)
+    listed = read_operations(operations, folder, files, audit) if operations else {}
     used = {name for parts in listed.values() for name in parts.values()}
-    by_name = find_parts({name: f for name, f in media.videos.items() if name not in used})
+    by_name = find_parts({name: file for name, file in files.items() if name not in used})
     check_extracted(root / "frames", listed | (by_name if join_parts else {}), is_joined=True)
     if not join_parts:
         check_extracted(root / "frames", by_name, is_joined=False)
-        remark_parts(media.videos, by_name, audit)
+        remark_parts(files, by_name, audit)
         by_name = {}
     for name in listed.keys() & by_name.keys():
         raise InputError(f"{operations}: {name} lacks files with its name; expected all or none")
-    videos = join_files(media.videos, listed | by_name, taken=media.images.keys())
-    return replace(media, videos=videos)
+    videos = join_files(files, listed | by_name, taken=images.keys())
+    return Media(videos, images, others)
 
 
-def _search(folder: Path, outside: Path) -> Media:
+def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list[Path]]:
+    """{video: file}, {video: its images} and other files, whose paths do not name a patient."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with videos or images")
     outside = outside.resolve()
     files = [file for file in list_files(folder) if outside not in file.resolve().parents]
-    videos = name_videos(folder, (file for file in files if is_video(file.name)))
     images = group_images(folder, (file for file in files if is_image(file.name)))
+    files = [file for file in files if not is_image(file.name)]
+    dicoms = [file for file in files if is_dicom(file)]
+    rest = [file for file in files if file not in set(dicoms)]
+    found = find_dicoms(folder, dicoms)
+    audit.problems += found.problems
+    audit.remarks += found.remarks
+    videos = name_videos(folder, (file for file in rest if is_video(file.name)))
+    for name in sorted(found.videos.keys() & videos.keys()):
+        raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
+    videos |= found.videos
     if not videos and not images:
-        raise InputError(f"{folder}: neither videos nor images among its {len(files)} files")
-    for name in sorted(videos.keys() & images.keys()):
+        problems = "; ".join(["", *audit.problems])
         raise InputError(
-            f"{videos[name]} and {images[name][0]} would both be of {name}; rename one"
+            f"{folder}: neither videos nor images among its {len(files)} files{problems}"
         )
-    others = [file for file in files if not is_video(file.name) and not is_image(file.name)]
-    return Media(videos, images, others)
+    for name in sorted(videos.keys() & images.keys()):
+        raise InputError(f"{images[name][0]}: a video would be named {name} too; rename one")
+    others = [file for file in rest if not is_video(file.name)]
+    nameable = [file for file in others if not names_patient(str(file), found.patient)]
+    return dict(sorted(videos.items(), key=lambda item: natural_key(item[0]))), images, nameable
 
 
 def own_videos(root: Path) -> dict[str, VideoFiles]:

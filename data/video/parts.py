@@ -4,6 +4,7 @@ Its clock runs on from file to file: source frames are counted on, and a file be
 before it ends. What was not recorded in between has no time.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.storage.folders import remove_folder
 from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import decode
+from data.video.dicom import is_dicom, read_dicom_clock
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,34 @@ class VideoFiles:
         """As `data.video.clock.estimate_seconds`."""
         return sum(map(estimate_seconds, self.files))
 
-    def open(self) -> "Parts":
-        """Reads the clocks of the files, up to the first that is damaged.
+    @contextlib.contextmanager
+    def open(self, name: str, scratch: Path) -> Iterator["Parts"]:
+        """Context in which the files can be decoded, up to the first that is damaged.
+
+        Args:
+          scratch: a folder that is made where videos have to be taken out of DICOM files, and
+            removed at the end.
+          name: of the video, what errors about DICOM files call them.
 
         Raises:
-          InputError: not even the first can be used.
+          InputError: not even the first file can be used.
         """
+        try:
+            yield self._open(name, scratch)
+        except InputError as error:
+            raise InputError(str(error).replace(f"{scratch}/", "")) from error
+        finally:
+            remove_folder(scratch)
+
+    def _open(self, name: str, scratch: Path) -> "Parts":
         clocks, fault = [], self.fault
-        for file in self.files:
+        for part, file in enumerate(self.files, 1):
             try:
-                clocks.append(read_clock(file))
+                if is_dicom(file):
+                    stream = name if len(self.files) == 1 else f"{name}, part {part}"
+                    clocks.append(read_dicom_clock(file, scratch / stream))
+                else:
+                    clocks.append(read_clock(file))
                 clocks[-1].check_end()
             except InputError as error:
                 is_last = file == self.files[-1]

@@ -5,7 +5,17 @@ import json
 import pytest
 
 from data.dataset.frame_index import load_index
+from data.video.dicom import read_header
 from tests.end_to_end.test_prepare import prepare
+from tests.support.small_dicoms import (
+    H264,
+    JPEG,
+    MPEG2,
+    SECRETS,
+    h264,
+    jpegs,
+    write_dicom,
+)
 from tests.support.small_videos import read_numbers, write_video
 
 
@@ -113,3 +123,70 @@ def test_without_videos_there_is_nothing_to_join(tmp_path, flag):
     code, _, errors = prepare(tmp_path / "out", flag, "--name=ours")
     assert code == 2
     assert "need --videos" in errors
+
+
+def test_dicom_videos_without_a_trace_of_the_patient(tmp_path):
+    """Names of files, folders and elements with patient data; no byte of them is written."""
+    folder = tmp_path / "in"
+    stream = write_video(tmp_path / "v.ts", 25, 60, "mpg2").read_bytes()
+    hidden = write_dicom(folder / "Mustermann_Joerg" / "IM1", stream, MPEG2, 60)
+    write_dicom(folder / "op1.dcm", h264(40), H264, 40, CineRate=10)
+    write_dicom(folder / "op12_part1", jpegs(26), JPEG, 26, CineRate=10)
+    write_dicom(folder / "op12_part2", jpegs(30, first=26), JPEG, 30, CineRate=10)
+    write_dicom(folder / "ACC99887.dcm", jpegs(1), JPEG)
+    write_dicom(folder / "19580312.dcm", b"no video", H264, 5)
+    cut = write_dicom(folder / "Beispielmann.dcm", jpegs(90), JPEG, 90, CineRate=10)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    (folder / "Mustermann_Joerg" / "letter.txt").write_text("a letter")
+    (folder / "note.txt").write_text("a note")
+    arguments = (tmp_path / "out", f"--videos={folder}", "--name=ours", "--join_parts", "--fps=1")
+    code, output, errors = prepare(*arguments)
+    root = tmp_path / "out" / "ours"
+
+    assert code == 1, errors
+    name = f"dicom_{read_header(hidden).digest}"
+    counts = frames_of(root)
+    damaged = counts.keys() - {name, "op1", "op12"}
+    assert counts == {name: 3, "op1": 4, "op12": 6, **dict.fromkeys(damaged, 5)}
+    assert len(damaged) == 1
+    assert list(read_numbers(root / "frames" / name).values()) == [0, 25, 50]
+    assert list(read_numbers(root / "frames" / "op1").values()) == [0, 10, 20, 30]
+    assert list(read_numbers(root / "frames" / "op12").values()) == [0, 10, 20, 30, 40, 50]
+    noted = json.loads((root / "frames" / "extraction.json").read_text())["videos"]
+    assert {video: noted[video]["source_fps"] for video in noted} == {
+        **{name: 25, "op1": 10, "op12": 10}
+    }
+    assert "DICOM files have names with data of a patient; named dicom_" in output
+    assert "1 DICOM files hold no video" in output
+    assert "bytes that are no video" in output
+    assert "cut off, ends after" in output
+    assert f"{folder / 'note.txt'}: neither" in (root / "audit.json").read_text()
+
+    again = prepare(*arguments)
+    assert again[:2] == (code, output)
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    texts = [output, errors, again[2], *map(str, (tmp_path / "out").rglob("*"))]
+    everything = [text.encode() for text in texts] + [file.read_bytes() for file in written]
+    assert len(written) > 20
+    for secret in SECRETS:
+        for content in everything:
+            assert secret.encode() not in content.lower(), secret
+            assert secret.encode("utf-16-le") not in content.lower(), secret
+    assert not list(root.rglob(".*")), "no stream is left"
+
+
+def test_complete_dicom_videos_are_not_read_again(tmp_path):
+    """Resumed, too: frames that are there are kept, the others are made."""
+    file = write_dicom(tmp_path / "in" / "op1.dcm", h264(40), H264, 40, CineRate=10)
+    arguments = (tmp_path / "out", f"--videos={tmp_path / 'in'}", "--name=ours")
+    assert prepare(*arguments)[0] == 0
+    frames = tmp_path / "out" / "ours" / "frames" / "op1"
+    before = {frame: frame.stat().st_mtime_ns for frame in frames.iterdir()}
+    (frames / "op1_000002.jpg").unlink()
+    assert prepare(*arguments)[0] == 0
+    assert list(read_numbers(frames).values()) == [0, 10, 20, 30]
+    after = {frame: frame.stat().st_mtime_ns for frame in frames.iterdir()}
+    assert [frame.name for frame in before if before[frame] != after[frame]] == ["op1_000002.jpg"]
+    broken = file.read_bytes()
+    file.write_bytes(broken[:2000] + bytes(len(broken) - 2000))
+    assert prepare(*arguments)[0] == 0, "of the same size, and not opened"

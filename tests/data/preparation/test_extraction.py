@@ -98,7 +98,7 @@ def test_read_frames_gives_rgb(tmp_path):
 def test_complete_videos_are_not_opened_again(tmp_path, monkeypatch):
     video = write_video(tmp_path / "op.mp4")
     extract_frames([video], tmp_path / "frames")
-    monkeypatch.setattr(VideoFiles, "open", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(VideoFiles, "open", lambda *_: pytest.fail("opened again"))
     assert extract_frames([video], tmp_path / "frames") == {}
 
 

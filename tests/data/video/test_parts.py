@@ -21,6 +21,11 @@ def write_parts(folder, frames=(260, 260, 100), fps=25):
     )
 
 
+def opened(files, fault=""):
+    with VideoFiles(files, fault).open("op", Path("unused")) as parts:
+        return parts
+
+
 def shown(parts, fps=1):
     sources = enumerate(parts.clock.source_frames(fps).tolist())
     return [(n, read_number(image)) for n, image in parts.decode(sources)]
@@ -28,7 +33,7 @@ def shown(parts, fps=1):
 
 def test_the_clock_runs_on_and_does_not_drift(tmp_path):
     files = write_parts(tmp_path)
-    parts = VideoFiles(files).open()
+    parts = opened(files)
     # By themselves they would give frames of 0..10, 10.4..20.4 and 20.8..23.8 s.
     assert shown(parts) == [(n, 25 * n) for n in range(25)]
     assert (parts.clock.rate, parts.clock.seconds) == (25, pytest.approx(24.8))
@@ -50,7 +55,7 @@ def test_parts_of_other_rates_are_joined_by_time(tmp_path):
     slow = write_video(tmp_path / "1.mp4", 10, 26)
     fast = write_video(tmp_path / "2.mp4", 25, 60, first=26)
     set_timing(varying := write_video(tmp_path / "3.mp4", 25, 60, first=86), [(30, 0.5), (30, 2.0)])
-    parts = VideoFiles((slow, fast, varying)).open()
+    parts = opened((slow, fast, varying))
     assert parts.clock.rate is None
     # 2.6 s of 10 frames a second, 2.4 s of 25, then 0.6 s of 50 and 2.4 s of 12.5.
     assert shown(parts) == [(0, 0), (1, 10), (2, 20), (3, 36), (4, 61), (5, 86), (6, 121), (7, 134)]
@@ -58,7 +63,7 @@ def test_parts_of_other_rates_are_joined_by_time(tmp_path):
 
 def test_only_the_parts_with_wanted_frames_are_opened(tmp_path):
     files = write_parts(tmp_path)
-    parts = VideoFiles(files).open()
+    parts = opened(files)
     files[0].unlink()
     assert [(n, read_number(i)) for n, i in parts.decode([(20, 500), (21, 525)])] == [
         (20, 500),
@@ -71,13 +76,13 @@ def test_only_the_parts_with_wanted_frames_are_opened(tmp_path):
 def test_what_is_before_a_broken_part_is_used(tmp_path):
     files = write_parts(tmp_path)
     files[1].write_text("no video")
-    parts = VideoFiles(files).open()
+    parts = opened(files)
     assert shown(parts) == [(n, 25 * n) for n in range(11)]
     with pytest.raises(InputError, match=r"op_part2\.mp4: 8 bytes.*after it are not used"):
         parts.check_end()
     files[0].write_text("no video")
     with pytest.raises(InputError, match=r"op_part1\.mp4: 8 bytes"):
-        VideoFiles(files).open()
+        opened(files)
 
 
 def test_a_part_that_was_cut_off_is_used_as_far_as_it_goes(tmp_path):
@@ -86,7 +91,7 @@ def test_a_part_that_was_cut_off_is_used_as_far_as_it_goes(tmp_path):
         for part in range(3)
     ]
     files[1].write_bytes(files[1].read_bytes()[: files[1].stat().st_size // 2])
-    parts = VideoFiles(tuple(files)).open()
+    parts = opened(tuple(files))
     assert 280 < len(parts.clock.times) < 320
     assert shown(parts) == [(n, 25 * n) for n in range(len(shown(parts)))]
     with pytest.raises(InputError, match=r"1\.avi: cut off, ends after 4 of 8 seconds; the parts"):
@@ -95,9 +100,9 @@ def test_a_part_that_was_cut_off_is_used_as_far_as_it_goes(tmp_path):
 
 def test_a_fault_that_is_known_before_is_told_at_the_end(tmp_path):
     files = write_parts(tmp_path)
-    parts = VideoFiles(files[:1], "op: part 2 is missing").open()
+    parts = opened(files[:1], "op: part 2 is missing")
     assert len(shown(parts)) == 11
     with pytest.raises(InputError, match="part 2 is missing"):
         parts.check_end()
     with pytest.raises(InputError, match="part 1 is missing"):
-        VideoFiles((), "op: part 1 is missing").open()
+        opened((), "op: part 1 is missing")
