@@ -141,7 +141,10 @@ with cli.flag_group("Frames that are extracted from videos"):
     _FORMAT = flags.DEFINE_string("format", "jpg", "The format of the frames, jpg or png.")
     _QUALITY = flags.DEFINE_integer("quality", 95, "The quality of JPEG, from 1 to 100.")
     _SIZE = flags.DEFINE_integer(
-        "size", None, "Reduce frames whose shorter side is longer than this, in pixels."
+        "size",
+        None,
+        "Reduce frames and images whose shorter side is longer than this, in pixels. Images of "
+        "--videos become copies; the originals stay as they are.",
     )
     _WORKERS = flags.DEFINE_integer(
         "workers", None, "How many videos to work on at once. Without it, one per core."

@@ -76,7 +76,8 @@ class Annotated:
             if not is_official or frames[0] < 1:
                 audit.problem(
                     f"{source.file}: not used, the frames of {video} are not named {video}_000001, "
-                    f"{video}_000002, ... (1 for the first second)"
+                    f"{video}_000002, ... (1 for the first second): phases need the time of each "
+                    "image; classes of images without one need --dataset=classes"
                 )
                 continue
             try:

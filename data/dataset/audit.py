@@ -1,6 +1,7 @@
 """What an inspection of a dataset finds: remarks, problems, and counts per video."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from data.storage.whole import write_json
 AUDIT = "audit.json"  # in a data set
 TABLE_ROWS = 100  # videos printed; audit.json has all
 PRINTED_REMARKS = 20
+PRINTED_SIZES = 6
 # Frames by what `data/preparation/cleaning.py` did, where it was asked to; "pretraining" are those
 # left.
 CLEANED = ("black", "out_of_body", "near_duplicates", "cropped", "pretraining")
@@ -25,11 +27,13 @@ class Audit:
       problems: inputs, or parts of inputs, that could not be used.
       videos: name -> counts: "frames", "labelled", and where there are annotations "phase_rows",
         "tool_rows" or others, and where frames were cleaned those of `CLEANED` that were asked for.
+      sizes: (width, height) -> how many frames.
     """
 
     remarks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     videos: dict[str, dict[str, int]] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def remark(self, text: str) -> None:
         """Adds a remark."""
@@ -44,6 +48,7 @@ class Audit:
         self.remarks += other.remarks
         self.problems += other.problems
         self.videos |= other.videos
+        self.sizes += other.sizes
 
     def total(self, count: str) -> int:
         """Sum of a count over the videos."""
@@ -59,7 +64,8 @@ class Audit:
         counted = ("frames", "labelled", *self.cleaned())
         totals |= {count: self.total(count) for count in counted}
         content = {"totals": totals, "problems": self.problems, "remarks": self.remarks}
-        write_json(path, {**content, "videos": self.videos})
+        sizes = {f"{width}x{height}": n for (width, height), n in self.sizes.most_common()}
+        write_json(path, {**content, "sizes": sizes, "videos": self.videos})
 
     def table(self) -> str:
         """Counts per video and the first remarks, to be printed."""
@@ -79,6 +85,10 @@ class Audit:
         lines += [row(name, counts) for name, counts in list(self.videos.items())[:TABLE_ROWS]]
         lines += _and_more(len(self.videos) - TABLE_ROWS, "videos")
         lines += [row("all videos", {column: self.total(column) for column in columns})]
+        if self.sizes:
+            sizes = [f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(PRINTED_SIZES)]
+            more = ", ..." if len(self.sizes) > PRINTED_SIZES else ""
+            lines.append(f"sizes of frames: {', '.join(sizes)}{more}")
         lines += [f"remark: {remark}" for remark in self.remarks[:PRINTED_REMARKS]]
         return "\n".join(lines + _and_more(len(self.remarks) - PRINTED_REMARKS, "remarks"))
 

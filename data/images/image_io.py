@@ -55,6 +55,15 @@ def decode_image(data: np.ndarray, name: str | Path) -> np.ndarray:
     return image
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file as its header has it; raises `InputError` if it is none."""
+    try:
+        with Image.open(path) as opened:
+            return opened.height, opened.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return read_image(path).shape[:2]
+
+
 def _without_alpha(data, image):
     """A TIFF image whose alpha is dropped: OpenCV multiplies the colours by it."""
     try:
@@ -93,6 +102,7 @@ def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:
     if settings["size"] and shorter > settings["size"]:
         height, width = (round(side * settings["size"] / shorter) for side in image.shape[:2])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, settings["quality"]] if path.suffix == ".jpg" else []
+    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    quality = [cv2.IMWRITE_JPEG_QUALITY, settings["quality"]] if is_jpeg else []
     with whole_file(path) as side:
         side.write_bytes(cv2.imencode(path.suffix, image, quality)[1])

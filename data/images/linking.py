@@ -1,37 +1,66 @@
-"""Images that appear in a dataset directory without being copied."""
+"""Images that appear in a dataset directory, without being copied unless they are too large."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
 
+from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.images.completeness import find_fault
+from data.images.image_io import image_size, read_image, write_frame
 from data.storage.whole import whole_file
 
 
-def link_images(groups: dict[str, Sequence[Path]], frames_dir: Path) -> dict[str, str]:
+def link_images(
+    groups: Mapping[str, Sequence[Path]],
+    frames_dir: Path,
+    size: int | None = None,
+    quality: int = 95,
+) -> dict[str, str]:
     """Makes images appear as `frames_dir/<video>/<file name>`, without copying where possible.
+
+    Args:
+      groups: {video: its images}. None of them is changed.
+      frames_dir: made where it is missing.
+      size: shorter side in pixels; larger images become copies that are reduced to it.
+      quality: of such a copy if it is JPEG, 1..100.
 
     Returns:
       {file: reason} of the images that could not be used.
     """
-    faults = {}
-    bar = tqdm(desc="images", total=sum(map(len, groups.values())), unit="image")
-    for video, files in groups.items():
-        folder = frames_dir / video
-        for file in files:
-            bar.update()
-            target = folder / file.name
-            if target.exists():
-                continue
-            if fault := find_fault(file):
-                faults[str(file)] = f"{file}: {fault}"
-                continue
-            link_file(file, target)
-    bar.close()
-    return faults
+    settings = {"size": size, "quality": quality}
+    pairs = [
+        (file, frames_dir / video / file.name) for video, files in groups.items() for file in files
+    ]
+
+    def add(pair):
+        try:
+            _add_image(*pair, settings)
+        except InputError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(available_cores()) as pool:  # decoding leaves Python's lock to others
+        added = tqdm(pool.map(add, pairs), desc="images", total=len(pairs), unit="image")
+        return {str(file): fault for (file, _), fault in zip(pairs, added, strict=True) if fault}
+
+
+def _add_image(file: Path, target: Path, settings: Mapping) -> None:
+    """Links an image, or writes a reduced copy; also over a link from a run without a size."""
+    is_there = target.exists()
+    if not is_there and (fault := find_fault(file)):
+        raise InputError(f"{file}: {fault}")
+    size = settings["size"]
+    if size and min(image_size(target if is_there else file)) > size:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_frame(
+            target, read_image(file)[..., ::-1], settings
+        )  # a new file: no link is followed
+    elif not is_there:
+        link_file(file, target)
 
 
 def link_file(file: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ the annotations are read twice, once for their names.
 
 import contextlib
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,12 +25,14 @@ from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
 from data.images.completeness import find_fault
 from data.images.finding import group_images
+from data.images.image_io import image_size
 from data.images.names import is_image, natural_key, official_number, trailing_number
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
 from data.preparation.index_table import index_table
 from data.storage.whole import whole_file
 
 VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
+MAX_PIXELS = 1_000_000  # 2.5 times those of Cholec80's frames, 854x480
 MAX_NUMBER = np.iinfo(np.int32).max
 NO_CLEANING = Cleaning()
 
@@ -68,6 +71,7 @@ def build_index(
             none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
             raise InputError("; ".join([f"{root / 'frames'}: no {none}", *audit.problems]))
         _remark_annotations(root, annotated, audit)
+        _remark_large(root, audit)
         rates = {"fps": annotated.fps, "annotation_fps": annotated.annotation_fps}
         write_classes(root, annotated.classes, **rates)
     if not cleaning.drops:
@@ -157,6 +161,7 @@ def _read_video(
     is_kept = np.ones(len(files), bool)
     if cleaning:
         files, is_kept = clean_video(root / CROPPED / video, measured, cleaning, counts)
+    audit.sizes = _count_sizes(files, is_official)
     paths = [file.relative_to(root) for file in files]
     groups = annotated.classes.multi_label
     table = index_table([video] * len(files), frames, phases, presence, groups, paths)
@@ -228,6 +233,27 @@ def _remark_annotations(root: Path, annotated: Annotated, audit: Audit) -> None:
     if (root / FOLDER).is_dir() and without:
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
         audit.remark(f"{root / FOLDER}: nothing about {', '.join(without[:8])}{more}")
+
+
+def _count_sizes(files: list[Path], is_video: bool) -> Counter:
+    """{(width, height): images}; frames of a video are taken to be as large as the first."""
+    sizes = Counter()
+    for file in files[:1] if is_video else files:
+        with contextlib.suppress(InputError):  # damage in the middle shows when it is read
+            sizes[image_size(file)[::-1]] += len(files) if is_video else 1
+    return sizes
+
+
+def _remark_large(root: Path, audit: Audit) -> None:
+    large = {size: n for size, n in audit.sizes.items() if size[0] * size[1] > MAX_PIXELS}
+    if large:
+        width, height = max(large, key=lambda size: size[0] * size[1])
+        audit.remark(
+            f"{root / 'frames'}: {sum(large.values())} frames have more than "
+            f"a megapixel, up to {width}x{height}; decoding takes as long as "
+            "there are pixels, and training, on views of 224x224, would wait for it; expected "
+            "--size=480, with another --name"
+        )
 
 
 def _remark_strays(files: list[Path], audit: Audit) -> None:

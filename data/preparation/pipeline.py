@@ -153,7 +153,12 @@ def prepare_videos(
         write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
     audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
     if media:
-        audit.problems += link_images(media.images, frames_dir).values()
+        size, quality = settings["size"], settings["quality"]
+        if size and media.images and not (frames_dir / LOG).is_file():
+            write_log(
+                frames_dir, {**settings, "videos": {}}
+            )  # the next call has to ask for the same
+        audit.problems += link_images(media.images, frames_dir, size, quality).values()
         audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
     if not frames_dir.is_dir():
         raise InputError(f"nothing could be used: {'; '.join(audit.problems)}")

@@ -2,6 +2,8 @@
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 
 from data.dataset.frame_index import load_index
@@ -190,3 +192,55 @@ def test_complete_dicom_videos_are_not_read_again(tmp_path):
     broken = file.read_bytes()
     file.write_bytes(broken[:2000] + bytes(len(broken) - 2000))
     assert prepare(*arguments)[0] == 0, "of the same size, and not opened"
+
+
+def test_large_images_are_reduced_and_the_sizes_said(tmp_path):
+    for name, shape in (
+        ("x/1.jpg", (1080, 1920)),
+        ("x/2.jpg", (1080, 1920)),
+        ("y/1.png", (60, 80)),
+    ):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "in" / name), np.full((*shape, 3), 90, np.uint8))
+    write_video(tmp_path / "in" / "op.mp4", 25, 75)
+    where = (tmp_path / "out", f"--videos={tmp_path / 'in'}")
+    code, output, errors = prepare(*where, "--name=large")
+    assert code == 0, errors
+    assert "sizes of frames: 96x48 (3), 1920x1080 (2), 80x60 (1)" in output
+    assert "2 frames have more than a megapixel, up to 1920x1080; decoding takes" in output
+
+    arguments = (*where, "--name=small", "--size=480")
+    code, output, errors = prepare(*arguments)
+    assert code == 0, errors
+    assert "sizes of frames: 96x48 (3), 853x480 (2), 80x60 (1)" in output
+    assert "megapixels" not in output
+    audit = json.loads((tmp_path / "out" / "small" / "audit.json").read_text())
+    assert audit["sizes"] == {"96x48": 3, "853x480": 2, "80x60": 1}
+    assert cv2.imread(str(tmp_path / "in" / "x" / "1.jpg")).shape == (1080, 1920, 3)
+    assert prepare(*arguments)[:2] == (code, output)
+    code, _, errors = prepare(*where, "--name=small")
+    assert code == 2
+    assert "was extracted with size=480" in errors
+
+
+def test_the_size_of_images_alone_is_noted_too(tmp_path):
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), np.full((60, 80, 3), 90, np.uint8))
+    where = (tmp_path / "out", f"--videos={tmp_path / 'in'}", "--name=ours")
+    assert prepare(*where, "--size=30")[0] == 0
+    code, _, errors = prepare(*where)
+    assert code == 2
+    assert "was extracted with size=30" in errors
+
+
+def test_phases_of_images_without_time_are_refused_in_words(tmp_path):
+    (tmp_path / "in" / "case").mkdir(parents=True)
+    for name in ("IMG_3", "IMG_9"):
+        cv2.imwrite(str(tmp_path / "in" / "case" / f"{name}.png"), np.zeros((60, 80, 3), np.uint8))
+    (tmp_path / "phases.csv").write_text("video,start,end,phase\ncase,0,5,first\n")
+    code, output, _ = prepare(
+        tmp_path / "out", f"--videos={tmp_path / 'in'}", f"--annotations={tmp_path / 'phases.csv'}"
+    )
+    assert code == 1
+    assert "2 frames, 0 of them labelled" in output
+    assert "phases need the time of each image; classes of images without one need" in output

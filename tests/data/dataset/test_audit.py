@@ -32,6 +32,7 @@ def test_everything_found_is_written_and_replaces_what_was_there(tmp_path):
         "totals": {"videos": 2, "frames": 7, "labelled": 3},
         "problems": ["a.jpg: empty"],
         "remarks": ["stray"] * 30,  # all of them, not only those that are printed
+        "sizes": {},
         "videos": videos,
     }
     assert list(tmp_path.iterdir()) == [path]
@@ -88,3 +89,13 @@ def test_a_strict_audit_ends_at_the_first_problem():
     with pytest.raises(InputError, match=r"a\.txt: empty"):
         audit.problem("a.txt: empty")
     assert audit.remarks == ["a.txt: ends with a space"]
+
+
+def test_sizes_are_added_up_and_the_most_frequent_printed():
+    audit, other = Audit(), Audit()
+    audit.sizes.update({(854, 480): 10, (1920, 1080): 30})
+    other.sizes.update({(854, 480): 25, **{(k, k): 1 for k in range(1, 9)}})
+    audit.add(other)
+    assert "sizes of frames: 854x480 (35), 1920x1080 (30), 1x1 (1), " in audit.table()
+    assert "7x7" not in audit.table()
+    assert "sizes of frames" not in Audit().table()

@@ -1,0 +1,82 @@
+"""Images that are too large become copies; test_finding.py tests that the others are linked."""
+
+import hashlib
+
+import cv2
+import numpy as np
+import pytest
+
+from data.images import linking
+from data.images.image_io import image_size, read_image
+from data.images.linking import link_images
+
+
+def write(path, height, width):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, : width // 2] = (40, 50, 200)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A large image of each format, and one that is small already."""
+    names = [
+        f"{place}.{suffix}" for place, suffix in enumerate(("jpg", "JPEG", "png", "bmp", "tif"))
+    ]
+    large = [write(tmp_path / "in" / name, 96, 160) for name in names]
+    return [*large, write(tmp_path / "in" / "small.png", 48, 200)]
+
+
+def test_large_images_are_reduced_in_copies(tmp_path, images):
+    before = [digest(file) for file in images]
+    assert link_images({"x": images}, tmp_path / "frames", size=48) == {}
+    assert [digest(file) for file in images] == before
+    for file in images[:-1]:
+        copy = tmp_path / "frames" / "x" / file.name
+        assert image_size(copy) == (48, 80), "the shorter side, and the other in proportion"
+        image = read_image(copy)
+        assert np.abs(image[:, :35].mean(axis=(0, 1)) - (200, 50, 40)).max() < 4
+        assert image[:, 45:].mean() < 4
+    assert (tmp_path / "frames" / "x" / "small.png").samefile(images[-1])
+
+
+def test_what_was_linked_before_is_reduced_and_the_original_stays(tmp_path, images):
+    link_images({"x": images}, tmp_path / "frames")
+    before = [digest(file) for file in images]
+    assert link_images({"x": images}, tmp_path / "frames", size=48) == {}
+    assert [digest(file) for file in images] == before
+    assert {image_size(file)[0] for file in (tmp_path / "frames" / "x").iterdir()} == {48}
+
+
+def test_reducing_goes_on_where_it_was_stopped(tmp_path, images, monkeypatch):
+    folder, write_frame = tmp_path / "frames" / "x", linking.write_frame
+
+    def fail_at_third(path, *arguments):
+        if path.name == "2.png":
+            raise OSError(28, "no space left on device")
+        write_frame(path, *arguments)
+
+    monkeypatch.setattr(linking, "write_frame", fail_at_third)
+    with pytest.raises(OSError, match="no space"):
+        link_images({"x": images}, tmp_path / "frames", size=48)
+    there = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    monkeypatch.setattr(linking, "write_frame", write_frame)
+    assert link_images({"x": images}, tmp_path / "frames", size=48) == {}
+    assert len(list(folder.iterdir())) == len(images)
+    assert {file: file.stat().st_mtime_ns for file in there} == there
+    monkeypatch.setattr(linking, "write_frame", lambda *_: pytest.fail("written again"))
+    assert link_images({"x": images}, tmp_path / "frames", size=48) == {}
+
+
+def test_a_damaged_image_is_named(tmp_path, images):
+    content = images[0].read_bytes()
+    images[0].write_bytes(content[:2] + b"\xff" + bytes(200) + content[-2:])
+    faults = link_images({"x": images}, tmp_path / "frames", size=48)
+    assert list(faults) == [str(images[0])]
+    assert len(list((tmp_path / "frames" / "x").iterdir())) == len(images) - 1
