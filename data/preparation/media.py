@@ -16,6 +16,7 @@ from data.preparation.operations import (
     find_parts,
     join_files,
     read_operations,
+    remark_gaps,
     remark_parts,
 )
 from data.tfrecords.files import find_records
@@ -68,6 +69,7 @@ def find_media(
     for name in listed.keys() & by_name.keys():
         raise InputError(f"{operations}: {name} lacks files with its name; expected all or none")
     videos = join_files(files, listed | by_name, taken=images.keys())
+    remark_gaps(videos, audit)
     return Media(videos, images, others)
 
 

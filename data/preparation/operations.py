@@ -5,7 +5,9 @@ what they would join (--join_parts).
 """
 
 import re
+import struct
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from data.annotation_formats.delimited import read_table
@@ -21,6 +23,7 @@ _NUMBERED = re.compile(
     r"(?:[-_. ]*of[-_. ]*\d+)?|[-_. ]*\((?P<bracket>\d{1,3})\)|_(?P<digits>\d{3}))",
     re.IGNORECASE,
 )
+CERTAIN_GAP = 5  # seconds; creation times are whole
 EQUALLY_LONG = 0.05  # parts without a word that says so are cut after the same time, or size
 
 # {operation: {number of the part: name of the video that it would be by itself}}
@@ -144,6 +147,23 @@ def remark_parts(videos: Mapping[str, Path], operations: Operations, audit: Audi
         )
 
 
+def remark_gaps(joined: Mapping[str, VideoFiles], audit: Audit) -> None:
+    """Says where nothing was recorded between two parts, as far as MP4 files tell that.
+
+    Some recorders note when a file begins, others when it ends. It is a gap if it is one by both.
+    """
+    for name, video in joined.items():
+        lengths = [estimate_seconds(file) for file in video.files]
+        created = [_creation_time(file) for file in video.files]
+        for part, (before, after) in enumerate(pairwise(created), 1):
+            longer = max(lengths[part - 1 : part + 1])
+            if before and after and after - before > longer + CERTAIN_GAP:
+                audit.remark(
+                    f"{name}: by their creation times, at least {after - before - longer:.0f} "
+                    f"seconds lie between part {part} and the next; its clock runs on without them"
+                )
+
+
 def check_extracted(frames_dir: Path, operations: Operations, is_joined: bool) -> None:
     """Raises `InputError` where frames would be in a dataset twice, in a part's and the whole's."""
     for operation, numbers in operations.items():
@@ -158,6 +178,27 @@ def check_extracted(frames_dir: Path, operations: Operations, is_joined: bool) -
                 f"{frames_dir / operation}: frames of {len(parts)} parts that were joined; "
                 "expected --join_parts again, or another --name"
             )
+
+
+def _creation_time(file: Path) -> int:
+    """When an MP4 file says that it was made, in seconds since some day; 0 where it does not."""
+    with file.open("rb") as opened:
+        while len(head := opened.read(8)) == 8:
+            size, kind = struct.unpack(">I4s", head)
+            size -= 8
+            if size == 1 - 8:  # a size of 64 bits follows
+                size = struct.unpack(">Q", opened.read(8).rjust(8, b"\0"))[0] - 16
+            if kind == b"moov":
+                begin = opened.read(28).ljust(28, b"\0")
+                if begin[4:8] != b"mvhd":
+                    return 0
+                return struct.unpack(
+                    ">Q" if begin[8] else ">I", begin[12 : 20 if begin[8] else 16]
+                )[0]
+            if size < 0:
+                return 0
+            opened.seek(size, 1)
+    return 0
 
 
 def _is_cut(videos: Mapping[str, Path], parts: Mapping[int, str]) -> bool:

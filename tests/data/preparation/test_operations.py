@@ -1,8 +1,10 @@
+import struct
+
 import pytest
 
 from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.preparation.operations import find_parts, join_files, read_operations
+from data.preparation.operations import find_parts, join_files, read_operations, remark_gaps
 from data.video.parts import VideoFiles
 from tests.support.small_videos import write_video
 
@@ -130,3 +132,41 @@ def test_tables_that_are_wrong(files, tmp_path, text, message):
     table.write_text(text)
     with pytest.raises(InputError, match=rf"operations\.csv{message}"):
         read_operations(table, tmp_path, videos, Audit())
+
+
+def set_creation_time(file, seconds):
+    content = bytearray(file.read_bytes())
+    at = content.index(b"mvhd") + 8
+    content[at : at + 4] = struct.pack(">I", seconds)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("created", "gap"),
+    [
+        ((1000, 1004), None),  # one after the other
+        ((1000, 1010), None),  # 4 seconds, then 10: the second was made at its end
+        ((1000, 1016), 6),
+        ((1000, 2000), 990),
+        ((2000, 1000), None),
+        ((0, 1000), None),
+    ],
+)
+def test_gaps_are_said_where_they_are_certain(tmp_path, created, gap):
+    first = write_video(tmp_path / "1.mp4", 25, 100)
+    second = write_video(tmp_path / "2.mp4", 25, 250)
+    for file, seconds in zip((first, second), created, strict=True):
+        set_creation_time(file, seconds)
+    audit = Audit()
+    remark_gaps({"op": VideoFiles((first, second)), "other": VideoFiles((second,))}, audit)
+    expected = f"op: by their creation times, at least {gap} seconds lie between part 1 and the ne"
+    assert [remark[: len(expected)] for remark in audit.remarks] == [expected] * (gap is not None)
+
+
+def test_files_without_a_creation_time(files):
+    videos = files("a.mts", "b.mp4", "c.mp4", "d.mp4")
+    videos["b"].write_bytes(struct.pack(">I4s", 1, b"mdat") + b"xx")
+    videos["c"].write_bytes(struct.pack(">I4s", 20, b"moov") + b"xx")
+    videos["d"].write_bytes(struct.pack(">I4s", 0, b"mdat") + b"xx")
+    remark_gaps({"op": VideoFiles(tuple(videos.values()))}, audit := Audit())
+    assert audit.remarks == []
