@@ -32,8 +32,6 @@ def check_sources(
     root: Path,
     *,
     videos: Path | None,
-    operations: Path | None,
-    join_parts: bool,
     archive: Path | None,
     is_synthetic: bool,
     is_cholec80: bool,
@@ -41,14 +39,14 @@ def check_sources(
     is_fps_given: bool,
     workers: int | None,
     audit: Audit,
+    operations: Path | None = None,
+    join_parts: bool = False,
 ) -> Media | None:
     """Checks all that can be checked before anything is written.
 
     Args:
       root: dataset directory.
       videos: folder to search for videos and images.
-      operations: a table of which files in it are parts of which operation.
-      join_parts: whether to join those that look so by their names.
       archive: an archive that was fetched before.
       is_synthetic: whether a miniature is to be rendered.
       is_cholec80: whether an empty dataset is to be filled from Cholec80's archive.
@@ -56,6 +54,8 @@ def check_sources(
         another rate, and `is_fps_given` does not hold, fps becomes theirs.
       workers: as for `extract_frames`.
       audit: receives what was found.
+      operations: a table of which files in `videos` are parts of which operation.
+      join_parts: whether to join those that look so by their names.
 
     Returns:
       What `videos` holds, None without it.
