@@ -332,6 +332,7 @@ def check_flags(root: Path) -> None:
 
 def report(root: Path, audit, manifest: dict) -> int:
     """Prints what there is now, what to do next and what could not be used; the exit code."""
+    from data.dataset.classes import read_classes
     from data.dataset.splits import phase_table
     from data.image_classes.writing import split_table
 
@@ -341,6 +342,8 @@ def report(root: Path, audit, manifest: dict) -> int:
     print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
     if _DATASET.value not in KNOWN:
         print(phase_table(manifest))
+        for group, names in read_classes(root).multi_label.items():
+            print(f"{group}: {', '.join(names)}")
     if audit.cleaned():
         print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
     config = f"configs/{CONFIGS.get(_DATASET.value, VIDEO_CONFIGS)[_SYNTHETIC.value]}.py"

@@ -12,7 +12,6 @@ what the ids of phases and classes mean, and which groups there are (data/datase
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -143,33 +142,6 @@ class FrameIndex:
         return replace(
             self, presence=presence, **{name: getattr(self, name)[rows] for name in columns}
         )
-
-
-def index_files(
-    files: Sequence[Path], videos: Iterable[str], video: Sequence[int], frame: Sequence[int]
-) -> FrameIndex:
-    """An index of any image files, without labels.
-
-    Args:
-      files: by row.
-      videos: their names.
-      video: by row, positions in `videos`.
-      frame: by row, numbers counted from 1; 0 where there is none.
-    """
-    n, videos = len(files), tuple(videos)
-    escaped = [str(file).replace("{", "{{").replace("}", "}}") for file in files]
-    return FrameIndex(
-        videos=videos,
-        video=np.array(video, np.int32),
-        frame=np.array(frame, np.int32),
-        phase=np.full(n, -1, np.int8),
-        presence={},
-        label=np.full(n, -1, np.int16),
-        classes=Classes(),
-        fps=np.ones(len(videos)),
-        templates=np.array(escaped, object),  # names that are no UTF-8 are no Arrow strings
-        template=np.arange(n, dtype=np.int32),
-    )
 
 
 def load_index(

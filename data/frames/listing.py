@@ -3,13 +3,15 @@
 Nothing is extracted and nothing is written. What is held in memory is some bytes a frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from data.common.errors import InputError
-from data.dataset.classes import frame_rate
+from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
-from data.dataset.frame_index import INDEX, index_files, load_index
+from data.dataset.frame_index import INDEX, FrameIndex, load_index
 from data.frames.frames import Frames, ImageFrames, VideoFrames
 from data.frames.opening import open_source
 from data.images.finding import find_images, list_files
@@ -41,7 +43,7 @@ def list_images(path: str | Path) -> ImageFrames:
             rates.append(_extraction_rate(file.parent))
         video.append(places[name])
         frame.append(number or 0)
-    return ImageFrames(index_files(files, places, video, frame), rates, passed_over=passed_over)
+    return ImageFrames(_index_files(files, places, video, frame), rates, passed_over=passed_over)
 
 
 def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
@@ -95,6 +97,33 @@ def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:
     raise InputError(
         f"{root}: neither {INDEX}, {TFDS_INFO}, record files nor videos/ in it; run: "
         f"python prepare.py --data_rootdir {root.parent} --name {root.name}"
+    )
+
+
+def _index_files(
+    files: Sequence[Path], videos: Iterable[str], video: Sequence[int], frame: Sequence[int]
+) -> FrameIndex:
+    """An index of any image files, without labels.
+
+    Args:
+      files: by row.
+      videos: their names.
+      video: by row, positions in `videos`.
+      frame: by row, numbers counted from 1; 0 where there is none.
+    """
+    n, videos = len(files), tuple(videos)
+    escaped = [str(file).replace("{", "{{").replace("}", "}}") for file in files]
+    return FrameIndex(
+        videos=videos,
+        video=np.array(video, np.int32),
+        frame=np.array(frame, np.int32),
+        phase=np.full(n, -1, np.int8),
+        presence={},
+        label=np.full(n, -1, np.int16),
+        classes=Classes(),
+        fps=np.ones(len(videos)),
+        templates=np.array(escaped, object),  # names that are no UTF-8 are no Arrow strings
+        template=np.arange(n, dtype=np.int32),
     )
 
 
