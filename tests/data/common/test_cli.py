@@ -161,7 +161,7 @@ def test_tensorflows_noise_is_caught_and_stderr_given_back(tmp_path):
 
 def test_help_shows_flags_in_their_groups(tmp_path):
     shown = call("prepare", "--help", cwd=tmp_path).stdout
-    parts = ["The dataset:", "--name=STRING", "--dataset=cholec80|polypsset"]
+    parts = ["The dataset:", "--name=STRING", "--dataset=cholec80|autolaparo"]
     parts += ["Frames that are extracted", "--fps=FLOAT", "Default: 1.0.\n", "  --drop_black\n"]
     places = [shown.rindex(part) for part in parts]
     assert places == sorted(places)
