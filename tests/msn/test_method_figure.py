@@ -25,7 +25,7 @@ def test_a_run_is_drawn(small_dataset, tmp_path):
     picture = cv2.imread(str(tmp_path / "method.png"))
     assert picture.shape == (660, 1430, 3)
     assert picture.std() > 20
-    with pytest.raises(InputError, match="no run"):
+    with pytest.raises(InputError, match="not a run"):
         draw(tmp_path, frame, tmp_path / "method.png", seed=0)
 
 

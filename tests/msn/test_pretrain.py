@@ -189,7 +189,7 @@ def test_the_probe_is_logged(small_dataset, tmp_path):
         ({"keep_every": 1, "steps": 10**9}, "MB needed for 1000000004 checkpoints"),
         ({"init": "/nonexistent"}, "init=/nonexistent"),
         ({"probe_every": 1}, "probe.train_videos is empty"),
-        ({"probe_every": 1, "probe__test_videos": ("video01",)}, "video01 in pre-training"),
+        ({"probe_every": 1, "probe__test_videos": ("video01",)}, "video01 also in pre-training"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_written(

@@ -1,10 +1,10 @@
 """Record files of a dataset, as TF-Cholec80 has them."""
 
+import logging
 from pathlib import Path
 
 import cv2
 import tensorflow as tf
-from absl import logging
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TFRECORD_PHASES, video_name

@@ -2,12 +2,12 @@
 
 import json
 import pickle
+import re
 import shutil
 
 import numpy as np
 import pytest
 
-import prepare as command
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
@@ -49,8 +49,10 @@ def videos(manifest, protocol, part):
     return manifest["protocols"][protocol][part]["videos"]
 
 
-def test_the_command_knows_all_of_them():
-    assert set(command.PUBLIC) == set(preparing.FIND)
+def test_the_command_knows_all_of_them(tmp_path):
+    _, help_text, _ = prepare(tmp_path / "datasets", "--help")
+    (shown,) = re.findall(r"--dataset=(cholec80\S*)", help_text)
+    assert set(shown.split("|")) == {"cholec80", "polypsset", "classes", *preparing.FIND}
 
 
 def test_cholect50(tmp_path):

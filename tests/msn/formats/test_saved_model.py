@@ -57,7 +57,7 @@ def test_a_model_of_something_else_is_described(tmp_path):
             return 2 * images
 
     tf.saved_model.save(Double(), str(tmp_path / "double"))
-    with pytest.raises(InputError, match=r"double: .*no encoder.*\(None, 8, 8, 3\)"):
+    with pytest.raises(InputError, match=r"double: .*not an encoder.*\(None, 8, 8, 3\)"):
         load_encoder(tmp_path / "double")
 
     class Oblong(tf.Module):
@@ -66,7 +66,7 @@ def test_a_model_of_something_else_is_described(tmp_path):
             return images[:, 0], images[:, 0, 0]
 
     tf.saved_model.save(Oblong(), str(tmp_path / "oblong"))
-    with pytest.raises(InputError, match=r"oblong: .*no encoder.*\(None, 8, 16, 3\)"):
+    with pytest.raises(InputError, match=r"oblong: .*not an encoder.*\(None, 8, 16, 3\)"):
         load_encoder(tmp_path / "oblong")
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
     with pytest.raises(InputError, match=r"empty: .*no encoder"):

@@ -53,8 +53,8 @@ def test_more_frames_than_wanted_are_thinned_evenly(small_dataset):
     [
         ({"test": ()}, "probe.test_videos is empty"),
         ({"train": ("video09",)}, "video09"),
-        ({"train": ("video04",)}, "video04 in probe.train_videos"),
-        ({"seen": ("video04", "video01")}, "video04 in pre-training"),
+        ({"train": ("video04",)}, "video04 also in probe.train_videos"),
+        ({"seen": ("video04", "video01")}, "video04 also in pre-training"),
     ],
 )
 def test_videos_that_prove_nothing_are_refused(small_dataset, arguments, named):
