@@ -69,5 +69,5 @@ def test_a_model_of_something_else_is_described(tmp_path):
     with pytest.raises(InputError, match=r"oblong: .*not an encoder.*\(None, 8, 16, 3\)"):
         load_encoder(tmp_path / "oblong")
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
-    with pytest.raises(InputError, match=r"empty: .*no encoder"):
+    with pytest.raises(InputError, match=r"empty: .*not an encoder"):
         load_encoder(tmp_path / "empty")
