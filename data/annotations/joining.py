@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.annotation_formats.frame_table import TOOLS_GROUP
 from data.annotation_formats.labels import PHASE, UNKNOWN, Intervals, VideoLabels
 from data.annotations.naming import PHASE_LIST, PHASE_MAP, Names, read_phase_list, read_phase_map
 from data.annotations.opening import Source, find_annotations
@@ -86,7 +87,7 @@ class Annotated:
                 audit.problem(str(error))
                 continue
             for labels in parts:
-                kind = f"{labels.group.removesuffix('s')}_rows"
+                kind = "tool_rows" if labels.group == TOOLS_GROUP else f"{labels.group}_rows"
                 counts[kind] = counts.get(kind, 0) + labels.rows
                 values = self._values(video, labels, frames, audit)
                 if values is None:
@@ -130,12 +131,13 @@ class Annotated:
 
     def _add_presence(self, labels: VideoLabels, values, presence: np.ndarray) -> None:
         """Sets what is known; where two files say something, presence counts."""
-        for column, place in enumerate(new_ids(labels.names, self._names_of(labels.group))[:-1]):
+        names = self.classes.multi_label[labels.group]
+        if isinstance(labels, Intervals):
+            absent = [names.index(n) for n in self.names.lasting[labels.group] if n in names]
+            presence[:, absent] = np.maximum(presence[:, absent], 0)
+        for column, place in enumerate(new_ids(labels.names, names)[:-1]):
             if place >= 0:
                 presence[:, place] = np.maximum(presence[:, place], values[:, column])
-
-    def _names_of(self, group: str) -> tuple[str, ...]:
-        return self.classes.multi_label[group]
 
 
 def open_annotated(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.annotation_formats.delimited import read_table, read_text
-from data.annotation_formats.labels import MISSING, PHASE, VideoLabels
+from data.annotation_formats.labels import MISSING, PHASE, Intervals, VideoLabels
 from data.common.errors import InputError
 from data.dataset.audit import Audit, Strict
 from data.dataset.cholec80 import PHASES, TOOLS
@@ -28,10 +28,13 @@ class Names:
     Attributes:
       phase_map: {spelling: name; "" for no phase}.
       seen: {group: {name: where it was first, as file:line}}.
+      lasting: {group: names that are annotated as intervals}: outside of these they are absent,
+        in a video that has none of them too.
     """
 
     phase_map: Mapping[str, str] = field(default_factory=dict)
     seen: dict[str, dict[str, str]] = field(default_factory=dict)
+    lasting: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, labels: VideoLabels) -> None:
         """Notes the names of a video's labels; those of a multi-label group are its columns."""
@@ -39,6 +42,8 @@ class Names:
         for name, line in zip(labels.names, labels.lines, strict=True):
             if name := self.name_of(labels.group, name):
                 of_group.setdefault(name, f"{labels.file}:{line}")
+        if isinstance(labels, Intervals):
+            self.lasting.setdefault(labels.group, set()).update(labels.names)
 
     def name_of(self, group: str, spelling: str) -> str:
         """The name that a spelling stands for, "" for none."""

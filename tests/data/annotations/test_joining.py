@@ -137,3 +137,18 @@ def test_names_of_videos_may_differ_in_case_and_that_is_said(tmp_path):
     assert phases_of(tmp_path, "op1") == ["A"] * 3
     assert any("OP1.MP4 is taken for op1" in remark for remark in audit.remarks)
     assert any("phase of op1 goes on to 30 s, the video to 3 s" in r for r in audit.remarks)
+
+
+def test_a_tool_that_a_video_never_has_is_absent_there_not_unknown(tmp_path):
+    for video in ("op1", "op2", "op3"):
+        write_frames(tmp_path, video, 3)
+    annotate(tmp_path, "video,start,end,cvs\nop1,0,2,plate\nop2,1,3,duct\n")
+    audit = build_index(tmp_path)
+    index = load_index(tmp_path)
+    assert index.classes.multi_label == {"cvs": ("plate", "duct")}
+    assert index.presence["cvs"].tolist() == [
+        *([1, 0], [1, 0], [0, 0]),
+        *([0, 0], [0, 1], [0, 1]),
+        *[[-1, -1]] * 3,  # nobody has looked at it
+    ]
+    assert audit.videos["op1"]["cvs_rows"] == 1
