@@ -243,13 +243,11 @@ def prepare_cholec80(root: Path, audit) -> dict:
     """Makes Cholec80, its miniature, or a dataset of any other videos; returns its splits."""
     from data.archives.cholec80_archive import unpack_archive
     from data.archives.unpacking import needs_archive
-    from data.preparation.cleaning import Cleaning
     from data.preparation.media import has_media
     from data.preparation.pipeline import check_sources, prepare_videos, take_annotations
     from data.synthetic.cholec80 import make_dataset
 
-    settings = {flag.name: flag.value for flag in (_FPS, _FORMAT, _QUALITY, _SIZE)}
-    archive = _path(_ARCHIVE)
+    settings, archive = frame_settings(), _path(_ARCHIVE)
     media = check_sources(
         root,
         videos=_path(_VIDEOS),
@@ -270,21 +268,17 @@ def prepare_cholec80(root: Path, audit) -> dict:
         unpack_archive(root, _URL.value, archive, _VERIFY.value, _KEEP.value)
     elif archive:
         print(f"{root}: has videos or frames already, {archive} is not unpacked")
-    cleaning = Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
     return prepare_videos(
-        root, media, cleaning, settings, _WORKERS.value, audit, _ANNOTATION_FPS.value
+        root, media, chosen_cleaning(), settings, _WORKERS.value, audit, _ANNOTATION_FPS.value
     )
 
 
 def prepare_public_dataset(root: Path, audit) -> dict:
     """Makes a public dataset from its archive; returns its splits."""
-    from data.preparation.cleaning import Cleaning
     from data.public_datasets.preparing import prepare_public
 
-    settings = {flag.name: flag.value for flag in (_FPS, _FORMAT, _QUALITY, _SIZE)}
-    cleaning = Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
-    archive = _path(_ARCHIVE)
-    return prepare_public(_DATASET.value, root, archive, cleaning, settings, _WORKERS.value, audit)
+    kind, archive, cleaning = _DATASET.value, _path(_ARCHIVE), chosen_cleaning()
+    return prepare_public(kind, root, archive, cleaning, frame_settings(), _WORKERS.value, audit)
 
 
 def prepare_polypsset(root: Path, audit) -> dict:
@@ -297,6 +291,18 @@ def prepare_polypsset(root: Path, audit) -> dict:
         number = {"sequences": _NUMBER.value} if _NUMBER.present else {}
         make_polyps(root, seed=_SEED.value, **number)
     return prepare_polyps(root, _path(_ARCHIVE), _MARGIN.value, audit)
+
+
+def frame_settings() -> dict:
+    """fps, format, quality and size of the frames that are extracted."""
+    return {flag.name: flag.value for flag in (_FPS, _FORMAT, _QUALITY, _SIZE)}
+
+
+def chosen_cleaning():
+    """What is left out for pre-training."""
+    from data.preparation.cleaning import Cleaning
+
+    return Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
 
 
 def check_flags(root: Path) -> None:

@@ -42,12 +42,10 @@ class Source:
 
     Attributes:
       file: where they are.
-      format: in words.
       read: audit -> labels; raises `InputError` where the file cannot be used at all.
     """
 
     file: Path
-    format: str
     read: Callable[[Audit], list[VideoLabels]]
 
 
@@ -88,7 +86,7 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
             file = folder / f"{video}-{kind}.txt"
             if file.is_file():
                 read = functools.partial(_official, file, group)
-                found.setdefault(video, []).append(Source(file, "official text", read))
+                found.setdefault(video, []).append(Source(file, read))
     files = list_files(root / FOLDER) if (root / FOLDER).is_dir() else []
     others, are_about_videos = [], False
     for file in sorted(files, key=lambda file: natural_key(str(file))):
@@ -142,7 +140,7 @@ def _recognise(
             named = Path(part.names[0]).stem
             if _composed(named) != _composed(video) and named.casefold() == video.casefold():
                 audit.remark(f"{part.place}: {part.names[0]} is taken for {video}")
-            sources.append((video, Source(file, part.format, part.read)))
+            sources.append((video, Source(file, part.read)))
     return sources
 
 
@@ -153,7 +151,8 @@ class _Part:
     Attributes:
       names: by which the video may be called, the most likely first.
       place: where that is said, for messages.
-      format, read: as of `Source`.
+      format: in words.
+      read: as of `Source`.
     """
 
     names: list[str]

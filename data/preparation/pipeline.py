@@ -155,9 +155,8 @@ def prepare_videos(
     if media:
         size, quality = settings["size"], settings["quality"]
         if size and media.images and not (frames_dir / LOG).is_file():
-            write_log(
-                frames_dir, {**settings, "videos": {}}
-            )  # the next call has to ask for the same
+            # The next call has to ask for the same size.
+            write_log(frames_dir, {**settings, "videos": {}})
         audit.problems += link_images(media.images, frames_dir, size, quality).values()
         audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
     if not frames_dir.is_dir():
