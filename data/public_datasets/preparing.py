@@ -26,6 +26,7 @@ from data.public_datasets.m2cai16 import find_m2cai16
 from data.public_datasets.multibypass140 import find_multibypass140
 from data.storage.whole import whole_file, whole_folder
 from data.video.decoding import check_settings
+from data.video.parts import VideoFiles
 
 FIND: Mapping[str, Callable[[Path], Found]] = {
     "cholect45": find_cholect45,
@@ -72,7 +73,8 @@ def prepare_public(
     for video, images in found.frames.items():
         for number, file in images.items():
             link_file(file, root / "frames" / video / f"{video}_{number:06d}{file.suffix.lower()}")
-    media = Media(dict(found.videos), {}, []) if found.videos else None
+    videos = {video: VideoFiles((file,)) for video, file in found.videos.items()}
+    media = Media(videos, {}, []) if videos else None
     return prepare_videos(root, media, cleaning, settings, workers, audit)
 
 
