@@ -33,7 +33,7 @@ def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, kee
     else:
         path = archive
         if not tarfile.is_tarfile(path):
-            raise InputError(f"{path}: not a tar or tar.gz archive")
+            raise InputError(f"{path}: not a tar archive (.tar, .tar.gz, .tar.bz2, .tar.xz)")
         if md5:
             fetch.verify(path, md5)
     with filling(root):

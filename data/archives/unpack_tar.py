@@ -1,6 +1,8 @@
 """Unpacks tar archives of strangers safely, and goes on where it was stopped."""
 
+import bz2
 import gzip
+import lzma
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -12,10 +14,13 @@ from data.archives.unpacking import is_unpacked, place_member, write_member
 from data.common.errors import InputError
 
 MAX_HEADER_BYTES = 1 << 20  # of an archive's extended headers, which tarfile holds in memory
+COMPRESSIONS = {b"\x1f\x8b": gzip.GzipFile, b"\xfd7zXZ\0": lzma.LZMAFile, b"BZh": bz2.BZ2File}
+# OSError without a number is what bz2 and gzip raise; a full disk's has one.
+DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError)
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpacks a tar archive (plain or gzip) into the folder `target`.
+    """Unpacks a tar archive (plain, gzip, bzip2 or xz) into the folder `target`.
 
     Files that are there with the right size are skipped, so that an interrupted unpacking goes on
     where it stopped. A leading folder named like the target is left out: `cholec80/videos/…`
@@ -30,7 +35,7 @@ def unpack(archive: Path, target: Path) -> None:
     with archive.open("rb") as file, bar:
         raw = CallbackIOWrapper(bar.update, file)
         try:
-            stream = gzip.GzipFile(fileobj=raw) if file.peek(2)[:2] == b"\x1f\x8b" else raw
+            stream = _decompressed(raw, file.peek(6))
             with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header) as tar:
                 while member := tar.next():
                     bar.update(file.tell() - bar.n)  # what was jumped over
@@ -45,15 +50,25 @@ def unpack(archive: Path, target: Path) -> None:
                     if not is_unpacked(path, member.size):
                         require_space(target, member.size, f"{archive}: {member.name!r}")
                         write_member(tar.extractfile(member), path)
-            while stream.read(CHUNK_BYTES):  # gzip's checksum comes last
+            while stream.read(CHUNK_BYTES):  # the checksum comes last
                 bar.update(file.tell() - bar.n)
         except InputError:
             raise
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+        except (*DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise InputError(
-                f"{archive}: truncated, damaged, or not a .tar or .tar.gz ({error}, at byte "
-                f"{file.tell()} of {bar.total}); fetch it again"
+                f"{archive}: truncated, damaged, or not a .tar or .tar.gz, .bz2, .xz ({error}, at "
+                f"byte {file.tell()} of {bar.total}); fetch it again"
             ) from error
+
+
+def _decompressed(raw, begin: bytes):
+    """The tar archive in a file that begins with these bytes."""
+    for magic, opener in COMPRESSIONS.items():
+        if begin.startswith(magic):
+            return opener(**{"fileobj" if opener is gzip.GzipFile else "filename": raw})
+    return raw
 
 
 class _Header(tarfile.TarInfo):

@@ -4,6 +4,7 @@ import contextlib
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -26,10 +27,14 @@ def unpack_zip(archive: Path, target: Path) -> None:
     """
     with _opened(archive) as opened:
         places = {member: _destination(archive, member, target) for member in opened.infolist()}
+        wanted = {member: path for member, path in places.items() if _is_wanted(member)}
+        for name, count in Counter(map(_name, wanted)).items():
+            if count > 1:  # by its size alone, one could pass for the other
+                raise InputError(f"{archive}: {name!r} is in it twice")
         missing = {
             member: path
-            for member, path in places.items()
-            if _is_wanted(member) and not is_unpacked(path, member.file_size)
+            for member, path in wanted.items()
+            if not is_unpacked(path, member.file_size)
         }
         total = sum(member.file_size for member in missing)
         require_space(target, total, str(archive))
@@ -43,7 +48,7 @@ def unpack_zip(archive: Path, target: Path) -> None:
 def list_zip(archive: Path) -> list[str]:
     """Names of what a zip archive holds; raises `InputError` where it is damaged."""
     with _opened(archive) as opened:
-        return opened.namelist()
+        return [_name(member) for member in opened.infolist()]
 
 
 @contextlib.contextmanager
@@ -55,14 +60,19 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"{archive}: cannot be unpacked ({error}); is it complete?") from error
 
 
+def _name(member: zipfile.ZipInfo) -> str:
+    """With "/", which some programs under Windows do not write."""
+    return member.filename.replace("\\", "/")
+
+
 def _destination(archive: Path, member: zipfile.ZipInfo, target: Path) -> Path:
     kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where it was made under Windows
     is_ordinary = kind in (0, stat.S_IFREG, stat.S_IFDIR)
-    if "\\" in member.filename:  # a separator for some programs, part of the name for others
-        raise InputError(f"{archive}: {member.filename!r} leads out of {target}; not unpacked")
-    return place_member(archive, member.filename, target, is_ordinary, member.is_dir())
+    name = _name(member)
+    return place_member(archive, name, target, is_ordinary, name.endswith("/"))
 
 
 def _is_wanted(member: zipfile.ZipInfo) -> bool:
-    parts = PurePosixPath(member.filename).parts
-    return not (member.is_dir() or any(p == "__MACOSX" or p.startswith(".") for p in parts))
+    name = _name(member)
+    parts = PurePosixPath(name).parts
+    return not (name.endswith("/") or any(p == "__MACOSX" or p.startswith(".") for p in parts))

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 from data.archives.room import CHUNK_BYTES
@@ -51,11 +51,12 @@ def place_member(archive: Path, name: str, target: Path, is_ordinary: bool, is_d
     if not is_ordinary:
         raise InputError(f"{archive}: {name!r} is neither a file nor a folder; not unpacked")
     relative = PurePosixPath(name)
+    has_drive = bool(PureWindowsPath(name).drive)
     path = target / relative
     # Links may have been there before. In a file's own place one is replaced, not followed.
     folder = Path(os.path.realpath(path if is_dir else path.parent))
     is_inside = folder.is_relative_to(os.path.realpath(target))
-    if relative.is_absolute() or ".." in relative.parts or not is_inside:
+    if has_drive or relative.is_absolute() or ".." in relative.parts or not is_inside:
         raise InputError(f"{archive}: {name!r} leads out of {target}; not unpacked")
     return path
 

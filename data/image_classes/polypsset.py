@@ -31,7 +31,7 @@ import json
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,7 +55,7 @@ from data.image_classes.writing import LabelledImage, write_dataset
 from data.images.finding import list_files
 from data.images.linking import link_file
 from data.images.names import natural_key
-from data.preparation.cleaning import CROPPED, crop
+from data.preparation.cleaning import CROPPED, cropping
 from data.storage.whole import write_json
 
 FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}
@@ -269,9 +269,8 @@ def _as_images(
         numbers = range(1, len(frames) + 1)
     files = [frame.file for frame in frames]
     if margin is not None:
-        with ThreadPoolExecutor() as pool:
-            folder = root / CROPPED / name
-            files = list(pool.map(lambda frame: _crop_frame(frame, folder, margin), frames))
+        with cropping(root / CROPPED / name) as crop, ThreadPoolExecutor() as pool:
+            files = list(pool.map(lambda frame: _crop_frame(frame, crop, margin), frames))
     images = []
     for number, frame, file in zip(numbers, frames, files, strict=True):
         if isinstance(file, InputError):
@@ -282,13 +281,12 @@ def _as_images(
     return images
 
 
-def _crop_frame(frame: Frame, folder: Path, margin: float) -> Path | InputError | None:
+def _crop_frame(frame: Frame, crop: Callable, margin: float) -> Path | InputError | None:
     """The copy; None without a box; the error where the image cannot be decoded."""
     if frame.box is None:
         return None
     try:
-        part = crop_box(frame.box, frame.size, margin)
-        return crop(frame.file, part, folder / frame.file.name)
+        return crop(frame.file, crop_box(frame.box, frame.size, margin))
     except InputError as error:
         return error
 

@@ -115,7 +115,7 @@ def split_table(manifest: Mapping) -> str:
     parts = manifest["protocols"][manifest["default"]]
     names = list(parts["train"]["classes"])
     width = max(len(name) for name in [*names, "without a label"])
-    lines = [f"{manifest['default']}:", " " * width + "".join(f"{part:>26}" for part in PARTS)]
+    rows = [("", *PARTS)]
     for name in [*names, None]:
         cells = []
         for part in (parts[part] for part in PARTS):
@@ -123,9 +123,11 @@ def split_table(manifest: Mapping) -> str:
             cell = f"{count} images"
             if name is not None:
                 cell = f"{part['sequences'][name]} sequences, {cell}"
-            cells.append(f"{cell:>26}")
-        lines.append(f"{name or 'without a label':{width}}" + "".join(cells))
-    return "\n".join(lines)
+            cells.append(cell)
+        rows.append((name or "without a label", *cells))
+    column = 2 + max(len(cell) for _, *cells in rows for cell in cells)
+    lines = (f"{name:{width}}" + "".join(f"{c:>{column}}" for c in cells) for name, *cells in rows)
+    return "\n".join([f"{manifest['default']}:", *lines])
 
 
 def _class_of(counts: np.ndarray) -> int:

@@ -27,7 +27,9 @@ Nothing is deleted. Dropped frames are missing from `pretraining.parquet` alone,
 all. Cropped frames are copies in `cropped/`, and both indices point to them.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -38,8 +40,10 @@ import numpy as np
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.images.image_io import read_image, write_frame
+from data.storage.whole import write_json
 
 CROPPED = "cropped"
+BOXES = ".boxes.json"  # in a folder of cropped frames: {name: the part of the frame}
 
 LIT = 20  # of 255, in the brightest channel; borders had 6 at most
 LEAST_LIT = 0.05
@@ -204,23 +208,45 @@ def clean_video(
     if cleaning.borders:
         boxes = find_boxes(frames)
         is_cropped = (boxes != WHOLE).any(axis=1)
-        for row in np.flatnonzero(is_cropped):
-            files[row] = crop(files[row], boxes[row], folder / files[row].name)
+        with cropping(folder) as crop:
+            for row in np.flatnonzero(is_cropped):
+                files[row] = crop(files[row], boxes[row])
         counts["cropped"] = int(is_cropped.sum())
     counts["pretraining"] = reasons.count(None)
     return files, np.array([reason is None for reason in reasons], bool)
 
 
-def crop(file: Path, box: Sequence[float], target: Path) -> Path:
-    """Writes the part `box` of an image as `target`, unless that is there and newer.
+@contextlib.contextmanager
+def cropping(folder: Path) -> Iterator[Callable[[Path, Sequence[float]], Path]]:
+    """Context with a function (image, box) -> the part of the image, a file in `folder`.
 
-    Returns `target`.
-
-    Raises:
-      InputError: `file` cannot be decoded.
+    It raises `InputError` where the image cannot be decoded, and may be called from threads. What
+    is there, newer than its image and of the same box, is not written again.
     """
-    if target.exists() and target.stat().st_mtime >= file.stat().st_mtime:
+    note = folder / BOXES
+    try:
+        noted = json.loads(note.read_text())
+    except (OSError, ValueError):  # none yet, or damaged: what is there may be of any box
+        noted = {}
+    used = {}
+
+    def crop(file, box):
+        target, box = folder / file.name, [float(share) for share in box]
+        is_same = noted.get(file.name) == box and target.exists()
+        if not is_same or target.stat().st_mtime < file.stat().st_mtime:
+            note.unlink(missing_ok=True)  # until the end, nobody knows what is of which box
+            _write_part(file, box, target)
+        used[file.name] = box
         return target
+
+    try:
+        yield crop
+    finally:
+        if used:
+            write_json(note, noted | used)
+
+
+def _write_part(file: Path, box: Sequence[float], target: Path) -> None:
     image = read_image(file)
     height, width = image.shape[:2]
     left, right = int(np.floor(box[0] * width)), int(np.ceil(box[2] * width))
@@ -228,4 +254,3 @@ def crop(file: Path, box: Sequence[float], target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     inside = np.ascontiguousarray(image[top:bottom, left:right, ::-1])
     write_frame(target, inside, {"size": None, "quality": QUALITY})
-    return target

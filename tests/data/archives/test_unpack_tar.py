@@ -11,7 +11,7 @@ from data.common.errors import InputError
 from tests.support.archives import DATA, FILES, check_unpacked, kill_when, make_tar, one_line
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 @pytest.mark.parametrize("prefix", ["", "./", "cholec80/", "./cholec80/"])
 def test_unpack_puts_every_file_in_its_place(tmp_path, mode, prefix):
     members = {prefix or ".": {"type": tarfile.DIRTYPE}}
@@ -119,9 +119,10 @@ def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
     assert one_line(error, archive, "damaged", "bad checksum")
 
 
-def test_a_damaged_gzip_stream_is_named(tmp_path):
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_damaged_stream_is_named(tmp_path, kind):
     labels = b"".join(b"%d\tPreparation\n" % frame for frame in range(5000))
-    archive = make_tar(tmp_path / "a.tar.gz", {"labels": labels}, "w:gz")
+    archive = make_tar(tmp_path / f"a.tar.{kind}", {"labels": labels}, f"w:{kind}")
     content = archive.read_bytes()
     for place in range(12, len(content) - 4, 97):  # header, deflate stream, checksum
         archive.write_bytes(content[:place] + b"\xff\0\xff\0" + content[place + 4 :])

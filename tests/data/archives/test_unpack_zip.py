@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from data.archives.unpack_zip import unpack_zip
+from data.archives.unpack_zip import list_zip, unpack_zip
 from data.common.errors import InputError
 
 
@@ -29,12 +29,31 @@ def test_unpacking_goes_on_where_it_stopped(tmp_path):
     assert sorted(p.name for p in target.rglob("*")) == ["1.txt", "2.txt", "a", "b"]
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a/../../out.txt", "..\\out.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../out.txt", "/out.txt", "a/../../out.txt", "..\\out.txt", "a\\..\\..\\out.txt"),
+        *("C:\\out.txt", "c:/out.txt", "\\\\server\\share\\out.txt"),
+    ],
+)
 def test_nothing_is_written_outside(tmp_path, name):
     path = write_zip(tmp_path / "a.zip", {"good.txt": "x", name: "x"})
     with pytest.raises(InputError, match=r"out\.txt.*leads out of"):
         unpack_zip(path, tmp_path / "deep" / "out")
     assert not list(tmp_path.rglob("*.txt"))
+
+
+def test_names_of_windows_are_names(tmp_path):
+    """Some programs write the separator that the format does not have."""
+    files = {"a\\b\\1.txt": "one", "a\\": "", "a\\.x": "hidden"}
+    path = write_zip(tmp_path / "a.zip", files)
+    unpack_zip(path, tmp_path / "out")
+    assert (tmp_path / "out/a/b/1.txt").read_text() == "one"
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == ["1.txt", "a", "b"]
+    assert list_zip(path)[0] == "a/b/1.txt"
+    twice = write_zip(tmp_path / "twice.zip", {"a\\b.txt": "x", "a/b.txt": "y"})
+    with pytest.raises(InputError, match=r"a/b\.txt' is in it twice"):
+        unpack_zip(twice, tmp_path / "out2")
 
 
 def test_links_are_refused_and_not_followed(tmp_path):

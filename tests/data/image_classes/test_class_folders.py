@@ -179,3 +179,14 @@ def test_the_draw_is_of_sequences_in_each_class():
     assert [len(split[part]) for part in PARTS] == [70, 10, 20]
     odd = [sum(int(name[1:]) % 2 for name in split[part]) for part in PARTS]
     assert odd == [35, 5, 10]
+
+
+def test_large_numbers_do_not_run_together():
+    part = {
+        "frames": 45_000,
+        "labelled": 45_000,
+        "classes": {"a": 45_000},
+        "sequences": {"a": 12_345},
+    }
+    table = split_table({"default": "d", "protocols": {"d": dict.fromkeys(PARTS, part)}})
+    assert table.splitlines()[2].count("  12345 sequences, 45000 images") == 3
