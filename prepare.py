@@ -223,7 +223,7 @@ def main() -> int:
 
     kind = _DATASET.value
     name = _NAME.value if _NAME.present or kind == "cholec80" else kind
-    root = Path(_ROOT.value).expanduser() / name
+    root = Path(_ROOT.value) / name
     check_flags(root)
     audit = Audit()
     if kind == "cholec80":
@@ -363,7 +363,7 @@ def report(root: Path, audit, manifest: dict) -> int:
 
 
 def _path(flag) -> Path | None:
-    return Path(flag.value).expanduser() if flag.value else None
+    return Path(flag.value) if flag.value else None
 
 
 if __name__ == "__main__":

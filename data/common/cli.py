@@ -20,6 +20,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_dict, config_flags
 
+from data.common.errors import is_utf8, printable
+
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
 
 DONE, DONE_IN_PART, WRONG_INPUT, STOPPED = 0, 1, 2, 75
@@ -67,6 +69,7 @@ def run(
     """
 
     def guarded(argv):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be any bytes
         logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)  # plain lines
         for package in STORES:
             logging.getLogger(package).setLevel(logging.WARNING)
@@ -116,7 +119,9 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
 
     A mistake ends the process with one line and code 2. `positional` is that of `run`.
     """
-    argv = ["--help" if arg in ("-h", "-?", "-help") else arg for arg in argv]
+    argv = ["--help" if arg in ("-h", "-?", "-help") else _with_home(arg) for arg in argv]
+    if foreign := [arg for arg in argv if not is_utf8(arg)]:
+        sys.exit(refuse(f"{printable(foreign[0])}: not UTF-8; expected a path that is; rename it"))
     if _default_config and not _config_files(argv):
         argv = [argv[0], f"--config={_default_config}", *argv[1:]]
     sys.argv = argv  # where ml_collections looks for overrides
@@ -127,6 +132,8 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
     try:
         check_config(argv)
         rest = flags.FLAGS(argv)
+        if _default_config:
+            _expand_homes(flags.FLAGS.config)
     except SystemExit:  # absl ends --help with code 1; a question that was answered is no error
         sys.exit(DONE)
     except (
@@ -159,6 +166,27 @@ def _group_help(title: str) -> str:
         text = textwrap.fill(flag.help.removeprefix(f"<{values}>: ") + default, 90)
         lines += [f"  --{name}{value}", textwrap.indent(text, " " * 6)]
     return "\n".join([*lines, ""])
+
+
+def _with_home(arg: str) -> str:
+    """`--name=~/x` and `~/x` as a shell would have them."""
+    name, equals, value = arg.partition("=") if arg.startswith("-") else ("", "", arg)
+    return name + equals + os.path.expanduser(value)  # noqa: PTH111, not every value is a path
+
+
+def _expand_homes(config: config_dict.ConfigDict) -> None:
+    """Does the same for all values of a configuration."""
+
+    def expanded(value):
+        if isinstance(value, list | tuple):
+            return type(value)(map(expanded, value))
+        return _with_home(value) if isinstance(value, str) and value.startswith("~") else value
+
+    for key, value in config.items():
+        if isinstance(value, config_dict.ConfigDict):
+            _expand_homes(value)
+        elif (new := expanded(value)) != value:
+            config[key] = new
 
 
 def check_config(argv: list[str]) -> None:

@@ -2,8 +2,9 @@
 
 import math
 import numbers
+import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 class InputError(ValueError):
@@ -21,6 +22,26 @@ def one_line(error: Exception, length: int = 200) -> str:
         message = message.rpartition("\n\n")[2]
     message = re.sub(r"^({{.*?}}\s*)+", "", message)  # TensorFlow's name of the operation
     return " ".join(message.split())[:length] or type(error).__name__
+
+
+def some(things: Sequence, separator: str = ", ", limit: int = 3) -> str:
+    """The first of several things as a line, and how many more there are: "a, b, c and 9 more"."""
+    first = separator.join(str(thing) for thing in things[:limit])
+    return first if len(things) <= limit else f"{first} and {len(things) - limit} more"
+
+
+def is_utf8(path: str | os.PathLike) -> bool:
+    """Whether a path can be written as text: a file system takes any bytes for a name."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path; bytes of it that are not UTF-8 are written as hexadecimal numbers."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def check_range(name: str, value: float, least: float, largest: float = math.inf) -> None:

@@ -166,3 +166,41 @@ def test_help_shows_flags_in_their_groups(tmp_path):
     places = [shown.rindex(part) for part in parts]
     assert places == sorted(places)
     assert shown.count("<cholec80") == 0
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path):
+    """In flags, in arguments, in keys on the command line, and in a configuration's own values."""
+    (tmp_path / "config.py").write_text(
+        "from ml_collections import config_dict\n"
+        "def get_config():\n"
+        "    inner = config_dict.create(roots=('~/a', 'b~'), root='~/c', rate=1.0)\n"
+        "    return config_dict.create(data=inner, workdir='', name='x~')\n"
+    )
+    script = tmp_path / "command.py"
+    script.write_text(
+        "from absl import flags\n"
+        "from data.common import cli\n"
+        "CONFIG = cli.define_config('configs/msn_demo.py', 'x')\n"
+        "OUTPUT = flags.DEFINE_string('output', None, 'x')\n"
+        "def main(file):\n"
+        "    print(file, OUTPUT.value, *CONFIG.value.data.roots, CONFIG.value.data.root,\n"
+        "          CONFIG.value.workdir, CONFIG.value.name)\n"
+        "cli.run(main, wrong_input=(), positional='FILE')\n"
+    )
+    arguments = ["~/file", "--config=~/config.py", "--output=~/e.npz", "--config.workdir=~"]
+    result = subprocess.run(
+        [sys.executable, script, *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    home = [f"{tmp_path}/{name}" for name in ("file", "e.npz", "a")]
+    assert result.stdout.split() == [*home, "b~", f"{tmp_path}/c", f"{tmp_path}", "x~"]
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path):
+    result = call("prepare", f"--data_rootdir={tmp_path}", b"--videos=caf\xe9")
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: --videos=caf\\xe9: not UTF-8; expected a path that is; rename it\n"
+    )

@@ -161,17 +161,16 @@ def test_what_cannot_be_decoded_is_a_problem(tmp_path):
 
 def test_a_crop_follows_its_box(tmp_path):
     """A border of 80 pixels on four frames; with 15 more the median is another one."""
-    narrow = [with_border(tissue(seed), 80, 240) for seed in range(4)]
-    wide = [with_border(tissue(seed)) for seed in range(4, 19)]
+    images = [with_border(tissue(seed), 80, 240) for seed in range(4)]
+    images += [with_border(tissue(seed)) for seed in range(4, 19)]
+    files = write(tmp_path / "frames", images, ".png")
     cleaning, folder = Cleaning(borders=True), tmp_path / "cropped"
 
-    def widths(images):
-        measured = measure_files(write(tmp_path / "frames", images, ".png"), Audit())
-        files, _ = clean_video(folder, measured, cleaning, {})
-        return [cv2.imread(str(file)).shape[1] for file in files]
+    def widths(files):
+        cleaned, _ = clean_video(folder, measure_files(files, Audit()), cleaning, {})
+        return [cv2.imread(str(file)).shape[1] for file in cleaned]
 
-    assert widths(narrow) == [160] * 4
-    assert widths(narrow + wide) == [240] * 19
+    assert widths(files[:4]) == [160] * 4
+    assert widths(files) == [240] * 19
     (folder / BOXES).unlink()  # killed: the crops are of the wider box, and nothing says so
-    (tmp_path / "frames").rename(tmp_path / "all")
-    assert widths(narrow) == [160] * 4
+    assert widths(files[:4]) == [160] * 4
