@@ -150,8 +150,12 @@ def test_a_temporal_model_comes_after_the_frame_model(small_dataset, tmp_path):
         14,
         None,
     )
-    features, index = frames("test")
-    probabilities = predict_temporal(opened, features, index.video, index.second)
+    for part in ("validation", "test"):
+        features, index = frames(part)
+        probabilities = predict_temporal(opened, features, index.video, index.second)
+        if part == "validation":  # by which the epoch was chosen
+            score = phases(CHOLEC80).scorer(index)(probabilities)
+            assert score == pytest.approx(max(found["history"]["val_macro_f1"]), abs=1e-6)
     np.testing.assert_allclose(probabilities, table.probabilities, atol=1e-5)
 
 

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import msn.pretrain
 from data.common.errors import InputError
 from msn import encoders
 from msn.formats.reference_names import named_variables
+from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
 from msn.training import configuration
 from msn.workdir import checkpoint_files
-from tests.support.small_msn import small_config
+from tests.support.small_msn import VARIANT, small_config
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -108,12 +110,33 @@ class Sharpening:
         return schedule | ({"sharpening": math.nan} if step in self.steps else {})
 
 
+class Recorder:
+    """A function, and the arguments that it was called with."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, []
+
+    def __call__(self, *args, **kwargs):
+        self.calls.append((args, kwargs))
+        return self.function(*args, **kwargs)
+
+    def named(self, name):
+        return [kwargs[name] for _, kwargs in self.calls]
+
+
+def recorded(monkeypatch, name):
+    recorder = Recorder(getattr(msn.pretrain, name))
+    monkeypatch.setattr(msn.pretrain, name, recorder)
+    return recorder
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
     small_dataset, tmp_path, monkeypatch, caplog
 ):
     """Steps 1 and 4 (counted from 1, as in messages and metrics) are not finite."""
     workdir, schedule = tmp_path / "msn", Sharpening(0, 3)
     monkeypatch.setattr("msn.pretrain.schedule_of_step", schedule)
+    datasets, masks = (recorded(monkeypatch, n) for n in ("pretraining_dataset", "kept_patches"))
 
     with pytest.raises(InputError, match=r"not finite at step 1: cross_entropy.*on_nan=rollback"):
         pretrain(small_config(small_dataset), workdir)
@@ -129,9 +152,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
     assert steps_of_checkpoints(workdir) == [0, 2]
 
     # With two it goes on, and remembers the first.
-    schedule.calls.clear()
+    for calls in (schedule.calls, datasets.calls, masks.calls):
+        calls.clear()
     assert pretrain(small_config(small_dataset, on_nan="rollback", max_rollbacks=2), workdir)
     assert schedule.calls == [2, 3, 2, 4, 5]
+    # From step 2, where the run goes on, and again after it went back; masks are of the same steps.
+    assert datasets.named("first_step") == [2, 2]
+    assert [step for (*_, step), _ in masks.calls] == schedule.calls
     newest = checkpoint_files.checkpoints(workdir / "checkpoints")[-1]
     with checkpoint_files.open_state(newest) as file:
         assert file.metadata()["skipped"] == "[0, 3]"
@@ -139,6 +166,43 @@ def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
     state = safetensors.numpy.load_file(newest)
     assert all(np.isfinite(value).all() for value in state.values())
     assert state["optimizer/steps"] == 4
+
+
+def test_what_a_step_sees_is_of_the_configuration(small_dataset, tmp_path, monkeypatch):
+    """Without a number of steps, it is that of the epochs: two of three batches."""
+    datasets, masks = (recorded(monkeypatch, n) for n in ("pretraining_dataset", "kept_patches"))
+    config = small_config(
+        small_dataset,
+        **{"epochs": 2, "batch_size": 18, "seed": 5, "patch_drop": 0.5, "views__size": 24},
+        **{"data__neighbour_seconds": 2.0, "data__balance_videos": True},
+        **{"log_every": 1, "checkpoint_every": 100, "ema_start": 0.5},
+        **{"optimizer__warmup_epochs": 0.7, "optimizer__start_learning_rate": 1e-4},
+    )
+    del config.steps
+    config.steps = None
+    assert pretrain(config, tmp_path)
+    (((source,), arguments),) = [((args[0],), kwargs) for args, kwargs in datasets.calls]
+    assert len(source) == 56
+    assert arguments == {
+        **{"batch_size": 18, "seed": 5, "first_step": 0, "last_step": 6},
+        **{"neighbour_seconds": 2.0, "balance_videos": True, "worker": 0, "workers": 1},
+    }
+    assert [args for args, _ in masks.calls] == [(9, 0.5, 5, step) for step in range(6)]
+    for step, line in enumerate(lines(tmp_path)):
+        assert line["step"] == step + 1
+        expected = configuration.schedule_of_step(config, step, 6, 3)
+        assert {name: line[name] for name in expected} == expected
+
+
+def test_what_the_initial_weights_have_seen_is_no_test_of_the_probe(small_dataset, tmp_path):
+    encoder = create_encoder(VARIANT, image_size=16)
+    path = encoders.save_encoder(encoder, tmp_path / "encoder", {"videos": ["VID04"]})
+    probe = {"probe__train_videos": ("video01",), "probe__test_videos": ("video04",)}
+    config = small_config(
+        small_dataset, init=str(path), data__exclude_videos=("video04",), probe_every=1, **probe
+    )
+    with pytest.raises(InputError, match="VID04 also in pre-training"):
+        pretrain(config, tmp_path / "run")
 
 
 def test_the_probe_is_logged(small_dataset, tmp_path):

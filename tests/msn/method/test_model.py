@@ -83,6 +83,31 @@ def test_decay_spares_biases_norms_and_prototypes():
     assert decayed[id(backbone.cls_token.value)]
     assert decayed[id(backbone.positions.value)]
     assert decayed[id(backbone.blocks[0].fc1.kernel.value)]
+    assert decayed[id(model.anchor_head.fc1.kernel.value)]
+    expected = [variable.shape.ndims > 1 for variable in model.optimizer.trained[:-1]]
+    assert model.optimizer.decayed == [*expected, False]
+
+
+def test_clipping_and_decay_are_of_encoder_and_head_alone():
+    """The prototypes' gradient is as it comes; the others are scaled to the limit together."""
+    model = create(clip_gradients=0.5)
+    variables = [*model.anchor_variables, model.prototypes]
+    gradients = [tf.fill(variable.shape, 0.1) for variable in variables]
+    before = values(variables)
+    parts = {"loss": tf.constant(1.0), "targets": tf.fill((4, 6), 1 / 6)}
+    schedule = {name: tf.constant(v, tf.float32) for name, v in SCHEDULE.items()}
+    logs = model.update(gradients, parts, tf.ones((4, 8)), schedule)
+    norm = np.sqrt(sum(0.01 * np.prod(variable.shape) for variable in variables[:-1]))
+    assert float(logs["gradient_norm"]) == pytest.approx(norm, rel=1e-4)
+    assert float(logs["gradient_norm_prototypes"]) == pytest.approx(0.1 * 48**0.5, rel=1e-4)
+    clipped = [0.1 * 0.5 / norm] * (len(variables) - 1) + [0.1]
+    for moment, gradient in zip(model.optimizer.first, clipped, strict=True):
+        np.testing.assert_allclose(moment, 0.1 * gradient, rtol=1e-4)
+    # Adam's first step is the rate; what is decayed loses rate x decay of itself besides.
+    rate, decay = SCHEDULE["learning_rate"], SCHEDULE["weight_decay"]
+    for variable, old in zip(variables, before, strict=True):
+        share = rate * decay if len(variable.shape) > 1 and variable is not model.prototypes else 0
+        np.testing.assert_allclose(variable, old * (1 - share) - rate, rtol=1e-4, atol=1e-6)
 
 
 def test_the_mask_is_on_the_anchor_view_alone():

@@ -44,6 +44,32 @@ def test_nothing_is_updated_by_a_loss_that_is_not_finite(compiled):
     assert all(np.isfinite(value).all() for value in state(model))
 
 
+@pytest.mark.parametrize("clip_gradients", [3.0, 0.0])
+def test_one_gradient_that_is_not_finite_is_enough(clip_gradients):
+    """Whichever it is: the first, one in the middle, the last of the head, the prototypes'."""
+    model = MSN(TINY, hidden_dim=16, output_dim=8, num_prototypes=6, clip_gradients=clip_gradients)
+    step(model.train_step)
+    before = state(model)
+    targets = tf.random.stateless_normal((4, 8), (0, 0))
+    parts = {"loss": tf.constant(1.0), "targets": tf.fill((4, 6), 1 / 6)}
+    schedule = {name: tf.constant(value) for name, value in SCHEDULE.items()}
+    variables = [*model.anchor_variables, model.prototypes]
+    for wrong in (0, len(variables) // 2, -2, -1):
+        for value in (np.nan, np.inf):
+            gradients = [np.full(variable.shape, 0.1, np.float32) for variable in variables]
+            gradients[wrong].flat[-1] = value
+            logs = model.update([*map(tf.constant, gradients)], parts, targets, schedule)
+            assert float(logs["updated"]) == 0, variables[wrong].path
+            assert all(map(np.array_equal, before, state(model)))
+    gradients = [tf.fill(variable.shape, 0.1) for variable in variables]
+    not_finite = parts | {"loss": tf.constant(np.nan)}
+    assert float(model.update(gradients, not_finite, targets, schedule)["updated"]) == 0
+    assert all(map(np.array_equal, before, state(model)))
+    assert float(model.update(gradients, parts, targets, schedule)["updated"]) == 1
+    moved = [not np.array_equal(*pair) for pair in zip(before, state(model), strict=True)]
+    assert np.mean(moved) > 0.9
+
+
 def test_the_mean_prediction_is_more_uncertain_than_the_single_ones():
     model = MSN(TINY, hidden_dim=16, output_dim=8, num_prototypes=6)
     logs = step(model.train_step)

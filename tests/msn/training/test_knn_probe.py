@@ -55,6 +55,10 @@ def test_more_frames_than_wanted_are_thinned_evenly(small_dataset):
         ({"train": ("video09",)}, "video09"),
         ({"train": ("video04",)}, "video04 also in probe.train_videos"),
         ({"seen": ("video04", "video01")}, "video04 also in pre-training"),
+        # The same operation under its other name.
+        ({"seen": ("video01", "VID04")}, "VID04 also in pre-training"),
+        ({"test": ("VID04",), "seen": ("video04",)}, "video04 also in pre-training"),
+        ({"train": ("video01", "VID04")}, "VID04 also in probe.train_videos"),
     ],
 )
 def test_videos_that_prove_nothing_are_refused(small_dataset, arguments, named):
