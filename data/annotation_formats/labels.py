@@ -106,7 +106,7 @@ class Intervals:
           Of phases int16 [m], -1 in gaps; of a multi-label group int8 [m, names], 0 outside of
           intervals.
         """
-        times = seconds * fps + 1e-6  # 12.04 * 25 is less than 301
+        times = seconds * fps + 1e-6  # 1.16 * 25 is less than 29
         if self.group == PHASE:
             place = np.searchsorted(self.starts, times, side="right") - 1
             is_inside = (place >= 0) & (times < self.ends[place])

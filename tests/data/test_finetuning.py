@@ -2,9 +2,10 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data.dataset.frame_index import load_index
-from data.finetuning import training_dataset
+from data.finetuning import shuffled, training_dataset, transformation_of
 from data.images.image_io import frame_to_input, read_image
 
 
@@ -76,8 +77,33 @@ def test_labels_belong_to_their_frames(small_dataset):
     assert all(phase_of[image] == label for image, label in seen)
 
 
+def test_the_order_follows_seed_and_epoch():
+    positions = tf.data.Dataset.range(3 * 50)
+    orders = []
+    for seed in (0, 1):
+        pairs = list(shuffled(positions, 50, seed).as_numpy_iterator())
+        assert [position for _, position in pairs] == list(range(150))
+        rows = [int(row) for row, _ in pairs]
+        orders += [tuple(rows[first : first + 50]) for first in (0, 50, 100)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len(set(orders)) == 6
+
+
 @pytest.mark.parametrize("name", ["views", "randaug"])
-def test_augmentation_changes_images_and_is_seeded(small_dataset, name):
+def test_augmentation_follows_seed_and_position(name):
+    """Of the same image, so that its place in the order counts for nothing."""
+    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    drawn = [
+        transformation_of(name, 24, seed)(image, position).tobytes()
+        for seed in (0, 1)
+        for position in (0, 1, 2)
+    ]
+    assert len(set(drawn)) == 6
+    assert transformation_of(name, 24, 1)(image, 2).tobytes() == drawn[-1]
+
+
+@pytest.mark.parametrize("name", ["views", "randaug"])
+def test_augmentation_changes_changes_images_and_is_seeded(small_dataset, name):
     index = load_index(small_dataset)
     one, same, other = (
         training(index, 1, seed=seed, transformation=name)[0][0] for seed in (1, 1, 2)

@@ -10,6 +10,7 @@ from data.frames.frames import ImageFrames
 from data.frames.opening import open_source
 from data.pretraining import UNREADABLE_IN_A_ROW, UnreadableFrames, pretraining_dataset
 from data.views.multi_crop import Views, make_views
+from tests.support.small_dataset import make_small_dataset
 from tests.support.small_videos import write_video
 
 WHOLE = {"scale": (1.0, 1.0), "aspect": (4 / 3, 4 / 3)}
@@ -126,9 +127,57 @@ def test_an_epoch_is_a_permutation_of_all_frames(source):
     assert (rows[:7] != rows[7:]).any()
 
 
-def test_seeds_differ(source):
-    one, other = batches(source, last_step=1), batches(source, last_step=1, seed=1)
-    assert not np.array_equal(one[0]["target"], other[0]["target"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_epoch_that_batches_do_not_fill_has_no_frame_twice(source, workers):
+    """56 frames, 5 batches of 10: six are left for another epoch."""
+    shares = [
+        rows_of(
+            batches(source, UNCHANGED, last_step=15, batch_size=10, worker=w, workers=workers),
+            source,
+        )
+        for w in range(workers)
+    ]
+    rows = np.concatenate(shares, axis=1).reshape(3, 50)
+    assert all(len(set(epoch)) == 50 for epoch in rows.tolist())
+    assert len({frozenset(epoch) for epoch in rows.tolist()}) == 3, "others are left out"
+    assert set(rows.ravel().tolist()) == set(range(56))
+
+
+def test_seeds_and_epochs_differ_in_their_frames(source):
+    one, other = (
+        rows_of(batches(source, UNCHANGED, last_step=14, seed=seed), source) for seed in (0, 1)
+    )
+    epochs = [tuple(rows.ravel()) for rows in (one[:7], one[7:], other[:7], other[7:])]
+    assert len(set(epochs)) == 4
+
+
+def test_seeds_and_epochs_differ_in_their_views(tmp_path):
+    """Of a frame that is the only one: its order cannot differ."""
+    root = make_small_dataset(tmp_path, videos=1, seconds=1, phases=1)
+    source = open_source("images", root)
+    drawn = [
+        batch["target"].tobytes()
+        for seed in (0, 1)
+        for batch in batches(source, last_step=3, batch_size=1, seed=seed)
+    ]
+    assert len(set(drawn)) == 6
+
+
+def test_replacements_follow_seed_step_and_example(tmp_path):
+    """One frame of fifty can be read no more: what comes for it differs from time to time."""
+    root = make_small_dataset(tmp_path, videos=1, seconds=49)
+    source = open_source("images", root)
+    rows = squeezed(source)
+    for path in sorted(root.glob("frames/*/*.png"))[::7]:
+        path.write_bytes(b"")
+    found = {}
+    for seed in (0, 1):
+        drawn = batches(source, UNCHANGED, last_step=7, batch_size=7, seed=seed)
+        for step, batch in enumerate(drawn):
+            for place in np.flatnonzero(batch["unreadable"]):
+                found[seed, step, place] = rows[batch["target"][place].tobytes()]
+    assert len(found) == 14
+    assert len(set(found.values())) > 7  # of 42 that can be read
 
 
 def test_views_of_one_place_belong_to_one_frame(source):

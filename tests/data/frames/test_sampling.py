@@ -27,6 +27,36 @@ def test_shuffled_epochs_are_different_permutations():
     assert rows[:47] != list(range(47))
 
 
+def test_shuffled_epochs_follow_the_seed():
+    one, same, other = (
+        draw(lambda position, seed=seed: shuffled_row(position, seed, 47, 40), np.arange(160))
+        for seed in (3, 3, 4)
+    )
+    assert one == same
+    epochs = [
+        tuple(rows[first : first + 40]) for rows in (one, other) for first in range(0, 160, 40)
+    ]
+    assert len(set(epochs)) == 8, "nor is the seed added to the epoch"
+    # Epochs of 40 of 47 frames: none twice in one, all of them in time.
+    assert all(len(set(epoch)) == 40 for epoch in epochs)
+    assert set(one) == set(range(47))
+
+
+def test_balanced_draws_shuffle_videos_and_frames_by_seed_round_and_video():
+    """Two videos of one length: each of them, each time and each seed has an order of its own."""
+    starts = np.array([0, 12, 24])
+    orders = {}
+    for seed in (0, 1):
+        rows = np.array(draw_balanced(range(96), seed, starts))
+        orders[seed, "videos"] = tuple((rows >= 12).tolist())
+        for video in (0, 1):
+            own = rows[(rows >= 12) == video] - 12 * video
+            for cycle in range(4):
+                orders[seed, video, cycle] = tuple(own[12 * cycle : 12 * cycle + 12].tolist())
+                assert sorted(orders[seed, video, cycle]) == list(range(12))
+    assert len(set(orders.values())) == len(orders) == 18
+
+
 def test_balanced_rounds_have_every_video_once():
     rows = draw_balanced(range(300))
     videos = np.searchsorted(STARTS, rows, side="right") - 1

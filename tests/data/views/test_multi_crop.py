@@ -1,4 +1,6 @@
 import dataclasses
+import itertools
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -186,6 +188,104 @@ def test_operations_happen_as_often_as_asked():
         view = v.augment(picture(18, 18), SMALL, generator(0, step))
         grey += np.array_equal(view[..., 0], view[..., 1])
     assert abs(grey / 1000 - SMALL.grey_probability) < 0.04
+
+
+NAMES = ("brightness", "contrast", "saturation", "hue")
+
+
+def drawn_jitters(monkeypatch, strength, number=4000):
+    """Of every draw the order of the operations, and the value of each: {name: [draws]}."""
+    calls = []
+    for name in NAMES:
+        monkeypatch.setattr(
+            v, f"adjust_{name}", lambda image, value, name=name: calls.append((name, value))
+        )
+    for step in range(number):
+        v.jitter_colours(None, strength, generator(0, step))
+    draws = [calls[first : first + 4] for first in range(0, len(calls), 4)]
+    orders = [tuple(name for name, _ in draw) for draw in draws]
+    values = {name: np.array([dict(draw)[name] for draw in draws]) for name in NAMES}
+    return orders, values
+
+
+def test_colours_are_jittered_in_each_order_as_often(monkeypatch):
+    orders, _ = drawn_jitters(monkeypatch, 0.5)
+    counts = Counter(orders)
+    assert set(counts) == set(itertools.permutations(NAMES))
+    assert 100 < min(counts.values()) <= max(counts.values()) < 240  # 4000 / 24 is 167
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0, 1.25])
+def test_each_strength_of_the_jitter_is_spread_over_its_whole_range(monkeypatch, strength):
+    _, values = drawn_jitters(monkeypatch, strength)
+    ranges = dict.fromkeys(NAMES, (1 - 0.8 * strength, 1 + 0.8 * strength))
+    ranges["hue"] = (-0.2 * strength, 0.2 * strength)
+    for name, (low, high) in ranges.items():
+        counts, _ = np.histogram(values[name], bins=20, range=(low - 1e-9, high + 1e-9))
+        assert counts.sum() == 4000, name  # none outside
+        assert 130 < counts.min() <= counts.max() < 280, name  # 200 in each twentieth
+        assert values[name].min() == pytest.approx(low, abs=0.005 * (high - low))
+        assert values[name].max() == pytest.approx(high, abs=0.005 * (high - low))
+    # Each is drawn by itself.
+    correlation = np.corrcoef([values[name] for name in NAMES])
+    assert np.abs(correlation - np.eye(4)).max() < 0.06
+
+
+def test_each_operation_happens_as_often_as_asked_by_itself_and_in_this_order(monkeypatch):
+    """The flip, the jitter, grey, the blur; radii are spread over their whole range."""
+    views = v.Views(
+        flip_probability=0.3,
+        jitter_probability=0.7,
+        grey_probability=0.45,
+        blur_probability=0.6,
+        blur_radius=(0.5, 1.5),
+        colour_jitter=0.75,
+    )
+    done, strengths, radii = [], [], []
+    monkeypatch.setattr(v.cv2, "flip", lambda image, axis: done[-1].append(f"flip {axis}"))
+    monkeypatch.setattr(v, "to_grey", lambda image: done[-1].append("grey"))
+    monkeypatch.setattr(
+        v, "blur", lambda image, radius: (done[-1].append("blur"), radii.append(radius))
+    )
+    monkeypatch.setattr(
+        v,
+        "jitter_colours",
+        lambda image, strength, random: (done[-1].append("jitter"), strengths.append(strength)),
+    )
+    for step in range(4000):
+        done.append([])
+        v.augment(None, views, generator(1, step))
+    order = ["flip 1", "jitter", "grey", "blur"]
+    assert all(names == sorted(names, key=order.index) for names in done)
+    happened = np.array([[name in names for name in order] for names in done])
+    np.testing.assert_allclose(happened.mean(axis=0), [0.3, 0.7, 0.45, 0.6], atol=0.03)
+    assert np.abs(np.corrcoef(happened.T) - np.eye(4)).max() < 0.06
+    assert set(strengths) == {0.75}
+    counts, _ = np.histogram(radii, bins=10, range=(0.5, 1.5))
+    assert counts.sum() == len(radii)
+    assert 180 < counts.min() <= counts.max() < 300  # 240 in each tenth
+
+
+def test_sizes_and_scales_belong_to_their_views(monkeypatch):
+    """And each view has a stream of its own."""
+    boxes, streams = [], []
+
+    def box(shape, scale, aspect, random):
+        boxes.append((scale, aspect))
+        return 0, 0, 20, 20
+
+    def stream(*key):
+        streams.append(key)
+        return generator(*key)
+
+    monkeypatch.setattr(v, "random_box", box)
+    monkeypatch.setattr(v, "generator", stream)
+    views = dataclasses.replace(SMALL, scale=(0.4, 0.9), focal_scale=(0.1, 0.2), aspect=(0.8, 1.1))
+    drawn = v.make_views(picture(), views, 7, 8, 9)
+    assert Counter(boxes) == {((0.4, 0.9), (0.8, 1.1)): 2, ((0.1, 0.2), (0.8, 1.1)): 3}
+    assert sorted(streams) == [(7, 8, 9, stream) for stream in range(5)]
+    assert drawn["target"].shape == drawn["anchor"].shape == (32, 32, 3)
+    assert drawn["focal"].shape == (3, 16, 16, 3)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def alone(features, labels, rate, decay, optimizer, weights, smoothing):
     """Kernel and bias of one head that Keras trains by itself, on the same batches."""
     inputs = (features - features.mean(axis=0)) / features.std(axis=0)
     model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3, name="head")])
-    start = Heads([(0, 0)], (12, 3), multi_label=False, optimizer="sgd", warmup=0, steps=1, seed=0)
+    start = Heads([(0, 0)], (12, 3), multi_label=False, optimizer="sgd", warmup=0, steps=1, seed=5)
     model.set_weights([start.values(0)[0], np.zeros(3)])
     steps = -(-len(features) // BATCH)
     model.compile(
@@ -55,7 +55,7 @@ def alone(features, labels, rate, decay, optimizer, weights, smoothing):
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
     )
     for epoch in range(EPOCHS):
-        order = generator(0, epoch).permutation(len(features))
+        order = generator(5, epoch).permutation(len(features))
         for first in range(0, len(order), BATCH):
             rows = order[first : first + BATCH]
             by_frame = np.array([weights[k] for k in labels[rows].tolist()])
@@ -76,7 +76,7 @@ def test_each_head_is_the_one_that_keras_trains_alone(optimizer, number):
         call = next(calls)
         return call // 6 + (call % 6 == number)
 
-    settings = {"optimizer": optimizer, "weights": weights, "label_smoothing": smoothing}
+    settings = {"optimizer": optimizer, "weights": weights, "label_smoothing": smoothing, "seed": 5}
     probe = fit(features, labels, (features, score), **settings)
     rate, decay = RATES[number // 2], DECAYS[number % 2]
     assert (probe.chosen["learning_rate"], probe.chosen["weight_decay"]) == (rate, decay)

@@ -4,7 +4,13 @@ import pytest
 
 from data.common.errors import InputError
 from down_stream.temporal.model import TemporalModel
-from down_stream.temporal.training import fit_temporal, on_seconds, predict_temporal, videos_of
+from down_stream.temporal.training import (
+    _batches,
+    fit_temporal,
+    on_seconds,
+    predict_temporal,
+    videos_of,
+)
 
 TINY = {"num_classes": 4, "num_layers": 1, "num_maps": 4, "dropout": 0.0}
 
@@ -78,6 +84,32 @@ def test_the_same_seed_gives_the_same_model():
     features = np.concatenate([features for features, _ in videos])
     np.testing.assert_allclose(one[0].feature_mean, features.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(one[0].feature_std, features.std(axis=0), rtol=1e-4)
+
+
+def test_the_order_of_the_videos_follows_seed_and_epoch():
+    """Twelve videos of 10 to 21 seconds, recognised by their lengths."""
+    model = TemporalModel(4, **TINY, seed=0)
+    videos = [(np.zeros((n, 4), np.float32), np.zeros(n, np.int32)) for n in range(10, 22)]
+    orders = []
+    for seed in (0, 1):
+        drawn = _batches(videos, model, None, seed).take(36).as_numpy_iterator()
+        lengths = [int(importance[0, 0].sum()) for _, (_, importance) in drawn]
+        orders += [tuple(lengths[first : first + 12]) for first in (0, 12, 24)]
+    assert all(sorted(order) == list(range(10, 22)) for order in orders)
+    assert len(set(orders)) == 6
+
+
+def test_the_seed_is_that_of_initialisation_and_dropout():
+    one, same, other = (TemporalModel(4, 4, num_layers=2, num_maps=8, seed=s) for s in (1, 1, 2))
+    weights = [model.stages[1].residuals[1].projection.kernel for model in (one, same, other)]
+    np.testing.assert_array_equal(*weights[:2])
+    assert not np.array_equal(weights[1], weights[2])
+    other.set_weights(one.get_weights())
+    inputs = np.ones((1, 20, 4), np.float32), np.ones((1, 20), np.float32)
+    dropped = [np.array(model(inputs, training=True)) for model in (one, same, other, one)]
+    np.testing.assert_array_equal(*dropped[:2])
+    assert not np.array_equal(dropped[0], dropped[2])
+    assert not np.array_equal(dropped[0], dropped[3]), "anew in every step"
 
 
 def test_the_best_epoch_is_kept_even_if_later_ones_are_worse():
