@@ -92,6 +92,8 @@ def whole_folder(path: AnyPath, last: str) -> Iterator[Path]:
         sync(path.parent)
     except BaseException:
         remove_folder(side)  # on a full disk it would be in the way
+        if old.is_dir() and not path.exists():
+            old.rename(path)
         raise
     remove_folder(old)
 
