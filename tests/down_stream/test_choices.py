@@ -8,12 +8,16 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.classes import CHOLEC80
 from data.dataset.frame_index import load_index
+from down_stream import experiment
 from down_stream.classifiers import fitting
+from down_stream.classifiers.frame_model import FrameModel
 from down_stream.experiment import fit_classifier
 from down_stream.features.encoders import SplitFeatures, open_encoder
 from down_stream.features.labelled_splits import select_splits
 from down_stream.tasks import phases
+from down_stream.temporal import fitting as temporal_fitting
 from down_stream.temporal.fitting import fit_sequences
+from tests.support.recorder import recorded
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_phases import small_config, small_splits
 
@@ -44,21 +48,40 @@ def scored_on_validation(root):
 
 
 @pytest.mark.parametrize("mode", ["probe", "logistic", "knn", "finetune"])
-def test_a_classifier_is_fitted_without_the_test_videos(small_dataset, tmp_path, mode):
+def test_a_classifier_is_fitted_without_the_test_videos(small_dataset, tmp_path, monkeypatch, mode):
     config = small_config(small_dataset, mode=mode, epochs=1)
     frames, task = small_frames(config, without=("test",)), scored_on_validation(small_dataset)
+    finetune = recorded(monkeypatch, fitting, "finetune")
     fitted = fit_classifier(config, task, frames, tmp_path)
     if mode != "knn":  # where nothing is chosen
         assert fitted.history.get("val_macro_f1") or fitted.chosen["grid"][0]["score"]
+    # What it is fitted to are the training videos.
+    if mode == "finetune":
+        (_, index, labels), _ = finetune.calls[0]
+        assert index.videos == ("video01", "video02")
+        np.testing.assert_array_equal(labels, index.phase)
+    elif mode == "knn":
+        np.testing.assert_array_equal(fitted.classifier.features, frames("train")[0])
+    else:
+        mean = frames("train")[0].mean(axis=0)
+        np.testing.assert_allclose(fitted.classifier.mean, mean, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["tecno", "tecno_offline"])
-def test_a_temporal_model_is_fitted_without_the_test_videos(small_dataset, name):
+def test_a_temporal_model_is_fitted_without_the_test_videos(small_dataset, monkeypatch, name):
     config = small_config(small_dataset, tecno__epochs=1, tecno__num_maps=4)
     frames = small_frames(config, without=("test",))
+    fit = recorded(monkeypatch, temporal_fitting, "fit_temporal")
     arguments = {"name": name, "balance_classes": True, "seed": 0, **config.tecno}
     sequences = fit_sequences(scored_on_validation(small_dataset), frames, **arguments)
     assert sequences.facts["history"]["val_macro_f1"]
+    (((videos,), settings),) = fit.calls
+    assert [len(labels) for _, labels in videos] == [14, 14], "the two training videos"
+    for (_, labels), video in zip(videos, ("video01", "video02"), strict=True):
+        of_video = load_index(small_dataset).select(videos=[video])
+        np.testing.assert_array_equal(labels, of_video.phase)
+    np.testing.assert_allclose(np.concatenate([f for f, _ in videos]), frames("train")[0])
+    assert settings["causal"] == (name == "tecno")
 
 
 @pytest.mark.parametrize(("scores", "kept"), [((0.1, 0.2), 1), ((0.2, 0.1), 0)])
@@ -80,6 +103,47 @@ def test_the_score_of_an_epoch_is_that_of_its_weights(small_dataset, tmp_path, s
     np.testing.assert_allclose(found, asked[kept], atol=1e-5)
     others = [asked[epoch] for epoch in range(2) if epoch != kept]
     assert all(np.abs(found - other).max() > 1e-3 for other in others)
+
+
+class DoneError(Exception):
+    """Ends a run where a test has seen enough."""
+
+
+def test_a_run_hands_its_seed_and_settings_on(small_dataset, tmp_path, monkeypatch):
+    config = small_config(
+        small_dataset,
+        **{"seed": 3, "mode": "knn", "temporal": "tecno_offline", "balance_classes": False},
+        **{"tecno__epochs": 7, "tecno__num_maps": 5, "tecno__dropout": 0.25},
+    )
+    encoders = recorded(monkeypatch, experiment, "open_encoder")
+    sequences = recorded(monkeypatch, experiment, "fit_sequences", answer=DoneError())
+    with pytest.raises(DoneError):
+        experiment.run(config, tmp_path / "run")
+    assert encoders.calls[0][1]["seed"] == 3
+    (task, frames), settings = sequences.calls[0]
+    expected = {"name": "tecno_offline", "seed": 3, "balance_classes": False, **config.tecno}
+    assert settings == expected
+    assert {part: index.videos for part, index in frames.splits.items()} == {
+        "train": ("video01", "video02"),
+        "validation": ("video03",),
+        "test": ("video04",),
+    }
+    assert task.name == "phases"
+
+
+def test_the_seed_of_fine_tuning_is_that_of_head_and_training(small_dataset, tmp_path, monkeypatch):
+    config = small_config(small_dataset, mode="finetune", seed=3)
+    finetune = recorded(monkeypatch, fitting, "finetune", answer=DoneError())
+    with pytest.raises(DoneError):
+        fit_classifier(config, PHASES, small_frames(config, without=("test",)), tmp_path)
+    (model, *_), settings = finetune.calls[0]
+    assert settings["seed"] == 3
+    kernels = {}
+    for seed in (0, 3):
+        other = FrameModel(model.encoder, model.classes, model.task, model.multi_label, seed=seed)
+        kernels[seed] = np.array(other.head.kernel)
+    np.testing.assert_array_equal(model.head.kernel, kernels[3])
+    assert not np.array_equal(kernels[0], kernels[3])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
 from msn.training import configuration
 from msn.workdir import checkpoint_files
+from tests.support.recorder import recorded
 from tests.support.small_msn import VARIANT, small_config
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -110,33 +111,15 @@ class Sharpening:
         return schedule | ({"sharpening": math.nan} if step in self.steps else {})
 
 
-class Recorder:
-    """A function, and the arguments that it was called with."""
-
-    def __init__(self, function):
-        self.function, self.calls = function, []
-
-    def __call__(self, *args, **kwargs):
-        self.calls.append((args, kwargs))
-        return self.function(*args, **kwargs)
-
-    def named(self, name):
-        return [kwargs[name] for _, kwargs in self.calls]
-
-
-def recorded(monkeypatch, name):
-    recorder = Recorder(getattr(msn.pretrain, name))
-    monkeypatch.setattr(msn.pretrain, name, recorder)
-    return recorder
-
-
 def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
     small_dataset, tmp_path, monkeypatch, caplog
 ):
     """Steps 1 and 4 (counted from 1, as in messages and metrics) are not finite."""
     workdir, schedule = tmp_path / "msn", Sharpening(0, 3)
     monkeypatch.setattr("msn.pretrain.schedule_of_step", schedule)
-    datasets, masks = (recorded(monkeypatch, n) for n in ("pretraining_dataset", "kept_patches"))
+    datasets, masks = (
+        recorded(monkeypatch, msn.pretrain, n) for n in ("pretraining_dataset", "kept_patches")
+    )
 
     with pytest.raises(InputError, match=r"not finite at step 1: cross_entropy.*on_nan=rollback"):
         pretrain(small_config(small_dataset), workdir)
@@ -170,7 +153,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
 
 def test_what_a_step_sees_is_of_the_configuration(small_dataset, tmp_path, monkeypatch):
     """Without a number of steps, it is that of the epochs: two of three batches."""
-    datasets, masks = (recorded(monkeypatch, n) for n in ("pretraining_dataset", "kept_patches"))
+    datasets, masks = (
+        recorded(monkeypatch, msn.pretrain, n) for n in ("pretraining_dataset", "kept_patches")
+    )
     config = small_config(
         small_dataset,
         **{"epochs": 2, "batch_size": 18, "seed": 5, "patch_drop": 0.5, "views__size": 24},

@@ -82,6 +82,9 @@ def test_overlaps_are_lines_to_print():
         ],
     )
     assert overlaps(["video68"], ["VID68", "video68"]) == (["video68"], [])
+    assert overlaps(["video68"], ["VID68", "Video68"]) == (["video68 (VID68, Video68)"], [])
+    named = [f"workflow_video_{n:02d}" for n in (1, 2, 3)]
+    assert overlaps(["video80"], named)[1] == [f"video80 (one of {', '.join(named)})"]
 
 
 def dataset(root, *videos, synthetic=False):

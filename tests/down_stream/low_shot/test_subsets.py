@@ -5,7 +5,12 @@ import pytest
 
 from configs.videos import videos
 from data.common.errors import InputError
-from down_stream.low_shot.subsets import draw_subsets, read_subsets, write_subsets
+from down_stream.low_shot.subsets import (
+    draw_subsets,
+    label_fraction,
+    read_subsets,
+    write_subsets,
+)
 
 FRACTIONS = (0.125, 0.25, 0.5, 0.75, 1.0)
 GOLDEN = {  # an eighth of Cholec80's training videos, by seed
@@ -20,6 +25,15 @@ def test_subsets_are_what_they_always_were():
     assert subsets["5"] == GOLDEN
     assert list(subsets) == ["5", "10", "20", "30", "40"]
     assert all(subsets["40"][seed] == list(videos(1, 40)) for seed in ("0", "1"))
+
+
+def test_a_fraction_is_drawn_by_seed_0_from_names_in_natural_order():
+    assert list(label_fraction(videos(1, 40), 0.125)) == GOLDEN["0"]
+    names = [f"op{number}" for number in range(1, 13)]
+    assert list(label_fraction(names[::-1], 1.0)) == names
+    drawn = draw_subsets(names[::-1], (1.0,), (0,))
+    assert drawn["videos"] == drawn["subsets"]["12"]["0"] == names
+    assert drawn["format"] == "label subsets 1"
 
 
 def test_smaller_subsets_are_part_of_larger_ones():
@@ -40,7 +54,7 @@ def test_sizes_that_are_the_same_number_are_one():
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "subsets.json"
-    manifest = draw_subsets(videos(1, 8), FRACTIONS, (3,))
+    manifest = draw_subsets(videos(1, 8), FRACTIONS, (0, 3))
     write_subsets(path, manifest)
     assert read_subsets(path) == manifest
     assert [file.name for file in tmp_path.iterdir()] == ["subsets.json"]

@@ -38,6 +38,12 @@ def test_clipping_scales_all_gradients_alike():
     np.testing.assert_allclose(clipped[1], [[0.8]], rtol=1e-5)
 
 
+def test_the_references_epsilon_is_in_the_scale():
+    clipped, norm = clip_by_global_norm([tf.constant([1e-5])], 1e-6)
+    np.testing.assert_allclose(clipped[0], [1e-5 * 1e-6 / (1e-5 + 1e-6)], rtol=1e-5)
+    assert float(norm) == np.float32(1e-5)
+
+
 def test_small_gradients_and_no_limit_stay_as_they_are():
     gradients = [tf.constant([0.3, 0.4])]
     for limit in (1.0, 0):

@@ -26,6 +26,11 @@ def test_a_run_without_warm_up():
     assert schedules.learning_rate(0, **rate) == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_a_run_of_one_step_is_at_its_end():
+    rate = RATE | {"warmup_steps": 0, "total_steps": 1}
+    assert schedules.learning_rate(0, **rate) == RATE["final"]
+
+
 @pytest.mark.parametrize("start, final", [(0.04, 0.4), (0.4, 0.04)])
 def test_weight_decay_moves_one_way_between_its_ends(start, final):
     values = [
