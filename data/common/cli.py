@@ -11,7 +11,6 @@ import logging
 import os
 import runpy
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_dict, config_flags
 
+from data.common.caught import caught_stderr
 from data.common.errors import is_utf8, printable
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
@@ -97,18 +97,8 @@ def import_tensorflow() -> None:
         sys.exit(refuse(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it"))
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         return
-    with tempfile.TemporaryFile() as caught:
-        stderr = os.dup(2)
-        os.dup2(caught.fileno(), 2)
-        try:
-            import tensorflow  # noqa: F401
-        except BaseException:
-            caught.seek(0)
-            os.write(stderr, caught.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    with caught_stderr(is_shown_after_errors=True):
+        import tensorflow  # noqa: F401
     # Its Python side; absl's own function, because TensorFlow sets and resets absl's verbosity.
     absl_logging.set_verbosity(absl_logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

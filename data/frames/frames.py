@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
-from data.images.completeness import read_whole_image
+from data.images.decoding import decode_image
+from data.images.image_io import read_image
 from data.storage.paths import AnyPath
 from data.tfrecords.offsets import read_bytes_feature
 from data.video.seeking import VideoReader
@@ -161,7 +161,7 @@ class ImageFrames(Frames):
         self._fps = np.broadcast_to(fps, len(index.videos))
 
     def read(self, row):
-        return read_whole_image(self.name(row))
+        return read_image(self.name(row))
 
     def paths(self, rows):
         return self._index.paths(np.asarray(rows, np.int64))
@@ -190,15 +190,7 @@ class RecordFrames(Frames):
     def read(self, row):
         file, begin, length = (int(self._table[name][row]) for name in ("shard", "begin", "length"))
         encoded = read_bytes_feature(self._files[file], begin, length, self._feature)
-        try:
-            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:  # no bytes at all, or an image larger than OpenCV's limit
-            image = None
-        if image is None:
-            raise InputError(
-                f"{self.name(row)}: {len(encoded)} bytes that are not a complete image"
-            )
-        return image
+        return decode_image(np.frombuffer(encoded, np.uint8), self.name(row))
 
     def paths(self, rows):
         places = zip(self._table["shard"][rows], self._table["begin"][rows], strict=True)

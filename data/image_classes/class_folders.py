@@ -21,7 +21,7 @@ import numpy as np
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, write_dataset
-from data.images.completeness import find_fault
+from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.finding import list_files
 from data.images.linking import link_file
 from data.images.names import is_image, natural_key
@@ -68,10 +68,13 @@ def prepare_classes(
         )
     else:
         names = read_sequences(sequences, folder, files, audit)
+    with fault_finder(root / WHOLE_IMAGES) as find_faults:
+        faults = dict(zip(files, find_faults(files), strict=True))
+        root.mkdir(parents=True, exist_ok=True)
     rows, numbers = [], {}
     for label, of_class in enumerate(images.values()):
         for file in of_class:
-            if fault := find_fault(file):
+            if fault := faults[file]:
                 audit.problem(f"{file}: {fault}")
             elif file in names:
                 numbers[names[file]] = numbers.get(names[file], 0) + 1

@@ -20,7 +20,7 @@ from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.image_classes.voc import read_voc
-from data.images.completeness import find_fault
+from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.finding import list_files
 from data.images.image_io import SUFFIXES
 from data.images.names import is_image
@@ -92,10 +92,11 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
             twice.append(Finding("twice", text))
         else:
             pairs.append((files[0], xmls[0] if xmls else None))
-    with ThreadPoolExecutor() as pool:
+    with fault_finder(folder / WHOLE_IMAGES) as find_faults, ThreadPoolExecutor() as pool:
         bar = tqdm(desc=folder.name, total=len(pairs), unit="frame")
         frames, findings = [], []
-        for frame, of_frame in pool.map(_read_frame, pairs):
+        faults = find_faults(image for image, _ in pairs)
+        for frame, of_frame in pool.map(_read_frame, *zip(*pairs, strict=True), faults):
             frames += [frame] if frame else []
             findings += of_frame
             bar.update()
@@ -118,9 +119,10 @@ def _by_name(folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, list[P
     return files
 
 
-def _read_frame(pair: tuple[Path, Path | None]) -> tuple[Frame | None, list[Finding]]:
-    image, annotation = pair
-    if fault := find_fault(image):
+def _read_frame(
+    image: Path, annotation: Path | None, fault: str | None
+) -> tuple[Frame | None, list[Finding]]:
+    if fault:
         return None, [Finding("image", f"{image}: {fault}")]
     try:
         with Image.open(image) as opened:

@@ -1,64 +1,68 @@
-"""Whether an image file is whole, found without decoding it."""
+"""Whether image files can be used: each is decoded, once."""
 
-import os
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from data.common.errors import InputError
-from data.images.image_io import decode_image, read_bytes, read_image
+from data.common.cores import available_cores
+from data.images.decoding import find_damage
+from data.images.image_io import read_bytes
+from data.storage.whole import whole_file
 
-END_BYTES = 4096  # some writers pad their files
-JPEG_BEGIN, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-PNG_BEGIN, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+WHOLE_IMAGES = ".whole_images.npy"  # in a dataset directory
 
 
 def find_fault(path: Path) -> str | None:
-    """Why an image cannot be used, or None.
-
-    JPEG and PNG files are complete if they begin and end as such: that costs two small reads, and
-    finds what interrupted copies and downloads leave behind. Files of which this cannot be said are
-    decoded. Damage in the middle of a file shows when it is read.
-    """
+    """Why an image cannot be used, or None."""
     try:
-        with path.open("rb", buffering=0) as file:
-            begin = file.read(8)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - END_BYTES))
-            end = file.read(END_BYTES)
+        return find_damage(read_bytes(path).tobytes())
     except OSError as error:
         return (error.strerror or str(error)).lower()
-    if begin == PNG_BEGIN or begin.startswith(JPEG_BEGIN) or not size:
-        return find_cut(begin + end, size)
-    try:
-        read_image(path)
-    except (InputError, cv2.error):
-        return f"{size} bytes that are no image"
-    return None
 
 
-def read_whole_image(path: str | Path) -> np.ndarray:
-    """Decodes an image file as `read_image` does; raises `InputError` also if it is cut off."""
-    data = read_bytes(path)
-    if fault := find_cut(data.tobytes(), len(data)):
-        raise InputError(f"{path}: {fault}")
-    return decode_image(data, path)
+@contextlib.contextmanager
+def fault_finder(note: Path) -> Iterator[Callable[[Iterable[Path]], Iterator[str | None]]]:
+    """Context with a function that says of each of several images what `find_fault` does.
 
-
-def find_cut(data: bytes, size: int) -> str | None:
-    """Whether a file is empty, or a JPEG or PNG file without its end: the reason, or None.
-
-    Decoders paint what is missing grey, and do not say so.
+    It uses all cores. Files that were found whole before, and have the same size and time of
+    change since, are not read again.
 
     Args:
-      data: the file, or its first and its last bytes.
-      size: of the file, in bytes.
+      note: keeps which files are whole, 8 bytes for each; where its folder is missing or cannot be
+        written to, nothing is kept.
     """
-    if not size:
-        return "empty"
-    if data.startswith(PNG_BEGIN) and PNG_END not in data[-END_BYTES:]:
-        return f"a PNG file cut off after {size} bytes"
-    if data.startswith(JPEG_BEGIN) and JPEG_END not in data[-END_BYTES:]:
-        return f"a JPEG file cut off after {size} bytes"
-    return None
+    try:
+        known = np.load(note, allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # none yet, or damaged
+        known = np.empty(0, np.int64)
+    found = set()
+
+    def fault_of(path):
+        try:
+            state = _state(path)
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+        place = np.searchsorted(known, state)
+        if place < len(known) and known[place] == state:
+            return None
+        fault = find_fault(path)
+        if fault is None:
+            found.add(state)
+        return fault
+
+    with ThreadPoolExecutor(available_cores()) as pool:  # decoding leaves Python's lock to others
+        try:
+            yield lambda paths: pool.map(fault_of, paths)
+        finally:
+            if found:
+                with contextlib.suppress(OSError), whole_file(note) as side, side.open("wb") as out:
+                    np.save(out, np.union1d(known, np.fromiter(found, np.int64)))
+
+
+def _state(path: Path) -> int:
+    """64 bits that tell one state of one file from others, wherever it is linked or moved to."""
+    state = path.stat()
+    return hash((state.st_ino, state.st_size, state.st_mtime_ns))

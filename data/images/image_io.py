@@ -5,20 +5,18 @@ Parts that are cropped at random, in training, are resized by `data.views.image_
 but the same numbers, in less time.
 """
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from data.common.errors import InputError
+from data.images.decoding import decode_image
 from data.storage.paths import is_remote, to_path
 from data.storage.whole import whole_file
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-TIFF_BEGINS = (b"II*\0", b"MM\0*")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy")
 # Written to encoder.json: what turns a frame into the encoder's input.
 RESIZE_RULE = "whole frame to a square, Pillow's bilinear filter (anti-aliased)"
 
@@ -26,11 +24,7 @@ RESIZE_RULE = "whole frame to a square, Pillow's bilinear filter (anti-aliased)"
 def read_image(path: str | Path) -> np.ndarray:
     """Decodes an image file to RGB, uint8 [height, width, 3].
 
-    Grey, palettes, CMYK and 16-bit become RGB 8-bit, alpha is dropped, and an orientation that
-    the file's EXIF data tell is applied.
-
-    Raises:
-      InputError: the file is empty or cannot be decoded.
+    As `data.images.decoding.decode_image` does, which says what is raised.
     """
     return decode_image(read_bytes(path), path)
 
@@ -42,19 +36,6 @@ def read_bytes(path: str | Path) -> np.ndarray:
     return np.fromfile(path, np.uint8)
 
 
-def decode_image(data: np.ndarray, name: str | Path) -> np.ndarray:
-    """Decodes the bytes of an image file, uint8 [n], as `read_image` does; `name` is for errors."""
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
-    except cv2.error:  # an image larger than OpenCV's limit, for one
-        image = None
-    if image is not None and bytes(data[:4]) in TIFF_BEGINS:
-        image = _without_alpha(data, image)
-    if image is None:
-        raise InputError(f"{name}: {len(data)} bytes that are not a complete image")
-    return image
-
-
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file as its header has it; raises `InputError` if it is none."""
     try:
@@ -62,17 +43,6 @@ def image_size(path: Path) -> tuple[int, int]:
             return opened.height, opened.width
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return read_image(path).shape[:2]
-
-
-def _without_alpha(data, image):
-    """A TIFF image whose alpha is dropped: OpenCV multiplies the colours by it."""
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            if opened.mode != "RGBA":
-                return image
-            return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(opened))[..., :3])
-    except (OSError, ValueError, SyntaxError):  # a kind of TIFF that Pillow does not read
-        return image
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.images.completeness import find_fault
+from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.image_io import image_size, read_image, write_frame
 from data.storage.whole import whole_file
 
@@ -36,23 +36,28 @@ def link_images(
         (file, frames_dir / video / file.name) for video, files in groups.items() for file in files
     ]
 
-    def add(pair):
+    new = [file for file, target in pairs if not target.exists()]
+    with fault_finder(frames_dir.parent / WHOLE_IMAGES) as find_faults:
+        checked = tqdm(find_faults(new), desc="images", total=len(new), unit="image")
+        faults = {file: fault for file, fault in zip(new, checked, strict=True) if fault}
+
+    def add(file, target):
         try:
-            _add_image(*pair, settings)
+            if file in faults:
+                raise InputError(f"{file}: {faults[file]}")
+            _add_image(file, target, settings)
         except InputError as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor(available_cores()) as pool:  # decoding leaves Python's lock to others
-        added = tqdm(pool.map(add, pairs), desc="images", total=len(pairs), unit="image")
-        return {str(file): fault for (file, _), fault in zip(pairs, added, strict=True) if fault}
+        added = list(pool.map(add, *zip(*pairs, strict=True))) if pairs else []
+    return {str(file): fault for (file, _), fault in zip(pairs, added, strict=True) if fault}
 
 
 def _add_image(file: Path, target: Path, settings: Mapping) -> None:
     """Links an image, or writes a reduced copy; also over a link from a run without a size."""
     is_there = target.exists()
-    if not is_there and (fault := find_fault(file)):
-        raise InputError(f"{file}: {fault}")
     size = settings["size"]
     if size and min(image_size(target if is_there else file)) > size:
         target.parent.mkdir(parents=True, exist_ok=True)

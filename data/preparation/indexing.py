@@ -8,6 +8,7 @@ the annotations are read twice, once for their names.
 import contextlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
-from data.images.completeness import find_fault
+from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.finding import group_images
 from data.images.image_io import image_size
 from data.images.names import is_image, natural_key, official_number, trailing_number
@@ -92,10 +93,11 @@ def _write_indices(
     schema = index_schema(annotated.classes.multi_label)
 
     def read(video):
-        return _read_video(root, video, folders[video], annotated, cleaning)
+        return _read_video(root, video, folders[video], annotated, cleaning, find_faults)
 
     videos = list(folders)
     with (
+        fault_finder(root / WHOLE_IMAGES) as find_faults,
         ThreadPoolExecutor() as pool,  # threads: files are read, and decoded, without Python's lock
         contextlib.ExitStack() as stack,
         tqdm(desc="index", total=len(videos), unit="video") as bar,
@@ -133,7 +135,12 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
 
 
 def _read_video(
-    root: Path, video: str, files: list[Path] | None, annotated: Annotated, cleaning: Cleaning
+    root: Path,
+    video: str,
+    files: list[Path] | None,
+    annotated: Annotated,
+    cleaning: Cleaning,
+    find_faults: Callable,
 ) -> tuple[pa.Table, pa.Table, Audit]:
     """The rows of one video, those of them that are for pre-training, and what was found."""
     audit = Audit()
@@ -143,8 +150,8 @@ def _read_video(
         files = [folder / name for name in sorted(filter(is_image, names), key=natural_key)]
         _remark_strays([folder / name for name in names if not is_image(name)], audit)
     numbers, is_official = _number_files(video, files, audit)
-    for file in list(numbers):
-        if fault := find_fault(file):
+    for file, fault in zip(list(numbers), find_faults(list(numbers)), strict=True):
+        if fault:
             audit.problem(f"{file}: {fault}")
             del numbers[file]
     numbers = _drop_repeated(numbers, audit)

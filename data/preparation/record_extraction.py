@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -14,6 +13,7 @@ from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.cholec80 import LABEL_FPS, PHASES
 from data.dataset.extraction_log import frame_numbers, is_complete, read_log
+from data.images.decoding import decode_image
 from data.images.image_io import write_frame
 from data.preparation.extraction import extract_all
 from data.tfrecords.records import Record, read_records
@@ -91,8 +91,7 @@ def _extract(video: str, file: Path, root: Path, settings: Mapping, stop: thread
 
 
 def _write_image(file: Path, path: Path, record: Record, settings: Mapping) -> None:
-    image = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{file}: the image of second {record.number - 1} is damaged")
+    name = f"{file}: the image of second {record.number - 1}"
+    image = decode_image(np.frombuffer(record.image, np.uint8), name)[..., ::-1]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_frame(path.with_suffix(f".{settings['format']}"), image, settings)

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pydicom
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -30,7 +31,7 @@ SECRETS = ("mustermann", "jörg", "joerg", "jorg", "47110815", "1958", "jolly", 
 SECRETS += ("acc99887", "st5566", "überweiser", "ueberweiser", "karla", "nirgendwo")
 
 
-def write_dicom(path, pixels, syntax, frames=1, fragments=1, **elements):
+def write_dicom(path, pixels, syntax, frames=1, fragments=1, picture=None, **elements):
     """A file with a video stream (bytes), frames (a list of bytes) or raw pixels as it says."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -48,6 +49,8 @@ def write_dicom(path, pixels, syntax, frames=1, fragments=1, **elements):
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "YBR_PARTIAL_420"
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit, dataset.PixelRepresentation, dataset.PlanarConfiguration = 7, 0, 0
+    for keyword, value in (picture or {}).items():
+        setattr(dataset, keyword, value)
     if syntax == ExplicitVRLittleEndian:
         dataset.PixelData = pixels
     else:
@@ -57,6 +60,29 @@ def write_dicom(path, pixels, syntax, frames=1, fragments=1, **elements):
     path.parent.mkdir(parents=True, exist_ok=True)
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
     return path
+
+
+def write_still(path, image, kind="RGB"):
+    """A file with one picture, uint8 [height, width, 3]; of grey kinds, its first channel."""
+    height, width, _ = image.shape
+    layout = {"Rows": height, "Columns": width, "PhotometricInterpretation": kind}
+    grey = {"SamplesPerPixel": 1}
+    if kind == "JPEG":
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=95)
+        layout["PhotometricInterpretation"] = "YBR_FULL_422"
+        return write_dicom(path, file.getvalue(), JPEG, picture=layout)
+    pixels = image
+    if kind == "YBR_FULL":
+        pixels = np.asarray(Image.fromarray(image).convert("YCbCr"))
+    elif kind == "12 bits":
+        pixels = image[..., 0].astype("<u2") * 16 + image[..., 0] // 16
+        grey |= {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
+        layout |= grey | {"PhotometricInterpretation": "MONOCHROME2"}
+    elif kind.startswith("MONOCHROME"):
+        pixels = image[..., 0] if kind == "MONOCHROME2" else 255 - image[..., 0]
+        layout |= grey
+    return write_dicom(path, pixels.tobytes(), ExplicitVRLittleEndian, picture=layout)
 
 
 def jpegs(frames, first=0):

@@ -63,7 +63,7 @@ def test_a_damaged_image_in_a_record_file_is_named(tmp_path):
     path.write_bytes(content[: at - 8] + b"\0" * 16 + content[at + 8 :])
     source = open_source("records", tmp_path)
     assert source.read(0).mean() == 1
-    with pytest.raises(InputError, match=r"video01\.tfrecord, record at byte \d+: \d+ bytes that"):
+    with pytest.raises(InputError, match=r"video01\.tfrecord, record at byte \d+: a damaged PNG"):
         source.read(1)
 
 

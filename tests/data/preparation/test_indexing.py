@@ -100,7 +100,7 @@ def test_the_table_on_disk(tmp_path):
         "frames/video10/video10_000001.jpg",
     ]
     assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {
-        *("index.parquet", "classes.json", "audit.json")
+        *("index.parquet", "classes.json", "audit.json", ".whole_images.npy")
     }
 
 
@@ -131,7 +131,7 @@ def test_images_that_cannot_be_read_are_problems(tmp_path):
     audit = build_index(tmp_path)
     assert load_index(tmp_path).frame.tolist() == [1, 4, 5]
     assert len(audit.problems) == 4
-    for number, what in ((2, "empty"), (3, "cut off"), (6, "cut off"), (7, "no image")):
+    for number, what in ((2, "empty"), (3, "cut off"), (6, "cut off"), (7, "not a complete image")):
         assert has(audit.problems, folder / f"video01_{number:06d}", what)
     saved = json.loads((tmp_path / "audit.json").read_text())
     assert saved["problems"] == audit.problems
@@ -225,7 +225,7 @@ def test_nothing_is_written_where_nothing_is_usable(tmp_path):
     (tmp_path / "frames" / "video01" / "video01_000001.jpg").touch()
     with pytest.raises(InputError, match=r"video01_000001\.jpg: empty"):
         build_index(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["frames"]
 
 
 def write_scenes(root):
@@ -288,7 +288,7 @@ def test_cleaning_that_leaves_nothing_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "frames/video01/video01_000001.jpg"), np.zeros((80, 80, 3)))
     with pytest.raises(InputError, match="no frame is left after cleaning"):
         build_index(tmp_path, cleaning=Cleaning(black=True))
-    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["frames"]
 
 
 def test_a_video_of_which_nothing_is_left_among_others(tmp_path):

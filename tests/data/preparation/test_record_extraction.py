@@ -85,7 +85,7 @@ def test_what_cannot_be_used_is_said_and_the_rest_goes_on(tmp_path, monkeypatch)
     assert list(reasons) == ["video01", "video02", "video03"]
     assert "damaged, example 3" in reasons["video01"]
     assert "second 1 is in it twice" in reasons["video02"]
-    assert "the image of second 0 is damaged" in reasons["video03"]
+    assert "the image of second 0: 8 bytes that are not" in reasons["video03"]
     assert len(list((tmp_path / "frames" / "video01").iterdir())) == 2
     assert len(list((tmp_path / "frames" / "video04").iterdir())) == 3
     annotated = [file.name for file in (tmp_path / "phase_annotations").iterdir()]

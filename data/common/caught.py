@@ -1,0 +1,30 @@
+"""What libraries in C write to stderr, kept from the terminal."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def caught_stderr(is_shown_after_errors: bool = False) -> Iterator[None]:
+    """Context in which nothing that the process writes to stderr is seen.
+
+    Of all threads: one at a time, and briefly.
+
+    Args:
+      is_shown_after_errors: whether it is written after all if something is raised.
+    """
+    with tempfile.TemporaryFile() as caught:
+        stderr = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            if is_shown_after_errors:
+                caught.seek(0)
+                os.write(stderr, caught.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
