@@ -261,7 +261,7 @@ def prepare_cholec80(root: Path, audit) -> dict:
         workers=_WORKERS.value,
         audit=audit,
     )
-    take_annotations(root, _path(_ANNOTATIONS), _path(_PHASES), _path(_PHASE_MAP))
+    take_annotations(root, _path(_ANNOTATIONS), _path(_PHASES), _path(_PHASE_MAP), audit)
     if _SYNTHETIC.value:
         make_dataset(root, _NUMBER.value, _SEED.value, _SECONDS.value, workers=_WORKERS.value)
     elif not media and needs_archive(root, has_media):

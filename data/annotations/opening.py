@@ -22,9 +22,9 @@ from data.annotation_formats.label_studio import (
 )
 from data.annotation_formats.labels import VideoLabels
 from data.annotation_formats.tables import split_videos
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.images.finding import list_files
+from data.images.folders import list_files
 from data.images.names import natural_key
 from data.storage.whole import whole_folder
 
@@ -49,17 +49,22 @@ class Source:
     read: Callable[[Audit], list[VideoLabels]]
 
 
-def copy_annotations(given: Path, root: Path) -> None:
+def copy_annotations(given: Path, root: Path, faults: list[str]) -> None:
     """Copies a file or a folder to `root/annotations`, in the place of what was there.
+
+    `faults` receives a line for each file or folder that cannot be used.
 
     Raises:
       InputError: there is nothing to copy.
     """
     if given.resolve() == (root / FOLDER).resolve():
         return
-    files = list_files(given) if given.is_dir() else [given]
+    files = list_files(given, faults) if given.is_dir() else [given]
     if not files or not given.exists():
-        raise InputError(f"--annotations={given}: no such file, or no file in this folder")
+        raise InputError(
+            f"--annotations={given}: no such file, or no file in this folder"
+            + (f"; {some(faults, '; ')}" if faults else "")
+        )
     base = given if given.is_dir() else given.parent
     with whole_folder(root / FOLDER, str(files[-1].relative_to(base))) as folder:
         for file in files:
@@ -87,7 +92,7 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
             if file.is_file():
                 read = functools.partial(_official, file, group)
                 found.setdefault(video, []).append(Source(file, read))
-    files = list_files(root / FOLDER) if (root / FOLDER).is_dir() else []
+    files = list_files(root / FOLDER, audit.problems) if (root / FOLDER).is_dir() else []
     others, are_about_videos = [], False
     for file in sorted(files, key=lambda file: natural_key(str(file))):
         try:
@@ -100,8 +105,8 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
             are_about_videos = True
     if others and not are_about_videos:
         audit.problem(
-            f"{root / FOLDER}: about {_some(others)}; expected videos of this dataset, as "
-            f"{_some(sorted(videos, key=natural_key))}, in a column named video or as file names"
+            f"{root / FOLDER}: about {some(others)}; expected videos of this dataset, as "
+            f"{some(sorted(videos, key=natural_key))}, in a column named video or as file names"
         )
     return found
 
@@ -217,9 +222,3 @@ def _composed(name: str) -> str:
 
 def _without_spaces(name: str) -> str:
     return _composed(name).replace(" ", "_")
-
-
-def _some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

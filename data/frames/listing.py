@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, FrameIndex, load_index
 from data.frames.frames import Frames, ImageFrames, VideoFrames
 from data.frames.opening import open_source
-from data.images.finding import find_images, list_files
+from data.images.finding import find_images
+from data.images.folders import list_files
 from data.images.names import place_in_video
 from data.storage.paths import to_path
 from data.tfrecords.files import find_records
@@ -33,7 +34,8 @@ def list_images(path: str | Path) -> ImageFrames:
     Raises:
       InputError: no images there.
     """
-    files, root, passed_over = find_images(path)
+    faults = []
+    files, root, passed_over = find_images(path, faults)
     places = {}  # video -> position, in the order of appearance
     video, frame, rates = [], [], []
     for file in files:
@@ -43,7 +45,8 @@ def list_images(path: str | Path) -> ImageFrames:
             rates.append(_extraction_rate(file.parent))
         video.append(places[name])
         frame.append(number or 0)
-    return ImageFrames(_index_files(files, places, video, frame), rates, passed_over=passed_over)
+    index = _index_files(files, places, video, frame)
+    return ImageFrames(index, rates, faults=faults, passed_over=passed_over)
 
 
 def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
@@ -53,14 +56,16 @@ def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
       InputError: a path is missing, there is no video, or two would have the same name.
     """
     check_settings(fps)
-    files, passed_over = {}, 0
+    files, passed_over, unusable = {}, 0, []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = list_files(path)
+            inside = list_files(path, unusable)
             found = name_videos(path, (file for file in inside if is_video(file.name)))
             passed_over += len(inside) - len(found)
             if not found:
-                raise InputError(f"{path}: no videos among {len(inside)} files")
+                raise InputError(
+                    "; ".join([f"{path}: no videos among {len(inside)} files", *unusable[:3]])
+                )
         elif path.is_file():
             found = {path.stem: path}
         else:
@@ -70,9 +75,10 @@ def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
         files |= found
     clocks, faults = read_clocks(files)
     if not clocks:
-        raise InputError("; ".join(faults.values()))
+        raise InputError(some([*unusable, *faults.values()], "; "))
     timings = {name: clock.take(fps) for name, clock in clocks.items()}
-    return VideoFrames(files, timings, fps, faults=faults.values(), passed_over=passed_over)
+    faults = [*unusable, *faults.values()]
+    return VideoFrames(files, timings, fps, faults=faults, passed_over=passed_over)
 
 
 def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:

@@ -11,7 +11,7 @@ from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
 from data.frames.frames import Frames, ImageFrames, RecordFrames, VideoFrames
-from data.images.finding import list_files
+from data.images.folders import list_files
 from data.images.names import official_number
 from data.storage.cached_table import cached_table
 from data.storage.paths import AnyPath, check_local, to_paths
@@ -123,7 +123,8 @@ def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> Vide
     check_settings(fps)
     for root in roots:
         check_local("data.source=videos: data.root", root)  # OpenCV opens them
-    found = [_find_videos(root) for root in roots]
+    faults = []
+    found = [_find_videos(root, faults) for root in roots]
     files = _join(roots, found)
     timings = {}
     for root, videos in zip(roots, found, strict=True):
@@ -131,13 +132,16 @@ def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> Vide
     if not timings:
         raise InputError(f"{', '.join(map(str, roots))}: none of {len(files)} videos can be read")
     kept, excluded = _divide(timings, exclude)
-    return VideoFrames(files, {name: timings[name] for name in kept}, fps, excluded=excluded)
+    return VideoFrames(
+        files, {name: timings[name] for name in kept}, fps, excluded=excluded, faults=faults
+    )
 
 
-def _find_videos(root: Path) -> dict[str, Path]:
+def _find_videos(root: Path, faults: list[str]) -> dict[str, Path]:
     """The videos of a dataset directory, or of any folder: {name: file} in natural order."""
     folder = root / "videos" if (root / "videos").is_dir() else root
-    videos = name_videos(folder, (file for file in list_files(folder) if is_video(file.name)))
+    files = list_files(folder, faults)
+    videos = name_videos(folder, (file for file in files if is_video(file.name)))
     if not videos:
         raise InputError(f"{folder}: no videos in it; expected some for data.source=videos")
     return videos

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, write_dataset
 from data.images.completeness import WHOLE_IMAGES, fault_finder
-from data.images.finding import list_files
+from data.images.folders import list_files, list_folder
 from data.images.linking import link_file
-from data.images.names import is_image, natural_key
+from data.images.names import is_image
 from data.video.names import unique_names
 
 COLUMNS = ("image", "sequence")
@@ -57,7 +57,7 @@ def prepare_classes(
             f"{root}: is in --images={folder}, and would be one of its classes; expected "
             "another --data_rootdir"
         )
-    images = find_classes(folder)
+    images = find_classes(folder, audit.problems)
     classes = list(images)
     files = [file for of_class in images.values() for file in of_class]
     if sequences is None:
@@ -88,7 +88,7 @@ def prepare_classes(
     return write_dataset(root, rows, classes, PROTOCOL, draw_stratified(counts, seed), audit)
 
 
-def find_classes(folder: Path) -> dict[str, list[Path]]:
+def find_classes(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
     """{class: its images}, in natural order.
 
     Raises:
@@ -96,15 +96,18 @@ def find_classes(folder: Path) -> dict[str, list[Path]]:
     """
     if not folder.is_dir():
         raise InputError(f"--images={folder}: no such folder; expected one with a folder per class")
-    folders = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
+    folders, _ = list_folder(folder, faults)
     images = {
-        entry.name: [file for file in list_files(entry) if is_image(file.name)]
-        for entry in sorted(folders, key=lambda entry: natural_key(entry.name))
+        entry.name: [file for file in list_files(entry, faults) if is_image(file.name)]
+        for entry in folders
     }
     images = {name: files for name, files in images.items() if files}
     if len(images) < 2:
         names = ", ".join(images) or "none"
-        raise InputError(f"{folder}: folders with images: {names}; one per class, two at least")
+        raise InputError(
+            f"{folder}: folders with images: {names}; one per class, two at least"
+            + (f"; {some(faults, '; ')}" if faults else "")
+        )
     return images
 
 

@@ -52,7 +52,7 @@ from data.image_classes.polypsset_frames import (
     read_part,
 )
 from data.image_classes.writing import LabelledImage, write_dataset
-from data.images.finding import list_files
+from data.images.folders import list_files
 from data.images.linking import link_file
 from data.images.names import natural_key
 from data.preparation.cleaning import CROPPED, cropping
@@ -99,7 +99,7 @@ def prepare_polyps(
     check_polyps(root, source, crop_margin)
     is_taken = source is not None and needs_archive(root, find_layout)
     if is_taken:
-        _take_over(root, source)
+        _take_over(root, source, audit.problems)
     top = find_layout(root)
     if top is None:
         raise InputError(f"{source}: {_no_layout()}")
@@ -157,13 +157,13 @@ def _check_members(source: Path, names: Sequence[str]) -> None:
     raise InputError(f"{source}: {_no_layout()}{advice}")
 
 
-def _take_over(root: Path, source: Path) -> None:
+def _take_over(root: Path, source: Path, faults: list[str]) -> None:
     """Links the frames of an unpacked PolypsSet into `root`, or unpacks an archive there."""
     with filling(root):
         if source.is_dir():
             top = find_layout(source)
             for part in FOLDERS.values():
-                for file in list_files(top / part):
+                for file in list_files(top / part, faults):
                     link_file(file, root / part / file.relative_to(top / part))
         elif zipfile.is_zipfile(source):
             unpack_zip(source, root)

@@ -21,7 +21,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.image_classes.voc import read_voc
 from data.images.completeness import WHOLE_IMAGES, fault_finder
-from data.images.finding import list_files
+from data.images.folders import list_files
 from data.images.image_io import SUFFIXES
 from data.images.names import is_image
 
@@ -81,8 +81,10 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
     if not folder.is_dir():
         return []
     places = {name: folder / name for name in (IMAGES_IN, ANNOTATIONS_IN)}
-    images = _by_name(places[IMAGES_IN], is_image)
-    annotations = _by_name(places[ANNOTATIONS_IN], lambda name: name.lower().endswith(".xml"))
+    images = _by_name(places[IMAGES_IN], is_image, audit.problems)
+    annotations = _by_name(
+        places[ANNOTATIONS_IN], lambda name: name.lower().endswith(".xml"), audit.problems
+    )
     pairs, twice = [], []
     for name, files in images.items():
         xmls = annotations.pop(name, [])
@@ -109,10 +111,12 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
     return frames
 
 
-def _by_name(folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, list[Path]]:
+def _by_name(
+    folder: Path, is_wanted: Callable[[str], bool], faults: list[str]
+) -> dict[str, list[Path]]:
     """{place and name without suffix: files}, in natural order."""
     files = {}
-    for file in list_files(folder):
+    for file in list_files(folder, faults):
         if is_wanted(file.name):
             name = file.relative_to(folder).with_suffix("").as_posix()
             files.setdefault(name, []).append(file)

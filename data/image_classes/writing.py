@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.annotation_formats.labels import UNKNOWN
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import Classes, write_classes
 from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
@@ -67,7 +67,7 @@ def write_dataset(
     """
     images = sorted(images, key=lambda image: (natural_key(image.sequence), image.frame))
     if not images:
-        raise InputError("; ".join([f"{root}: no usable image", *audit.problems]))
+        raise InputError(f"{root}: no usable image; {some(audit.problems, '; ')}")
     by_sequence = count_classes(images, len(classes))
     for sequence, counts in by_sequence.items():
         audit.videos[sequence] = {"frames": int(counts.sum()), "labelled": int(counts[:-1].sum())}

@@ -1,4 +1,4 @@
-"""Image files in folders: which video and which frame they are, and whether they are complete."""
+"""Which images a user means by a path, and which video they are of."""
 
 import glob
 import itertools
@@ -6,18 +6,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
+from data.images.dicom_stills import is_dicom_data
+from data.images.folders import is_usable, list_files
 from data.images.image_io import SUFFIXES
 from data.images.names import is_image, natural_key, plain_path, video_of
-
-
-def list_files(folder: Path) -> list[Path]:
-    """All files in a folder and below it, in natural order; hidden files and folders are not."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(found, key=lambda file: natural_key(str(file)))
 
 
 def group_images(folder: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
@@ -41,13 +34,23 @@ def group_images(folder: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
     }
 
 
-def find_images(path: str | Path) -> tuple[list[Path], Path, int]:
+def is_picture(file: Path) -> bool:
+    """Whether a file is an image by its name, or DICOM by its content."""
+    if is_image(file.name):
+        return True
+    with file.open("rb", buffering=0) as opened:
+        return is_dicom_data(opened.read(132))
+
+
+def find_images(path: str | Path, faults: list[str]) -> tuple[list[Path], Path, int]:
     """The images that a user means by a path.
 
     Args:
-      path: an image file; a folder, which is searched with its subfolders for image suffixes; a
-        glob pattern ("frames/*/*.jpg", "**" for folders at any depth); or a text file (.txt) with a
-        path per line, of which relative ones begin at its own folder; "# ..." is a comment.
+      path: an image file; a folder, which is searched with its subfolders for image suffixes and
+        DICOM files; a glob pattern ("frames/*/*.jpg", "**" for folders at any depth); or a text
+        file (.txt) with a path per line, of which relative ones begin at its own folder; "# ..." is
+        a comment.
+      faults: receives a line for each file or folder that cannot be used.
 
     Returns:
       The images, in natural order, but those of a text file in its order, whether they are there or
@@ -59,36 +62,38 @@ def find_images(path: str | Path) -> tuple[list[Path], Path, int]:
     """
     place = Path(path)
     if place.is_dir():
-        root, files = place, list_files(place)
+        root, files = place, list_files(place, faults)
     elif place.suffix.lower() == ".txt" and place.is_file():
-        return _listed_images(place)
+        return _listed_images(place, faults)
     elif place.is_file():
-        if not is_image(place.name):
+        if not is_picture(place):
             raise InputError(f"{path}: not an image; images end in {', '.join(SUFFIXES)}")
         return [place], place.parent, 0
     elif glob.has_magic(str(path)):
-        root, files = _matching_files(str(path))
+        root, files = _matching_files(str(path), faults)
     else:
         raise InputError(f"{path}: no such file or folder")
-    images = [file for file in files if is_image(file.name)]
+    images = [file for file in files if is_picture(file)]
     if not images:
         raise InputError(
             f"{path}: no images among {len(files)} files; images end in {', '.join(SUFFIXES)}"
+            + (f"; {some(faults, '; ')}" if faults else "")
         )
     return images, root, len(files) - len(images)
 
 
-def _matching_files(pattern: str) -> tuple[Path, list[Path]]:
+def _matching_files(pattern: str, faults: list[str]) -> tuple[Path, list[Path]]:
     """The part of a glob pattern before its first wildcard, and the files that match it."""
     parts = Path(pattern).parts
     fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
     found = [Path(name) for name in glob.iglob(pattern, recursive=True)]  # noqa: PTH207
+    found = [place for place in found if is_usable(place, faults)]
     files = {file for file in found if file.is_file()}
-    files.update(*(list_files(folder) for folder in found if folder.is_dir()))
+    files.update(*(list_files(folder, faults) for folder in found if folder.is_dir()))
     return Path(*fixed), sorted(files, key=lambda file: natural_key(str(file)))
 
 
-def _listed_images(place: Path) -> tuple[list[Path], Path, int]:
+def _listed_images(place: Path, faults: list[str]) -> tuple[list[Path], Path, int]:
     try:
         text = place.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -97,6 +102,7 @@ def _listed_images(place: Path) -> tuple[list[Path], Path, int]:
         raise InputError(f"{place}: holds zero bytes; expected a path per line, in UTF-8")
     lines = [line.strip() for line in text.split("\n")]
     files = [place.parent / line for line in lines if line and not line.startswith("#")]
+    files = [file for file in files if not file.exists() or is_usable(file, faults)]
     if not files:
         raise InputError(f"{place}: no paths in it; one per line is needed")
     return files, Path(os.path.commonpath([plain_path(file.parent) for file in files])), 0

@@ -6,7 +6,6 @@ the annotations are read twice, once for their names.
 """
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,14 @@ from tqdm import tqdm
 
 from data.annotations.joining import Annotated, open_annotated
 from data.annotations.opening import FOLDER, OFFICIAL_SUFFIX
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.finding import group_images
+from data.images.folders import list_folder
 from data.images.image_io import image_size
 from data.images.names import is_image, natural_key, official_number, trailing_number
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
@@ -70,7 +70,7 @@ def build_index(
         _write_indices(root, sides, folders, annotated, cleaning, audit)
         if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
             none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
-            raise InputError("; ".join([f"{root / 'frames'}: no {none}", *audit.problems]))
+            raise InputError(f"{root / 'frames'}: no {none}; {some(audit.problems, '; ')}")
         _remark_annotations(root, annotated, audit)
         _remark_large(root, audit)
         rates = {"fps": annotated.fps, "annotation_fps": annotated.annotation_fps}
@@ -121,9 +121,8 @@ def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
     frames_dir = root / "frames"
     if not frames_dir.is_dir():
         raise InputError(f"{frames_dir}: no such folder; expected one with frames")
-    entries = [entry for entry in frames_dir.iterdir() if not entry.name.startswith(".")]
-    videos = dict.fromkeys(entry.name for entry in entries if entry.is_dir())
-    files = [entry for entry in entries if not entry.is_dir()]
+    folders, files = list_folder(frames_dir, audit.problems)
+    videos = dict.fromkeys(folder.name for folder in folders)
     _remark_strays([f for f in files if not is_image(f.name) and f.name != LOG], audit)
     images = [file for file in files if is_image(file.name)]
     for video, of_video in group_images(frames_dir, images).items():
@@ -146,9 +145,9 @@ def _read_video(
     audit = Audit()
     if files is None:
         folder = root / "frames" / video
-        names = [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208
-        files = [folder / name for name in sorted(filter(is_image, names), key=natural_key)]
-        _remark_strays([folder / name for name in names if not is_image(name)], audit)
+        _, found = list_folder(folder, audit.problems)
+        files = [file for file in found if is_image(file.name)]
+        _remark_strays([file for file in found if not is_image(file.name)], audit)
     numbers, is_official = _number_files(video, files, audit)
     for file, fault in zip(list(numbers), find_faults(list(numbers)), strict=True):
         if fault:

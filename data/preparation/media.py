@@ -1,15 +1,17 @@
 """Where a dataset's videos and images come from: a folder, an archive, its own videos/."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data.annotations.rates import TOLERANCE, USUAL
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.extraction_log import LOG, frame_numbers
-from data.images.finding import group_images, list_files
+from data.images.finding import group_images
+from data.images.folders import list_files
 from data.images.names import is_image, natural_key
 from data.preparation.operations import (
     check_extracted,
@@ -78,22 +80,28 @@ def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with videos or images")
     outside = outside.resolve()
-    files = [file for file in list_files(folder) if outside not in file.resolve().parents]
+    faults = []
+    files = list_files(folder, faults)
+    files = [file for file in files if outside not in file.resolve().parents]
     images = group_images(folder, (file for file in files if is_image(file.name)))
     files = [file for file in files if not is_image(file.name)]
     dicoms = [file for file in files if is_dicom(file)]
     rest = [file for file in files if file not in set(dicoms)]
     found = find_dicoms(folder, dicoms)
     audit.problems += found.problems
+    is_nameable = [not names_patient(fault, found.patient) for fault in faults]
+    audit.problems += itertools.compress(faults, is_nameable)
+    if hidden := is_nameable.count(False):
+        audit.problem(f"{hidden} files or folders whose names have data of a patient; not readable")
     audit.remarks += found.remarks
     videos = name_videos(folder, (file for file in rest if is_video(file.name)))
     for name in sorted(found.videos.keys() & videos.keys()):
         raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
     videos |= found.videos
     if not videos and not images:
-        problems = "; ".join(["", *audit.problems])
+        none = f"{folder}: neither videos nor images among its {len(files)} files"
         raise InputError(
-            f"{folder}: neither videos nor images among its {len(files)} files{problems}"
+            "; ".join([none, *([some(audit.problems, "; ")] if audit.problems else [])])
         )
     for name in sorted(videos.keys() & images.keys()):
         raise InputError(f"{images[name][0]}: a video would be named {name} too; rename one")
@@ -102,10 +110,14 @@ def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list
     return dict(sorted(videos.items(), key=lambda item: natural_key(item[0]))), images, nameable
 
 
-def own_videos(root: Path) -> dict[str, VideoFiles]:
-    """{name: its file} of the videos in `root/videos`; empty where there are none."""
+def own_videos(root: Path, faults: list[str]) -> dict[str, VideoFiles]:
+    """{name: its file} of the videos in `root/videos`; empty where there are none.
+
+    `faults` receives a line for each file or folder that cannot be used.
+    """
     folder = root / "videos"
-    found = name_videos(folder, (file for file in list_files(folder) if is_video(file.name)))
+    files = list_files(folder, faults) if folder.is_dir() else []
+    found = name_videos(folder, (file for file in files if is_video(file.name)))
     return {name: VideoFiles((file,)) for name, file in found.items()}
 
 
@@ -130,7 +142,7 @@ def check_present_frames(
     frames_dir = root / "frames"
     if (frames_dir / LOG).is_file() or not any(frames_dir.glob("*/*_*.*")):
         return fps
-    videos = own_videos(root) | (media.videos if media else {})
+    videos = own_videos(root, []) | (media.videos if media else {})
     rates = {}
     for name, video in videos.items():
         numbers = frame_numbers(frames_dir / name, name)

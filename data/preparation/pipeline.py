@@ -7,7 +7,7 @@ from pathlib import Path
 from data.annotations.naming import PHASE_LIST, PHASE_MAP, read_phase_list, read_phase_map
 from data.annotations.opening import copy_annotations
 from data.archives.unpacking import needs_archive
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit, remark_shared
 from data.dataset.extraction_log import LOG, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
@@ -88,7 +88,11 @@ def check_sources(
 
 
 def take_annotations(
-    root: Path, annotations: Path | None, phases: Path | None, phase_map: Path | None
+    root: Path,
+    annotations: Path | None,
+    phases: Path | None,
+    phase_map: Path | None,
+    audit: Audit,
 ) -> None:
     """Copies what a user says about labels into a dataset, which needs nothing else from then on.
 
@@ -97,6 +101,7 @@ def take_annotations(
       annotations: a file or a folder, as `data.annotations.opening` recognises them.
       phases: a list of all phases, in the order of their ids.
       phase_map: a table from,to of spellings.
+      audit: receives a problem for each file that cannot be read.
 
     Raises:
       InputError: one of them is missing, or not what it should be; nothing was copied then.
@@ -108,7 +113,7 @@ def take_annotations(
     if annotations or phases or phase_map:
         root.mkdir(parents=True, exist_ok=True)
     if annotations:
-        copy_annotations(annotations, root)
+        copy_annotations(annotations, root, audit.problems)
     for given, name in ((phases, PHASE_LIST), (phase_map, PHASE_MAP)):
         if given:
             with whole_file(root / name) as side:
@@ -146,7 +151,8 @@ def prepare_videos(
         from data.preparation.record_extraction import extract_records  # needs TensorFlow: slow
 
         audit.problems += extract_records(records, root, workers=workers, **settings).values()
-    videos = {name: file for name, file in own_videos(root).items() if name not in records}
+    own = own_videos(root, audit.problems)
+    videos = {name: file for name, file in own.items() if name not in records}
     videos |= media.videos if media else {}
     frames_dir = root / "frames"
     if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
@@ -160,7 +166,7 @@ def prepare_videos(
         audit.problems += link_images(media.images, frames_dir, size, quality).values()
         audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
     if not frames_dir.is_dir():
-        raise InputError(f"nothing could be used: {'; '.join(audit.problems)}")
+        raise InputError(f"nothing could be used: {some(audit.problems, '; ')}")
     remark_shared(root, audit)
     build_index(root, audit, cleaning, annotation_fps)
     return write_splits(root)

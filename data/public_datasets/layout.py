@@ -5,13 +5,14 @@ found by their names anywhere below the folder, and its published splits. Annota
 as anybody may have them (`data/annotation_formats/tables.py`), which the dataset keeps.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.common.errors import InputError
-from data.images.finding import list_files
+from data.images.folders import list_files
 
 Split = Mapping[str, Sequence[str]]  # part: names of videos
 Rows = Iterable[Sequence]  # of a table, the header first
@@ -52,11 +53,14 @@ def matching(folder: Path, example: str, *patterns: str) -> list[dict[str, Path]
     """
     found = [{} for _ in patterns]
     compiled = [re.compile(rf"(?:.*/)?{pattern}", re.IGNORECASE) for pattern in patterns]
-    for file in list_files(folder):
+    faults = []
+    for file in list_files(folder, faults):
         path = file.relative_to(folder).as_posix()
         for files, pattern in zip(found, compiled, strict=True):
             if match := pattern.fullmatch(path):
                 files.setdefault(match[1], file)
+    for fault in faults:
+        logging.warning("not used: %s", fault)
     if not found[0]:
         raise InputError(f"{folder}: no file like {example} in it; expected another archive")
     return found

@@ -158,7 +158,7 @@ def read_frames(image_path: str | None, image_size: int, most: int = 8) -> np.nd
     from data.images.image_io import frame_to_input, read_image
 
     frames = (
-        [read_image(file) for file in find_images(image_path)[0][:most]]
+        [read_image(file) for file in find_images(image_path, [])[0][:most]]
         if image_path
         else render_frames()
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.images.finding import list_files
+from data.images.folders import list_files
 from data.preparation.extraction import extract_frames
 from data.synthetic.cholec80 import make_dataset
 from data.video.clock import estimate_seconds
@@ -71,7 +71,7 @@ SIDES = {"ffmpeg": ffmpeg, "ours": ours, "ours_with_start": ours_with_start}
 
 def find_videos(folder: Path) -> list[Path]:
     """The videos that a folder holds; a stub without a length is none."""
-    videos = [file for file in list_files(folder) if is_video(file.name)]
+    videos = [file for file in list_files(folder, []) if is_video(file.name)]
     videos = [file for file in videos if estimate_seconds(file)]
     if not videos:
         raise InputError(f"{folder}: no videos in it")

@@ -24,7 +24,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from data.common.errors import InputError
 from data.common.seeds import generator
 from data.images.completeness import find_fault
-from data.images.finding import list_files
+from data.images.folders import list_files
 from data.images.image_io import read_image
 from data.images.names import is_image
 from data.synthetic.camera import Endoscope
@@ -152,7 +152,7 @@ def make_frames(folder: Path) -> list[Path]:
 
 def real_frames(folder: str) -> list[Path]:
     """Some of the whole images in a folder, evenly spaced."""
-    paths = [path for path in list_files(Path(folder)) if is_image(path.name)]
+    paths = [path for path in list_files(Path(folder), []) if is_image(path.name)]
     paths = [path for path in paths if not find_fault(path)]
     if not paths:
         raise InputError(f"MSN_REAL={folder}: no images in it")

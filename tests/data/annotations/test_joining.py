@@ -102,12 +102,12 @@ def test_a_table_a_video_is_known_by_its_name(tmp_path):
     (given / "op1_phases.csv").write_text("second;phase\n0;A\n1;A\n2;B\n")
     (given / "op7.csv").write_text("second;phase\n0;A\n1;A\n")
     (given / "notes.docx").write_text("?")
-    copy_annotations(given, tmp_path)
+    copy_annotations(given, tmp_path, [])
     audit = build_index(tmp_path)
     assert phases_of(tmp_path, "op1") == ["A", "A", "B"]
     assert any("no frames of op7" in remark for remark in audit.remarks)
     assert any("notes.docx: no annotations" in problem for problem in audit.problems)
-    copy_annotations(given / "op1_phases.csv", tmp_path)
+    copy_annotations(given / "op1_phases.csv", tmp_path, [])
     assert [file.name for file in (tmp_path / "annotations").iterdir()] == ["op1_phases.csv"]
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from data.common.errors import InputError
 from data.images.completeness import find_fault
-from data.images.finding import find_images, group_images, list_files
+from data.images.finding import find_images, group_images
+from data.images.folders import list_files
 from data.images.linking import link_images
 from data.images.names import (
     is_image,
@@ -72,7 +73,7 @@ def test_files_are_listed_and_grouped_in_natural_order(tmp_path):
         write_image(file)
     for hidden in (".trash/op3-1.png", "op10/.op10-4.png"):
         write_image(tmp_path / hidden)
-    listed = list_files(tmp_path)
+    listed = list_files(tmp_path, [])
     assert listed == sorted(files, key=lambda file: natural_key(str(file)))
     assert [file.name for file in listed[-3:]] == ["1.png", "02.png", "11.png"]
     groups = group_images(tmp_path, reversed(listed))
@@ -135,7 +136,7 @@ def test_a_folder_is_searched_for_images(tmp_path):
     for name in ("b/10.png", "b/9.JPG", "notes.txt", "b/._9.JPG"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    files, root, passed_over = find_images(tmp_path)
+    files, root, passed_over = find_images(tmp_path, [])
     assert [file.name for file in files] == ["9.JPG", "10.png"]
     assert (root, passed_over) == (tmp_path, 1)
 
@@ -154,7 +155,7 @@ def test_glob_patterns(tmp_path, pattern, names):
         for number in (1, 2):
             write_image(tmp_path / video / f"v_{number}.png")
         (tmp_path / video / "v_1.txt").write_text("x")
-    files, root, _ = find_images(tmp_path / pattern)
+    files, root, _ = find_images(tmp_path / pattern, [])
     assert [str(file.relative_to(tmp_path)) for file in files] == names
     assert all(file.is_relative_to(root) for file in files)
 
@@ -164,7 +165,7 @@ def test_a_list_of_paths_keeps_its_order_and_what_is_missing(tmp_path):
     (tmp_path / "lists").mkdir()
     text = f"b_2.png\n\n{other}\nsub/a_1.png\n"
     (tmp_path / "lists" / "all.txt").write_text(text)
-    files, root, _ = find_images(tmp_path / "lists" / "all.txt")
+    files, root, _ = find_images(tmp_path / "lists" / "all.txt", [])
     lists = tmp_path / "lists"
     assert files == [lists / "b_2.png", other, lists / "sub" / "a_1.png"]
     assert root == tmp_path
@@ -175,11 +176,11 @@ def test_a_list_of_paths_from_any_editor(tmp_path):
     (tmp_path / "lists").mkdir()
     place = tmp_path / "lists" / "all.txt"
     place.write_bytes(text.encode())
-    files, root, _ = find_images(place)
+    files, root, _ = find_images(place, [])
     assert [file.name for file in files] == ["a b_1.png", "c_2.png"]
     assert [place_in_video(file, root) for file in files] == [("a b", 1), ("c", 2)]
     place.write_text("op1/v_1.png\nop2/../op2/v_1.png\n../lists/op1/v_2.png\n")
-    files, root, _ = find_images(place)
+    files, root, _ = find_images(place, [])
     assert [place_in_video(file, root)[0] for file in files] == ["op1", "op2", "op1"]
 
 
@@ -194,7 +195,7 @@ def test_a_list_of_paths_from_any_editor(tmp_path):
 def test_a_list_that_cannot_be_used_is_one_clear_line(tmp_path, content, reason):
     (tmp_path / "all.txt").write_bytes(content)
     with pytest.raises(InputError, match=rf"all\.txt.*{reason}"):
-        find_images(tmp_path / "all.txt")
+        find_images(tmp_path / "all.txt", [])
 
 
 @pytest.mark.parametrize("name", ["missing", "empty", "notes.md", "*.png"])
@@ -202,7 +203,7 @@ def test_what_is_no_image_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.md").write_text("x")
     with pytest.raises(InputError, match=re.escape(name)):
-        find_images(tmp_path / name)
+        find_images(tmp_path / name, [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""What lies in folders: the one place where the folders of users are listed.
+
+What cannot be used is named, and the rest is: names that are not UTF-8, which neither TensorFlow
+nor tables can hold; files and folders without permission; links to nothing; pipes, sockets and
+devices, at which a reader would wait for ever.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from data.common.errors import is_utf8, printable
+from data.images.names import natural_key
+
+KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+
+
+def list_files(folder: Path, faults: list[str]) -> list[Path]:
+    """All files in a folder and below it, in natural order; hidden files and folders are not.
+
+    Links to folders are followed. A folder that several paths lead to is listed once, under its own
+    path if that is among them: links may form circles.
+
+    Args:
+      folder: where to begin.
+      faults: receives a line for each file or folder that cannot be used.
+    """
+    found, seen = [], {_identity(place) for place in folder.resolve().parents}
+    folders, links = [folder], []
+    while folders or links:
+        place = folders.pop() if folders else links.pop(0)
+        if os.path.lexists(place) and (identity := _identity(place)) not in seen:
+            seen.add(identity)
+            below, files = list_folder(place, faults)
+            found += files
+            for entry in below:
+                (links if entry.is_symlink() else folders).append(entry)
+    return sorted(found, key=lambda file: natural_key(str(file)))
+
+
+def list_folder(folder: Path, faults: list[str]) -> tuple[list[Path], list[Path]]:
+    """(folders, files) that lie in a folder, as `list_files` lists them."""
+    try:
+        names = sorted(os.listdir(folder), key=natural_key)  # noqa: PTH208
+    except OSError as error:
+        faults.append(f"{printable(folder)}: {_reason(error)}")
+        return [], []
+    folders, files = [], []
+    for path in (folder / name for name in names if not name.startswith(".")):
+        if is_usable(path, faults):
+            (folders if path.is_dir() else files).append(path)
+    return folders, files
+
+
+def is_usable(path: Path, faults: list[str]) -> bool:
+    """Whether a file or folder can be read; else `faults` receives a line."""
+    fault = _find_obstacle(path)
+    if fault:
+        faults.append(f"{printable(path)}: {fault}")
+    return not fault
+
+
+def _find_obstacle(path: Path) -> str | None:
+    if not is_utf8(path):
+        return "its name is not UTF-8; expected a name that is; rename it"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        is_link = path.is_symlink() and isinstance(error, FileNotFoundError)
+        return "a link to nothing" if is_link else _reason(error)
+    is_folder = stat.S_ISDIR(mode)
+    if not is_folder and not stat.S_ISREG(mode):
+        return f"a {KINDS.get(stat.S_IFMT(mode), 'device')}; expected a file"
+    if not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
+        return "permission denied"
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
