@@ -1,0 +1,166 @@
+"""Programs that XLA compiled, kept from one process to the next.
+
+Compiling a training step takes as long as hundreds of steps do, at every start and every resume.
+XLA can keep programs in a folder, but a file in it that is cut off ends the process, and it does
+not ask which processor a program is for. So each process gets a folder of its own with hard links
+to the kept programs that are whole, and what XLA adds to it is kept with a checksum in its name:
+
+  $XDG_CACHE_HOME/endoscopy-msn/programs/<machine>/<checksum>.<XLA's name>.pb
+                                                   process-<host>-<id>/<XLA's name>.pb
+
+The variable MSN_PROGRAMS names another folder than the cache's, or is "off".
+"""
+
+import atexit
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import socket
+import threading
+import zlib
+from pathlib import Path
+
+from data.common.cores import available_cores
+
+VARIABLE = "MSN_PROGRAMS"
+LIMIT = 2 << 30  # bytes for one kind of machine; a large network's training step takes some 100 MB
+KEEP_EVERY = 5.0  # seconds; what a killed process compiled is wanted by the next one
+_PROCESS = "process-"
+_FLAG = "--tf_xla_persistent_cache_directory="
+
+
+def use() -> "CompiledPrograms | None":
+    """Lets XLA use and keep programs in this process; to be called before TensorFlow is imported.
+
+    Returns:
+      the programs, whose `wait` is to be called before the first one is needed; None where none are
+      kept: switched off, placed elsewhere by the user's own TF_XLA_FLAGS, no folder that can be
+      written, or a system that does not tell its processor.
+    """
+    folder = os.environ.get(VARIABLE) or str(_user_cache() / "endoscopy-msn" / "programs")
+    others = re.sub(rf"{_FLAG}\S*/{_PROCESS}\S*|--tf_xla_\S*device_types=CPU,GPU", "", _flags())
+    machine = _machine(others)
+    if folder == "off" or _FLAG in others or not machine:
+        return None
+    store = Path(folder).expanduser().absolute() / machine
+    own = store / f"{_PROCESS}{socket.gethostname()}-{os.getpid()}"
+    try:
+        _remove_left_behind(store)
+        shutil.rmtree(own, ignore_errors=True)  # of a process that had the same number
+        own.mkdir(parents=True)
+    except OSError:  # a home that is read-only: compiled anew each time, as without this
+        return None
+    types = "--tf_xla_persistent_cache_device_types=CPU,GPU"
+    os.environ["TF_XLA_FLAGS"] = " ".join([*others.split(), f"{_FLAG}{own}", types])
+    return CompiledPrograms(store, own)
+
+
+class CompiledPrograms:
+    """The programs of this process, and those that are kept.
+
+    Args:
+      store: the folder of kept programs.
+      own: the folder that XLA reads and writes in this process.
+    """
+
+    def __init__(self, store: Path, own: Path):
+        self._store, self._own = store, own
+        self._id = os.getpid()
+        self._ended = threading.Event()
+        self._linked = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()  # reads at the same time as TensorFlow is imported
+        atexit.register(self.close)
+
+    def wait(self) -> None:
+        """Waits until the kept programs can be used."""
+        self._linked.wait()
+
+    def count(self) -> int:
+        """How many programs this process has: kept ones and those it compiled."""
+        return sum(1 for _ in self._own.glob("*.pb"))
+
+    def close(self) -> None:
+        """Keeps what was compiled since the last look, and removes the folder of this process."""
+        if os.getpid() == self._id:  # a forked process runs this, too
+            self._ended.set()
+            self._thread.join()
+            shutil.rmtree(self._own, ignore_errors=True)
+
+    def _work(self) -> None:
+        try:
+            self._link()
+        finally:
+            self._linked.set()
+        ended = False
+        while not ended:
+            ended = self._ended.wait(KEEP_EVERY)
+            with contextlib.suppress(OSError):  # a full disk: what was compiled is used all the same
+                self._keep()
+
+    def _link(self) -> None:
+        for kept in sorted(self._store.glob("*.pb")):
+            checksum, name = kept.name.split(".", 1)
+            with contextlib.suppress(OSError):  # removed by another process meanwhile
+                if checksum == _checksum(kept):
+                    os.link(kept, self._own / name)
+                else:  # cut off, by a disk that was full or power that failed
+                    kept.unlink()
+
+    def _keep(self) -> None:
+        known = {kept.name.split(".", 1)[1] for kept in self._store.glob("*.pb")}
+        new = [file for file in self._own.glob("*.pb") if file.name not in known]
+        for file in new:  # XLA renames to .pb what it has written whole
+            os.link(file, self._store / f"{_checksum(file)}.{file.name}")
+        if new:
+            _remove_oldest(self._store, LIMIT)
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+
+
+def _flags() -> str:
+    return os.environ.get("TF_XLA_FLAGS", "")
+
+
+def _machine(flags: str) -> str:
+    """What a program holds for: the processor, its cores, GPUs, TensorFlow, and XLA's settings.
+
+    Empty where the system does not tell the processor's instruction set. Homes are shared by
+    machines, and a program for another processor ends the process.
+    """
+    try:
+        processor = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return ""
+    facts = re.findall(r"^(?:model name|flags|Features|CPU).*", processor, re.MULTILINE)
+    driver = Path("/proc/driver/nvidia")
+    for path in (*driver.glob("version"), *sorted(driver.glob("gpus/*/information"))):
+        facts += re.findall(r"^(?:NVRM|Model).*", path.read_text(), re.MULTILINE)
+    facts += [importlib.metadata.version("tensorflow"), str(available_cores())]
+    facts += [flags, os.environ.get("XLA_FLAGS", "")]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _checksum(file: Path) -> str:
+    return f"{zlib.crc32(file.read_bytes()):08x}"
+
+
+def _remove_left_behind(store: Path) -> None:
+    """Removes the folders of processes of this host that were killed."""
+    for folder in store.glob(f"{_PROCESS}{socket.gethostname()}-*"):
+        if not Path("/proc", folder.name.rsplit("-", 1)[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_oldest(store: Path, limit: int) -> None:
+    files = sorted(store.glob("*.pb"), key=lambda file: -file.stat().st_mtime)
+    size = 0
+    for file in files:
+        size += file.stat().st_size
+        if size > limit:
+            file.unlink(missing_ok=True)
