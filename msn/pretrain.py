@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from data.common import compiled_programs
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.common.stopping import StopSignal
@@ -124,6 +125,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
             unit="step",
             disable=not distribution.is_chief,
         )
+        if config.compile_with_xla:
+            train_step = compiled_programs.announced(train_step, "training step", bar)
         with distribution.named_errors(), log, bar:
             while step < total_steps:
                 batch = log.wait_for(batches)

@@ -1,6 +1,8 @@
 import contextlib
 import os
+import shutil
 import subprocess
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports TensorFlow
 
@@ -11,6 +13,17 @@ LONG = (
     *("distribution", "reproduce", "documentation", "commands_chained", "pretrain_killed"),
     "golden",
 )
+
+
+def pytest_configure(config):
+    """All commands of a run share the programs that they compile; none are there before it."""
+    if not hasattr(config, "workerinput"):  # the process that starts the others
+        config.programs = os.environ["MSN_PROGRAMS"] = tempfile.mkdtemp(prefix="programs-")
+
+
+def pytest_unconfigure(config):
+    if programs := getattr(config, "programs", None):
+        shutil.rmtree(programs, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -19,6 +19,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_dict, config_flags
 
+from data.common import compiled_programs
 from data.common.caught import caught_stderr
 from data.common.errors import is_utf8, printable
 
@@ -87,14 +88,21 @@ def run(
 
 
 def import_tensorflow() -> None:
+    """Imports TensorFlow; it finds the programs that earlier processes compiled."""
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        sys.exit(refuse(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it"))
+    compiled_programs.use()
+    _import_quietly()
+    compiled_programs.wait()
+
+
+def _import_quietly() -> None:
     """Imports TensorFlow without its start-up noise, unless TF_CPP_MIN_LOG_LEVEL=0 asks for it.
 
     TensorFlow 2.21 writes some lines to stderr before it looks at its log level
     (tensorflow/tensorflow#100442), so stderr is caught meanwhile; a failed import shows it.
     """
-    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if backend != "tensorflow":
-        sys.exit(refuse(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it"))
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         return
     with caught_stderr(is_shown_after_errors=True):

@@ -14,77 +14,118 @@ The variable MSN_PROGRAMS names another folder than the cache's, or is "off".
 import atexit
 import contextlib
 import hashlib
-import importlib.metadata
+import importlib.util
+import itertools
+import logging
 import os
 import re
 import shutil
 import socket
 import threading
+import time
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data.common.cores import available_cores
+from data.common.progress import ProgressBar
 
 VARIABLE = "MSN_PROGRAMS"
 LIMIT = 2 << 30  # bytes for one kind of machine; a large network's training step takes some 100 MB
 KEEP_EVERY = 5.0  # seconds; what a killed process compiled is wanted by the next one
 _PROCESS = "process-"
 _FLAG = "--tf_xla_persistent_cache_directory="
+_TYPES = "--tf_xla_persistent_cache_device_types=CPU,GPU"
+_OURS = rf"{_FLAG}\S*/{_PROCESS}\S+ {_TYPES}"
+
+_programs = None
 
 
-def use() -> "CompiledPrograms | None":
+def use() -> None:
     """Lets XLA use and keep programs in this process; to be called before TensorFlow is imported.
 
-    Returns:
-      the programs, whose `wait` is to be called before the first one is needed; None where none are
-      kept: switched off, placed elsewhere by the user's own TF_XLA_FLAGS, no folder that can be
-      written, or a system that does not tell its processor.
+    Nothing is kept where the variable says so, where the user's own TF_XLA_FLAGS name a folder,
+    where no folder can be written, and where the system does not tell its processor.
     """
+    global _programs
     folder = os.environ.get(VARIABLE) or str(_user_cache() / "endoscopy-msn" / "programs")
-    others = re.sub(rf"{_FLAG}\S*/{_PROCESS}\S*|--tf_xla_\S*device_types=CPU,GPU", "", _flags())
-    machine = _machine(others)
-    if folder == "off" or _FLAG in others or not machine:
-        return None
+    flags = re.sub(_OURS, "", os.environ.get("TF_XLA_FLAGS", ""))  # those of a parent process
+    machine = _machine(flags)
+    if folder == "off" or _FLAG in flags or not machine:
+        return
     store = Path(folder).expanduser().absolute() / machine
     own = store / f"{_PROCESS}{socket.gethostname()}-{os.getpid()}"
     try:
         _remove_left_behind(store)
         shutil.rmtree(own, ignore_errors=True)  # of a process that had the same number
         own.mkdir(parents=True)
-    except OSError:  # a home that is read-only: compiled anew each time, as without this
-        return None
-    types = "--tf_xla_persistent_cache_device_types=CPU,GPU"
-    os.environ["TF_XLA_FLAGS"] = " ".join([*others.split(), f"{_FLAG}{own}", types])
-    return CompiledPrograms(store, own)
+    except OSError:  # a home that is read-only: compiled anew each time
+        return
+    os.environ["TF_XLA_FLAGS"] = f"{flags.strip()} {_FLAG}{own} {_TYPES}".strip()
+    _programs = _Programs(store, own)
 
 
-class CompiledPrograms:
+def wait() -> None:
+    """Waits until kept programs can be used."""
+    if _programs:
+        _programs.linked.wait()
+
+
+def announced(function: Callable, what: str, bar: ProgressBar) -> Callable:
+    """The same function; its first call compiles it, which the bar shows and does not count.
+
+    The log says how long that took, and whether the program is kept.
+    """
+    calls = itertools.count()
+
+    def call(*arguments):
+        if next(calls):
+            return function(*arguments)
+        with bar.not_counted("compiling"), compiling(what):
+            return function(*arguments)
+
+    return call
+
+
+@contextlib.contextmanager
+def compiling(what: str) -> Iterator[None]:
+    """Context of a first call; says in the log how long it took, and whether that is kept."""
+    before, start = _programs and _programs.count(), time.monotonic()
+    yield
+    seconds = time.monotonic() - start
+    if not _programs:
+        logging.info("%s: compiled in %.0f s", what, seconds)
+    elif _programs.count() > before:
+        logging.info("%s: compiled in %.0f s, kept", what, seconds)
+    else:
+        logging.info("%s: compiled program found, ready in %.0f s", what, seconds)
+
+
+class _Programs:
     """The programs of this process, and those that are kept.
 
     Args:
       store: the folder of kept programs.
       own: the folder that XLA reads and writes in this process.
+
+    Attributes:
+      linked: set when the kept programs can be used.
     """
 
     def __init__(self, store: Path, own: Path):
         self._store, self._own = store, own
         self._id = os.getpid()
         self._ended = threading.Event()
-        self._linked = threading.Event()
+        self.linked = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()  # reads at the same time as TensorFlow is imported
-        atexit.register(self.close)
-
-    def wait(self) -> None:
-        """Waits until the kept programs can be used."""
-        self._linked.wait()
+        self._thread.start()  # reads while TensorFlow is imported
+        atexit.register(self._close)
 
     def count(self) -> int:
-        """How many programs this process has: kept ones and those it compiled."""
-        return sum(1 for _ in self._own.glob("*.pb"))
+        """How many programs this process can use: kept ones and those that it compiled."""
+        return len(list(self._own.glob("*.pb")))
 
-    def close(self) -> None:
-        """Keeps what was compiled since the last look, and removes the folder of this process."""
+    def _close(self) -> None:
         if os.getpid() == self._id:  # a forked process runs this, too
             self._ended.set()
             self._thread.join()
@@ -94,11 +135,11 @@ class CompiledPrograms:
         try:
             self._link()
         finally:
-            self._linked.set()
+            self.linked.set()
         ended = False
         while not ended:
             ended = self._ended.wait(KEEP_EVERY)
-            with contextlib.suppress(OSError):  # a full disk: what was compiled is used all the same
+            with contextlib.suppress(OSError):  # a full disk: used in this process all the same
                 self._keep()
 
     def _link(self) -> None:
@@ -107,13 +148,13 @@ class CompiledPrograms:
             with contextlib.suppress(OSError):  # removed by another process meanwhile
                 if checksum == _checksum(kept):
                     os.link(kept, self._own / name)
-                else:  # cut off, by a disk that was full or power that failed
+                else:  # cut off: the disk was full, or power failed
                     kept.unlink()
 
     def _keep(self) -> None:
         known = {kept.name.split(".", 1)[1] for kept in self._store.glob("*.pb")}
         new = [file for file in self._own.glob("*.pb") if file.name not in known]
-        for file in new:  # XLA renames to .pb what it has written whole
+        for file in new:  # XLA gives a file this suffix when it is whole
             os.link(file, self._store / f"{_checksum(file)}.{file.name}")
         if new:
             _remove_oldest(self._store, LIMIT)
@@ -121,10 +162,6 @@ class CompiledPrograms:
 
 def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-
-
-def _flags() -> str:
-    return os.environ.get("TF_XLA_FLAGS", "")
 
 
 def _machine(flags: str) -> str:
@@ -141,7 +178,8 @@ def _machine(flags: str) -> str:
     driver = Path("/proc/driver/nvidia")
     for path in (*driver.glob("version"), *sorted(driver.glob("gpus/*/information"))):
         facts += re.findall(r"^(?:NVRM|Model).*", path.read_text(), re.MULTILINE)
-    facts += [importlib.metadata.version("tensorflow"), str(available_cores())]
+    tensorflow = importlib.util.find_spec("tensorflow").origin  # of whichever package
+    facts += [tensorflow, str(Path(tensorflow).stat().st_mtime), str(available_cores())]
     facts += [flags, os.environ.get("XLA_FLAGS", "")]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 

@@ -1,6 +1,8 @@
 """Progress bars for terminals and for log files."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
@@ -18,6 +20,14 @@ class ProgressBar(tqdm):
     def show(self, values: dict[str, str]) -> None:
         """Shows values behind the bar, when it is drawn the next time."""
         self.set_postfix(values, refresh=False)
+
+    @contextlib.contextmanager
+    def not_counted(self, what: str) -> Iterator[None]:
+        """Context that shows `what`; its time does not count for the rate and the time left."""
+        self.set_postfix_str(what)
+        yield
+        self.set_postfix_str("", refresh=False)
+        self.unpause()
 
     def go_back(self, place: int) -> None:
         """Goes on from an earlier place."""
