@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.common.prefetching import prefetched
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.frame_index import load_index
 from data.finetuning import (
@@ -25,6 +24,7 @@ from data.finetuning import (
     transformation_of,
 )
 from data.frames.frames import ImageFrames
+from data.frames.prefetching import prefetched
 from data.images.image_io import frame_to_input
 
 __all__ = (
