@@ -30,10 +30,9 @@ The table has one row a frame. In Python:
 With a phase model, embeddings_phases/<video>.csv and <video>.png (the timeline) are beside it. A
 run that was killed goes on where it was, with the same command. What cannot be read is named last.
 
-Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 stopped by SIGTERM.
+Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 stopped by a signal
+or Ctrl-C.
 """
-
-import logging
 
 from absl import flags
 
@@ -80,6 +79,8 @@ def label_stream() -> int:
     model, output = to_path(MODEL.value), to_path(OUTPUT.value)
     result = phase_stream.label_stream(model, STREAM.value, output, FPS.value)
     print(phase_stream.summary(result))
+    if result.is_stopped:
+        return cli.STOPPED
     return cli.DONE_IN_PART if result.fault else cli.DONE
 
 
@@ -98,7 +99,6 @@ def embed() -> int:
     else:
         frames = list_dataset(to_path(DATA.value) / NAME.value, FPS.value)
     cli.import_tensorflow()
-    from data.common.stopping import StoppedError
     from down_stream.inference import embeddings
 
     options = embeddings.Options(
@@ -108,14 +108,10 @@ def embed() -> int:
         map=MAP.value and to_path(MAP.value),
         batch_size=BATCH_SIZE.value,
     )
-    try:
-        result = embeddings.embed(to_path(MODEL.value), frames, to_path(OUTPUT.value), options)
-    except StoppedError as error:
-        logging.warning("%s", error)
-        return cli.STOPPED
+    result = embeddings.embed(to_path(MODEL.value), frames, to_path(OUTPUT.value), options)
     print(embeddings.summary(result))
     return cli.DONE_IN_PART if result.faults else cli.DONE
 
 
 if __name__ == "__main__":
-    cli.run(main, wrong_input=(InputError,))
+    cli.run(main, (InputError,), kept="what is done is kept; the same command goes on")

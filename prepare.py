@@ -66,6 +66,7 @@ from absl import flags
 from data.common import cli
 from data.common.errors import InputError
 from data.dataset import cholec80
+from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder
 
 # Public datasets that are made as their modules in data/public_datasets say.
@@ -219,12 +220,18 @@ PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}
 
 def main() -> int:
     """Runs the stages. Everything that can be checked is, before anything is written."""
-    from data.dataset.audit import Audit
-
     kind = _DATASET.value
     name = _NAME.value if _NAME.present or kind == "cholec80" else kind
     root = Path(_ROOT.value) / name
     check_flags(root)
+    with locked(root, ".lock"):
+        return prepare(kind, root)
+
+
+def prepare(kind: str, root: Path) -> int:
+    """Makes the dataset in `root`; nobody else does meanwhile."""
+    from data.dataset.audit import Audit
+
     audit = Audit()
     if kind == "cholec80":
         manifest = prepare_cholec80(root, audit)
@@ -367,4 +374,4 @@ def _path(flag) -> Path | None:
 
 
 if __name__ == "__main__":
-    cli.run(main, wrong_input=(InputError,))
+    cli.run(main, (InputError,), kept="what is done is kept; the same command goes on")

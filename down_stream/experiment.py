@@ -13,12 +13,13 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
 from data.common.nested import flatten
-from data.common.stopping import StopSignal
+from data.common.stopping import StoppedError, StopSignal
 from data.dataset.frame_index import FrameIndex
 from data.dataset.splits import PARTS
 from data.finetuning import TRANSFORMATIONS
 from data.images.image_io import read_image
 from data.storage.folders import filled_folder, remove_folder
+from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_local, check_output_folder, to_path, to_paths
 from data.storage.whole import whole_file
 from down_stream.classifiers import finetuning, fitting
@@ -39,7 +40,6 @@ from msn.workdir.run_directory import (
     CHECKPOINTS,
     CONFIG_FILE,
     check_configuration,
-    locked,
     plain,
     write_configuration,
 )
@@ -86,13 +86,19 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     Raises:
       InputError: the configuration or the data cannot work, and nothing is written then; or what
         is found out later, as a loss that is not finite: there are no results then.
-      StoppedError: SIGTERM stopped fine-tuning; the same call goes on.
+      StoppedError: a signal or Ctrl-C stopped fine-tuning; the same call goes on.
     """
     started = time.monotonic()
     # ---- input ---------------------------------------------------------------------------------
     check(config)
     check_output_folder("workdir", workdir)
     workdir = to_path(workdir)
+    with locked(workdir):
+        return _run(config, workdir, started)
+
+
+def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
+    """What `run` does after its first checks; nobody else writes to `workdir` meanwhile."""
     if (workdir / CHECKPOINTS).exists():  # of fine-tuning that was stopped
         check_configuration(workdir, config)
     roots = to_paths(config.data.root)
@@ -193,11 +199,11 @@ def fit_classifier(
             score_name=task.score_name,
             **training,
         )
-    with locked(workdir), StopSignal() as stop:
+    with StopSignal() as stop:
         if not (workdir / CHECKPOINTS).exists():  # what is here, if anything, is finished
             (workdir / CONFIG_FILE).unlink(missing_ok=True)
         write_configuration(workdir, config)
-        return fitting.fit_end_to_end(
+        fitted = fitting.fit_end_to_end(
             task,
             frames,
             optimizer=config.optimizer.to_dict(),
@@ -206,6 +212,9 @@ def fit_classifier(
             stop=stop,
             **training,
         )
+    if stop.requested:  # since the last look at it: all updates are done, and saved
+        raise StoppedError(f"stopped by {stop.requested} after training; start again to go on")
+    return fitted
 
 
 def check(config: ConfigDict) -> None:

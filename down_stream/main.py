@@ -14,7 +14,6 @@ configs/polyps_probe.py). The configuration files explain every key; --model, --
 the model go to the configuration's workdir.
 """
 
-import logging
 import sys
 from pathlib import Path
 
@@ -53,13 +52,7 @@ def main() -> int:
         config.probe.weight_decays = (WEIGHT_DECAY.value,)
 
     cli.import_tensorflow()
-    from data.common.stopping import StoppedError
-
-    try:
-        return low_shot(config) if "fractions" in config else experiment(config)
-    except StoppedError as error:
-        logging.warning("%s", error)
-        return cli.STOPPED
+    return low_shot(config) if "fractions" in config else experiment(config)
 
 
 def low_shot(config) -> int:
@@ -96,4 +89,4 @@ def experiment(config) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, wrong_input=(InputError,))
+    cli.run(main, (InputError,), kept="what is done is kept; the same command goes on")

@@ -35,6 +35,7 @@ from absl import flags
 
 from data.common import cli
 from data.common.errors import InputError
+from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_local, to_path
 from data.storage.whole import whole_file, whole_folder
 
@@ -102,9 +103,9 @@ def convert(
             "timm": lambda path: write_timm(encoder, path),
         }[output_format]
         measure = lambda path: difference(load_encoder(path), encoder)  # noqa: E731
-    output.parent.mkdir(parents=True, exist_ok=True)
     last = FOLDERS.get(output_format)
-    with whole_folder(output, last) if last else whole_file(output, durable=True) as side:
+    whole = functools.partial(whole_folder, last=last) if last else whole_file
+    with locked_file(output), whole(output) as side:
         write(side)
         error = measure(side)
         if not error <= TOLERANCE:

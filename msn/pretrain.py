@@ -19,6 +19,7 @@ from data.dataset.patterns import expand
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.pretraining import UnreadableFrames, pretraining_dataset, whole_batches
+from data.storage.locking import locked
 from data.storage.paths import check_output_folder, to_path
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views
@@ -42,7 +43,6 @@ from msn.workdir.run_directory import (
     check_configuration,
     check_room,
     check_writable,
-    locked,
     write_configuration,
 )
 
@@ -55,7 +55,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
       workdir: receives config.json, checkpoints/, encoder/, metrics.jsonl and TensorBoard events.
 
     Returns:
-      True when the run is complete; False when SIGTERM stopped it at a checkpoint.
+      True when the run is complete; False when a signal or Ctrl-C stopped it at a checkpoint.
 
     Raises:
       InputError: the configuration or the data cannot work, and nothing is written then; another
@@ -140,7 +140,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 bar.update()
 
                 # Read once: what is stopped here is also saved here.
-                stopping = distribution.anywhere(stop.requested)
+                stopping = distribution.anywhere(bool(stop.requested))
                 to_save = stopping or is_turn(step, config.checkpoint_every, total_steps)
                 to_probe = probe and is_turn(step, config.probe_every, total_steps)
                 to_log = to_probe or is_turn(step, config.log_every, total_steps)
@@ -164,7 +164,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 if to_probe or to_save:
                     log.restart_clock()
                 if stopping and step < total_steps:
-                    logging.warning("stopped by SIGTERM after step %d; start again to go on", step)
+                    by = stop.requested or "a signal to another worker"
+                    logging.warning("stopped by %s after step %d; start again to go on", by, step)
                     distribution.agree(stopped=step)
                     return False
 

@@ -28,4 +28,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, wrong_input=(InputError,))
+    cli.run(main, (InputError,), kept="checkpoints are kept; the same command goes on")

@@ -1,7 +1,7 @@
 """What all commands share: flags and configuration in, one clear line and an exit code out.
 
 Exit codes: 0 done; 1 done in part (an input could not be used); 2 the user's input was wrong;
-75 stopped by SIGTERM, resumable (EX_TEMPFAIL: "try again").
+75 stopped by a signal or Ctrl-C, the same command goes on (see `data/common/stopping.py`).
 """
 
 import contextlib
@@ -22,10 +22,11 @@ from ml_collections import config_dict, config_flags
 from data.common import compiled_programs
 from data.common.caught import caught_stderr
 from data.common.errors import is_utf8, printable
+from data.common.stopping import STOPPED, ended_by_signals
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
 
-DONE, DONE_IN_PART, WRONG_INPUT, STOPPED = 0, 1, 2, 75
+DONE, DONE_IN_PART, WRONG_INPUT = 0, 1, 2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +57,7 @@ def run(
     main: Callable[..., int | None],
     wrong_input: tuple[type[Exception], ...],
     positional: str = "",
+    kept: str = "nothing is written by halves; start it again",
 ) -> None:
     """Parses the command line, calls `main()` and exits the process with its code.
 
@@ -67,6 +69,7 @@ def run(
         code 2. So does an `OSError` (a missing folder, no permission, a full disk).
       positional: what is given without a flag, "FILE" for one, "FILE ..." for one or more; `main`
         is called with it.
+      kept: said after a signal or Ctrl-C: what is kept, and how to go on.
     """
 
     def guarded(argv):
@@ -80,11 +83,13 @@ def run(
             return refuse(error)
         except OSError as error:
             return refuse(describe(error))
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
 
-    app.run(guarded, flags_parser=functools.partial(parse, positional=positional))
+    try:
+        with ended_by_signals(kept):
+            app.run(guarded, flags_parser=functools.partial(parse, positional=positional))
+    except KeyboardInterrupt as error:
+        print(error, file=sys.stderr)
+        sys.exit(STOPPED)
 
 
 def import_tensorflow() -> None:

@@ -1,22 +1,105 @@
-"""Stopping by SIGTERM, between two steps, so that the work can go on later."""
+"""Stopping by a signal: between two steps where work has to be saved first, elsewhere at once.
 
+SIGTERM (batch systems, containers), SIGHUP (a terminal that is closed), SIGUSR1 (Slurm's
+--signal=USR1@90) and Ctrl-C ask for the same. What a process was started to ignore, as SIGHUP under
+nohup, it goes on to ignore.
+"""
+
+import contextlib
+import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
+
+SIGNALS = {
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "SIGHUP",
+    signal.SIGUSR1: "SIGUSR1",
+    signal.SIGINT: "Ctrl-C",
+}
+STOPPED = 75  # exit code: EX_TEMPFAIL, "try again"
 
 
-class StoppedError(Exception):
-    """SIGTERM stopped a run; what it needs to go on is saved."""
+class StoppedError(KeyboardInterrupt):
+    """A signal stopped a run; the message says how to go on.
+
+    Like Ctrl-C it is no `Exception`: nothing that copes with errors keeps it from ending the run.
+    """
 
 
 class StopSignal:
-    """Context in which SIGTERM sets `requested` instead of ending the process."""
+    """Context in which a signal is noted instead of ending the process; Ctrl-C twice ends it.
+
+    Attributes:
+      requested: name of the signal that came, "" before.
+    """
 
     def __enter__(self):
-        self.requested = False
-        self._previous = signal.signal(signal.SIGTERM, self._request)
+        self.requested = ""
+        self._handled = contextlib.ExitStack()
+        self._before = self._handled.enter_context(_handled_by(self._note))
         return self
 
-    def _request(self, *_):
-        self.requested = True
+    def _note(self, number, frame):
+        before = self._before[number]
+        if number == signal.SIGINT and self.requested == SIGNALS[number] and callable(before):
+            before(number, frame)
+        if not self.requested:
+            os.write(2, f"\n{SIGNALS[number]}: stopping as soon as all is saved\n".encode())
+        self.requested = SIGNALS[number]
 
     def __exit__(self, *_):
-        signal.signal(signal.SIGTERM, self._previous)
+        self._handled.close()
+
+
+@contextlib.contextmanager
+def ended_by_signals(kept: str) -> Iterator[None]:
+    """Context in which a signal raises `StoppedError`; Ctrl-C twice ends the process.
+
+    Args:
+      kept: what is kept, and how to go on: the end of the message.
+    """
+    came = []
+
+    def end(number, _):
+        if not came:
+            came.append(number)
+            raise StoppedError(f"stopped by {SIGNALS[number]}: {kept}")
+        if number == signal.SIGINT:
+            os._exit(STOPPED)  # what is being ended takes too long
+
+    with _handled_by(end):
+        yield
+
+
+def leave_to_parent() -> None:
+    """In a worker process: ignores what a terminal or a batch system sends to all of a group."""
+    for number in set(SIGNALS) - {signal.SIGTERM}:  # by which the parent ends it
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable) -> Iterator[dict]:
+    """Context with a handler for SIGNALS, but for ignored ones; yields those before.
+
+    Outside of the main thread, which alone may set handlers, it does nothing.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        before = {n: found for n, found in handlers.items() if found != signal.SIG_IGN}
+    terminals = [output for output in (1, 2) if os.isatty(output)]
+
+    def handle(number, frame):
+        for output in terminals:
+            if not os.isatty(output):  # closed: to write there would be an error
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+        handler(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield before
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import uuid
 import zipfile
 from collections.abc import Callable, Sequence
 
@@ -39,7 +40,7 @@ def cached_table(
         pass  # missing or damaged: it is made again
     made = make()
     try:
-        with whole_file(path) as side:
+        with whole_file(path, writer=uuid.uuid4().hex) as side:  # readers may run side by side
             np.savez(side, files=now, **made)
     except OSError as error:
         logging.warning("%s: cannot be kept, it will be made again: %s", path, error)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from data.annotation_formats.frame_table import is_annotated, write_annotations
 from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
+from data.common.stopping import leave_to_parent
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
 from data.storage.whole import whole_file
 from data.synthetic.camera import Endoscope
@@ -153,7 +154,7 @@ def make_dataset(
     # Spawned, not forked: the caller may hold TensorFlow's threads.
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(workers, context) as pool,
+        ProcessPoolExecutor(workers, context, leave_to_parent) as pool,
         tqdm(total=len(missing), desc="render", unit="video") as bar,
     ):
         jobs = [pool.submit(make_video, root, n, seed, seconds, tuple(size)) for n in missing]

@@ -144,7 +144,9 @@ def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, d
                 check_finite(state, steps)
                 state.save(directory)
             if stopping:
-                raise StoppedError(f"stopped after step {state.step}; start again to go on")
+                raise StoppedError(
+                    f"stopped by {stop.requested} after step {state.step}; start again to go on"
+                )
     state.take_best()
     logging.info("epoch %d of %d kept", state.best_epoch + 1, epochs)
     return state.history, state.best_epoch

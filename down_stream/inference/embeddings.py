@@ -12,6 +12,7 @@ from data.common.errors import InputError
 from data.common.stopping import StoppedError, StopSignal
 from data.frames.batches import embed_batches
 from data.frames.frames import Frames
+from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_output_folder, is_remote
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.extraction import frame_outputs
@@ -92,18 +93,24 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
       model_path: what `msn.encoders.load_encoder` opens, or the model/ of an experiment.
       frames: what to embed.
       output: .npz or .parquet, with the columns embeddings, video, second, path, and with a frame
-        model probabilities; files per video go to `<output without suffix>_phases/`.
+        model probabilities; files per video go to `<output without suffix>_<task>/`.
       options: what is computed.
 
     Raises:
       InputError: nothing to embed, nothing to embed it with, or nowhere to write to.
-      StoppedError: SIGTERM came; the same call goes on.
+      StoppedError: a signal or Ctrl-C came; the same call goes on.
     """
     check_output(output)
+    with locked_file(output):
+        return _embed(model_path, frames, output, options)
+
+
+def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options) -> Result:
+    """What `embed` does after its first checks; nobody else writes this table meanwhile."""
     encoder, model = open_model(model_path)
     temporal = open_temporal(model_path) if model else None
     if model:
-        check_phase_files(output, frames, temporal)
+        check_phase_files(output, frames, model.task, temporal)
     if options.map:
         inference_map.check_map(options.map)
     if options.attention:
@@ -196,7 +203,9 @@ def _fill(parts: Parts, batches, frames: Frames, options: Options, before: int) 
                 flush()
                 kept, begun = [], time.monotonic()
             if stop.requested:
-                raise StoppedError(f"stopped after frame {batch.stop}; start again to go on")
+                raise StoppedError(
+                    f"stopped by {stop.requested} after frame {batch.stop}; start again to go on"
+                )
         if kept:
             pictures.wait()
             flush()

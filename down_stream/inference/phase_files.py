@@ -6,6 +6,7 @@ from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError
 from data.dataset.classes import new_ids
 from data.frames.frames import Frames
+from data.storage.folders import read_part
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.classifiers.frame_model import FrameModel
@@ -17,6 +18,7 @@ from down_stream.temporal.model import load_temporal
 
 TEMPORAL = "temporal"  # in the directory of a frame model
 PHASES = "phases"  # the task whose classes take time
+HEADER = b"video,second,"  # of every table that is written here
 
 
 def open_temporal(model_path: AnyPath):
@@ -32,14 +34,14 @@ def describe(temporal) -> str:
     return "temporal model, " + ("the past alone" if temporal.causal else "the whole video")
 
 
-def phases_folder(output: AnyPath) -> AnyPath:
+def files_folder(output: AnyPath, task: str) -> AnyPath:
     """Where the files per video of a table go: `embeddings.npz` -> `embeddings_phases`."""
-    return output.with_name(f"{output.stem}_phases")
+    return output.with_name(f"{output.stem}_{task}")
 
 
-def check_phase_files(output: AnyPath, frames: Frames, temporal) -> None:
+def check_phase_files(output: AnyPath, frames: Frames, task: str, temporal) -> None:
     """Raises `InputError` where the files could not be written, or time would run backwards."""
-    check_output_folder("output", phases_folder(output))
+    check_output_folder("output", files_folder(output, task))
     if temporal is None:
         return
     for place, name in enumerate(frames.videos):
@@ -106,11 +108,14 @@ def write_phase_files(
 ) -> list[AnyPath]:
     """Writes `<video>.csv`, and for phases `<video>.png`; returns the folder.
 
+    Those that an earlier run has left of other videos are removed.
+
     A row is a second: the mean over its frames, where there are several. Frames whose time is
     unknown are counted from 0, as if they were a second apart.
     """
-    folder = phases_folder(output)
+    folder = files_folder(output, model.task)
     folder.mkdir(parents=True, exist_ok=True)
+    _forget(folder, kept=set(frames.video_names(rows)))
     write = (multi_label if model.multi_label else predictions).write_predictions
     order = np.argsort(frames.video[rows], kind="stable")
     starts = np.flatnonzero(np.diff(frames.video[rows][order], prepend=-1))
@@ -122,6 +127,14 @@ def write_phase_files(
         if model.task == PHASES:
             save_png(timeline({"": table}), folder / f"{name}.png")
     return [folder]
+
+
+def _forget(folder: AnyPath, kept: set[str]) -> None:
+    """Removes the files of other videos than `kept`: nobody else's, nor those of a stream."""
+    for file in list(folder.glob("*.csv")):
+        if file.stem not in kept and read_part(file, 0, len(HEADER)) == HEADER:
+            file.with_suffix(".png").unlink(missing_ok=True)
+            file.unlink()
 
 
 def by_second(frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel):

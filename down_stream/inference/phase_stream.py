@@ -17,11 +17,12 @@ import tensorflow as tf
 
 from data.common.errors import InputError
 from data.images.image_io import frame_to_input
+from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_output_folder
 from data.video.decoding import check_settings, read_frames
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.extraction import frame_outputs
-from down_stream.inference.phase_files import describe, open_temporal, phases_folder
+from down_stream.inference.phase_files import describe, files_folder, open_temporal
 from down_stream.report.wording import clock
 
 BIN = 1e-4  # seconds: latencies are kept as counts
@@ -38,6 +39,7 @@ class StreamResult:
       latency: counts of the seconds from having a frame to having its probabilities.
       model: in words, what labelled the frames.
       fault: why the video could not be read to its end, or None.
+      is_stopped: whether a signal or Ctrl-C ended it before the end of a video file.
     """
 
     file: Path
@@ -46,6 +48,7 @@ class StreamResult:
     latency: Counter = field(default_factory=Counter)
     model: str = ""
     fault: str | None = None
+    is_stopped: bool = False
 
     def latency_at(self, share: float) -> float:
         """Seconds within which this share of the frames was labelled."""
@@ -66,8 +69,9 @@ def label_stream(
 ) -> StreamResult:
     """Labels a video as it runs, says each change of the phase, and writes all probabilities.
 
-    The table is `<output without suffix>_phases/<video>.csv`, with the columns second, prediction
-    (a name) and one probability per class; every row is on the disk as soon as it is known.
+    The table is `<output without suffix>_<task>/<video>_stream.csv`, with the columns second,
+    prediction (a name) and one probability per class; every row is on the disk as soon as it is
+    known. Ctrl-C or a signal ends it.
 
     Args:
       model_path: the model/ of an experiment; with a temporal model in it, that is used.
@@ -85,9 +89,9 @@ def label_stream(
             f"{model_path}: not a model of phases; expected the model/ of an experiment for "
             "--stream"
         )
-    folder = phases_folder(output)
-    check_output_folder("output", folder)
     model, temporal = load_frame_model(model_path), open_temporal(model_path)
+    folder = files_folder(output, model.task)
+    check_output_folder("output", folder)
     if model.multi_label:
         raise InputError(f"{model_path}: a model of {model.task}; expected one of phases")
     label = _labeller(model, temporal)
@@ -98,7 +102,10 @@ def label_stream(
     folder.mkdir(parents=True, exist_ok=True)
     result = StreamResult(folder / f"{name}_stream.csv", model=describe(temporal))
     latest = None
-    with result.file.open("w", newline="", encoding="utf-8") as file:
+    with (
+        locked_file(result.file),
+        result.file.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["second", "prediction", *model.classes])
         try:
@@ -120,6 +127,7 @@ def label_stream(
             result.fault = str(error)
         except KeyboardInterrupt:  # how a camera is stopped
             say("stopped")
+            result.is_stopped = not source.isdecimal()
     return result
 
 

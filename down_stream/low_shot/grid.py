@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.features.labelled_splits import NothingToLearnError
@@ -59,11 +60,14 @@ def run_grid(
     check(config)
     check_local("workdir", workdir)
     check_output_folder("workdir", workdir)
-    workdir = Path(workdir)
+    with locked(Path(workdir)):
+        return _run_grid(config, Path(workdir), run, score)
+
+
+def _run_grid(config: ConfigDict, workdir: Path, run: Callable, score: tuple[str, str]) -> dict:
     manifest = plan_subsets(config, workdir)
     cells = list(plan_cells(config, workdir, manifest))
     finished = [_results_of(cell) for cell in cells]
-    workdir.mkdir(parents=True, exist_ok=True)
     write_subsets(workdir / MANIFEST, manifest)
 
     protocol, name = score

@@ -1,13 +1,10 @@
-"""The directory of a run: one process at a time, one configuration, room for its checkpoints."""
+"""The directory of a run: one configuration, room for its checkpoints."""
 
-import contextlib
-import fcntl
 import json
 import logging
 import math
 import os
 import shutil
-import socket
 
 from ml_collections import ConfigDict
 
@@ -19,7 +16,6 @@ from msn.method.model import MSN
 from msn.workdir import checkpoint_files, checkpoints
 
 CONFIG_FILE = "config.json"
-LOCK_FILE = "lock"
 CHECKPOINTS = "checkpoints"
 # What may change between two starts of a run: what it writes, and how often; how a step is
 # computed, not what (the last bits of its numbers alone); what happens when something is wrong.
@@ -45,36 +41,6 @@ CHANGEABLE = (
     "workdir",
     "feature_cache",
 )
-
-
-@contextlib.contextmanager
-def locked(workdir: AnyPath):
-    """Context in which this process alone writes to `workdir`, which is made if it is missing.
-
-    The kernel frees the lock when the process ends, however it ends. Object stores have no
-    such locks: there the log says that nothing keeps a second run away.
-
-    Raises:
-      InputError: another process has the lock.
-    """
-    workdir.mkdir(parents=True, exist_ok=True)
-    if is_remote(workdir):
-        logging.warning("%s: cannot be locked; see that no other run writes here", workdir)
-        yield
-        return
-    with (workdir / LOCK_FILE).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise InputError(
-                f"{workdir}: another run is writing here ({file.read().strip() or 'starting'}); "
-                "stop it, or take another --workdir"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
 
 
 def check_unchanged(what: str, before: dict, now: dict) -> list[str]:

@@ -20,10 +20,10 @@ import safetensors.numpy
 from data.common.errors import InputError
 from data.dataset.frame_index import INDEX
 from data.storage.folders import copy_folder
+from data.storage.locking import locked
 from data.storage.whole import PART
 from msn.encoders import load_encoder
 from msn.workdir import checkpoint_files
-from msn.workdir.run_directory import locked
 from tests.support.object_store import new_place
 from tests.support.small_msn import small_config
 

@@ -102,5 +102,5 @@ def test_the_temporal_model_lies_in_the_model(tmp_path):
 def test_time_must_not_run_backwards(tmp_path):
     frames = Moments(["a"], [0] * 3, [0, 2, 1])
     with pytest.raises(InputError, match="a: frames out of order in time"):
-        check_phase_files(tmp_path / "x.npz", frames, TemporalModel(6, 7, num_layers=2))
-    check_phase_files(tmp_path / "x.npz", frames, None)
+        check_phase_files(tmp_path / "x.npz", frames, "phases", TemporalModel(6, 7, num_layers=2))
+    check_phase_files(tmp_path / "x.npz", frames, "phases", None)

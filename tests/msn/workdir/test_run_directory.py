@@ -1,9 +1,7 @@
 import json
 import logging
 import os
-import signal
 import subprocess
-import sys
 
 import pytest
 
@@ -17,41 +15,11 @@ from msn.workdir.run_directory import (
     check_configuration,
     check_room,
     check_writable,
-    locked,
     write_configuration,
 )
-from tests.support.places import ROOT
 from tests.support.small_msn import small_config
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 1, "num_heads": 3}
-# Takes the lock without TensorFlow, says so, and waits to be killed.
-HOLDER = """
-import fcntl, pathlib, sys, time
-with open(sys.argv[1], "a+") as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    file.write("process 1 on elsewhere"), file.flush()
-    print("locked", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_the_second_is_refused_until_the_first_is_killed(tmp_path):
-    command = [sys.executable, "-c", HOLDER, tmp_path / "lock"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as holder:
-        try:
-            assert holder.stdout.readline() == b"locked\n"
-            with pytest.raises(InputError, match="process 1 on elsewhere"), locked(tmp_path):
-                pass
-        finally:
-            holder.send_signal(signal.SIGKILL)
-    with (
-        locked(tmp_path),
-        pytest.raises(InputError, match=f"process {os.getpid()} on"),
-        locked(tmp_path),
-    ):
-        pass
-    with locked(tmp_path):
-        pass
 
 
 def test_keys_that_may_change_and_keys_that_may_not(tmp_path, caplog):

@@ -1,0 +1,85 @@
+"""One process at a time at a place: a folder, or a file that is to be."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.common.errors import InputError
+from data.storage.paths import AnyPath, is_remote
+
+
+@contextlib.contextmanager
+def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
+    """Context in which this process alone writes to a folder, which is made if it is missing.
+
+    The kernel frees the lock when the process ends, however it ends. Object stores have no such
+    locks: there the log says that nothing keeps another process away. The note goes at the end, and
+    so do folders that were made for it alone.
+
+    Args:
+      place: the folder.
+      note: name of the file in it that is locked, and says by whom.
+
+    Raises:
+      InputError: another process has the lock.
+    """
+    if is_remote(place):
+        logging.warning("%s: cannot be locked; see that no other run writes here", place)
+        yield
+        return
+    made = [folder for folder in (place, *place.parents) if not folder.exists()]
+    with _lock(place, place / note):
+        try:
+            yield
+        finally:
+            (place / note).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of the first that is not empty
+                for folder in made:
+                    folder.rmdir()
+
+
+def locked_file(path: AnyPath):
+    """The same for a file that is to be, where others may write other files beside it."""
+    return locked(path.parent, f".{path.name}.lock")
+
+
+@contextlib.contextmanager
+def _lock(place: Path, note: Path) -> Iterator[None]:
+    with _open(place, note) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"{place}: another run is writing here ({file.read().strip() or 'starting'}); "
+                "wait for it, or take another place"
+            ) from None
+        if _is_at(file, note):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+            return
+    with _lock(place, note):  # its owner has removed it meanwhile
+        yield
+
+
+def _open(place: Path, note: Path):
+    while True:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            return note.open("a+")
+        except (FileNotFoundError, FileExistsError):  # removed meanwhile
+            if place.is_file():
+                raise
+
+
+def _is_at(file, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
