@@ -20,7 +20,7 @@ def caught_stderr(is_shown_after_errors: bool = False) -> Iterator[None]:
         os.dup2(caught.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not Ctrl-C
             if is_shown_after_errors:
                 caught.seek(0)
                 os.write(stderr, caught.read())
