@@ -7,7 +7,7 @@ Examples:
   A miniature of Cholec80, rendered here, without any download (about a minute):
     python prepare.py --data_rootdir=datasets --synthetic
 
-  Your own videos, of any format that OpenCV reads, and images; annotations are not needed. The
+  Your own videos, of any format that FFmpeg reads, and images; annotations are not needed. The
   videos stay where they are and become frames, one a second:
     python prepare.py --data_rootdir=datasets --name=ours --videos=/recordings
 
@@ -64,7 +64,7 @@ from pathlib import Path
 from absl import flags
 
 from data.common import cli
-from data.common.errors import InputError
+from data.common.errors import InputError, say_problem
 from data.dataset import cholec80
 from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder
@@ -363,7 +363,7 @@ def report(root: Path, audit, manifest: dict) -> int:
     arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
     for problem in audit.problems:
-        print(f"not used: {problem}")
+        print(say_problem(problem))
     if _DATASET.value in KNOWN:
         print(split_table(manifest))
     return cli.DONE_IN_PART if audit.problems else cli.DONE

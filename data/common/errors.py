@@ -6,6 +6,9 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+# How messages say that an input was used in part; others mean that it was not used.
+PARTLY_USED, ELSE_USED, USED_UP_TO = "used as far as it goes", "all else is used", "used up to part"
+
 
 class InputError(ValueError):
     """Wrong input: a path, a file's content, a configuration value.
@@ -13,6 +16,12 @@ class InputError(ValueError):
     The message is one line: which input, what was found, what was expected. Commands print it
     without a stack trace and exit with code 2 (see `data/common/cli.py`).
     """
+
+
+def say_problem(problem: str) -> str:
+    """A problem as commands print it: what was used in part is not called unused."""
+    is_used = any(words in problem for words in (PARTLY_USED, ELSE_USED, USED_UP_TO))
+    return f"used in part: {problem}" if is_used else f"not used: {problem}"
 
 
 def one_line(error: Exception, length: int = 200) -> str:

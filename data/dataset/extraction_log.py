@@ -25,7 +25,8 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     Args:
       frames_dir: the folder; without a log in it, the answer is `settings` and no videos. "videos"
         has "frames" and "bytes" of each that is complete, and since "seconds" and "source_fps" are
-        noted, these.
+        noted, these; a "fault" and the frames that are "missing" where it is damaged, and "jumps"
+        of its clock, in words.
       settings: fps, format, quality, size that are asked for now; None accepts any.
 
     Raises:
@@ -56,7 +57,11 @@ def write_log(frames_dir: Path, log: Mapping) -> None:
 
 
 def is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
-    """Whether all frames of a video are there; `done` is the "videos" of a log."""
+    """Whether all frames of a video are there; `done` is the "videos" of a log.
+
+    Those that are damaged in the video cannot be.
+    """
     if name not in done:
         return False
-    return frame_numbers(frames_dir / name, name) >= set(range(1, done[name]["frames"] + 1))
+    expected = set(range(1, done[name]["frames"] + 1)) - set(done[name].get("missing", ()))
+    return frame_numbers(frames_dir / name, name) >= expected

@@ -209,8 +209,8 @@ class VideoFrames(Frames):
 
     Args:
       files: {name: file}.
-      timings: {name: (numbers, seconds)}, as `data.video.clocks.read_timings` returns them: which
-        frames of the file are taken, and when they are shown.
+      timings: {name: what `Clock.take` returns}: which frames of the file are taken, and when they
+        are shown.
       fps: frames per second that are taken: the n-th of a video is of second n / fps.
       **remarks: as for `Frames`.
     """
@@ -218,26 +218,26 @@ class VideoFrames(Frames):
     OPEN = 4  # videos that each thread keeps open for `read`
 
     def __init__(self, files: Mapping[str, Path], timings: Mapping, fps: float, **remarks):
-        super().__init__(timings, _repeated([len(n) for n, _ in timings.values()]), **remarks)
+        super().__init__(timings, _repeated([len(n) for n, *_ in timings.values()]), **remarks)
         self._files = [files[name] for name in timings]
-        self._numbers = np.concatenate([numbers for numbers, _ in timings.values()])
-        self._times = np.concatenate([seconds for _, seconds in timings.values()])
+        self._numbers = np.concatenate([numbers for numbers, *_ in timings.values()])
+        self._times = np.concatenate([seconds for _, seconds, _ in timings.values()])
+        self._firsts = [first for *_, first in timings.values()]
         self._fps, self._of_thread = fps, threading.local()
 
     def read(self, row):
-        return self._reader(self.video[row]).read(int(self._numbers[row]), self._time(row))
+        video = self.video[row]
+        stamp = self._firsts[video] + float(self._times[row])
+        return self._reader(video).read(int(self._numbers[row]), stamp)
 
     def read_in_order(self, rows):
-        left = len(rows)
+        video, place = self.video[rows[0]], slice(rows.start, rows.stop)
+        stamps = self._firsts[video] + self._times[place]
         try:
-            reader = VideoReader(self._files[self.video[rows[0]]])
-            with contextlib.closing(reader):
-                numbers = self._numbers[rows.start : rows.stop].tolist()
-                for image in reader.read_on(numbers, self._time(rows[0])):
-                    yield image
-                    left -= 1
-        except InputError as error:  # it holds for the frames after it, too
-            yield from itertools.repeat(error, left)
+            with contextlib.closing(VideoReader(self._files[video])) as reader:
+                yield from reader.read_on(self._numbers[place].tolist(), stamps.tolist())
+        except InputError as error:  # it is no video any more
+            yield from itertools.repeat(error, len(rows))
 
     def pieces(self, start=0):
         at_once = max(1, round(SECONDS_AT_ONCE * self._fps))

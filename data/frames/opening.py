@@ -122,13 +122,13 @@ def _open_tfds(roots: list[AnyPath], exclude: frozenset[str]) -> RecordFrames:
 def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> VideoFrames:
     check_settings(fps)
     for root in roots:
-        check_local("data.source=videos: data.root", root)  # OpenCV opens them
+        check_local("data.source=videos: data.root", root)  # FFmpeg opens them
     faults = []
     found = [_find_videos(root, faults) for root in roots]
     files = _join(roots, found)
     timings = {}
     for root, videos in zip(roots, found, strict=True):
-        timings |= read_timings(videos, fps, root / f".timings-{fps!r}.npz")
+        timings |= read_timings(videos, fps, root / f".clocks-{fps!r}.npz")
     if not timings:
         raise InputError(f"{', '.join(map(str, roots))}: none of {len(files)} videos can be read")
     kept, excluded = _divide(timings, exclude)

@@ -1,4 +1,4 @@
-"""Video -> frames at a chosen rate, decoded by OpenCV's FFmpeg.
+"""Video -> frames at a chosen rate, decoded by FFmpeg.
 
 The n-th frame taken (n from 0) is source frame round(n * source rate / fps), halves up; where the
 source's rate varies, it is the frame whose timestamp is nearest n / fps. The timestamps are known
@@ -8,7 +8,7 @@ as one (`data/video/parts.py`).
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -70,13 +70,15 @@ def extract_frames(
             "use another --name or --fps=1"
         )
     reasons = _taken_names(videos, log["videos"])
+    free = {name: video for name, video in videos.items() if name not in reasons}
     todo = {
         name: video
-        for name, video in videos.items()
-        if name not in reasons and not _is_complete(name, video, frames_dir, log["videos"])
+        for name, video in free.items()
+        if not _is_complete(name, video, frames_dir, log["videos"])
     }
+    reasons |= _noted_faults(free.keys() - todo.keys(), log)
     if not todo:
-        return reasons
+        return dict(sorted(reasons.items()))
     cores = available_cores()
     workers = min(len(todo), workers or cores)
     threads = max(1, cores // workers)  # of one video: more would cost time by their coordination
@@ -88,7 +90,7 @@ def extract_frames(
             if not (frames_dir / LOG).is_file():
                 write_log(frames_dir, log)
 
-    # Threads, not processes: OpenCV decodes and encodes without Python's lock.
+    # Threads, not processes: FFmpeg decodes and OpenCV encodes without Python's lock.
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
 
         def extract(name, video):
@@ -134,11 +136,17 @@ def extract_all(
             except InputError as error:
                 reasons[name] = str(error)
                 continue
+            reasons |= _noted_faults([name], log)
             write_log(frames_dir, log)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
     return {name: reasons[name] for name in files if name in reasons}
+
+
+def _noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
+    """{name: what was damaged} of videos that are done, as far as it could be."""
+    return {name: log["videos"][name]["fault"] for name in names if "fault" in log["videos"][name]}
 
 
 def _taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, str]:
@@ -206,7 +214,8 @@ def _extract(
 
     Returns:
       How many "frames" it has, the "seconds" that it lasts, and its own frames per second,
-      "source_fps", None where they vary.
+      "source_fps", None where they vary; where it is damaged a "fault" and the numbers of the
+      frames that are "missing" for it, and where its clock "jumps", that in words.
     """
     clock, folder = parts.clock, frames_dir / name
     present = frame_numbers(folder, name)
@@ -233,4 +242,10 @@ def _extract(
                 written.result()
     parts.check_end()
     rate = float(clock.rate) if clock.rate else None
-    return {"frames": len(sources), "seconds": round(clock.seconds, 3), "source_fps": rate}
+    facts = {"frames": len(sources), "seconds": round(clock.seconds, 3), "source_fps": rate}
+    if fault := parts.damage():
+        lost = {n + 1 for n, _ in missing} - frame_numbers(folder, name)
+        facts |= {"fault": fault, "missing": sorted(lost)}
+    if jumps := "; ".join(filter(None, (clock.jumps() for clock in parts.clocks))):
+        facts["jumps"] = jumps
+    return facts

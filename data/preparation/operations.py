@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from data.annotation_formats.delimited import read_table
-from data.common.errors import InputError
+from data.common.errors import USED_UP_TO, InputError
 from data.dataset.audit import Audit
 from data.images.names import natural_key
 from data.video.clock import estimate_seconds
@@ -127,7 +127,7 @@ def join_files(
         end = missing[0] if missing else max(numbers) + 1
         fault = ""
         if missing:
-            used = f"used up to part {end - 1}" if end > first else "not used"
+            used = f"{USED_UP_TO} {end - 1}" if end > first else "not used"
             fault = (
                 f"{operation}: part {', '.join(map(str, missing))} is missing among parts {first} "
                 f"to {max(numbers)}; {used}"

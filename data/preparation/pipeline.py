@@ -158,6 +158,9 @@ def prepare_videos(
     if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
         write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
     audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
+    for name, noted in read_log(frames_dir)["videos"].items():
+        if name in videos and "jumps" in noted:
+            audit.remark(f"{name}: {noted['jumps']}")
     if media:
         size, quality = settings["size"], settings["quality"]
         if size and media.images and not (frames_dir / LOG).is_file():

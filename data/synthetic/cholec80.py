@@ -23,6 +23,7 @@ from data.common.stopping import leave_to_parent
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
 from data.storage.whole import whole_file
 from data.synthetic.camera import Endoscope
+from data.video.clock import read_clock
 
 MAX_VIDEOS = 99  # the official names have two digits
 MIN_SECONDS = 14  # two for every phase
@@ -202,6 +203,6 @@ def make_video(root: Path, number: int, seed: int, seconds: int, size: tuple[int
             writer.write(endoscope.frame(index))
         writer.release()
         # OpenCV reports neither a codec it lacks nor a full disk.
-        written = int(cv2.VideoCapture(str(side)).get(cv2.CAP_PROP_FRAME_COUNT))
+        written = len(read_clock(side).times)
         if written != endoscope.count:
             raise OSError(f"{video}: {written} frames could be written, not {endoscope.count}")

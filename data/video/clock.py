@@ -1,22 +1,24 @@
 """When each frame of a video is shown, found without decoding it.
 
-OpenCV hands out a file's packets undecoded (`CAP_PROP_FORMAT` -1), each with its timestamp. Reading
-them takes a few percent of the time that decoding takes, and says what frame counts in headers do
-not: whether the rate is constant, and whether the file is cut off.
+FFmpeg hands out a file's packets undecoded, each with its time stamp. Reading them takes a few
+percent of the time that decoding takes, and says what frame counts in headers do not: whether the
+rate is constant, whether the clock jumps, and whether the file is cut off.
 """
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
-import cv2
+import av
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import PARTLY_USED, InputError
+from data.video.opening import Packets, VideoFile, find_beginning, read_packets, unroll
 
 MAX_DENOMINATOR = 1001  # of the rates in use: 30000/1001 is the oddest
 MAX_SHORT = 2.0  # seconds by which a sound track may outlast the pictures
+LONGEST = 48 * 3600  # seconds that a guess from the first and the last time stamp may give
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,36 @@ class Clock:
       video: the file.
       times: float64 [frames], seconds since the first frame, ascending.
       rate: frames per second; None where it varies.
-      promised: seconds that the file's header announces, 0 where it does not.
+      promised: seconds that the file announces, 0 where it does not.
+      places: int64 [frames], which packet of the file, from 0, has each frame; None where time
+        stamps do not tell: then the frames are counted as they come.
+      starts: places of the packets before which the decoder begins anew: 0, and where the clock
+        jumps, since the file goes on there as another recording.
+      first: time stamp in seconds of the first frame; NaN where frames cannot be found by time.
+      sizes: int64 [frames], bytes of each frame in the file; None where `places` is.
+      keys: int64 [k], places of the packets with which decoding can begin.
     """
 
     video: Path
     times: np.ndarray
     rate: Fraction | None
     promised: float
+    places: np.ndarray | None = None
+    starts: tuple[int, ...] = (0,)
+    first: float = float("nan")
+    sizes: np.ndarray | None = None
+    keys: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
 
     @property
     def seconds(self) -> float:
         """How long the video lasts: its last frame is shown as long as most are."""
-        step = 1 / float(self.rate) if self.rate else float(np.median(np.diff(self.times)))
-        return float(self.times[-1]) + step
+        return float(self.times[-1]) + self._step
+
+    @cached_property
+    def _step(self) -> float:
+        if self.rate:
+            return 1 / float(self.rate)
+        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
 
     def source_frames(self, fps: float) -> np.ndarray:
         """Which frames to take at `fps`: int64 [n], positions in `times`, ascending.
@@ -54,86 +73,131 @@ class Clock:
             count = -(-(2 * len(self.times) - 1) * q // (2 * p))  # n with n * p / q < frames - 1/2
             n = np.arange(count, dtype=np.int64)
             return (2 * n * p + q) // (2 * q)
-        half_a_frame = np.median(np.diff(self.times)) / 2
-        n = np.arange(np.ceil((self.times[-1] + half_a_frame) * float(step)))
+        n = np.arange(np.ceil((self.times[-1] + self._step / 2) * float(step)))
         between = (self.times[1:] + self.times[:-1]) / 2
         return np.searchsorted(between, n / float(step) + 1e-6, side="right")
 
-    def take(self, fps: float) -> tuple[np.ndarray, np.ndarray]:
-        """The frames to take at `fps`: their numbers, int32 [n], and times, float64 [n]."""
+    def take(self, fps: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """The frames to take at `fps`.
+
+        Returns:
+          Their numbers, int32 [n]; when they are shown, float64 [n]; and `first`, which makes time
+          stamps of that.
+        """
         numbers = self.source_frames(fps).astype(np.int32)
-        return numbers, self.times[numbers]
+        return numbers, self.times[numbers], self.first
+
+    def jumps(self) -> str:
+        """In words, where the clock of the file jumps; "" where it does not."""
+        if self.places is None or len(self.starts) < 2:
+            return ""
+        frames = np.searchsorted(np.maximum.accumulate(self.places), self.starts[1:])
+        frames = frames[frames < len(self.times)]
+        seconds = ", ".join(f"{second:.0f}" for second in self.times[frames[:5]])
+        more = ", ..." if len(frames) > 5 else ""
+        return (
+            f"its time stamps jump {len(frames)} times, at second {seconds}{more}; the clock goes "
+            "on with the duration of a frame there"
+        )
+
+    def start_for(self, number: int) -> int:
+        """Place of a packet from which on to decode, to have a frame and the one before it."""
+        if self.places is None:
+            return 0
+        keys = self.keys[self.keys <= self.places[number]]
+        return int(keys[-2]) if len(keys) > 1 else 0
 
     def check_end(self) -> None:
-        """Raises `InputError` if the file ends well before its header says that it does."""
+        """Raises `InputError` if the file ends well before it says that it does."""
         seconds = self.times[-1]
         if self.promised - seconds > MAX_SHORT:
             raise InputError(
-                f"{self.video}: cut off, ends after {seconds:.0f} of {self.promised:.0f} seconds"
+                f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f} of "
+                f"{self.promised:.0f}"
             )
-
-
-def open_video(video: Path, *options: float) -> cv2.VideoCapture:
-    """Opens a video with OpenCV's `options` (property, value, ...); raises `InputError`."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said by us, once
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    if not video.is_file():
-        raise InputError(f"{video}: no such video")
-    capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG, [int(value) for value in options])
-    if not capture.isOpened():
-        size = video.stat().st_size
-        raise InputError(f"{video}: {size} bytes that are no video, or one without its index")
-    return capture
 
 
 def estimate_seconds(video: Path) -> float:
     """Length of a video by its header; 0 where that does not say, or there is none."""
     try:
-        return _promised_seconds(open_video(video))
+        with VideoFile(video) as file:
+            seconds = _header_seconds(file)
+            return seconds if 0 < seconds < LONGEST else 0.0
     except InputError:
         return 0.0
 
 
 def read_clock(video: Path) -> Clock:
     """Reads the timestamps of a video; raises `InputError` if it is none or holds no frames."""
-    packets = open_video(video, cv2.CAP_PROP_FORMAT, -1)
-    milliseconds, is_key = [], []
-    while packets.grab():
-        milliseconds.append(packets.get(cv2.CAP_PROP_POS_MSEC))
-        is_key.append(packets.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0)
-    if not milliseconds:
-        raise InputError(f"{video}: holds no frames")
-    times = np.sort(milliseconds) / 1000
-    hidden = _count_hidden(video, is_key)
-    times = times[hidden:] - times[hidden]
-    rate = _constant_rate(video, times, packets.get(cv2.CAP_PROP_FPS))
-    if rate and not _is_ascending(times):
+    with VideoFile(video) as file:
+        packets = read_packets(file)
+        if not len(packets.shown):
+            raise InputError(f"{video}: holds no frames")
+        header = file.stream.guessed_rate or file.stream.average_rate
+        unit, missing = float(file.stream.time_base), _missing_seconds(file, packets)
+        announced = _header_seconds(file) if missing is None else 0.0
+    stamps, starts = unroll(packets, unit)
+    places = None
+    if stamps is None:
+        times = np.zeros(len(packets.shown))
+    else:
+        places = packets.shown[np.argsort(stamps[packets.shown], kind="stable")]
+        beginning = find_beginning(video, packets, places)
+        ordered = stamps[places[beginning or 0 :]]
+        places = None if beginning is None else places[beginning:]
+        times = (ordered - ordered[0]) * unit
+    is_ascending = _is_ascending(times)
+    rate = _constant_rate(video, times, float(header or 0))
+    if rate and not is_ascending:
         times = np.arange(len(times)) / float(rate)
-    promised = _promised_seconds(packets) - hidden / packets.get(cv2.CAP_PROP_FPS)
-    return Clock(video, times, rate, promised)
+    clock = Clock(video, times, rate, announced, places, starts)
+    if places is not None:
+        is_found_by_time = is_ascending and len(starts) == 1
+        first = float(stamps[places[0]]) * unit if is_found_by_time else float("nan")
+        clock = replace(clock, first=first, sizes=packets.size[places])
+        clock = replace(clock, keys=np.flatnonzero(packets.is_key))
+    return clock if missing is None else replace(clock, promised=clock.seconds + missing)
 
 
-def _promised_seconds(capture: cv2.VideoCapture) -> float:
-    frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    return frames / fps if frames > 0 and fps > 0 else 0.0
+def _header_seconds(file: VideoFile) -> float:
+    stream, container = file.stream, file.container
+    if stream.frames and stream.average_rate:
+        return float(stream.frames / stream.average_rate)
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
 
 
-def _count_hidden(video: Path, is_key: list[bool]) -> int:
-    """How many frames at the beginning are decoded but not shown.
+def _missing_seconds(file: VideoFile, packets: Packets) -> float | None:
+    """How much of a video its file lacks; None where only its header may tell.
 
-    Who cuts a video without encoding it anew keeps the frames since the last key frame and hides
-    them by an edit list. OpenCV obeys the list; then the first frame it shows is no key frame.
-    Only decoding the video tells how many are hidden.
+    A header tells the length of the longest track, and may not know of an edit list.
     """
-    capture = open_video(video, cv2.CAP_PROP_N_THREADS, 1)
-    if not capture.grab() or chr(int(capture.get(cv2.CAP_PROP_FRAME_TYPE))) not in "PB":
-        return 0
-    shown = 1
-    while capture.grab():
-        shown += 1
-    hidden = len(is_key) - shown
-    group = is_key.index(True, 1) if True in is_key[1:] else len(is_key)
-    return hidden if hidden < group else 0  # more is damage
+    if packets.may_jump:  # what stands for a header is a guess from two time stamps
+        return 0.0
+    kind = file.container.format.name
+    if "mp4" in kind:
+        entries, there = file.stream.index_entries, len(packets.stamps)
+        if len(entries) <= there:
+            return 0.0
+        lacking = entries[len(entries) - 1].timestamp - entries[there - 1].timestamp
+        return float(lacking * file.stream.time_base)
+    return 0.0 if "matroska" in kind and _is_whole_matroska(file.video) else None
+
+
+def _is_whole_matroska(video: Path) -> bool:
+    """Whether a Matroska file is as long as its one segment says."""
+    with video.open("rb") as opened:
+        for _ in ("header", "segment"):
+            opened.seek(4, 1)
+            first = (opened.read(1) or b"\xff")[0] or 1
+            more = 8 - first.bit_length()
+            unknown = (1 << 7 * (more + 1)) - 1
+            size = int.from_bytes(bytes([first - (1 << 7 - more)]) + opened.read(more), "big")
+            if size == unknown:
+                return True
+            opened.seek(size, 1)
+        return opened.tell() <= video.stat().st_size
 
 
 def _constant_rate(video: Path, times: np.ndarray, header: float) -> Fraction | None:

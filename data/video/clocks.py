@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.common.cores import available_cores
-from data.common.errors import InputError
+from data.common.errors import InputError, say_problem
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock
 
@@ -35,12 +35,14 @@ def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str,
         return clock, None
 
     clocks, faults = {}, {}
-    with ThreadPoolExecutor(available_cores()) as pool:  # OpenCV reads without Python's lock
+    with ThreadPoolExecutor(available_cores()) as pool:  # FFmpeg reads without Python's lock
         results = pool.map(read, videos.values())
         bar = tqdm(results, desc="time stamps", total=len(videos), unit="video", disable=None)
         for name, (clock, fault) in zip(videos, bar, strict=True):
             if clock:
                 clocks[name] = clock
+                if clock.jumps():
+                    logging.warning("%s: %s", clock.video, clock.jumps())
             if fault:
                 faults[name] = fault
     return clocks, faults
@@ -48,7 +50,7 @@ def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str,
 
 def read_timings(
     videos: Mapping[str, Path], fps: float, cache: Path
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
     """Which frames to take of each video at `fps`, and when they are shown.
 
     Reading the clocks takes as long as the disk needs; so the result is kept.
@@ -63,9 +65,11 @@ def read_timings(
     """
     table = cached_table(cache, list(videos.values()), lambda: _make_timings(videos, fps))
     timings, start = {}, 0
-    for name, count in zip(table["names"].tolist(), table["counts"].tolist(), strict=True):
+    for name, count, first in zip(
+        *(table[column].tolist() for column in ("names", "counts", "firsts")), strict=True
+    ):
         rows = slice(start, start := start + count)
-        timings[name] = table["numbers"][rows], table["seconds"][rows]
+        timings[name] = table["numbers"][rows], table["seconds"][rows], first
     for name in videos.keys() - timings.keys():
         logging.warning("%s: cannot be read as a video; not used", videos[name])
     return timings
@@ -73,13 +77,13 @@ def read_timings(
 
 def _make_timings(videos: Mapping[str, Path], fps: float) -> dict[str, np.ndarray]:
     clocks, faults = read_clocks(videos)
-    for name, fault in faults.items():
-        what = "used as far as it goes" if name in clocks else "not used"
-        logging.warning("%s: %s", what, fault)
+    for fault in faults.values():
+        logging.warning("%s", say_problem(fault))
     timings = [clock.take(fps) for clock in clocks.values()]
     return {
         "names": np.array(list(clocks), np.str_),
-        "counts": np.array([len(numbers) for numbers, _ in timings], np.int64),
-        "numbers": np.concatenate([np.empty(0, np.int32), *(numbers for numbers, _ in timings)]),
-        "seconds": np.concatenate([np.empty(0), *(seconds for _, seconds in timings)]),
+        "counts": np.array([len(numbers) for numbers, *_ in timings], np.int64),
+        "firsts": np.array([first for *_, first in timings], np.float64),
+        "numbers": np.concatenate([np.empty(0, np.int32), *(numbers for numbers, *_ in timings)]),
+        "seconds": np.concatenate([np.empty(0), *(seconds for _, seconds, _ in timings)]),
     }

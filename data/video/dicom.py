@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -99,9 +99,10 @@ def read_dicom_clock(file: Path, stream: Path) -> Clock:
             raise InputError(f"{stream}: nothing says its rate; expected FrameTime or CineRate")
         rate = rate or clock.rate
         times = np.arange(len(clock.times)) / float(rate)
-        clock = Clock(stream, times, rate, frames / float(rate) if is_jpeg else 0)
+        promised = frames / float(rate) if is_jpeg else 0
+        clock = replace(clock, times=times, rate=rate, promised=promised)
     if present < 1:
-        return Clock(stream, clock.times, clock.rate, max(clock.promised, clock.seconds / present))
+        return replace(clock, promised=max(clock.promised, clock.seconds / present))
     return clock
 
 

@@ -6,7 +6,7 @@ before it ends. What was not recorded in between has no time.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from data.common.errors import InputError
 from data.storage.folders import remove_folder
 from data.video.clock import Clock, estimate_seconds, read_clock
-from data.video.decoding import decode
+from data.video.decoding import decode, say_lost
 from data.video.dicom import is_dicom, read_dicom_clock
 
 
@@ -85,21 +85,30 @@ class Parts:
       clocks: one for each file.
       clock: of them all.
       fault: why they are not the whole video; "" where they are.
+      lost: the seconds of frames that turned out to be damaged when they were decoded.
     """
 
     clocks: tuple[Clock, ...]
     clock: Clock
     fault: str
+    lost: list[float] = field(default_factory=list)
 
-    def decode(self, wanted: Iterable[tuple[int, int]], threads: int = 0) -> Iterator[tuple]:
+    def decode(self, wanted: Iterable[tuple[int, int]], threads: int = 1) -> Iterator[tuple]:
         """As `data.video.decoding.decode`, source frames being counted on from file to file."""
         wanted, start = list(wanted), 0
         for clock in self.clocks:
             end = start + len(clock.times)
             inside = [(n, source - start) for n, source in wanted if start <= source < end]
+            lost = []
             if inside:
-                yield from decode(clock.video, inside, threads)
+                yield from decode(clock, inside, threads, lost)
+            self.lost.extend(second + float(self.clock.times[start]) for second in lost)
             start = end
+
+    def damage(self) -> str:
+        """What could not be decoded, in words; "" where all could."""
+        said = say_lost(self.lost)
+        return said and f"{self.clock.video}: {said}"
 
     def check_end(self) -> None:
         """Raises `InputError` if these are not all files of the video, or not all of a file."""

@@ -1,19 +1,25 @@
 """Single frames of a video in any order, each the very one that decoding from the beginning yields.
 
-A seek is a guess: containers store key frames and average rates, and OpenCV computes a frame's
-number from both (in MPEG transport streams it is off by some frames, with a varying rate by many).
-What a decoded frame does carry is its time stamp, and `data/video/clock.py` knows the time of every
-frame. So the frame is taken whose time is right, and where none has it, frames are counted.
+A seek is a guess: containers store key frames and average rates, and FFmpeg goes somewhere before
+the time that is asked for. What a decoded frame does carry is its time stamp, and
+`data/video/clock.py` knows the time stamp of every frame. So the frame is taken whose time is
+right; where none has it, and where the clock of the file jumps, frames are told by their packets.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
+from av import VideoFrame
+from av.error import FFmpegError
 
 from data.common.errors import InputError
-from data.video.clock import open_video
+from data.video.clock import Clock, read_clock
+from data.video.decoding import Finisher, Picture, decode_pictures, pick, with_neighbours
+from data.video.opening import VideoFile
 
 MARGINS = (0.0, 1.0, 4.0, 16.0)  # seconds before the frame at which decoding begins
 SAME_TIME = 0.001  # seconds; time stamps have at least milliseconds
@@ -31,17 +37,17 @@ class VideoReader:
 
     def __init__(self, video: Path):
         self._video = video
-        self._capture = self._open()
-        if not self._capture.grab():
-            raise InputError(f"{video}: damaged, no frame can be read")
-        self._beginning = self._time()
+        # One thread a decoder: several examples are read at a time anyway.
+        self._file = VideoFile(video)
+        self._unit = float(self._file.stream.time_base)
+        self._finish = Finisher()
 
-    def read(self, number: int, second: float) -> np.ndarray:
+    def read(self, number: int, stamp: float) -> np.ndarray:
         """Decodes one frame.
 
         Args:
           number: of the frame in the file, from 0.
-          second: when it is shown, since the first frame: `Clock.times[number]`.
+          stamp: its time stamp in the file, as `Clock.take` returns it.
 
         Returns:
           RGB, uint8 [height, width, 3].
@@ -49,62 +55,94 @@ class VideoReader:
         Raises:
           InputError: the frame cannot be had.
         """
-        wanted = self._beginning + second
-        if not any(self._seek(wanted, margin) for margin in MARGINS):
-            self._count(number)
-        return self._retrieve(number)
+        return _image(next(self.read_on([number], [stamp])))
 
-    def read_on(self, numbers: Sequence[int], second: float) -> Iterator[np.ndarray]:
+    def read_on(
+        self, numbers: Sequence[int], stamps: Sequence[float]
+    ) -> Iterator[np.ndarray | InputError]:
         """Decodes several frames, in one go from the first to the last.
 
         Args:
           numbers: of the frames in the file, ascending.
-          second: when the first of them is shown, as for `read`.
+          stamps: their time stamps.
 
         Yields:
-          RGB, uint8 [height, width, 3].
-
-        Raises:
-          InputError: a frame cannot be had; those before it were yielded by then.
+          RGB, uint8 [height, width, 3], or why a frame cannot be had.
         """
-        at = numbers[0]
-        yield self.read(at, second)
-        for number in numbers[1:]:
-            for place in range(at + 1, number + 1):
-                if not self._capture.grab():
-                    raise InputError(f"{self._video}: damaged, no frame can be read after {place}")
-            at = number
-            yield self._retrieve(number)
+        found = itertools.chain([None], self._seek(numbers[0], stamps[0]))
+        picture = next(found)
+        for place, stamp in enumerate(stamps):
+            while picture is None or picture[0] < stamp - SAME_TIME:
+                if (picture := next(found, None)) is None:
+                    break
+            if picture is None or picture[0] > stamp + SAME_TIME or not picture[1].frame:
+                yield from self._count(numbers[place:])
+                return
+            yield cv2.cvtColor(self._finish(picture[1]), cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:
-        self._capture.release()
+        self._file.close()
 
-    def _retrieve(self, number: int) -> np.ndarray:
-        found, image = self._capture.retrieve()
-        if not found:
-            raise InputError(f"{self._video}: damaged, frame {number} cannot be read")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    def _seek(self, number: int, stamp: float) -> Iterator[tuple[float, Picture]]:
+        """Pairs (time stamp, picture) from the frame of a time on; nothing if it is not found."""
+        for margin in MARGINS if np.isfinite(stamp) else ():
+            has_key, pictures = False, self._pictures_from(stamp - margin)
+            for picture in pictures:
+                had_key = has_key
+                has_key |= picture.frame is not None and picture.frame.key_frame
+                time = picture.number * self._unit
+                if time >= stamp - SAME_TIME:
+                    break
+            else:
+                continue
+            is_sound = picture.frame is not None and has_key and time <= stamp + SAME_TIME
+            has_before = number == 0 or (had_key and picture.before)
+            if is_sound and (has_before or not picture.frame.interlaced_frame):
+                yield time, picture
+                yield from ((p.number * self._unit, p) for p in pictures)
+                return
 
-    def _open(self) -> cv2.VideoCapture:
-        # One thread a decoder: several examples are read at a time anyway.
-        return open_video(self._video, cv2.CAP_PROP_N_THREADS, 1)
+    def _pictures_from(self, stamp: float) -> Iterator[Picture]:
+        """Decodes from some place before a time on; the pictures' numbers are time stamps."""
+        try:
+            self._file.container.seek(round(stamp / self._unit), stream=self._file.stream)
+        except FFmpegError:
+            return iter(())
+        return with_neighbours(self._frames())
 
-    def _time(self) -> float:
-        """Time stamp in seconds of the frame that was grabbed last."""
-        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    def _frames(self) -> Iterator[tuple[int, VideoFrame | None]]:
+        decoder = self._file.stream.codec_context
+        for packet in itertools.chain(self._file.packets(), [None]):
+            try:
+                frames = decoder.decode(packet)
+            except FFmpegError:
+                frames = []
+            for frame in frames:
+                if frame.pts is not None:
+                    yield frame.pts, None if frame.is_corrupt else frame
 
-    def _seek(self, wanted: float, margin: float) -> bool:
-        """Decodes from `margin` before a time up to it; whether a frame of that time came."""
-        self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * max(0.0, wanted - margin))
-        while self._capture.grab():
-            if self._time() >= wanted - SAME_TIME:
-                return self._time() <= wanted + SAME_TIME
-        return False
+    @cached_property
+    def _clock(self) -> Clock:
+        return read_clock(self._video)
 
-    def _count(self, number: int) -> None:
-        """Decodes from the beginning: slow, and needs no time stamps."""
-        self.close()
-        self._capture = self._open()
-        for place in range(number + 1):
-            if not self._capture.grab():
-                raise InputError(f"{self._video}: damaged, no frame can be read after {place}")
+    def _count(self, numbers: Sequence[int]) -> Iterator[np.ndarray | InputError]:
+        """Frames by their packets: all before them are read for it, few are decoded."""
+        clock = self._clock
+        there = [number for number in numbers if number < len(clock.times)]
+        with VideoFile(self._video) as file:
+            pictures = decode_pictures(file, clock, clock.start_for(there[0]) if there else 0)
+            for number, image in pick(pictures, zip(there, there, strict=True), clock):
+                if image is None:
+                    yield InputError(
+                        f"{self._video}: second {int(clock.times[number])} cannot be read"
+                    )
+                else:
+                    yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        for _ in numbers[len(there) :]:
+            yield InputError(f"{self._video}: no frame can be read after {len(clock.times)}")
+
+
+def _image(found: np.ndarray | InputError) -> np.ndarray:
+    if isinstance(found, InputError):
+        raise found
+    return found

@@ -265,6 +265,6 @@ def summary(result: Result) -> str:
     ]
     lines += [f"written to      {file}" for file in result.files]
     if result.faults:
-        lines.append(f"left out, unreadable ({len(result.faults)}):")
+        lines.append(f"unreadable, all or in part ({len(result.faults)}):")
         lines += [f"  {line}" for line in result.faults]
     return "\n".join(lines)

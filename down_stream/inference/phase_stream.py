@@ -140,7 +140,7 @@ def summary(result: StreamResult) -> str:
         f"latency         {median:.1f} ms per frame (median), {late:.1f} ms (95 of 100)",
         f"written to      {result.file}",
     ]
-    return "\n".join([*lines, *([f"not to its end  {result.fault}"] if result.fault else [])])
+    return "\n".join([*lines, *([f"remark          {result.fault}"] if result.fault else [])])
 
 
 def camera_frames(number: int, fps: float) -> Iterator[tuple[float, np.ndarray]]:

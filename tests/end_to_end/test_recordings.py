@@ -85,7 +85,7 @@ def test_a_part_that_was_missing_is_added(tmp_path, parts):
     code, output, _ = prepare(*arguments)
     assert code == 1
     missing = "op12: part 2 is missing among parts 1 to 3; used up to part 1"
-    assert output.splitlines()[-1] == f"not used: {missing}"
+    assert output.splitlines()[-1] == f"used in part: {missing}"
     assert frames_of(tmp_path / "out" / "ours") == {"op12": 11, "other": 2}
     (tmp_path / "away.mp4").rename(second)
     code, output, errors = prepare(*arguments)
@@ -161,7 +161,7 @@ def test_dicom_videos_without_a_trace_of_the_patient(tmp_path):
     assert "DICOM files have names with data of a patient; named dicom_" in output
     assert "1 DICOM files hold no video" in output
     assert "bytes that are no video" in output
-    assert "cut off, ends after" in output
+    assert "cut off, used as far as it goes" in output
     assert f"{folder / 'note.txt'}: neither" in (root / "audit.json").read_text()
 
     again = prepare(*arguments)

@@ -84,11 +84,11 @@ def test_what_cannot_be_used_is_said_without_the_files_name(tmp_path):
     assert fault(text) == "op: 8 bytes that are no video, or one without its index"
     cut = write_dicom(tmp_path / "Mustermann4", jpegs(100), JPEG, 100, CineRate=10)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
-    assert fault(cut).startswith("op: cut off, ends after")
+    assert fault(cut).startswith("op: cut off, used as far as it goes")
     stream = write_video(tmp_path / "video.ts", 25, 200, "mpg2").read_bytes()
     cut = write_dicom(tmp_path / "Mustermann6", stream, MPEG2, 200)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
-    assert fault(cut).startswith("op: cut off, ends after")
+    assert fault(cut).startswith("op: cut off, used as far as it goes")
     damaged = tmp_path / "Mustermann5"
     damaged.write_bytes(cut.read_bytes()[:300])
     assert fault(damaged).startswith("op: ")

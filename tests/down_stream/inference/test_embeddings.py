@@ -115,7 +115,7 @@ def test_unreadable_frames_are_named_and_left_out(models, small_dataset, tmp_pat
     text = summary(result)
     assert "[13, 12]" in text
     assert "passed over     1 files" in text
-    assert text.endswith(f"left out, unreadable (1):\n  {fault}")
+    assert text.endswith(f"unreadable, all or in part (1):\n  {fault}")
     for file in folder.glob("*.png"):
         file.write_bytes(b"")
     with pytest.raises(InputError, match="none of the 14 frames can be read"):

@@ -1,0 +1,206 @@
+"""Opens videos with FFmpeg, by PyAV: the one decoder of everything here that reads videos.
+
+What FFmpeg says while it reads and decodes stays off the terminal (PyAV's default): what is wrong
+is said by us, once, with the file's name.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.format import Flags
+
+from data.common.errors import InputError, one_line
+
+PATIENCE = 100  # failures to read one after the other, after which a file is at its end
+UNKNOWN = np.iinfo(np.int64).min
+GAP = 1.0  # seconds from which on the clock of an MPEG stream may have jumped ahead
+STILL = 600.0  # seconds for which a frame may be shown in other files
+SLOW = 10  # times the usual duration of a frame: what is shorter is no jump
+FEW_PACKETS, FEW_FRAMES = 300, 16  # that are decoded to see in which order frames come
+
+
+class VideoFile:
+    """An open video, a context. Not for several threads at a time.
+
+    Args:
+      video: the file; its name may look like a URL.
+      threads: that decode it; 0 for one a core.
+
+    Attributes:
+      video: the file.
+      container, stream: PyAV's; `stream` is the one of the pictures.
+
+    Raises:
+      InputError: no video.
+    """
+
+    def __init__(self, video: Path, threads: int = 1):
+        if not video.is_file():
+            raise InputError(f"{video}: no such video")
+        self.video = video
+        try:
+            self.container = av.open(f"file:{video.absolute()}")
+        except FFmpegError as error:
+            if isinstance(error, PermissionError):
+                raise InputError(f"{video}: {one_line(error)}") from None
+            size = video.stat().st_size
+            raise InputError(
+                f"{video}: {size} bytes that are no video, or one without its index"
+            ) from None
+        self.stream = self.container.streams.best("video")
+        if self.stream is None:
+            self.close()
+            raise InputError(f"{video}: holds no frames")
+        self.stream.thread_count = threads
+        self.stream.thread_type = "AUTO"
+
+    def packets(self) -> Iterator[av.Packet]:
+        """The packets of the pictures from here on, in the order of the file, undecoded."""
+        failures = 0
+        while failures < PATIENCE:
+            try:
+                for packet in self.container.demux(self.stream):
+                    if packet.size:  # the others mark the end
+                        failures = 0
+                        yield packet
+                return
+            except FFmpegError:  # a damaged place; the next call reads on behind it
+                failures += 1
+
+    def close(self) -> None:
+        self.container.close()
+
+    def __enter__(self) -> "VideoFile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Packets:
+    """What the packets of a video say, in the order of the file, undecoded.
+
+    Attributes:
+      stamps: int64 [n], when their frames are shown, in units of the stream; `UNKNOWN` is none.
+      decoding: int64 [n], when they are decoded, ascending where the clock does not jump.
+      position: int64 [n], where they begin in the file, in bytes; ascending.
+      size: int64 [n], bytes.
+      is_key: bool [n], whether decoding can begin there.
+      shown: int64 [frames], those whose frames are shown; an edit list hides others.
+      may_jump: whether the clock of this format may jump without anything being shown longer.
+    """
+
+    stamps: np.ndarray
+    decoding: np.ndarray
+    position: np.ndarray
+    size: np.ndarray
+    is_key: np.ndarray
+    shown: np.ndarray
+    may_jump: bool
+
+
+def read_packets(file: VideoFile) -> Packets:
+    """Reads all packets of a video."""
+    rows = [
+        (
+            UNKNOWN if packet.pts is None else packet.pts,
+            UNKNOWN if packet.dts is None else packet.dts,
+            -1 if packet.pos is None else packet.pos,
+            packet.size,
+            packet.is_keyframe,
+            packet.is_discard,
+        )
+        for packet in file.packets()
+    ]
+    stamps, decoding, position, size, is_key, is_hidden = np.array(rows, np.int64).reshape(-1, 6).T
+    return Packets(
+        stamps=stamps,
+        decoding=decoding,
+        position=np.maximum.accumulate(position),
+        size=size,
+        is_key=is_key.astype(bool),
+        shown=np.flatnonzero(is_hidden == 0),
+        may_jump=Flags.ts_discont in Flags(file.container.format.flags),
+    )
+
+
+def unroll(packets: Packets, unit: float) -> tuple[np.ndarray | None, tuple[int, ...]]:
+    """Time stamps that go on where the clock jumps, with the duration of a frame.
+
+    A clock that goes back jumps. One that goes ahead does so
+      in an MPEG stream, whose parts each have their own clock, by more than a second if the file
+      has no bytes for that time: a picture that is shown for long and a recorder that paused look
+      the same there, and lost bytes do not;
+      in other files, which say how long each frame is shown, by more than ten minutes.
+    By less than ten times the usual duration of a frame, it is only slow.
+
+    Args:
+      packets: of the whole file.
+      unit: of time stamps, in seconds.
+
+    Returns:
+      int64 [n], None where a frame has no time stamp; and the places of the packets before which
+      the clock jumps, 0 before them.
+    """
+    stamps, clock = packets.stamps, packets.decoding
+    if (stamps[packets.shown] == UNKNOWN).any():
+        return None, (0,)
+    back = 0
+    if (clock == UNKNOWN).all():  # then frames are shown in another order than they are decoded
+        clock, back = stamps, -1 / unit
+    known = np.flatnonzero(clock != UNKNOWN)
+    steps = np.diff(clock[known])
+    usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+    is_ahead = steps > SLOW * usual
+    if packets.may_jump:
+        density = packets.size.sum() / (usual * len(stamps))  # bytes in a unit of time
+        is_empty = np.diff(packets.position[known]) < steps * density / 2
+        is_ahead &= (steps * unit > GAP) & is_empty
+    else:
+        is_ahead &= steps * unit > STILL
+    starts = (0, *known[1:][(steps < back) | is_ahead].tolist())
+    unrolled, end = stamps.copy(), None
+    for start, stop in itertools.pairwise((*starts, len(stamps))):
+        part = unrolled[start:stop]
+        used = part[part != UNKNOWN]
+        if end is not None and len(used):
+            part += end + round(usual) - used.min()
+        end = part.max() if len(used) else end
+    return unrolled, starts
+
+
+def find_beginning(video: Path, packets: Packets, places: np.ndarray) -> int | None:
+    """How many of the first frames cannot be shown, since the file begins in the midst of others.
+
+    They are decoded for it, a few frames.
+
+    Args:
+      video: the file.
+      packets: of it.
+      places: int64 [frames], the packets with frames, in the order of their time stamps.
+
+    Returns:
+      The number; None where frames come in another order than that of their time stamps.
+    """
+    order = np.full(len(packets.stamps), -1)
+    order[places] = np.arange(len(places))
+    came = []
+    with VideoFile(video) as file:
+        for place, packet in enumerate(itertools.islice(file.packets(), FEW_PACKETS)):
+            packet.pts = packet.dts = place
+            with contextlib.suppress(FFmpegError):
+                frames = file.stream.decode(packet)
+                came += [order[frame.pts] for frame in frames if not frame.is_corrupt]
+            if len(came) > (FEW_FRAMES if file.stream.codec_context.has_b_frames else 0):
+                break
+    if (np.diff(came) < 0).any():
+        return None
+    key = int(np.argmax(packets.is_key)) if packets.is_key.any() else 0
+    return min(max(order[key], 0), came[0] if came else 0)
