@@ -57,9 +57,7 @@ def test_a_file_that_was_cut_off_is_told_from_one_whose_sound_is_longer(tmp_path
     cut = read_clock(video)
     assert 80 < len(cut.times) < 120
     assert estimate_seconds(video) == cut.promised == 8, "its header does not know"
-    with pytest.raises(
-        InputError, match=r"op\.avi: cut off, used .*, to second 4 of 8"
-    ):
+    with pytest.raises(InputError, match=r"op\.avi: cut off, used .*, to second 4 of 8"):
         cut.check_end()
     Clock(video, np.arange(200) / 25, Fraction(25), promised=9.5).check_end()
     Clock(video, np.arange(200) / 25, Fraction(25), promised=0).check_end()

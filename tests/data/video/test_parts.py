@@ -94,9 +94,7 @@ def test_a_part_that_was_cut_off_is_used_as_far_as_it_goes(tmp_path):
     parts = opened(tuple(files))
     assert 280 < len(parts.clock.times) < 320
     assert shown(parts) == [(n, 25 * n) for n in range(len(shown(parts)))]
-    with pytest.raises(
-        InputError, match=r"1\.avi: cut off, used .* second 4 of 8; the parts"
-    ):
+    with pytest.raises(InputError, match=r"1\.avi: cut off, used .* second 4 of 8; the parts"):
         parts.check_end()
 
 
