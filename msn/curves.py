@@ -174,6 +174,7 @@ def draw_panel(axes, panel: Panel, runs: list[Run]) -> None:
         axes.axhline(limit, color=FAINT, lw=0.9, zorder=1)
     if not any(len(line.get_xdata()) for line in axes.lines):
         axes.text(0.5, 0.5, "not recorded", color=FAINT, ha="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
     legend(axes, panel)
     axes.update_datalim([(0, bound) for bound in panel.bounds], updatex=False)
     axes.set_yscale(panel.scale)

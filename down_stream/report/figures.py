@@ -22,9 +22,11 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MultipleLocator
 
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
+from down_stream.report.wording import clock
 
 # By class id; more classes than colours: from the start again. The first seven are the palette of
 # Okabe and Ito (2008) moved apart: any two differ by more than 25 in CIELAB, for normal vision and
@@ -42,6 +44,9 @@ UNKNOWN_COLOUR = "#D9D9D9"
 CURVE_COLOURS = ("#3B74E8", "#03967C", "#C77A00", "#A350B0", "#D0493C")  # on white and on black
 FAINT, RULE, GROUND = "#767676", "#E5E5E5", "#FEFEFE"  # that of GROUND is as good as white
 SMALL = 9.5  # points: at least 12 pixels in a page
+
+# Seconds between the labels of a time axis.
+TIME_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 86400)
 
 _IN_PAGE = {"#000000": "currentColor", FAINT: "var(--soft)", RULE: "var(--line)"}
 _IN_PAGE |= {GROUND: "var(--ground)"}
@@ -95,6 +100,14 @@ def width_of(names: Iterable[str], size: float = SMALL) -> float:
     with _without_glyph_warnings():
         measure = text_to_path.get_text_width_height_descent
         return max(measure(line, font, ismath=False)[0] for line in lines) / 72
+
+
+def time_axis(axes: Axes, seconds: float) -> None:
+    """Labels an x axis in seconds as clocks do, at round times that are few enough to be read."""
+    step = next(step for step in TIME_STEPS if seconds <= 9 * step)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(lambda second, _: clock(second))
+    axes.set_xlabel("time")
 
 
 def class_legend(figure: Figure, names: Sequence[str], has_unknown: bool) -> float:

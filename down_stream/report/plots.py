@@ -42,41 +42,51 @@ def timeline(tables: dict[str, Predictions]) -> Figure:
     Where a model gave probabilities they are below its ribbon, stacked in the order of the classes.
     Beside it stand its accuracy and F1 of this video (protocol `video`), in percent. A frame whose
     class is unknown is grey; a time without a frame is blank. In a page, pieces tell their times.
+    Where no frame's class is known, there is no truth, and no score.
 
     Args:
       tables: name of a model -> its predictions; all of the same videos and classes.
     """
     first = next(iter(tables.values()))
     strips = {name: 1 + (not np.isnan(t.probabilities).any()) for name, t in tables.items()}
-    height = (1 + sum(strips.values())) * (_STRIP + _GAP) + _BETWEEN  # of one video
+    has_truth = bool((first.label >= 0).any())
+    height = (has_truth + sum(strips.values())) * (_STRIP + _GAP) + _BETWEEN  # of one video
     names = [words(name) for name in first.classes]
     figure = new_figure(11, 1)
-    above = figures.class_legend(figure, names, has_unknown=bool((first.label < 0).any()))
+    above = figures.class_legend(
+        figure, names, has_unknown=has_truth and bool((first.label < 0).any())
+    )
     figure.set_figheight(above + 1.1 + height * len(first.videos))
     axes = figure.add_subplot()
-    axes.set_xlim(0, max(table.second.max() + 1 for table in tables.values()) / 60)
+    length = max(table.second.max() + 1 for table in tables.values())
+    axes.set_xlim(0, length)
     tops = np.arange(len(first.videos)) * height
     for video, top in zip(first.videos, tops, strict=True):
-        second, label, _ = first.of_video(video)
-        _ribbon(axes, second, label, top, names)
-        for model, table in tables.items():
+        if has_truth:
+            second, label, _ = first.of_video(video)
+            _ribbon(axes, second, label, top, names)
             top += _STRIP + _GAP
+        for model, table in tables.items():
             second, label, prediction = table.of_video(video)
             _ribbon(axes, second, prediction, top, names)
             counts = statistics.confusion(label, prediction, len(names))
             scores = statistics.video_scores(counts) if counts.any() else {}
-            shown = (f"{100 * scores[key]:.1f}" if scores else "-" for key in ("accuracy", "f1"))
+            missing = "-" if has_truth else ""
+            shown = (f"{100 * scores[k]:.1f}" if scores else missing for k in ("accuracy", "f1"))
             _beside(axes, top + _STRIP / 2, *shown, *([model] if len(tables) > 1 else []))
+            top += _STRIP + _GAP
             if strips[model] > 1:
-                top += _STRIP + _GAP
                 _probabilities(axes, second, table, video, top)
-    _beside(axes, -0.12, "accuracy", "F1")
+                top += _STRIP + _GAP
+    if has_truth:
+        _beside(axes, -0.12, "accuracy", "F1")
     axes.set_ylim(tops[-1] + height - _BETWEEN, 0)
     axes.set_yticks(tops + (height - _BETWEEN) / 2, [wrapped(name, 28) for name in first.videos])
-    axes.set_xlabel("time in minutes")
+    figures.time_axis(axes, length)
     of_each = "" if len(tables) == 1 else " of each model"
     below = " and probabilities" if max(strips.values()) > 1 else ""
-    axes.set_title(f"From above: truth; prediction{below}{of_each}", loc="left", pad=9)
+    above = "truth; prediction" if has_truth else "prediction"
+    axes.set_title(f"From above: {above}{below}{of_each}", loc="left", pad=9)
     bare(axes, keep="bottom")
     return figure
 
@@ -222,10 +232,10 @@ def _ribbon(axes: Axes, second, number, top: float, names: list[str]) -> None:
     shown = np.where(frame < 0, -2, number[frame])[::stride]
     _paint(axes, shown[np.newaxis], stride, top)
     for start, end in pairwise([0, *(np.flatnonzero(np.diff(shown)) + 1).tolist(), len(shown)]):
-        x, until = start * stride / 60, min(end * stride, len(frame)) / 60
+        x, until = start * stride, min(end * stride, len(frame))
         if shown[start] > -2 and until - x > axes.get_xlim()[1] / _POINTED_AT:
             name = "Unknown" if shown[start] < 0 else names[shown[start]]
-            told = f"{name}, {clock(round(60 * x))} to {clock(round(60 * until))}"
+            told = f"{name}, {clock(x)} to {clock(until)}"
             tell(axes, told, x, top, until - x, _STRIP)
 
 
@@ -262,7 +272,7 @@ def _paint(axes: Axes, number: np.ndarray, stride: int, top: float) -> None:
     """Paints classes, int [lines, columns of `stride` seconds]; -1 is unknown, -2 left blank."""
     palette = to_rgba_array([*figures.CLASS_COLOURS, "none", figures.UNKNOWN_COLOUR])
     colours = palette[np.where(number < 0, number, number % len(figures.CLASS_COLOURS))]
-    extent = (0, number.shape[1] * stride / 60, top + _STRIP, top)
+    extent = (0, number.shape[1] * stride, top + _STRIP, top)
     limits = axes.get_xlim()
     axes.imshow(colours, extent=extent, aspect="auto", interpolation="none")
     axes.set_xlim(limits)

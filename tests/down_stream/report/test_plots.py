@@ -97,10 +97,26 @@ def test_timeline_grows_with_the_number_of_videos(tmp_path):
 
 def test_a_video_without_labels_is_drawn_without_scores(tmp_path):
     with np.errstate(invalid="raise"):  # no share of nothing
-        picture = draw(plots.timeline({"": table([-1] * 60, [0] * 60)}), tmp_path / "t.png")
-    grey, prediction = ribbons(picture)
-    assert len(where(picture[grey], UNKNOWN_COLOUR)[0])
+        figure = plots.timeline({"": table([-1] * 60, [0] * 60)})
+    picture = draw(figure, tmp_path / "t.png")
+    (prediction,) = ribbons(picture)
     assert len(where(picture[prediction], PALETTE[0])[0])
+    texts = Page(inline_svg(figure, "a picture", "")).texts("text")
+    assert not {"truth", "accuracy", "Unknown", "-"} & {word for t in texts for word in t.split()}
+
+
+def test_the_time_axis_has_few_round_times():
+    for seconds, times in (
+        (8, ["0:00", "0:01", "0:02"]),
+        (93, ["0:00", "0:20", "0:40", "1:00", "1:20"]),
+        (2400, ["0:00", "5:00", "10:00"]),
+        (5 * 3600, ["0:00", "1:00:00", "2:00:00"]),
+    ):
+        figure = plots.timeline({"": table([0] * seconds, [0] * seconds)})
+        texts = Page(inline_svg(figure, "a picture", "")).texts("text")
+        shown = [text for text in texts if ":" in text and " " not in text]
+        assert shown[: len(times)] == times
+        assert len(shown) <= 10
 
 
 def test_confusion_matrix_is_dark_where_the_frames_are(tmp_path):
