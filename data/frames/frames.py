@@ -40,6 +40,7 @@ class Frames(abc.ABC):
       video: int32 [n], positions in `videos`.
       phase: int8 [n], positions in `phases`, -1 where unknown.
       phases: their names; none where nothing is annotated.
+      label, classes: the same of still images in classes, int16 [n].
       excluded: names of the videos that were left out as asked for.
       faults: a line for every input that cannot be used at all, or not to its end.
       passed_over: how many files in the folders are neither images nor videos, as was asked for.
@@ -59,6 +60,7 @@ class Frames(abc.ABC):
         self.video = np.asarray(video, np.int32)
         self.phase = np.full(len(self.video), -1, np.int8) if phase is None else phase
         self.phases = tuple(phases)
+        self.label, self.classes = np.full(len(self.video), -1, np.int16), ()
         self.excluded = tuple(excluded)
         self.faults = list(faults)
         self.passed_over = passed_over
@@ -157,6 +159,7 @@ class ImageFrames(Frames):
 
     def __init__(self, index: FrameIndex, fps=1.0, **remarks):
         super().__init__(index.videos, index.video, index.phase, index.classes.phases, **remarks)
+        self.label, self.classes = index.label, index.classes.classes
         self._index = index
         self._fps = np.broadcast_to(fps, len(index.videos))
 

@@ -19,6 +19,7 @@ from down_stream.temporal.model import load_temporal
 TEMPORAL = "temporal"  # in the directory of a frame model
 PHASES = "phases"  # the task whose classes take time
 HEADER = b"video,second,"  # of every table that is written here
+CLASSES = "classes"  # that of still images
 
 
 def open_temporal(model_path: AnyPath):
@@ -138,7 +139,7 @@ def _forget(folder: AnyPath, kept: set[str]) -> None:
 
 
 def by_second(frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel):
-    """Predictions of one video with one row a second; labels where they are phases of the model."""
+    """Predictions of one video with one row a second; labels where they are classes of the model."""
     times = frames.second[rows]
     times = np.arange(len(rows)) if np.isnan(times).any() else np.floor(times)
     second, first, place = np.unique(times.astype(np.int64), return_index=True, return_inverse=True)
@@ -157,5 +158,7 @@ def by_second(frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model
     label = np.full(len(second), UNKNOWN)
     if model.task == PHASES:
         label = new_ids(frames.phases, model.classes)[frames.phase[rows[first]]]
+    elif model.task == CLASSES:
+        label = new_ids(frames.classes, model.classes)[frames.label[rows[first]]]
     prediction = mean.argmax(axis=1)
     return predictions.Predictions(**table, label=label.astype(np.int64), prediction=prediction)
