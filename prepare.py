@@ -193,7 +193,19 @@ with cli.flag_group("Images with classes"):
         "sequences",
         None,
         "With --dataset=classes: a CSV with the columns image,sequence that says which images are "
-        "of one patient.",
+        "of one patient; with second, time or frame, also in which order.",
+    )
+    _SPLIT = flags.DEFINE_string(
+        "split",
+        None,
+        "With --dataset=classes: a CSV with the columns image and split (train, validation, test) "
+        "or fold.",
+    )
+    _LEVEL = flags.DEFINE_enum(
+        "class_folders",
+        None,
+        ["first", "last"],
+        "With --dataset=classes: which folder names the class of images that lie deeper.",
     )
     _MARGIN = flags.DEFINE_float(
         "crop_margin",
@@ -208,12 +220,13 @@ CONFIGS = {
     "classes": ("msn_base", "msn_base"),
 }
 # Flags with an effect on some kinds of datasets only.
-CLASSES_ONLY = {"images", "sequences", "crop_margin"}
+CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
 COMMON = {"data_rootdir", "name", "dataset"}
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
-    "classes": {"images", "sequences", "seed"},
+    "classes": {"images", "sequences", "split", "class_folders", "seed"},
 }
+PRINTED_PROBLEMS = 100
 PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}
 PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}
 
@@ -242,7 +255,15 @@ def prepare(kind: str, root: Path) -> int:
     else:
         from data.image_classes.class_folders import prepare_classes
 
-        manifest = prepare_classes(root, _path(_IMAGES), _path(_SEQUENCES), _SEED.value, audit)
+        manifest = prepare_classes(
+            root,
+            _path(_IMAGES),
+            _path(_SEQUENCES),
+            _SEED.value,
+            audit,
+            _path(_SPLIT),
+            _LEVEL.value,
+        )
     return report(root, audit, manifest)
 
 
@@ -326,7 +347,7 @@ def check_flags(root: Path) -> None:
     if useless:
         raise InputError(f"--{min(useless)}: without effect for --dataset={kind}")
     annotations = (_ANNOTATIONS, _PHASES, _PHASE_MAP)
-    for flag in (_ROOT, _VIDEOS, _OPERATIONS, _ARCHIVE, _IMAGES, _SEQUENCES, *annotations):
+    for flag in (_ROOT, _VIDEOS, _OPERATIONS, _ARCHIVE, _IMAGES, _SEQUENCES, _SPLIT, *annotations):
         if flag.value == "":
             raise InputError(f"--{flag.name} is empty; expected a path")
         if flag.value:
@@ -362,8 +383,10 @@ def report(root: Path, audit, manifest: dict) -> int:
     config = f"configs/{CONFIGS.get(_DATASET.value, VIDEO_CONFIGS)[_SYNTHETIC.value]}.py"
     arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
-    for problem in audit.problems:
+    for problem in audit.problems[:PRINTED_PROBLEMS]:
         print(say_problem(problem))
+    if (more := len(audit.problems) - PRINTED_PROBLEMS) > 0:
+        print(f"not used: ... and {more} more: audit.json")
     if _DATASET.value in KNOWN:
         print(split_table(manifest))
     return cli.DONE_IN_PART if audit.problems else cli.DONE

@@ -113,6 +113,11 @@ def frame_rate(root: AnyPath) -> float:
     return read_log(root / "frames")["fps"] if noted else _rate(root, "fps") or 1.0
 
 
+def has_times(root: AnyPath) -> bool:
+    """Whether the numbers of still images in classes tell their time, as a table said."""
+    return bool(read_classes(root).classes) and _rate(root, "fps") is not None
+
+
 def annotation_rate(root: AnyPath) -> float | None:
     """Annotated frames per second, where a user has said so; raises as `frame_rate` does."""
     return _rate(root, "annotation_fps")

@@ -94,15 +94,17 @@ def draw_split(videos: Iterable[str], seed: int = 0) -> dict[str, tuple[str, ...
     }
 
 
-def draw(names: Iterable[str], seed: int) -> dict[str, list[str]]:
-    """Splits names 70/10/20 at random into `PARTS`.
+def draw(
+    names: Iterable[str], seed: int, shares: tuple[float, float] = (0.2, 0.1)
+) -> dict[str, list[str]]:
+    """Splits names at random into `PARTS`; `shares` are of test and of validation.
 
     The order is that of a hash of seed and name: the same on every machine, whatever the order of
-    `names`. Two names or more have one to test, three or more one to validate.
+    `names`. Two names or more have one to test, where there is a test, and one more to validate.
     """
     order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    test = max(round(0.2 * len(order)), len(order) >= 2)
-    validation = test + max(round(0.1 * len(order)), len(order) >= 3)
+    test = max(round(shares[0] * len(order)), shares[0] > 0 and len(order) >= 2)
+    validation = test + max(round(shares[1] * len(order)), len(order) >= test + 2)
     return {
         "train": order[validation:],
         "validation": order[test:validation],

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.classes import frame_rate
+from data.dataset.classes import frame_rate, has_times
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
@@ -70,9 +70,11 @@ def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageFrames:
     index = index.select(exclude=excluded)
     firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
     extracted = {f"{root.absolute()}/": frame_rate(root) for root in roots}
+    timed = tuple(f"{root.absolute()}/" for root in roots if has_times(root))
     fps = np.full(len(index.videos), np.nan)
     for video, first in enumerate(index.paths(firsts)):
-        if official_number(PurePosixPath(first).stem, index.videos[video]) is not None:
+        number = official_number(PurePosixPath(first).stem, index.videos[video])
+        if number is not None or first.startswith(timed):
             fps[video] = next(fps for root, fps in extracted.items() if first.startswith(root))
     return ImageFrames(index, fps, excluded=excluded)
 

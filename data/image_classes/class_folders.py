@@ -1,18 +1,11 @@
 """Any folder of `class/image` as a data set: Kvasir, laryngoscopy, a hospital's own.
 
-The folders in `--images` are the classes, in natural order of their names; images may lie deeper in
-them. A CSV says what belongs together:
-
-  image,sequence
-  adenoma/0001.jpg,patient 7
-  adenoma/0002.jpg,patient 7
-
-`image` is a path relative to the folder, or a file name if only one image has it; `sequence` is a
-patient, an examination, a polyp: whatever must not be in two parts of a split. Images of one
-patient are alike, so that without this a test measures in part what was learnt by heart.
+The folders of `--images` name the classes, as `data/image_classes/layout.py` reads them; their
+natural order is that of the ids. Tables (`data/image_classes/image_table.py`) say what belongs
+together, in which order, and in which part of a split it is: images of one patient are alike, so
+that without `sequence` a test measures in part what was learnt by heart.
 """
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,141 +13,159 @@ import numpy as np
 
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, write_dataset
+from data.dataset.splits import PARTS
+from data.image_classes.image_table import (
+    FOLD,
+    SEQUENCE,
+    SPLIT,
+    numbers_of,
+    parts_of,
+    read_images,
+)
+from data.image_classes.layout import read_layout
+from data.image_classes.writing import (
+    LabelledImage,
+    count_classes,
+    draw_stratified,
+    set_aside,
+    write_dataset,
+)
 from data.images.completeness import WHOLE_IMAGES, fault_finder
-from data.images.folders import list_files, list_folder
 from data.images.linking import link_file
-from data.images.names import is_image
+from data.images.names import natural_key
 from data.video.names import unique_names
 
-COLUMNS = ("image", "sequence")
 PROTOCOL = "70/10/20 by sequence, within each class"
+GIVEN = "as given"
 IMAGES_IN = "images"
 
 
 def prepare_classes(
-    root: Path, folder: Path, sequences: Path | None, seed: int, audit: Audit
+    root: Path,
+    folder: Path,
+    sequences: Path | None,
+    seed: int,
+    audit: Audit,
+    split: Path | None = None,
+    level: str | None = None,
 ) -> dict:
     """Makes the data set in `root`, with hard links to the images (copies on another disk).
 
     Args:
       root: dataset directory.
       folder: has a folder for each class.
-      sequences: the CSV; None makes every image a sequence of its own.
-      seed: of the split.
+      sequences: a table with `sequence`; None makes every image a sequence of its own.
+      seed: of what is drawn of the split.
       audit: receives what was found: images without a row, rows without an image and images that
         cannot be read are problems.
+      split: a table with `split` or `fold`; `sequences` may have these columns, too.
+      level: as for `read_layout`.
 
     Returns:
       What `data.image_classes.writing.write_dataset` returns.
 
     Raises:
-      InputError: `root` is in `folder`, fewer than two classes, no usable image, a CSV without the
-        columns, or with two sequences for one image.
+      InputError: `root` is in `folder`, fewer than two classes, no usable image, folders that can
+        be read in several ways, a CSV without the columns, or one that contradicts itself.
     """
     if root.resolve().is_relative_to(folder.resolve()):
         raise InputError(
             f"{root}: is in --images={folder}, and would be one of its classes; expected "
             "another --data_rootdir"
         )
-    images = find_classes(folder, audit.problems)
-    classes = list(images)
-    files = [file for of_class in images.values() for file in of_class]
-    if sequences is None:
+    layout = read_layout(folder, level, audit.problems)
+    classes = list(layout.images)
+    files = [file for of_class in layout.images.values() for file in of_class]
+    tables, columns = {}, {}
+    for path, needed in ((sequences, (SEQUENCE,)), (split, (SPLIT, FOLD))):
+        if path:
+            for column, values in read_images(path, needed, folder, files, audit).items():
+                columns[column], tables[column] = values, path
+    if SEQUENCE in columns:
+        names = columns[SEQUENCE]
+    else:
         names = _own_sequences(folder, files)
         audit.remark(
             f"{folder}: no --sequences, every image is a sequence of its own: images of one "
             "patient can be in training and in test, which then promises too much"
         )
-    else:
-        names = read_sequences(sequences, folder, files, audit)
+    parts = parts_of(split or sequences, columns[SPLIT]) if SPLIT in columns else layout.parts
+    places = parts or columns.get(FOLD, {})
+    numbered = numbers_of(sequences or split, columns)
     with fault_finder(root / WHOLE_IMAGES) as find_faults:
         faults = dict(zip(files, find_faults(files), strict=True))
         root.mkdir(parents=True, exist_ok=True)
-    rows, numbers = [], {}
-    for label, of_class in enumerate(images.values()):
+    rows, counted, place_of = [], {}, {}
+    for label, of_class in enumerate(layout.images.values()):
         for file in of_class:
             if fault := faults[file]:
                 audit.problem(f"{file}: {fault}")
-            elif file in names:
-                numbers[names[file]] = numbers.get(names[file], 0) + 1
+            elif file in names and (not places or file in places):
+                name = names[file]
+                counted[name] = counted.get(name, 0) + 1
+                number = numbered[0].get(file) if numbered else counted[name]
                 place = Path(IMAGES_IN, file.relative_to(folder))
-                link_file(file, root / place)
-                rows.append(
-                    LabelledImage(names[file], numbers[names[file]], label, place.as_posix())
-                )
-    counts = count_classes(rows, len(classes))
+                rows.append((file, LabelledImage(name, number, label, place.as_posix())))
+                place_of.setdefault(name, set()).add(places.get(file))
+    images = [image for _, image in rows]
+    _check(images, place_of)
+    for file, image in rows:
+        link_file(file, root / image.file)
+    counts = count_classes(images, len(classes))
     _remark_few(counts, classes, audit)
-    return write_dataset(root, rows, classes, PROTOCOL, draw_stratified(counts, seed), audit)
+    where = {name: next(iter(of)) for name, of in place_of.items()} if places else {}
+    protocols = _protocols(counts, where, bool(parts), seed, audit)
+    return write_dataset(
+        root, images, classes, protocols, audit, fps=numbered[1] if numbered else None
+    )
 
 
-def find_classes(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
-    """{class: its images}, in natural order.
-
-    Raises:
-      InputError: no such folder, or fewer than two folders in it have images.
-    """
-    if not folder.is_dir():
-        raise InputError(f"--images={folder}: no such folder; expected one with a folder per class")
-    folders, _ = list_folder(folder, faults)
-    images = {
-        entry.name: [file for file in list_files(entry, faults) if is_image(file.name)]
-        for entry in folders
-    }
-    images = {name: files for name, files in images.items() if files}
-    if len(images) < 2:
-        names = ", ".join(images) or "none"
+def _check(images: list[LabelledImage], place_of: Mapping[str, set]) -> None:
+    """Raises `InputError` for a sequence in two parts, or two images in one place of it."""
+    if torn := [name for name, places in place_of.items() if len(places) > 1]:
+        places = some(sorted(place_of[torn[0]], key=natural_key))
         raise InputError(
-            f"{folder}: folders with images: {names}; one per class, two at least"
-            + (f"; {some(faults, '; ')}" if faults else "")
+            f"{len(torn)} sequences are in several parts of the split ({some(torn)}; the first in "
+            f"{places}); expected each in one"
         )
-    return images
+    seen = set()
+    for image in images:
+        if (image.sequence, image.frame) in seen:
+            raise InputError(f"{image.sequence}: two images at one time; expected an order")
+        seen.add((image.sequence, image.frame))
 
 
-def read_sequences(path: Path, folder: Path, files: list[Path], audit: Audit) -> dict[Path, str]:
-    """{image: sequence} of the images that the CSV names; what does not fit is a problem.
-
-    Raises:
-      InputError: not such a CSV, or it gives an image two sequences.
-    """
-    by_name = {}  # path or file name -> images
-    for file in files:
-        for name in {file.relative_to(folder).as_posix(), file.name}:
-            by_name.setdefault(name, []).append(file)
-    result = {}
-    for line, row in _rows(path):
-        image, sequence = (row[column].strip() for column in COLUMNS)
-        matching = by_name.get(image.replace("\\", "/").removeprefix("./"), [])
-        if not image or not sequence:
-            audit.problem(f"{path}, line {line}: image or sequence is empty")
-        elif len(matching) != 1:
-            many = "no such image" if not matching else f"{len(matching)} images of this name"
-            audit.problem(f"{path}, line {line}: {image}: {many} in {folder}")
-        elif result.setdefault(matching[0], sequence) != sequence:
-            raise InputError(
-                f"{path}, line {line}: {image} is of {sequence} and of {result[matching[0]]}"
-            )
-    for file in files:
-        if file not in result:
-            audit.problem(f"{file}: not in {path}; an image without a sequence is not used")
-    return result
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """[(line number, row)] of a CSV with the columns; separated by commas or by semicolons."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not text in UTF-8; save it as CSV UTF-8") from error
-    head = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head else ",", restval="")
-    if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
-        raise InputError(
-            f"{path}: no column {missing[0]!r} in {head.strip()!r}; expected {','.join(COLUMNS)}"
-        )
-    return [(reader.line_num, row) for row in reader]
+def _protocols(
+    counts: Mapping[str, np.ndarray],
+    where: Mapping[str, str],
+    are_parts: bool,
+    seed: int,
+    audit: Audit,
+) -> dict[str, dict]:
+    """The splits: drawn, as given, or one for each fold, in which that is the test."""
+    if not where:
+        return {PROTOCOL: draw_stratified(counts, seed)}
+    groups = {}
+    for name, place in where.items():
+        groups.setdefault(place, []).append(name)
+    if are_parts:
+        protocols = {GIVEN: {part: groups.get(part, []) for part in PARTS}}
+    else:
+        protocols = {
+            f"fold {fold}": {
+                "train": [name for name, of in where.items() if of != fold],
+                "validation": [],
+                "test": groups[fold],
+            }
+            for fold in sorted(groups, key=natural_key)
+        }
+    for name, split in protocols.items():
+        if not split["test"]:
+            audit.remark(f"split {name}: has no test images; an experiment needs some")
+        if not split["validation"] and split["train"]:
+            split |= set_aside({of: counts[of] for of in split["train"]}, seed)
+            audit.remark(f"split {name}: validation is an eighth of the training sequences, drawn")
+    return protocols
 
 
 def _own_sequences(folder: Path, files: list[Path]) -> dict[Path, str]:

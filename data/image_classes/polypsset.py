@@ -124,7 +124,7 @@ def prepare_polyps(
             rows += _as_images(root, name, members, crop_margin, audit)
         split[part] = sorted({row.sequence for row in rows})  # crops may leave none of one
         images += rows
-    manifest = write_dataset(root, images, NAMES, PROTOCOL, split, audit)
+    manifest = write_dataset(root, images, NAMES, {PROTOCOL: split}, audit)
     write_json(root / SETTINGS, {"crop_margin": crop_margin})
     return manifest
 

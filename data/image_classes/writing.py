@@ -43,9 +43,9 @@ def write_dataset(
     root: Path,
     images: Iterable[LabelledImage],
     classes: Sequence[str],
-    protocol: str,
-    split: Mapping[str, Sequence[str]],
+    protocols: Mapping[str, Mapping[str, Sequence[str]]],
     audit: Audit,
+    fps: float | None = None,
 ) -> dict:
     """Writes index.parquet, classes.json, splits.json and audit.json.
 
@@ -53,9 +53,10 @@ def write_dataset(
       root: dataset directory, in which the images are.
       images: in any order.
       classes: their names; of two, the second is the positive one.
-      protocol: name of the split.
-      split: {"train", "validation", "test"}: names of sequences.
+      protocols: {name: split}, the default first; a split is {"train", "validation", "test"}: names
+        of sequences.
       audit: what was found; it receives the counts of each sequence.
+      fps: numbers of images a second, where they tell the time.
 
     Returns:
       What splits.json holds: as `data.dataset.splits.write_splits` writes it, with "classes"
@@ -71,8 +72,13 @@ def write_dataset(
     by_sequence = count_classes(images, len(classes))
     for sequence, counts in by_sequence.items():
         audit.videos[sequence] = {"frames": int(counts.sum()), "labelled": int(counts[:-1].sum())}
-    parts = {part: _describe(split[part], by_sequence, classes) for part in PARTS}
-    manifest = {"default": protocol, "protocols": {protocol: parts}}
+    manifest = {
+        "default": next(iter(protocols)),
+        "protocols": {
+            name: {part: _describe(split[part], by_sequence, classes) for part in PARTS}
+            for name, split in protocols.items()
+        },
+    }
     sequences, frames, labels, files = zip(*images, strict=True)
     no_phases = np.full(len(images), UNKNOWN, np.int8)
     table = index_table(sequences, frames, no_phases, {}, {}, map(Path, files))
@@ -80,7 +86,7 @@ def write_dataset(
     with whole_file(root / INDEX, durable=True) as side:
         pq.write_table(table, side, compression="zstd")
     (root / PRETRAINING_INDEX).unlink(missing_ok=True)  # of what was there before
-    write_classes(root, Classes(classes=tuple(classes)))
+    write_classes(root, Classes(classes=tuple(classes)), fps=fps)
     write_json(root / MANIFEST, manifest)
     audit.write(root / AUDIT)
     return manifest
@@ -94,6 +100,15 @@ def count_classes(images: Iterable[LabelledImage], number: int) -> dict[str, np.
     return counts
 
 
+def set_aside(counts: Mapping[str, np.ndarray], seed: int) -> dict[str, list[str]]:
+    """Draws an eighth of sequences, in each class, for validation: {"train", "validation"}.
+
+    Of a class with two sequences or more, one at least.
+    """
+    drawn = [draw(names, seed, (0, 1 / 8)) for names in _by_class(counts).values()]
+    return {part: [n for names in drawn for n in names[part]] for part in PARTS[:2]}
+
+
 def draw_stratified(counts: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, list[str]]:
     """Splits sequences 70/10/20, those of each class for themselves, as `splits.draw` does.
 
@@ -103,11 +118,15 @@ def draw_stratified(counts: Mapping[str, np.ndarray], seed: int = 0) -> dict[str
       counts: as `count_classes` gives them.
       seed: another one draws another split.
     """
+    drawn = [draw(sequences, seed) for sequences in _by_class(counts).values()]
+    return {part: [name for names in drawn for name in names[part]] for part in PARTS}
+
+
+def _by_class(counts: Mapping[str, np.ndarray]) -> dict[int, list[str]]:
     classes = {}
     for sequence in counts:
         classes.setdefault(_class_of(counts[sequence]), []).append(sequence)
-    drawn = [draw(sequences, seed) for sequences in classes.values()]
-    return {part: [name for names in drawn for name in names[part]] for part in PARTS}
+    return classes
 
 
 def split_table(manifest: Mapping) -> str:

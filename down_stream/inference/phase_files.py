@@ -139,7 +139,7 @@ def _forget(folder: AnyPath, kept: set[str]) -> None:
 
 
 def by_second(frames: Frames, rows: np.ndarray, probabilities: np.ndarray, model: FrameModel):
-    """Predictions of one video with one row a second; labels where they are classes of the model."""
+    """Predictions of one video with one row a second; labels where the model knows them."""
     times = frames.second[rows]
     times = np.arange(len(rows)) if np.isnan(times).any() else np.floor(times)
     second, first, place = np.unique(times.astype(np.int64), return_index=True, return_inverse=True)
