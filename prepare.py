@@ -226,7 +226,6 @@ KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
     "classes": {"images", "sequences", "split", "class_folders", "seed"},
 }
-PRINTED_PROBLEMS = 100
 PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}
 PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}
 
@@ -383,10 +382,9 @@ def report(root: Path, audit, manifest: dict) -> int:
     config = f"configs/{CONFIGS.get(_DATASET.value, VIDEO_CONFIGS)[_SYNTHETIC.value]}.py"
     arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
     print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
-    for problem in audit.problems[:PRINTED_PROBLEMS]:
-        print(say_problem(problem))
-    if (more := len(audit.problems) - PRINTED_PROBLEMS) > 0:
-        print(f"not used: ... and {more} more: audit.json")
+    if audit.problems:
+        more = len(audit.problems) - 1
+        print(say_problem(audit.problems[0]) + (f"; and {more} more, above" if more else ""))
     if _DATASET.value in KNOWN:
         print(split_table(manifest))
     return cli.DONE_IN_PART if audit.problems else cli.DONE

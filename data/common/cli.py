@@ -100,6 +100,11 @@ def import_tensorflow() -> None:
     compiled_programs.use()
     _import_quietly()
     compiled_programs.wait()
+    import keras  # of another project's ~/.keras/keras.json nothing holds here
+
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
 
 
 def _import_quietly() -> None:

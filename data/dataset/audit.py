@@ -5,13 +5,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.common.errors import InputError
+from data.common.errors import InputError, say_problem
 from data.dataset.overlaps import SYNTHETIC, find_public, overlaps
 from data.storage.whole import write_json
 
 AUDIT = "audit.json"  # in a data set
 TABLE_ROWS = 100  # videos printed; audit.json has all
-PRINTED_REMARKS = 20
+PRINTED = 20  # problems, and remarks
+PRINTED_NEIGHBOURS = 5
 PRINTED_SIZES = 6
 # Frames by what `data/preparation/cleaning.py` did, where it was asked to; "pretraining" are those
 # left.
@@ -28,12 +29,14 @@ class Audit:
       videos: name -> counts: "frames", "labelled", and where there are annotations "phase_rows",
         "tool_rows" or others, and where frames were cleaned those of `CLEANED` that were asked for.
       sizes: (width, height) -> how many frames.
+      neighbours: remarks about data sets beside this one.
     """
 
     remarks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     videos: dict[str, dict[str, int]] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    neighbours: list[str] = field(default_factory=list)
 
     def remark(self, text: str) -> None:
         """Adds a remark."""
@@ -46,6 +49,7 @@ class Audit:
     def add(self, other: "Audit") -> None:
         """Adds all that another audit found."""
         self.remarks += other.remarks
+        self.neighbours += other.neighbours
         self.problems += other.problems
         self.videos |= other.videos
         self.sizes += other.sizes
@@ -63,12 +67,16 @@ class Audit:
         totals = {"videos": len(self.videos)}
         counted = ("frames", "labelled", *self.cleaned())
         totals |= {count: self.total(count) for count in counted}
-        content = {"totals": totals, "problems": self.problems, "remarks": self.remarks}
+        content = {
+            "totals": totals,
+            "problems": self.problems,
+            "remarks": self.remarks + self.neighbours,
+        }
         sizes = {f"{width}x{height}": n for (width, height), n in self.sizes.most_common()}
         write_json(path, {**content, "sizes": sizes, "videos": self.videos})
 
     def table(self) -> str:
-        """Counts per video and the first remarks, to be printed."""
+        """Counts per video; then the first problems, own remarks, and those about neighbours."""
         counted = {name for counts in self.videos.values() for name in counts}
         others = sorted(name for name in counted if name.endswith("_rows"))
         rows = dict.fromkeys(("phase_rows", "tool_rows", *others))
@@ -89,8 +97,15 @@ class Audit:
             sizes = [f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(PRINTED_SIZES)]
             more = ", ..." if len(self.sizes) > PRINTED_SIZES else ""
             lines.append(f"sizes of frames: {', '.join(sizes)}{more}")
-        lines += [f"remark: {remark}" for remark in self.remarks[:PRINTED_REMARKS]]
-        return "\n".join(lines + _and_more(len(self.remarks) - PRINTED_REMARKS, "remarks"))
+        lines += [say_problem(problem) for problem in self.problems[:PRINTED]]
+        lines += _and_more(len(self.problems) - PRINTED, "problems")
+        for found, most, rest in (
+            (self.remarks, PRINTED, "remarks"),
+            (self.neighbours, PRINTED_NEIGHBOURS, "remarks about data sets beside it"),
+        ):
+            lines += [f"remark: {remark}" for remark in found[:most]]
+            lines += _and_more(len(found) - most, rest)
+        return "\n".join(lines)
 
 
 class Strict(Audit):
@@ -133,11 +148,11 @@ def remark_shared(root: Path, audit: Audit) -> None:
         try:
             others = list(json.loads(path.read_text())["videos"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            audit.remark(f"{path}: damaged ({error!r}); not compared with {root.name}")
+            audit.neighbours.append(f"{path}: damaged ({error!r}); not compared with {root.name}")
             continue
         for shared, verb in zip(overlaps(videos, others), ("shares", "may share"), strict=True):
             if shared:
-                audit.remark(
+                audit.neighbours.append(
                     f"{neighbour}: {verb} recordings with {root.name}; do not pre-train on one and "
                     f"test on the other: {', '.join(shared)}"
                 )

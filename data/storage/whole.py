@@ -6,12 +6,14 @@ reader takes, and is overwritten by the next one that writes the same file.
 """
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.common.errors import one_line
 from data.storage.folders import copy_file, copy_folder, remove_folder
 from data.storage.paths import AnyPath, is_remote
 
@@ -42,7 +44,8 @@ def whole_file(path: AnyPath, durable: bool = False, writer: str = "") -> Iterat
     side = path.with_name(f"{PART}{writer}{path.name}")
     side.unlink(missing_ok=True)  # never written through: it could be a link
     try:
-        yield side
+        with named_errors(path):
+            yield side
         if durable:
             sync(side)
         side.replace(path)
@@ -52,6 +55,18 @@ def whole_file(path: AnyPath, durable: bool = False, writer: str = "") -> Iterat
         with contextlib.suppress(OSError):  # the first error is the one to tell
             side.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def named_errors(path: AnyPath) -> Iterator[None]:
+    """Context in which an `OSError` that names no file, as of a full disk, gets this path."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        reason = error.strerror or one_line(error)
+        raise OSError(error.errno or errno.EIO, reason, str(path)) from error
 
 
 def write_json(path: AnyPath, content) -> None:
@@ -82,7 +97,8 @@ def whole_folder(path: AnyPath, last: str) -> Iterator[Path]:
     side, old = (path.with_name(f"{prefix}{path.name}") for prefix in (PART, OLD))
     remove_folder(side)
     try:
-        yield side
+        with named_errors(path):
+            yield side
         for place in (*side.rglob("*"), side):
             sync(place)
         remove_folder(old)

@@ -19,6 +19,7 @@ from data.common.errors import InputError
 from data.images.image_io import frame_to_input
 from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_output_folder
+from data.storage.whole import named_errors
 from data.video.decoding import check_settings, read_frames
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.extraction import frame_outputs
@@ -104,6 +105,7 @@ def label_stream(
     latest = None
     with (
         locked_file(result.file),
+        named_errors(result.file),
         result.file.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)

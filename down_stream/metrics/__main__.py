@@ -15,17 +15,20 @@ from data.common import cli
 from data.common.errors import InputError
 from data.storage.whole import whole_file
 from down_stream.metrics.phases import evaluate, summary
-from down_stream.metrics.predictions import read_predictions
+from down_stream.metrics.predictions import read_predictions, spacing_remarks
 
 
 def main(predictions: str) -> None:
     """Scores a predictions.csv: a table on the screen, everything in `--output`."""
     output = flags.FLAGS.output
-    results = evaluate(read_predictions(predictions))
+    table = read_predictions(predictions)
+    results = evaluate(table)
     if output:
         with whole_file(Path(output)) as side:
             side.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     print(summary(results))
+    for remark in spacing_remarks(table):
+        print(f"remark: {remark}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import numpy as np
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, UNKNOWN_PHASE
 
+LARGEST_GAP = 5.0  # seconds between two rows, in the tables of our field
+LONGEST_VIDEO = 12 * 3600.0  # seconds
 COLUMNS = ("video", "second", "label", "prediction")
 
 
@@ -118,6 +120,30 @@ def read_predictions(path: str | Path) -> Predictions:
         probabilities=np.array(probabilities, np.float32),
         classes=classes,
     )
+
+
+def spacing_remarks(predictions: Predictions) -> list[str]:
+    """What looks as if `second` counted frames: a line for each kind, with the first such video.
+
+    Relaxed scores tolerate ten seconds around a change of phase: in other units they are others.
+    """
+    apart, long = {}, {}
+    for video in dict.fromkeys(predictions.video.tolist()):
+        seconds = np.sort(predictions.second[predictions.video == video])
+        gap = float(np.median(np.diff(seconds))) if len(seconds) > 2 else 1.0
+        if gap > LARGEST_GAP:
+            apart[video] = gap
+        elif seconds[-1] - seconds[0] > LONGEST_VIDEO:
+            long[video] = seconds[-1] / 3600
+    ask = "if `second` counts frames, divide it by the frame rate, for the relaxed scores"
+    lines = []
+    if apart:
+        video, gap = next(iter(apart.items()))
+        lines.append(f"rows are {gap:g} s apart in {len(apart)} videos, as in {video}; {ask}")
+    if long:
+        video, hours = next(iter(long.items()))
+        lines.append(f"{len(long)} videos last for hours, as {video} for {hours:.1f}; {ask}")
+    return lines
 
 
 def _classes(header: list[str], path: Path) -> tuple[str, ...]:

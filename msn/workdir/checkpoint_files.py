@@ -30,7 +30,10 @@ def write_state(path: AnyPath, state: dict[str, np.ndarray], metadata: dict[str,
     if is_remote(path):
         marker_of(path).unlink(missing_ok=True)  # of a file that is replaced
     with whole_file(path, durable=True) as side:
+        side.touch()
+        mode = side.stat().st_mode  # of the umask: safetensors' own is for one user alone
         safetensors.numpy.save_file(state, side, metadata=metadata)
+        side.chmod(mode)
         size = side.stat().st_size
     if is_remote(path):
         marker_of(path).write_text(str(size))

@@ -204,3 +204,22 @@ def test_a_path_that_is_no_text_is_refused(tmp_path):
     assert (
         result.stderr == "error: --videos=caf\\xe9: not UTF-8; expected a path that is; rename it\n"
     )
+
+
+def test_another_projects_keras_has_no_effect(tmp_path):
+    """What ~/.keras/keras.json says is for other programs."""
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}'
+    )
+    code = (
+        "from data.common import cli\n"
+        "cli.import_tensorflow()\n"
+        "import keras\n"
+        "dense = keras.layers.Conv2D(1, 1)\n"
+        "config = keras.config\n"
+        "print(config.floatx(), config.epsilon(), dense.compute_dtype, dense.data_format)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout == "float32 1e-07 float32 channels_last\n"

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.audit import PRINTED_REMARKS, TABLE_ROWS, Audit, Strict
+from data.dataset.audit import PRINTED, TABLE_ROWS, Audit, Strict
 
 
 def audit_of(videos, remarks=(), problems=()):
@@ -49,7 +49,8 @@ def test_the_table_has_a_line_a_video_and_their_sum():
         ["video09", "5", "3", "125", "5"],
         ["its-name-is-rather-long", "20", "0", "-", "-"],  # no annotations: not 0 rows
         ["all", "videos", "25", "3", "125", "5"],
-        ["remark:", "x.txt:", "stray"],  # problems are printed last, by the command
+        ["not", "used:", "y.jpg:", "empty"],
+        ["remark:", "x.txt:", "stray"],
     ]
     assert len({len(line) for line in lines[:4]}) == 1, "columns are aligned"
 
@@ -73,10 +74,10 @@ def test_what_was_cleaned_is_counted_where_it_was_asked_for(tmp_path):
 @pytest.mark.parametrize("more", [0, 3])
 def test_long_tables_say_how_much_they_leave_out(more):
     videos = {f"op{n}": {"frames": 1} for n in range(TABLE_ROWS + more)}
-    remarks = [f"{n}.txt: stray" for n in range(PRINTED_REMARKS + more)]
+    remarks = [f"{n}.txt: stray" for n in range(PRINTED + more)]
     text = audit_of(videos, remarks).table()
     assert text.count("\nop") == TABLE_ROWS
-    assert text.count("remark: ") == PRINTED_REMARKS
+    assert text.count("remark: ") == PRINTED
     assert f"all videos{TABLE_ROWS + more:>12}" in text, "the sum is that of all"
     said = [line for line in text.splitlines() if line.startswith("...")]
     expected = [f"... and {more} more {what}: audit.json" for what in ("videos", "remarks")]
@@ -99,3 +100,19 @@ def test_sizes_are_added_up_and_the_most_frequent_printed():
     assert "sizes of frames: 854x480 (35), 1920x1080 (30), 1x1 (1), " in audit.table()
     assert "7x7" not in audit.table()
     assert "sizes of frames" not in Audit().table()
+
+
+def test_neighbours_do_not_hide_what_a_data_set_says_of_itself():
+    """Problems first, then its own remarks, then those about neighbours; each kind is bounded."""
+    audit = audit_of({}, remarks=["a.txt: odd"] * 25, problems=["b.mp4: damaged"] * 25)
+    audit.neighbours += [f"set{n}: shares recordings" for n in range(15)]
+    lines = audit.table().splitlines()
+    kinds = [line.split(":")[0] for line in lines if line.startswith(("not used", "remark", "..."))]
+    assert kinds == [
+        *["not used"] * PRINTED + ["... and 5 more problems"],
+        *["remark"] * PRINTED + ["... and 5 more remarks"],
+        *["remark"] * 5 + ["... and 10 more remarks about data sets beside it"],
+    ]
+    whole = Audit()
+    whole.add(audit)
+    assert whole.table() == audit.table()

@@ -3,12 +3,15 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.storage.whole import whole_file, whole_folder
+from tests.support.places import ROOT
 
 
 def names(folder):
@@ -112,3 +115,30 @@ def test_a_kill_leaves_the_old_and_the_next_one_cleans_up(tmp_path, is_folder):
         (side / "last" if is_folder else side).write_text("new")
     assert names(tmp_path) == ["a"]
     assert (path / "last" if is_folder else path).read_text() == "new"
+
+
+# Writes more than the kernel lets it, as on a full disk: errors that name no file.
+TOO_LARGE = """
+import pathlib, resource, sys
+import numpy as np
+from data.common.cli import describe
+from data.storage.whole import whole_file
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+writers = (
+    lambda side: side.write_bytes(bytes(5000)),
+    lambda side: np.savez(side, a=np.zeros(5000)),
+)
+for write in writers:
+    try:
+        with whole_file(pathlib.Path(sys.argv[1]) / "table.npz") as side:
+            write(side)
+    except OSError as error:
+        print(describe(error))
+"""
+
+
+def test_a_write_that_fails_half_way_names_the_file_and_leaves_nothing(tmp_path):
+    command = [sys.executable, "-c", TOO_LARGE, tmp_path]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert shown == f"file too large: {tmp_path / 'table.npz'}\n" * 2
+    assert list(tmp_path.iterdir()) == []

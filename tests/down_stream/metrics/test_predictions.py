@@ -5,7 +5,12 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
-from down_stream.metrics.predictions import Predictions, read_predictions, write_predictions
+from down_stream.metrics.predictions import (
+    Predictions,
+    read_predictions,
+    spacing_remarks,
+    write_predictions,
+)
 
 
 def write(path, header, *rows):
@@ -130,3 +135,26 @@ def test_phases_without_probabilities_are_those_in_the_rows(tmp_path):
     path.write_text("video,second,label,prediction\na,0,Lunch,1\n")
     with pytest.raises(InputError, match="'Lunch' and 1; expected names or numbers"):
         read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    "step, rows, said",
+    [
+        (1, 100, []),
+        (0.5, 100, []),
+        (5, 100, []),
+        (25, 100, ["rows are 25 s apart in 1 videos"]),
+        (1, 50000, ["1 videos last for hours, as a for 13.9"]),
+    ],
+)
+def test_seconds_that_count_frames_are_said(step, rows, said):
+    table = Predictions(
+        video=np.array(["a"] * rows),
+        second=np.arange(rows) * step,
+        label=np.zeros(rows, int),
+        prediction=np.zeros(rows, int),
+        probabilities=np.zeros((rows, 7), np.float32),
+    )
+    found = spacing_remarks(table)
+    assert len(found) == len(said)
+    assert all(line.startswith(text) for line, text in zip(found, said, strict=True))

@@ -1,3 +1,6 @@
+import os
+import stat
+
 import numpy as np
 import pytest
 import safetensors
@@ -63,3 +66,12 @@ def test_nothing_is_left_of_what_cannot_be_written(tmp_path):
     with pytest.raises((OSError, safetensors.SafetensorError)):
         checkpoint_files.write_state(tmp_path / "step_00000005.safetensors", STATE, {})
     assert checkpoint_files.checkpoints(tmp_path) == []
+
+
+def test_a_colleague_may_read_what_the_umask_lets_them(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = checkpoint_files.save_state(tmp_path, 1, {"a": np.zeros(3, np.float32)}, {}, keep=1)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
