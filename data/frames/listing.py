@@ -3,6 +3,7 @@
 Nothing is extracted and nothing is written. What is held in memory is some bytes a frame.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from data.tfrecords.files import find_records
 from data.tfrecords.tfds_shards import TFDS_INFO
 from data.video.clocks import read_clocks
 from data.video.decoding import check_settings
-from data.video.names import is_video, name_videos
+from data.video.names import is_video, name_videos, names_apart
 
 
 def list_images(path: str | Path) -> ImageFrames:
@@ -53,14 +54,14 @@ def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
     """The frames of video files, and of the videos in folders, at `fps` frames per second.
 
     Raises:
-      InputError: a path is missing, there is no video, or two would have the same name.
+      InputError: a path is missing, or there is no video.
     """
     check_settings(fps)
-    files, passed_over, unusable = {}, 0, []
+    named, passed_over, unusable, remarks = [], 0, [], []
     for path in map(Path, paths):
         if path.is_dir():
             inside = list_files(path, unusable)
-            found = name_videos(path, (file for file in inside if is_video(file.name)))
+            found = name_videos(path, (file for file in inside if is_video(file.name)), remarks)
             passed_over += len(inside) - len(found)
             if not found:
                 raise InputError(
@@ -70,9 +71,10 @@ def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
             found = {path.stem: path}
         else:
             raise InputError(f"{path}: no such video or folder")
-        for name in found.keys() & files.keys():
-            raise InputError(f"{found[name]} and {files[name]}: both are named {name}; rename one")
-        files |= found
+        named += found.items()
+    files = names_apart(named, remarks)
+    for remark in remarks:
+        logging.warning("%s", remark)
     clocks, faults = read_clocks(files)
     if not clocks:
         raise InputError(some([*unusable, *faults.values()], "; "))

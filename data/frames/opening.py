@@ -1,5 +1,6 @@
 """Opens the frames that pre-training reads, whatever form they have."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -143,7 +144,10 @@ def _find_videos(root: Path, faults: list[str]) -> dict[str, Path]:
     """The videos of a dataset directory, or of any folder: {name: file} in natural order."""
     folder = root / "videos" if (root / "videos").is_dir() else root
     files = list_files(folder, faults)
-    videos = name_videos(folder, (file for file in files if is_video(file.name)))
+    remarks = []
+    videos = name_videos(folder, (file for file in files if is_video(file.name)), remarks)
+    for remark in remarks:
+        logging.warning("%s", remark)
     if not videos:
         raise InputError(f"{folder}: no videos in it; expected some for data.source=videos")
     return videos

@@ -33,7 +33,7 @@ from data.image_classes.writing import (
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.linking import link_file
 from data.images.names import natural_key
-from data.video.names import unique_names
+from data.video.names import names_apart
 
 PROTOCOL = "70/10/20 by sequence, within each class"
 GIVEN = "as given"
@@ -170,7 +170,8 @@ def _protocols(
 
 def _own_sequences(folder: Path, files: list[Path]) -> dict[Path, str]:
     """{image: a name of its own}, from where it lies."""
-    named = unique_names(("_".join(file.relative_to(folder).parts), file) for file in files)
+    pairs = (("_".join(file.relative_to(folder).parts), file) for file in files)
+    named = names_apart(pairs, [])
     return {file: name for name, file in named.items()}
 
 

@@ -94,7 +94,7 @@ def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list
     if hidden := is_nameable.count(False):
         audit.problem(f"{hidden} files or folders whose names have data of a patient; not readable")
     audit.remarks += found.remarks
-    videos = name_videos(folder, (file for file in rest if is_video(file.name)))
+    videos = name_videos(folder, (file for file in rest if is_video(file.name)), audit.remarks)
     for name in sorted(found.videos.keys() & videos.keys()):
         raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
     videos |= found.videos
@@ -110,14 +110,14 @@ def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list
     return dict(sorted(videos.items(), key=lambda item: natural_key(item[0]))), images, nameable
 
 
-def own_videos(root: Path, faults: list[str]) -> dict[str, VideoFiles]:
+def own_videos(root: Path, audit: Audit) -> dict[str, VideoFiles]:
     """{name: its file} of the videos in `root/videos`; empty where there are none.
 
-    `faults` receives a line for each file or folder that cannot be used.
+    The audit is told what cannot be used, and who is called otherwise than by the file's name.
     """
     folder = root / "videos"
-    files = list_files(folder, faults) if folder.is_dir() else []
-    found = name_videos(folder, (file for file in files if is_video(file.name)))
+    files = list_files(folder, audit.problems) if folder.is_dir() else []
+    found = name_videos(folder, (file for file in files if is_video(file.name)), audit.remarks)
     return {name: VideoFiles((file,)) for name, file in found.items()}
 
 
@@ -142,7 +142,7 @@ def check_present_frames(
     frames_dir = root / "frames"
     if (frames_dir / LOG).is_file() or not any(frames_dir.glob("*/*_*.*")):
         return fps
-    videos = own_videos(root, []) | (media.videos if media else {})
+    videos = own_videos(root, Audit()) | (media.videos if media else {})
     rates = {}
     for name, video in videos.items():
         numbers = frame_numbers(frames_dir / name, name)

@@ -151,7 +151,7 @@ def prepare_videos(
         from data.preparation.record_extraction import extract_records  # needs TensorFlow: slow
 
         audit.problems += extract_records(records, root, workers=workers, **settings).values()
-    own = own_videos(root, audit.problems)
+    own = own_videos(root, audit)
     videos = {name: file for name, file in own.items() if name not in records}
     videos |= media.videos if media else {}
     frames_dir = root / "frames"

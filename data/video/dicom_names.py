@@ -49,7 +49,7 @@ def find_dicoms(folder: Path, files: Iterable[Path]) -> DicomVideos:
         if not header.is_video and header.frames == 1:
             others += 1
             continue
-        (name,) = name_videos(folder, [file])
+        (name,) = name_videos(folder, [file], [])
         if names_patient(str(file.relative_to(folder)), found.patient):
             name = f"dicom_{header.digest}"
             hidden.append(name)

@@ -1,5 +1,6 @@
 """Which files are videos, and what the videos are called."""
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,20 +12,37 @@ VIDEO_SUFFIXES = (
 )
 
 
-def name_videos(folder: Path, files: Iterable[Path]) -> dict[str, Path]:
+def name_videos(folder: Path, files: Iterable[Path], remarks: list[str]) -> dict[str, Path]:
     """Names videos by where they lie below `folder`: `case 1/left.mp4` is "case 1_left".
 
-    Raises:
-      InputError: two of them would have the same name.
+    Where several would have one name, the first keeps it: `op.avi` is "op", `op.mkv` "op_mkv".
+    `remarks` receives a line for each of the others.
     """
-    return unique_names(
-        ("_".join(file.relative_to(folder).with_suffix("").parts), file) for file in files
-    )
+    named = (("_".join(file.relative_to(folder).with_suffix("").parts), file) for file in files)
+    return names_apart(named, remarks)
 
 
 def is_video(name: str) -> bool:
     """Whether a file's name is that of a video; hidden files are none."""
     return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def names_apart(named: Iterable[tuple[str, Path]], remarks: list[str]) -> dict[str, Path]:
+    """A mapping of pairs (name, file); a name that is taken gets the file's suffix, or a number."""
+    named = list(named)
+    videos, wanted = {}, {name for name, _ in named}
+    for name, file in named:
+        others = itertools.chain((file.suffix.lstrip("."),), itertools.count(2))
+        free = (f"{name}_{other}" for other in others)
+        new = (
+            name
+            if name not in videos
+            else next(n for n in free if n not in videos and n not in wanted)
+        )
+        if new != name:
+            remarks.append(f"{file}: named {new}, as {name} is {videos[name]}")
+        videos[new] = file
+    return videos
 
 
 def unique_names(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:

@@ -244,6 +244,17 @@ def test_two_videos_with_one_name_are_refused(tmp_path):
 
 def test_names_come_from_folders(tmp_path):
     files = [tmp_path / "x.mp4", tmp_path / "case 1" / "left.avi", tmp_path / "case 2" / "left.avi"]
-    assert list(name_videos(tmp_path, files)) == ["x", "case 1_left", "case 2_left"]
-    with pytest.raises(InputError, match="rename"):
-        name_videos(tmp_path, [tmp_path / "a" / "b.mp4", tmp_path / "a_b.mp4"])
+    remarks = []
+    assert list(name_videos(tmp_path, files, remarks)) == ["x", "case 1_left", "case 2_left"]
+    assert remarks == []
+
+
+def test_names_that_would_be_one_are_kept_apart_and_said(tmp_path):
+    names = ("a/b.mp4", "a_b.mp4", "a_b.mkv", "a_b_mkv.avi", "op.avi", "op.mkv")
+    remarks = []
+    files = [tmp_path / name for name in names]
+    assert list(name_videos(tmp_path, files, remarks)) == [
+        *("a_b", "a_b_mp4", "a_b_2", "a_b_mkv", "op", "op_mkv")
+    ]
+    assert len(remarks) == 3
+    assert remarks[2] == f"{files[5]}: named op_mkv, as op is {files[4]}"

@@ -39,10 +39,10 @@ def test_media_are_found_recursively_but_not_in_the_dataset(tmp_path):
     }
     assert media.images == {"a": [tmp_path / "a-1.jpg"], "b": [tmp_path / "b" / "2.png"]}
     assert media.others == [tmp_path / "list.csv"]
-    assert own_videos(tmp_path / "out", []) == {
+    assert own_videos(tmp_path / "out", Audit()) == {
         "op9": VideoFiles((tmp_path / "out" / "videos" / "op9.mp4",))
     }
-    assert own_videos(tmp_path / "absent", []) == {}
+    assert own_videos(tmp_path / "absent", Audit()) == {}
 
 
 def test_a_video_and_images_with_one_name_are_refused(tmp_path):
