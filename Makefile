@@ -1,8 +1,9 @@
 # make demo    the whole way on a miniature data set: videos, pre-training, phases, embeddings
 # make setup   the environment for running and developing, in .venv
-# make test    all tests          make lint   style          make clean   removes runs/demo and .venv*
+# make test    all tests          make lint   style          make clean   removes what they made
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
 # make test-export     ONNX and TFLite, in an environment of its own
+# make mutants         wrong lines that no test notices; hours; docs/mutants.md
 # make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
 # make bench   speed beside other projects', on an otherwise idle machine; bench.json
 
@@ -17,8 +18,9 @@ BENCHMARKS := pretrain_step inference views extraction index input probe
 BACKENDS := .venv-backends/requirements.installed
 BEAM := .venv-beam/requirements.installed
 EXPORT := .venv-export/requirements.installed
+MUTANTS := .venv/requirements-mutants.installed
 
-.PHONY: demo proof setup test test-backends test-beam test-export bench lint clean
+.PHONY: demo proof setup test test-backends test-beam test-export mutants bench lint clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -60,6 +62,12 @@ test-beam: $(BEAM)
 test-export: $(EXPORT)
 	.venv-export/bin/python -m pytest tests/msn/formats/test_export.py
 
+# In the background of other work; `ONLY="msn.method.losses.*"` for a part. What it keeps, and goes on
+# from, is in mutants/.
+mutants: $(MUTANTS)
+	nice -n 15 .venv/bin/mutmut run --max-children 1 $(ONLY)
+	.venv/bin/mutmut results
+
 bench: $(RUN) $(BENCH)
 	@for name in $(BENCHMARKS); do $(PY) -m tests.benchmarks.$$name || exit 1; done
 
@@ -68,7 +76,7 @@ lint: $(DEV)
 	$(PY) -m ruff format --check .
 
 clean:
-	rm -rf runs/demo .venv .venv-*
+	rm -rf runs/demo mutants .venv .venv-*
 
 # Stamps: nothing is looked up on the network once the requirements are installed.
 $(PY):
@@ -86,6 +94,10 @@ $(RUN): requirements.txt | $(PY)
 
 $(DEV): requirements-dev.txt $(RUN)
 	$(PIP) -r requirements-dev.txt
+	touch $@
+
+$(MUTANTS): requirements-mutants.txt $(DEV)
+	$(PIP) -r requirements-mutants.txt
 	touch $@
 
 $(BACKENDS): requirements-backends.txt | $(PY)

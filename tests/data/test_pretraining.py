@@ -6,9 +6,14 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.frames.frames import ImageFrames
+from data.frames.frames import Frames, ImageFrames
 from data.frames.opening import open_source
-from data.pretraining import UNREADABLE_IN_A_ROW, UnreadableFrames, pretraining_dataset
+from data.pretraining import (
+    UNREADABLE_IN_A_ROW,
+    UnreadableFrames,
+    _load_views,
+    pretraining_dataset,
+)
 from data.views.multi_crop import Views, make_views
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_videos import write_video
@@ -163,21 +168,34 @@ def test_seeds_and_epochs_differ_in_their_views(tmp_path):
     assert len(set(drawn)) == 6
 
 
-def test_replacements_follow_seed_step_and_example(tmp_path):
-    """One frame of fifty can be read no more: what comes for it differs from time to time."""
-    root = make_small_dataset(tmp_path, videos=1, seconds=49)
-    source = open_source("images", root)
-    rows = squeezed(source)
-    for path in sorted(root.glob("frames/*/*.png"))[::7]:
-        path.write_bytes(b"")
-    found = {}
-    for seed in (0, 1):
-        drawn = batches(source, UNCHANGED, last_step=7, batch_size=7, seed=seed)
-        for step, batch in enumerate(drawn):
-            for place in np.flatnonzero(batch["unreadable"]):
-                found[seed, step, place] = rows[batch["target"][place].tobytes()]
-    assert len(found) == 14
-    assert len(set(found.values())) > 7  # of 42 that can be read
+class Colours(Frames):
+    """Fifty frames, each of a colour of its own; the first cannot be read."""
+
+    def __init__(self):
+        super().__init__(("a",), np.zeros(50))
+
+    def read(self, row):
+        if row == 0:
+            raise InputError("unreadable")
+        return np.full((24, 32, 3), row, np.uint8)
+
+    def paths(self, rows):
+        return [str(row) for row in rows]
+
+    def seconds(self, rows):
+        return np.arange(50.0)[rows]
+
+
+def test_a_replacement_is_a_function_of_seed_step_and_example():
+    views = Views(**SMALL | UNCHANGED)
+
+    def rows(seed=0, example=0):
+        drawn = (_load_views(Colours(), views, seed, 0.0, 0, step, example) for step in range(20))
+        return tuple(int(target[0, 0, 0]) for target, *_ in drawn)
+
+    assert rows() == rows()
+    assert len(set(rows())) > 10
+    assert len({rows(), rows(seed=1), rows(example=1)}) == 3
 
 
 def test_views_of_one_place_belong_to_one_frame(source):

@@ -63,6 +63,27 @@ def alone(features, labels, rate, decay, optimizer, weights, smoothing):
     return model.get_weights()
 
 
+def test_heads_start_alike_and_where_the_seed_says():
+    kernels = [
+        np.array(
+            Heads(
+                [(0.1, 0), (1, 0)],
+                (12, 3),
+                multi_label=False,
+                optimizer="sgd",
+                warmup=0,
+                steps=1,
+                seed=seed,
+            ).kernel
+        )
+        for seed in (5, 5, 6)
+    ]
+    np.testing.assert_array_equal(kernels[0][:, 0], kernels[0][:, 1])
+    np.testing.assert_array_equal(*kernels[:2])
+    assert not np.array_equal(*kernels[1:])
+    assert 0.005 < kernels[0].std() < 0.02
+
+
 @pytest.mark.parametrize(
     "optimizer, number", [("adam", 3), ("adamw", 0), ("adamw", 5), ("momentum", 2), ("rmsprop", 1)]
 )

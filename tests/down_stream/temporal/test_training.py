@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
+from down_stream.temporal import training
 from down_stream.temporal.model import TemporalModel
 from down_stream.temporal.training import (
     _batches,
@@ -11,6 +12,7 @@ from down_stream.temporal.training import (
     predict_temporal,
     videos_of,
 )
+from tests.support.recorder import recorded
 
 TINY = {"num_classes": 4, "num_layers": 1, "num_maps": 4, "dropout": 0.0}
 
@@ -97,6 +99,17 @@ def test_the_order_of_the_videos_follows_seed_and_epoch():
         orders += [tuple(lengths[first : first + 12]) for first in (0, 12, 24)]
     assert all(sorted(order) == list(range(10, 22)) for order in orders)
     assert len(set(orders)) == 6
+
+
+def test_the_seed_of_a_fit_is_that_of_order_and_model(monkeypatch):
+    batches = recorded(monkeypatch, training, "_batches", answer=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        fit([operation(1)], seed=3)
+    (((_, model, _, seed), _),) = batches.calls
+    assert seed == 3
+    for other in (0, 3):
+        kernel = TemporalModel(4, **TINY, seed=other).stages[0].reduce.kernel
+        assert np.array_equal(model.stages[0].reduce.kernel, kernel) == (other == 3)
 
 
 def test_the_seed_is_that_of_initialisation_and_dropout():
