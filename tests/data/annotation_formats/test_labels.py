@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.annotation_formats.labels import Intervals, Moments
+from data.annotation_formats.labels import Intervals, Moments, track_intervals
+from data.dataset.audit import Audit
 
 
 def moments(values, frames=None, group="phase"):
@@ -66,3 +67,20 @@ def test_an_interval_begins_with_its_start_and_ends_before_its_end():
     assert both[:, 1].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
     assert intervals().at(np.array([-1.0]), 25.0).tolist() == [-1]
     assert (intervals().end, intervals().rows) == (100, 3)
+
+
+def test_a_track_becomes_intervals_in_order_of_time():
+    """Rows of one time stay as they come; what ends where it starts is said."""
+    audit = Audit()
+    rows = [(4, 6, "c"), (0, 2, "b"), (0, 2, "a"), (3, 3, "d"), (6, 7, "?"), (8, 9, " a ")]
+    labels = track_intervals(Path("file"), "tools", rows, audit, fps=25.0, likely_fps=None)
+    assert (labels.file, labels.group, labels.names) == (Path("file"), "tools", ("b", "a", "c"))
+    assert (labels.fps, labels.likely_fps, labels.lines) == (25.0, None, (1, 1, 1))
+    assert labels.starts.tolist() == [0, 0, 4, 8]
+    assert labels.ends.tolist() == [2, 2, 6, 9]
+    assert labels.values.tolist() == [0, 1, 2, 1]
+    kinds = labels.starts.dtype, labels.ends.dtype, labels.values.dtype
+    assert kinds == (np.float64, np.float64, np.int16)
+    assert audit.problems == ["file: tools: 'd' from 3 to 3; expected an end after the start"]
+    assert len(audit.remarks) == 1
+    assert track_intervals(Path("file"), "tools", rows[3:5], Audit()) is None

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -5,6 +7,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import TOOLS
+from data.dataset.classes import Classes, write_classes
 from data.dataset.frame_index import INDEX, index_schema, load_index
 
 
@@ -62,6 +65,43 @@ def test_several_datasets_are_one(tmp_path):
     ]
     with pytest.raises(InputError, match="has a op2"):
         load_index([tmp_path / "a", tmp_path / "a"])
+
+
+@pytest.mark.parametrize(
+    ("fps", "seconds", "kind"),
+    [
+        (1.0, [0, 1, 2, 3], np.int64),
+        (0.5, [0, 2, 4, 6], np.int64),
+        (2.0, [0, 0.5, 1, 1.5], np.float64),
+        (3.0, [0, 0.333, 0.667, 1], np.float64),  # to the millisecond
+        (30000 / 1001, [0, 0.033, 0.067, 0.1], np.float64),
+    ],
+)
+def test_seconds_follow_from_numbers_and_rate(tmp_path, fps, seconds, kind):
+    index = load_index(write_index(tmp_path, {"op1": [0] * 4}))
+    index = dataclasses.replace(index, fps=np.array([fps]))
+    assert index.second.tolist() == seconds
+    assert index.second.dtype == kind
+
+
+def test_classes_of_several_datasets_are_joined_by_name(tmp_path):
+    """Phases of one are others' ids in the other; a group that one has not is unknown there."""
+    roots = [
+        write_index(tmp_path / name, {video: [0, 1, -1]})
+        for name, video in (("a", "op1"), ("b", "op2"))
+    ]
+    write_classes(roots[0], Classes(phases=("in", "out"), multi_label={"tools": TOOLS}))
+    write_classes(roots[1], Classes(phases=("out", "rest"), multi_label={"tools": TOOLS[::-1]}))
+    index = load_index(roots)
+    named = [index.classes.phases[k] if k >= 0 else None for k in index.phase]
+    assert named == ["in", "out", None, "out", "rest", None]
+    assert index.phase.dtype == np.int8
+    assert index.label.tolist() == [-1] * 6
+    # Each frame has the tool of its number; columns have the names' own places.
+    names = index.classes.multi_label["tools"]
+    found = [names[row.argmax()] for row in index.presence["tools"]]
+    assert found == [TOOLS[1], TOOLS[2], TOOLS[3]] * 2
+    assert (index.presence["tools"].sum(axis=1) == 1).all()
 
 
 def test_select_and_take(tmp_path):

@@ -36,7 +36,8 @@ def test_shapes_and_types():
         "focal": ((3, 16, 16, 3), "uint8"),
     }
     none = dataclasses.replace(SMALL, focal_views=0)
-    assert v.make_views(picture(), none, 0, 0, 0)["focal"].shape == (0, 16, 16, 3)
+    focal = v.make_views(picture(), none, 0, 0, 0)["focal"]
+    assert (focal.shape, focal.dtype) == ((0, 16, 16, 3), np.uint8)
 
 
 def test_views_are_a_function_of_seed_step_and_example():

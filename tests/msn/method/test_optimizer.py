@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from msn.method.optimizer import AdamW, clip_by_global_norm
@@ -13,6 +14,7 @@ def test_adamw_is_the_published_algorithm():
     first = second = np.zeros_like(value)
     for step in range(1, 6):
         gradient, rate, decay = random.normal(size=(3, 2)), 0.01 * step, 0.1 * step
+        gradient[0] *= 1e-8  # where epsilon counts
         optimizer.apply([tf.constant(gradient)], rate, decay)
         value = value * (1 - rate * decay)
         first = 0.9 * first + 0.1 * gradient
@@ -28,6 +30,26 @@ def test_decay_only_where_it_applies():
     AdamW([decayed, exempt], [True, False]).apply([tf.zeros(1), tf.zeros(1)], 0.1, 0.5)
     np.testing.assert_allclose(decayed.numpy(), [0.95])
     np.testing.assert_array_equal(exempt.numpy(), [1.0])
+
+
+def test_without_an_update_nothing_moves_whatever_the_gradients():
+    variable = tf.Variable([1.0, -2.0])
+    optimizer = AdamW([variable], [True])
+    optimizer.apply([tf.constant([0.5, 3.0])], 0.1, 0.5)
+    state = [optimizer.steps, variable, *optimizer.first, *optimizer.second]
+    before = [value.numpy() for value in state]
+    for gradient in ([np.nan, 1.0], [1.0, np.inf], [2.0, 3.0]):
+        optimizer.apply([tf.constant(gradient)], 0.1, 0.5, update=tf.constant(False))
+        for value, old in zip(state, before, strict=True):
+            np.testing.assert_array_equal(value, old)
+    optimizer.apply([tf.constant([2.0, 3.0])], 0.1, 0.5)
+    assert int(optimizer.steps) == 2
+    assert not any(np.array_equal(value, old) for value, old in zip(state, before, strict=True))
+
+
+def test_what_is_given_for_other_variables_is_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        AdamW([tf.Variable([1.0])], [True]).apply([], 0.1, 0.0)
 
 
 def test_clipping_scales_all_gradients_alike():
