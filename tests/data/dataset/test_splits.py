@@ -57,6 +57,18 @@ def test_a_drawn_split_has_every_video_once(videos, sizes):
     check_disjoint("drawn", split)
 
 
+def test_a_drawn_split_is_what_it_always_was():
+    """By seed 0, in natural order: results of years ago must stay comparable."""
+    names = [f"op{number}" for number in range(1, 13)]
+    split = draw_split(names)
+    assert split == draw_split(names, seed=0)
+    assert split["validation"] == ("op12",)
+    assert split["test"] == ("op7", "op10")
+    assert [list(part) for part in split.values()] == [
+        [name for name in names if name in part] for part in split.values()
+    ]
+
+
 def test_seeds_draw_other_splits_and_all_videos_get_their_turn():
     names = [f"op{number}" for number in range(10)]
     tested = [draw_split(names, seed)["test"] for seed in range(30)]
