@@ -57,6 +57,8 @@ Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wro
 that were extracted before it was found stay).
 """
 
+import math
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -379,15 +381,24 @@ def report(root: Path, audit, manifest: dict) -> int:
             print(f"{group}: {', '.join(names)}")
     if audit.cleaned():
         print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
-    config = f"configs/{CONFIGS.get(_DATASET.value, VIDEO_CONFIGS)[_SYNTHETIC.value]}.py"
-    arguments = (f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}")
-    print("next:", shlex.join(["python", "-m", "msn.train", *arguments]))
+    print("next:", shlex.join(_next_command(root, audit.total("frames"))))
     if audit.problems:
         more = len(audit.problems) - 1
         print(say_problem(audit.problems[0]) + (f"; and {more} more, above" if more else ""))
     if _DATASET.value in KNOWN:
         print(split_table(manifest))
     return cli.DONE_IN_PART if audit.problems else cli.DONE
+
+
+def _next_command(root: Path, frames: int) -> list[str]:
+    """The call of msn.train that pre-trains on the dataset, with batches that it can fill."""
+    config = f"configs/{CONFIGS.get(_DATASET.value, VIDEO_CONFIGS)[_SYNTHETIC.value]}.py"
+    arguments = [f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}"]
+    batch_size = runpy.run_path(cli.ROOT / config)["get_config"]().batch_size
+    if frames < 4 * batch_size:  # some frames are not for pre-training: excluded videos, cleaning
+        fitting = 2 ** int(math.log2(max(1, frames / 4)))
+        arguments.append(f"--config.batch_size={fitting}")
+    return ["python", "-m", "msn.train", *arguments]
 
 
 def _path(flag) -> Path | None:
