@@ -27,6 +27,7 @@ from down_stream.classifiers.frame_model import save_frame_model
 from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.classifiers.logistic_regression import fit_logistic
+from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import SplitFeatures, open_encoder
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
 from down_stream.metrics import statistics
@@ -115,6 +116,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         resnet_weights=config.resnet_weights,
         seed=config.seed,
     )
+    content = fingerprint(encoder)  # before it is trained
     if config.mode == "finetune":
         finetuning.check_trainable(encoder)
     seen = videos_seen(encoder_path)
@@ -144,6 +146,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "task": task.name,
         "mode": config.mode,
         "encoder": describe_encoder(config),
+        "encoder_fingerprint": content,
         "seconds": round(time.monotonic() - started, 1),
         "seconds_to_fit": round(seconds_to_fit, 1),
         "frames": {name: len(index) for name, index in splits.items()},

@@ -64,7 +64,7 @@ def finetune(
       score_name: of that score, in the history after "val_".
       directory: None, or where a file is written after every epoch, and read at the beginning.
       stop: None, or an object whose attribute `requested` turns true when training is to stop.
-      unreadable: receives the rows that this call could not read.
+      unreadable: receives the rows that could not be read, by this call or those before it.
 
     Returns:
       history, {name: one value per epoch}, and the index of the epoch whose weights the model has.
@@ -104,7 +104,7 @@ def finetune(
             loss_of, variables, optimizer, learning_rate_scales(model, variables, layer_decay)
         ),
         batches,
-        TrainingState(model.weights, optimizer, f"val_{score_name}"),
+        TrainingState(model.weights, optimizer, f"val_{score_name}", unreadable),
         steps=steps,
         epochs=epochs,
         validate=validate,

@@ -25,15 +25,17 @@ class TrainingState:
       sums: {"loss", "accuracy"}: over the steps of the epoch so far.
       history: {name: one value per finished epoch}.
       best_epoch: index of the best one, None before the end of the first.
+      unreadable: rows that could not be read, in this start or those before it.
     """
 
-    def __init__(self, variables, optimizer, score: str):
+    def __init__(self, variables, optimizer, score: str, unreadable: set[int] | None = None):
         self.variables = list(variables)
         self.optimizer = optimizer
         self.score = score
         self.step = 0
         self.history: dict[str, list[float]] = {}
         self.best_epoch: int | None = None
+        self.unreadable = set() if unreadable is None else unreadable
         self._best = [np.zeros(variable.shape, np.float32) for variable in self.variables]
         self.clear_sums()
 
@@ -77,6 +79,7 @@ class TrainingState:
             "sums": {name: float(value) for name, value in self.sums.items()},
             "history": self.history,
             "best_epoch": self.best_epoch,
+            "unreadable": sorted(self.unreadable),
         }
         arrays = {name: keras.ops.convert_to_numpy(v) for name, v in self._variables().items()}
         arrays |= {f"best/{place}": value for place, value in enumerate(self._best)}
@@ -101,6 +104,7 @@ class TrainingState:
         progress = json.loads(metadata["progress"])
         self.step, self.history = progress["step"], progress["history"]
         self.best_epoch = progress["best_epoch"]
+        self.unreadable.update(progress.get("unreadable", ()))  # an earlier version had none
         self.sums = {name: np.float32(value) for name, value in progress["sums"].items()}
 
     def _variables(self):

@@ -3,6 +3,7 @@
 Answers how much annotation pre-training saves (Hirsch et al., arXiv 2308.12394, section 4).
 """
 
+import itertools
 import json
 import logging
 import time
@@ -13,8 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.storage.locking import locked
-from data.storage.paths import check_local, check_output_folder
+from data.storage.paths import check_local, check_output_folder, to_path
 from data.storage.whole import whole_file
+from down_stream.features.cache import fingerprint
+from down_stream.features.encoders import open_encoder
 from down_stream.features.labelled_splits import NothingToLearnError
 from down_stream.low_shot.plan import MANIFEST, Cell, check, plan_cells, plan_subsets
 from down_stream.low_shot.subsets import write_subsets
@@ -38,7 +41,7 @@ def run_grid(
 
     Every cell is an experiment of its own, `workdir/<encoder>_<n>videos_seed<k>/`: seed k draws the
     videos (`workdir/label_subsets.json`), and is the seed of the experiment. A cell whose
-    results.json is there is not run again.
+    results.json is there is not run again, unless the encoder at its path is another one.
 
     Args:
       config: see configs/phase_low_shot.py, which explains every key.
@@ -68,6 +71,7 @@ def _run_grid(config: ConfigDict, workdir: Path, run: Callable, score: tuple[str
     manifest = plan_subsets(config, workdir)
     cells = list(plan_cells(config, workdir, manifest))
     finished = [_results_of(cell) for cell in cells]
+    finished = list(map(_unless_trained_anew, cells, finished, itertools.repeat({})))
     write_subsets(workdir / MANIFEST, manifest)
 
     protocol, name = score
@@ -140,6 +144,34 @@ def _results_of(cell: Cell) -> dict | None:
         return None  # missing, or cut off
     check_unchanged(f"{path}: is", before, plain(cell.config))
     return results
+
+
+def _unless_trained_anew(cell: Cell, results: dict | None, known: dict) -> dict | None:
+    """The results of a cell; None where the encoder at its path is not that of then.
+
+    Args:
+      cell, results: of the grid; results without a fingerprint are of an earlier version.
+      known: fingerprints by path, which is added to.
+    """
+    path = cell.config.encoder
+    if not path or not results or "encoder_fingerprint" not in results:
+        return results
+    if not to_path(path).exists():  # removed since
+        return results
+    if path not in known:
+        known[path] = fingerprint(
+            open_encoder(
+                to_path(path),
+                cell.config.model.variant,
+                image_size=cell.config.model.image_size,
+                resnet_weights=cell.config.resnet_weights,
+                seed=cell.config.seed,
+            )
+        )
+    if known[path] == results["encoder_fingerprint"]:
+        return results
+    logging.warning("%s: %s has changed since; run again", cell.directory.name, path)
+    return None
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -1,4 +1,6 @@
 import os
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -245,3 +247,18 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     np.testing.assert_allclose(rates[:5], [0, 0.25, 0.5, 0.75, 1.0], atol=1e-6)
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert rates[-1] < 0.2
+
+
+def test_frames_that_an_earlier_start_could_not_read_still_count(small_dataset, tmp_path):
+    index = load_index(small_dataset)
+    broken = tmp_path / "data"
+    shutil.copytree(small_dataset, broken)
+    for row in range(len(index)):
+        (broken / Path(index.paths([row])[0]).relative_to(small_dataset)).write_bytes(b"cut off")
+    unreadable, arguments = set(), {"epochs": 1, "directory": tmp_path / "run"}
+    with pytest.raises(finetuning.StoppedError):
+        fit(small_model(), broken, stop=StopAfter(1), unreadable=unreadable, **arguments)
+    assert len(unreadable) >= 14
+    again = set()
+    fit(small_model(), small_dataset, unreadable=again, **arguments)  # can be read meanwhile
+    assert len(again) >= 14 and again <= unreadable

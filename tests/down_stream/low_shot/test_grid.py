@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 from configs import phase_low_shot
 from configs.videos import videos
 from data.common.errors import InputError
+from down_stream.features.cache import fingerprint
 from down_stream.low_shot.grid import run_grid
 from down_stream.low_shot.plan import check
 from down_stream.low_shot.table import savings, sentences, tabulate, text_table
+from msn.encoders import load_encoder, save_encoder
+from msn.networks.encoder import Encoder
 from tests.support.small_phases import small_config
 
 
@@ -25,6 +29,9 @@ class Experiment:
         self.configs = []
         self.stop_at = stop_at
 
+    def more(self, config):
+        return {}
+
     def __call__(self, config, workdir):
         self.configs.append(config)
         count = len(config.train_videos)
@@ -32,6 +39,7 @@ class Experiment:
         results = {
             "warnings": [],
             "metrics": {"video": {"f1": score}},
+            **self.more(config),
             "config": json.loads(json.dumps(config.to_dict(), default=list)),
         }
         text = json.dumps(results)
@@ -250,3 +258,32 @@ def test_with_the_experiment_itself(small_dataset, tmp_path):
     done = Experiment()
     assert run_grid(config, tmp_path, run=done) == summary
     assert not done.configs
+
+
+class Fingerprinted(Experiment):
+    """Notes which encoder it had, as the experiment does."""
+
+    def more(self, config):
+        path = config.encoder
+        return {"encoder_fingerprint": fingerprint(load_encoder(Path(path)))} if path else {}
+
+
+def test_an_encoder_that_was_trained_anew_under_its_path_is_noticed(tmp_path, caplog):
+    tiny = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3}
+    path = tmp_path / "encoder"
+    arguments = {"encoders": (("msn", str(path)), ("random", "")), "numbers": (2, 5), "seeds": (0,)}
+    config = grid_config(fractions=(), **arguments)
+    config.model.variant = ""  # that of the encoder
+
+    def run():
+        experiment = Fingerprinted()
+        run_grid(config, tmp_path / "grid", run=experiment)
+        return [bool(config.encoder) for config in experiment.configs]
+
+    save_encoder(Encoder(**tiny, seed=0), path, {})
+    assert run() == [True, False] * 2
+    assert run() == []
+    save_encoder(Encoder(**tiny, seed=1), path, {})
+    assert run() == [True] * 2
+    assert "msn_2videos_seed0: " in caplog.text and "has changed since" in caplog.text
+    assert run() == []
