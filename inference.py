@@ -16,7 +16,8 @@ experiment: then probabilities are written, too. One of four inputs:
     python inference.py --model_path runs/demo/probe/model \
         --data_rootdir runs/demo/data --attention attention --map map.html
 
-  a stream    a video file or a camera (0 is the first), labelled causally while it runs
+  a stream    a video file, a camera (0 is the first) or an address (rtsp://, http://), labelled
+              causally while it runs
     python inference.py --model_path runs/demo/probe/model \
         --stream runs/demo/data/cholec80/videos/video13.mp4
 
@@ -46,7 +47,9 @@ VIDEOS = flags.DEFINE_multi_string(
 )
 DATA = flags.DEFINE_string("data_rootdir", None, "folder that holds the dataset --name")
 NAME = flags.DEFINE_string("name", "cholec80", "dataset in --data_rootdir")
-STREAM = flags.DEFINE_string("stream", None, "video file or number of a camera, labelled live")
+STREAM = flags.DEFINE_string(
+    "stream", None, "video file, number of a camera or address (rtsp, http), labelled live"
+)
 FPS = flags.DEFINE_float("fps", 1.0, "frames per second that are taken of a video")
 OUTPUT = flags.DEFINE_string("output", "embeddings.npz", "table to write, .npz or .parquet")
 TOKENS = flags.DEFINE_enum("tokens", "cls", ["cls", "mean", "all"], "what is kept of a frame")

@@ -77,6 +77,8 @@ def find_media(
 
 def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list[Path]]:
     """{video: file}, {video: its images} and other files, whose paths do not name a patient."""
+    if folder.is_file():
+        raise InputError(f"{folder}: a file; expected the folder it lies in, {folder.parent}")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with videos or images")
     outside = outside.resolve()

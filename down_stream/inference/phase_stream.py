@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -18,11 +19,12 @@ import tensorflow as tf
 from data.common.errors import InputError
 from data.images.image_io import frame_to_input
 from data.storage.locking import locked_file
-from data.storage.paths import AnyPath, check_output_folder
+from data.storage.paths import AnyPath, check_local, check_output_folder
 from data.storage.whole import named_errors
 from data.video.decoding import check_settings, read_frames
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
 from down_stream.features.extraction import frame_outputs
+from down_stream.inference.network import is_network, network_frames
 from down_stream.inference.phase_files import describe, files_folder, open_temporal
 from down_stream.report.wording import clock
 
@@ -76,7 +78,7 @@ def label_stream(
 
     Args:
       model_path: the model/ of an experiment; with a temporal model in it, that is used.
-      source: a video file, or the number of a camera.
+      source: a video file, the number of a camera, or an address (rtsp, http).
       output: names the folder, as for `down_stream.inference.embeddings.embed`.
       fps: frames per second that are looked at; a temporal model sees the first of each second.
       say: takes one line of text.
@@ -96,8 +98,7 @@ def label_stream(
     if model.multi_label:
         raise InputError(f"{model_path}: a model of {model.task}; expected one of phases")
     label = _labeller(model, temporal)
-    frames = camera_frames(int(source), fps) if source.isdecimal() else _file_frames(source, fps)
-    name = f"camera{source}" if source.isdecimal() else Path(source).stem
+    frames, name = _open_source(source, fps)
     if (first := next(frames, None)) is None:  # before anything is written
         raise InputError(f"{source}: no frames in it")
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,9 +180,15 @@ def sampled(camera, fps: float) -> Iterator[tuple[float, np.ndarray]]:
         taken = int((now - started) * fps) + 1
 
 
-def _file_frames(source, fps):
-    for n, image in read_frames(source, fps):
-        yield n / fps, image
+def _open_source(source: str, fps: float) -> tuple[Iterator[tuple[float, np.ndarray]], str]:
+    """The frames of a camera, an address or a file, with their seconds, and a name for them."""
+    if source.isdecimal():
+        return camera_frames(int(source), fps), f"camera{source}"
+    if is_network(source):
+        parts = urlsplit(source)
+        return network_frames(source, fps), Path(parts.path).stem or parts.hostname
+    check_local("--stream", source)
+    return ((n / fps, image) for n, image in read_frames(source, fps)), Path(source).stem
 
 
 def _labeller(model, temporal) -> Callable:

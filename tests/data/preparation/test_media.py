@@ -51,3 +51,9 @@ def test_a_video_and_images_with_one_name_are_refused(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="rename"):
         find(tmp_path)
+
+
+def test_a_file_instead_of_a_folder_is_said(tmp_path):
+    (tmp_path / "op.mp4").touch()
+    with pytest.raises(InputError, match=r"op\.mp4: a file; expected the folder it lies in"):
+        find(tmp_path / "op.mp4")

@@ -1,0 +1,149 @@
+"""Recordings as they are: interlaced, spliced, damaged; and progressive ones, bit for bit."""
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.preparation.extraction import extract_frames
+from data.video.clock import read_clock
+from data.video.decoding import decode, read_frames
+from data.video.seeking import VideoReader
+from tests.support.encoded_videos import encode, make_noise, moving_square
+from tests.support.small_videos import read_number, read_numbers, set_timing, write_video
+
+
+def decode_all(path, threads=1, lost=None):
+    clock = read_clock(path)
+    numbers = range(len(clock.times))
+    return dict(decode(clock, zip(numbers, numbers, strict=True), threads, lost))
+
+
+def check_seeks(path, images):
+    """Each frame by itself is the one that decoding in order yields."""
+    clock, reader = read_clock(path), VideoReader(path)
+    for number in np.random.default_rng(0).permutation(len(clock.times))[:40].tolist():
+        found = reader.read(number, clock.first + clock.times[number])
+        np.testing.assert_array_equal(found[..., ::-1], images[number])
+
+
+def combs(image):
+    """How much neighbouring rows differ, beside every second row: combs make it large."""
+    grey = image.astype(int).mean(axis=2)
+    return np.abs(np.diff(grey, axis=0)).mean() / (np.abs(grey[2:] - grey[:-2]).mean() + 1)
+
+
+@pytest.mark.parametrize("fields", ["tff", "bff"])
+@pytest.mark.parametrize(("name", "codec"), [("op.mpg", "mpeg2video"), ("op.mts", "libx264")])
+def test_interlaced_videos_are_deinterlaced(tmp_path, name, codec, fields):
+    options = {"b": "8000000", "x264-params": f"{fields}=1"} if codec == "libx264" else {}
+    path = encode(tmp_path / name, codec, 40, fields=fields, draw=moving_square, **options)
+    images = decode_all(path)
+    assert len({image.tobytes() for image in images.values()}) == len(images) == 40
+    for number in range(2, 38):
+        expected = moving_square(2 * number)  # the field that came first
+        assert combs(images[number]) < 1.0
+        assert np.abs(images[number].astype(int) - expected).mean() < 12
+    check_seeks(path, images)
+
+
+def test_progressive_frames_among_interlaced_ones_are_not_touched(tmp_path):
+    even = encode(tmp_path / "1.ts", "mpeg2video", 20, draw=moving_square)
+    woven = encode(tmp_path / "2.ts", "mpeg2video", 20, fields="tff", draw=moving_square)
+    path = tmp_path / "op.ts"
+    path.write_bytes(even.read_bytes() + woven.read_bytes() + even.read_bytes())
+    images, alone = decode_all(path), decode_all(even)
+    for number in range(20):
+        np.testing.assert_array_equal(images[number], alone[number])
+        np.testing.assert_array_equal(images[number + 40], alone[number])
+        assert combs(images[number + 20]) < 1.0
+    check_seeks(path, images)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("op.mp4", "libx264", {"bf": "2"}),
+        ("op.ts", "libx264", {"bf": "2"}),
+        ("op.avi", "libx264", {"bf": "2"}),
+        ("op.mpg", "mpeg2video", {"bf": "2"}),
+        ("op.avi", "mpeg4", {"bf": "2"}),
+        ("op.avi", "mjpeg", {}),
+        ("op.mkv", "ffv1", {}),
+    ],
+)
+def test_progressive_videos_keep_their_bits(tmp_path, name, codec, options):
+    """OpenCV decodes with FFmpeg, too: a second way to the same frames."""
+    path = encode(tmp_path / name, codec, 40, draw=moving_square, **options)
+    images, capture = decode_all(path), cv2.VideoCapture(str(path))
+    for number in range(40):
+        np.testing.assert_array_equal(images[number], capture.read()[1])
+    check_seeks(path, images)
+
+
+@pytest.mark.parametrize("offset", ["0", "0.02", "1000"])
+def test_a_clock_that_jumps_goes_on(tmp_path, offset):
+    """Two MPEG streams, one behind the other in a file; the second begins earlier or much later."""
+    first = encode(tmp_path / "1.ts", frames=100)
+    path = tmp_path / "op.ts"
+    path.write_bytes(first.read_bytes() + shifted(first, float(offset), tmp_path))
+    clock = read_clock(path)
+    assert (len(clock.times), clock.rate, clock.seconds) == (200, 25, 8)
+    assert "jump 1 times, at second 4;" in clock.jumps()
+    assert [read_number(image) for _, image in read_frames(path)] == [0, 25, 50, 75] * 2
+    check_seeks(path, decode_all(path))
+    assert not read_clock(first).jumps()
+
+
+def shifted(path, seconds, folder):
+    """A transport stream whose clock begins later."""
+    with (
+        av.open(str(path)) as source,
+        av.open(str(folder / "shifted.ts"), "w", format="mpegts") as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.pts += round(seconds * 90000)
+                packet.dts += round(seconds * 90000)
+                packet.stream = stream
+                target.mux(packet)
+    return (folder / "shifted.ts").read_bytes()
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_damage_costs_the_damaged_seconds(tmp_path, codec):
+    def draw(number):
+        noise = np.random.default_rng(number).integers(0, 60, (96, 128, 3), np.uint8)
+        return moving_square(number) // 2 + noise
+
+    path = encode(tmp_path / "op.mp4", codec, 300, draw=draw, g="25")
+    whole = decode_all(path)
+    make_noise(path, 0.5, 400)
+    lost = []
+    images = decode_all(path, lost=lost)
+    assert 280 < len(images) < 300
+    assert len(images) + len(lost) == 300
+    assert max(lost) - min(lost) < 1.5
+    np.testing.assert_array_equal(images[299], whole[299])
+    assert decode_all(path, threads=2).keys() == images.keys()
+    reasons = extract_frames([path], tmp_path / "frames", fps=25)
+    assert "cannot be read, all else is used" in reasons["op"]
+    assert len(list((tmp_path / "frames" / "op").iterdir())) == len(images)
+    assert extract_frames([path], tmp_path / "frames", fps=25) == reasons, "told again"
+    with pytest.raises(InputError, match=r"seconds? \d.* cannot be read"):
+        list(read_frames(path))
+
+
+def test_a_last_frame_that_is_shown_for_long_is_no_fault(tmp_path):
+    path = write_video(tmp_path / "op.mp4", 25, 100)
+    set_timing(path, [(99, 1), (1, 250)])
+    assert extract_frames([path], tmp_path / "frames") == {}
+
+
+def test_a_name_may_look_like_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "op.mp4", frames=50).rename("2024-05-01T12:30:05.mp4")
+    assert extract_frames(["2024-05-01T12:30:05.mp4"], "frames") == {}
+    assert len(read_numbers(tmp_path / "frames" / "2024-05-01T12:30:05")) == 2
