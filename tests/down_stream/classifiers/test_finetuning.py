@@ -236,6 +236,15 @@ def test_every_published_optimizer_takes_every_value(name):
         assert moved == (rate > 0)
 
 
+@pytest.mark.parametrize("name", sorted(finetuning.OPTIMIZERS))
+def test_biases_and_norms_are_not_decayed(name):
+    optimizer = finetuning.create_optimizer(name, 0.1, 0.5, warmup=0.0, steps=10)
+    names = ("kernel", "bias", "gamma", "beta")
+    variables = [keras.Variable(np.ones(3, np.float32), name=one) for one in names]
+    optimizer.apply([np.zeros(3, np.float32)] * 4, variables)
+    np.testing.assert_allclose([np.array(v)[0] for v in variables], [0.95, 1, 1, 1], rtol=1e-6)
+
+
 def test_learning_rate_warms_up_and_falls_to_zero():
     optimizer = finetuning.create_optimizer("sgd", 1.0, 0.0, warmup=0.5, steps=8)
     rates = []
