@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.common.seeds import generator
 from data.frames.frames import Frames
 from data.frames.sampling import balanced_row, neighbour_row, shuffled_row
 
@@ -118,3 +119,11 @@ def test_a_neighbour_is_a_function_of_seed_step_and_example():
 
     assert rows() == rows()
     assert len({tuple(rows(**changed)) for changed in ({}, {"seed": 1}, {"example": 1})}) == 3
+
+
+def test_neighbours_have_numbers_of_their_own():
+    """Not those of the target view, whose stream is 0."""
+    source = Seconds(("a", "b", "c"), np.repeat(np.arange(3), np.diff(STARTS)))
+    found = [neighbour_row(source, 27, 15.0, 0, step, 5) for step in range(20)]
+    near = source.neighbours(27, 15.0)
+    assert found != [near[int(generator(0, step, 5).integers(len(near)))] for step in range(20)]

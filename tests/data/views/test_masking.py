@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from data.common.seeds import generator
 from data.views.masking import kept_patches, num_kept
 
 
@@ -31,3 +32,9 @@ def test_every_patch_is_kept_equally_often():
     for step in range(2000):
         counts[kept_patches(16, 0.25, 0, step)] += 1
     np.testing.assert_allclose(counts / 2000, 0.75, atol=0.05)
+
+
+def test_masks_have_numbers_of_their_own():
+    """Not those of the target view, whose stream is 0."""
+    of_target = np.sort(generator(3, 7).permutation(64)[:32])
+    assert not np.array_equal(kept_patches(64, 0.5, 3, 7), of_target)

@@ -163,3 +163,20 @@ def test_finite_where_the_reference_is_not(scale, dtype):
     assert np.isfinite(float(total))
     gradient = tf.cast(tape.gradient(total, anchors), tf.float32).numpy()
     assert np.isfinite(gradient).all()
+
+
+def test_the_defaults_are_the_papers_and_every_setting_counts():
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=size).astype(np.float32) for size in ((8, 5), (4, 5), (6, 5))]
+    paper = {"temperature": 0.1, "sharpening": 0.25, "use_sinkhorn": True, "prior_exponent": 0.0}
+    usual = losses.msn_loss(*arrays)
+    for name, value in losses.msn_loss(*arrays, **paper).items():
+        np.testing.assert_array_equal(usual[name], value, name)
+    for change, name in (
+        ({"temperature": 0.2}, "cross_entropy"),
+        ({"sharpening": 0.5}, "targets"),
+        ({"use_sinkhorn": False}, "targets"),
+        ({"prior_exponent": 1.0}, "me_max"),
+    ):
+        changed = losses.msn_loss(*arrays, **paper | change)
+        assert not np.allclose(usual[name], changed[name], atol=1e-4), change
