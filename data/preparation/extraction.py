@@ -18,6 +18,7 @@ from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.dataset.extraction_log import LOG, frame_numbers, is_complete, read_log, write_log
 from data.images.image_io import write_frame
+from data.preparation.stillness import Stillness
 from data.video.decoding import check_settings
 from data.video.names import unique_names
 from data.video.parts import Parts, VideoFiles
@@ -228,12 +229,14 @@ def _extract(
         write_frame(folder / f"{name}_{n + 1:06d}.{settings['format']}", image, settings)
         progress.advance()
 
+    still, source_of = Stillness(clock), dict(missing)
     writing = deque()  # images that are encoded and written while the next ones are decoded
     with ThreadPoolExecutor(threads) as writers:
         try:
             for n, image in parts.decode(missing, threads):
                 if stop.is_set():
                     raise InputError(f"{clock.video}: stopped")  # nobody waits for it any more
+                still.see(source_of[n], image)
                 writing.append(writers.submit(write, n, image))
                 if len(writing) > threads:
                     writing.popleft().result()
@@ -243,7 +246,7 @@ def _extract(
     parts.check_end()
     rate = float(clock.rate) if clock.rate else None
     facts = {"frames": len(sources), "seconds": round(clock.seconds, 3), "source_fps": rate}
-    if fault := parts.damage():
+    if fault := "; ".join(filter(None, (parts.damage(), still.fault()))):
         lost = {n + 1 for n, _ in missing} - frame_numbers(folder, name)
         facts |= {"fault": fault, "missing": sorted(lost)}
     if jumps := "; ".join(filter(None, (clock.jumps() for clock in parts.clocks))):

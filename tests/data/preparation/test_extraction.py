@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,9 +10,12 @@ from data.common.errors import InputError
 from data.images import image_io
 from data.preparation import extraction
 from data.preparation.extraction import extract_frames
+from data.preparation.stillness import Stillness
+from data.video.clock import Clock
 from data.video.decoding import read_frames
 from data.video.names import name_videos
 from data.video.parts import VideoFiles
+from tests.support.encoded_videos import encode
 from tests.support.small_videos import (
     draw_number,
     hide_beginning,
@@ -258,3 +262,26 @@ def test_names_that_would_be_one_are_kept_apart_and_said(tmp_path):
     ]
     assert len(remarks) == 3
     assert remarks[2] == f"{files[5]}: named op_mkv, as op is {files[4]}"
+
+
+def test_pictures_that_stand_still_are_said(tmp_path):
+    """A black screen in a recording is none of them: its frames take few bytes."""
+
+    def noisy(number):
+        return np.random.default_rng(number).integers(0, 255, (48, 96, 3), np.uint8)
+
+    encode(tmp_path / "still.mp4", frames=100, draw=lambda n: draw_number(5))
+    encode(tmp_path / "pause.mp4", frames=100, draw=lambda n: noisy(0 if 30 < n < 70 else n))
+    encode(tmp_path / "moves.mp4", frames=100)
+    videos = sorted(tmp_path.glob("*.mp4"))
+    reasons = extract_frames(videos, tmp_path / "frames", fps=5, format="png")
+    assert list(reasons) == ["still"]
+    assert "its 20 frames are all the same picture" in reasons["still"]
+
+
+def test_a_decoder_that_hands_out_one_picture_is_noticed():
+    clock = Clock(Path("op.mp4"), np.arange(100) / 5, Fraction(5), 20, sizes=np.full(100, 900))
+    still = Stillness(clock)
+    for number in range(100):
+        still.see(number, draw_number(number if number < 60 else 60))
+    assert "seconds 12 to 20 are the same picture" in still.fault()
