@@ -16,47 +16,85 @@ class Block(keras.layers.Layer):
     """Pre-norm Transformer block.
 
     In mixed precision the residual stream and the norms stay in float32; products do not.
+
+    Args:
+      width, num_heads, mlp_ratio, epsilon, gelu: as of `msn.networks.vit.VisionTransformer`.
+      seeds: numpy Generator of the initialisation.
+      layer_scale: whether each branch is multiplied by learnt factors (arXiv 2103.17239).
+      swiglu: whether the MLP is gated: silu(a) * b instead of gelu(a) (arXiv 2002.05202); then
+        `fc1` gives a and b side by side.
     """
 
-    def __init__(self, width, num_heads, mlp_ratio, epsilon, gelu, seeds, name=None, dtype=None):
+    def __init__(
+        self,
+        width,
+        num_heads,
+        mlp_ratio,
+        epsilon,
+        gelu,
+        seeds,
+        layer_scale=False,
+        swiglu=False,
+        name=None,
+        dtype=None,
+    ):
         super().__init__(name=name, dtype=dtype, autocast=False)
         policy, exact = self.dtype_policy, self.variable_dtype
+        hidden = int(width * mlp_ratio)
+        self.swiglu = swiglu
         # Names that no other block has: PyTorch collects an encoder's parameters by them.
         with keras.name_scope(self.name):
             self.norm1 = keras.layers.LayerNormalization(epsilon=epsilon, name="norm1", dtype=exact)
             self.attention = Attention(width, num_heads, seeds, name="attention", dtype=policy)
             self.norm2 = keras.layers.LayerNormalization(epsilon=epsilon, name="norm2", dtype=exact)
-            self.fc1 = dense(int(width * mlp_ratio), seeds, "fc1", policy)
+            self.fc1 = dense(hidden * (1 + swiglu), seeds, "fc1", policy)
             self.activation = GELU[gelu]
             self.fc2 = dense(width, seeds, "fc2", policy)
             self.norm1.build((None, None, width))
             self.norm2.build((None, None, width))
             self.fc1.build((None, None, width))
-            self.fc2.build((None, None, int(width * mlp_ratio)))
+            self.fc2.build((None, None, hidden))
+        self.layer_scales = layer_scale and [
+            self.add_weight(name=name, shape=(width,), initializer="ones", dtype=exact)
+            for name in ("layer_scale1", "layer_scale2")
+        ]
         self.built = True
 
-    def call(self, tokens, branch_scales=None):
+    def call(self, tokens, branch_scales=None, rotation=None):
         """Tokens [images, tokens, width] -> the same shape.
 
         Args:
           branch_scales: None, or [2, images]: what the attention's and the MLP's output are
             multiplied by (stochastic depth).
+          rotation: None, or that of `msn.networks.embedding.rotary_positions` for these tokens.
         """
-        scales = (1.0, 1.0) if branch_scales is None else branch_scales[:, :, None, None]
-        attended = self.attention(self.norm1(tokens))
+        scales = self.scales(branch_scales)
+        attended = self.attention(self.norm1(tokens), rotation)
         tokens = tokens + ops.cast(attended, tokens.dtype) * scales[0]
         return tokens + self.mlp(tokens) * scales[1]
 
-    def represent(self, tokens, branch_scales=None):
+    def represent(self, tokens, branch_scales=None, rotation=None):
         """What `call` gives for CLS, without the work for other tokens: [images, 1, width]."""
-        scales = (1.0, 1.0) if branch_scales is None else branch_scales[:, :, None, None]
-        attended = self.attention.of_cls(self.norm1(tokens))
+        scales = self.scales(branch_scales)
+        attended = self.attention.of_cls(self.norm1(tokens), rotation)
         cls = tokens[:, :1] + ops.cast(attended, tokens.dtype) * scales[0]
         return cls + self.mlp(cls) * scales[1]
 
+    def scales(self, branch_scales):
+        """What the two branches are multiplied by: LayerScale and stochastic depth together."""
+        scales = (1.0, 1.0) if branch_scales is None else branch_scales[:, :, None, None]
+        if not self.layer_scales:
+            return scales
+        return [factors * scale for factors, scale in zip(self.layer_scales, scales, strict=True)]
+
     def mlp(self, tokens):
-        """The second branch: norm, dense, GELU, dense."""
-        hidden = self.activation(self.fc1(self.norm2(tokens)))
+        """The second branch: norm, dense, GELU (or a gate), dense."""
+        hidden = self.fc1(self.norm2(tokens))
+        if self.swiglu:
+            gate, values = ops.split(hidden, 2, axis=-1)
+            hidden = ops.silu(gate) * values
+        else:
+            hidden = self.activation(hidden)
         return ops.cast(self.fc2(hidden), tokens.dtype)
 
 
@@ -73,12 +111,13 @@ class Attention(keras.layers.Layer):
         self.out.build((None, None, width))
         self.built = True
 
-    def call(self, tokens):
+    def call(self, tokens, rotation=None):
         """Tokens [images, tokens, width] -> the same shape; each image attends to itself."""
         queries, keys, values = self.heads(self.qkv(tokens), 3)
-        return self.out(mix(attention_weights(queries, keys), values))
+        weights = attention_weights(rotate(queries, rotation), rotate(keys, rotation))
+        return self.out(mix(weights, values))
 
-    def of_cls(self, tokens):
+    def of_cls(self, tokens, rotation=None):
         """What `call` gives for CLS: tokens [images, tokens, width] -> [images, 1, width]."""
         tokens, kernel, bias = (
             ops.cast(part, self.compute_dtype) for part in (tokens, self.qkv.kernel, self.qkv.bias)
@@ -86,18 +125,35 @@ class Attention(keras.layers.Layer):
         width = self.width
         (queries,) = self.heads(ops.matmul(tokens[:, :1], kernel[:, :width]) + bias[:width], 1)
         keys, values = self.heads(ops.matmul(tokens, kernel[:, width:]) + bias[width:], 2)
-        return self.out(mix(attention_weights(queries, keys), values))
+        # The rotation of CLS, which has no place in the image, is none.
+        return self.out(mix(attention_weights(queries, rotate(keys, rotation)), values))
 
-    def weights_of(self, tokens):
+    def weights_of(self, tokens, rotation=None):
         """Attention [images, heads, tokens, tokens], rows sum to 1."""
         queries, keys, _ = self.heads(self.qkv(tokens), 3)
-        return attention_weights(queries, keys)
+        return attention_weights(rotate(queries, rotation), rotate(keys, rotation))
 
     def heads(self, projected, count):
         """[images, tokens, count * width] -> `count` of [images, heads, tokens, width / heads]."""
         head_width = self.width // self.num_heads
         parts = ops.reshape(projected, (-1, projected.shape[1], count, self.num_heads, head_width))
         return ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)), count, axis=0)
+
+
+def rotate(heads, rotation):
+    """Queries or keys [images, heads, tokens, head width], turned by their places (RoPE).
+
+    Args:
+      rotation: None (they are returned as they are), or (cosines, sines), each [tokens, head
+        width]; the number at place i of a head is turned with that at place i + half.
+    """
+    if rotation is None:
+        return heads
+    cosines, sines = rotation
+    values = at_least_float32(heads)
+    first, second = ops.split(values, 2, axis=-1)
+    turned = values * cosines + ops.concatenate([-second, first], axis=-1) * sines
+    return ops.cast(turned, heads.dtype)
 
 
 def attention_weights(queries, keys):

@@ -13,6 +13,10 @@ from keras import ops
 
 from msn.networks.blocks import BatchNorm, draw_seed
 
+# How libraries interpolate positions: facebookresearch/msn's way; with anti-aliasing (timm; DINOv2
+# with registers); with a tenth of a patch added to the new size (DINO, DINOv2).
+INTERPOLATIONS = {"bicubic": {}, "antialiased": {"antialias": True}, "offset": {"offset": 0.1}}
+
 
 class ConvStem(keras.layers.Layer):
     """3x3 convolutions of stride 2 with batch norm and ReLU, then one of 1x1.
@@ -63,28 +67,59 @@ def he_normal(fan_in: int, seeds: np.random.Generator):
 
 
 @functools.lru_cache
-def position_matrix(grid: int, rows: int, columns: int) -> np.ndarray:
-    """Bicubic interpolation of grid x grid positions, float64 [rows * columns, grid * grid]."""
-    return np.kron(bicubic_matrix(grid, rows), bicubic_matrix(grid, columns))
+def position_matrix(
+    grid: int, rows: int, columns: int, interpolation: str = "bicubic"
+) -> np.ndarray:
+    """Interpolation of grid x grid positions, float64 [rows * columns, grid * grid].
+
+    `interpolation` is one of INTERPOLATIONS.
+    """
+    matrix_of = functools.partial(bicubic_matrix, grid, **INTERPOLATIONS[interpolation])
+    return np.kron(matrix_of(rows), matrix_of(columns))
 
 
 @functools.lru_cache
-def bicubic_matrix(size: int, new_size: int) -> np.ndarray:
+def bicubic_matrix(
+    size: int, new_size: int, antialias: bool = False, offset: float = 0.0
+) -> np.ndarray:
     """Bicubic interpolation of `size` samples to `new_size` as a matrix, float64 [new_size, size].
 
-    PyTorch's kernel (a = -0.75; TensorFlow's has -0.5) with half-pixel centres, no anti-aliasing,
-    borders repeated: what the reference does to position embeddings.
+    PyTorch's: half-pixel centres; borders repeated and a kernel with a = -0.75 (TensorFlow's has
+    -0.5), as the reference interpolates position embeddings; or, with anti-aliasing, a = -0.5, a
+    kernel as wide as a new sample, and borders left out. `offset` is added to the new size where
+    the scale is computed.
     """
+    a, scale = (-0.5 if antialias else -0.75), size / (new_size + offset)
+    stretch = max(scale, 1.0) if antialias else 1.0
 
-    def kernel(x, a=-0.75):
-        x = abs(x)
+    def kernel(x):
+        x = abs(x) / stretch
         if x <= 1:
             return (a + 2) * x**3 - (a + 3) * x**2 + 1
         return a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
 
     matrix = np.zeros((new_size, size))
     for row in range(new_size):
-        centre = (row + 0.5) * size / new_size - 0.5
-        for tap in range(math.floor(centre) - 1, math.floor(centre) + 3):
+        centre = (row + 0.5) * scale - 0.5
+        reach = math.ceil(2 * stretch)
+        for tap in range(math.floor(centre) + 1 - reach, math.floor(centre) + 1 + reach):
+            if antialias and not 0 <= tap < size:
+                continue
             matrix[row, min(max(tap, 0), size - 1)] += kernel(centre - tap)
-    return matrix
+    return matrix / matrix.sum(axis=1, keepdims=True) if antialias else matrix
+
+
+@functools.lru_cache
+def rotary_positions(rows: int, columns: int, head_width: int, theta: float) -> np.ndarray:
+    """Rotary positions of patches as DINOv3 has them, float64 [2, rows * columns, head width].
+
+    Cosines and sines of angles: a patch's centre, both coordinates in -1..1 over the image, times
+    2 pi over periods from 1 to almost `theta`; one quarter of a head for the height, one for the
+    width, and the same again for its other half (Simeoni et al., arXiv 2508.10104, section 3.2).
+    """
+    periods = theta ** (np.arange(head_width // 4) / (head_width // 4))
+    places = [2 * (np.arange(count) + 0.5) / count - 1 for count in (rows, columns)]
+    centres = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1).reshape(-1, 2, 1)
+    angles = (2 * math.pi * centres / periods).reshape(rows * columns, -1)
+    angles = np.tile(angles, 2)
+    return np.stack([np.cos(angles), np.sin(angles)])

@@ -22,6 +22,7 @@ def create_encoder(variant: str, image_size: int | None = None, **arguments) -> 
     return Encoder(image_size=image_size, **(sizes | arguments))
 
 
+@keras.saving.register_keras_serializable("msn")
 class Encoder(keras.Model):
     """A Vision Transformer behind its preprocessing: raw RGB 0..255 in, tokens and CLS out.
 
