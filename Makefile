@@ -50,10 +50,9 @@ test: $(DEV)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-backends: $(BACKENDS)
-	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_golden.py \
-	    tests/end_to_end/test_backends.py
-	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_golden.py \
-	    tests/end_to_end/test_backends.py
+	for backend in jax torch; do KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest \
+	    tests/test_golden.py tests/end_to_end/test_backends.py tests/msn/formats/families || exit 1; \
+	done
 
 # In an environment of its own: Apache Beam asks for older versions of what the others need.
 test-beam: $(BEAM)

@@ -6,19 +6,24 @@ content.
 
 import errno
 import json
+import logging
 import math
 import os
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePath
+
+import numpy as np
 
 from data.common.errors import InputError, one_line
 from data.images.image_io import RESIZE_RULE
 from data.storage.folders import copy_folder, local_copy, read_part
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
-from msn.formats import hugging_face, saved_model, torch_files
+from msn.formats import hugging_face, saved_model, single_files, torch_files, weight_files
 from msn.formats.flax_files import FLAX_FILE, is_flax, read_flax
-from msn.formats.reference_names import encoder_of_state, read_msn_checkpoint
+from msn.formats.reference_names import Foreign, encoder_of_state
 from msn.formats.saved_model import FrozenEncoder, save_saved_model
 from msn.networks.encoder import Encoder
 from msn.networks.resnet import RESNET, ResNetEncoder
@@ -91,38 +96,55 @@ def check_room(folder: Path, encoder: Encoder) -> None:
 
 
 def load_encoder(
-    path: str | PurePath, num_heads: int | None = None
+    path: str | PurePath,
+    num_heads: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Encoder | ResNetEncoder | FrozenEncoder:
     """Opens an encoder of any known format: `tokens, cls = encoder(images)`, raw RGB 0..255.
 
     By content, it is told apart what `path` is: an encoder directory; a TensorFlow SavedModel (it
     comes back frozen, without a backbone); a Flax checkpoint of the published EndoSSL weights, or
-    the folder with `checkpoint_0`; a `.pth.tar` of facebookresearch/msn, of which the target
-    encoder is taken; a Hugging Face ViTMSN directory; a safetensors file with timm's names. No code
-    in a file is run.
+    the folder with `checkpoint_0`; a directory of transformers (ViT, ViTMSN, MAE, DINOv2, DINOv3,
+    I-JEPA) or of timm; a PyTorch or safetensors file of msn, DINO, DINOv2, DINOv3, MAE, EndoViT,
+    I-JEPA, timm, or with such an encoder in it (docs/encoders.md). No code in a file is run. What
+    of a file is not used is named in the log.
 
     Args:
       path: file or directory, on a disk or a remote file system.
       num_heads: attention heads, for files that do not say it (PyTorch's, timm's) and whose width
         is of no known variant.
+      mean, std: of RGB in 0..1, for files that do not say it and whose family has several; where a
+        file says it, they must agree.
 
     Raises:
-      InputError: nothing there that is an encoder, or a damaged one, or `num_heads` is missing or
+      InputError: nothing there that is an encoder, or a damaged one, or an argument is missing or
         is not the file's; the message names the path and what was found.
     """
     path = to_path(path)
+    given = {"num_heads": num_heads, "mean": mean, "std": std}
+    given = {name: value for name, value in given.items() if value is not None}
     try:
-        encoder = (_open_directory if path.is_dir() else _open_file)(path, num_heads)
-        if num_heads is not None and isinstance(encoder, Encoder):
-            found = encoder.backbone.num_heads
-            if found != num_heads:
-                raise InputError(f"has {found} heads; expected num_heads={num_heads}")
+        encoder = (_open_directory if path.is_dir() else _open_file)(path, given)
+        if isinstance(encoder, Encoder):
+            check_given(encoder, given)
+        elif given:
+            raise InputError(f"says itself what {', '.join(given)} would; expected none given")
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return encoder
 
 
-def _open_directory(path, num_heads):
+def check_given(encoder: Encoder, given: dict) -> None:
+    """Raises `InputError` where an encoder has another value than what was given."""
+    found = {"num_heads": encoder.backbone.num_heads, "mean": encoder.mean, "std": encoder.std}
+    for name, value in given.items():
+        if not np.allclose(found[name], value, rtol=1e-4):
+            has = f"{found[name]} heads" if name == "num_heads" else f"{name} {found[name]}"
+            raise InputError(f"has {has}; expected {name}={value}")
+
+
+def _open_directory(path, given):
     if (path / ENCODER_FILE).is_file():
         return _open_encoder_directory(path)
     if (path / saved_model.MODEL_FILE).is_file():
@@ -131,9 +153,11 @@ def _open_directory(path, num_heads):
         if (path / inner / ENCODER_FILE).is_file():  # the directory of a run, or an experiment
             raise InputError(f"a directory with {name}/ in it; expected {path / name}")
     if (path / hugging_face.CONFIG_FILE).is_file():
-        return _encoder(*hugging_face.read_directory(path), num_heads)
-    if (path / FLAX_FILE).is_file():  # a release of EndoSSL; its SavedModel is the same, frozen
-        return _open_file(path / FLAX_FILE, num_heads)
+        return _encoder(path, hugging_face.read_directory(path), given)
+    # A release of EndoSSL, whose SavedModel is the same, frozen; or of EndoViT.
+    for name in (FLAX_FILE, weight_files.SAFETENSORS, weight_files.PYTORCH):
+        if (path / name).is_file():
+            return _open_file(path / name, given)
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
     raise InputError(
         f"found: {found}; expected an encoder directory ({ENCODER_FILE}), a SavedModel "
@@ -142,21 +166,21 @@ def _open_directory(path, num_heads):
     )
 
 
-def _open_file(path, num_heads):
+def _open_file(path, given):
     if not path.is_file():
         raise InputError("no such file or directory; pre-training writes encoder/")
     start = read_part(path, 0, 16)
     if start.startswith(torch_files.ZIP_MAGIC):
-        return _encoder(*read_msn_checkpoint(path), num_heads)
+        return _encoder(path, single_files.read_torch(path), given)
     if start.startswith(torch_files.LEGACY_MAGIC):
         raise InputError(
             "a PyTorch file of the format before 1.6; expected the same content written by a newer "
             "torch.save"
         )
     if start[8:9] == b"{":  # after the length of the header
-        return _encoder(*hugging_face.read_timm(path), num_heads)
+        return _encoder(path, single_files.read_safetensors(path), given)
     if is_flax(start):
-        return _encoder(*read_flax(path), num_heads)
+        return _encoder(path, Foreign(*read_flax(path)), given)
     raise InputError(
         f"{path.stat().st_size} bytes of an unknown format (begins with {start!r}); expected a "
         "PyTorch, Flax or safetensors file, or an encoder directory"
@@ -181,8 +205,24 @@ def _open_encoder_directory(path):
     return encoder
 
 
-def _encoder(state, arguments, num_heads):
-    """The encoder with these weights; `num_heads` counts where the file does not say it."""
-    if arguments["num_heads"] is None:
-        arguments = arguments | {"num_heads": num_heads}
-    return encoder_of_state(state, **arguments)
+def _encoder(path, found: Foreign, given):
+    """The encoder that was found; what is given counts where the file does not say it."""
+    arguments = {"num_heads": None} | given | found.arguments
+    for name in given:
+        if arguments[name] is None:
+            arguments[name] = given[name]
+    if missing := [name for name in ("mean", "std") if arguments.get(name) is None]:
+        raise InputError(
+            f"{found.family.title} that does not say how its images are normalised; expected "
+            f"{' and '.join(missing)} of RGB in 0..1 (for a command: --mean=R,G,B --std=R,G,B): "
+            f"{found.family.hint}"
+        )
+    if found.unused:
+        logging.warning("%s: not used, without effect: %s", path, in_short(found.unused))
+    return encoder_of_state(found.state, **arguments)
+
+
+def in_short(names: list[str]) -> str:
+    """Names of weights, by what they begin with and how many there are."""
+    counts = Counter(name.partition(".")[0] for name in names)
+    return ", ".join(f"{name} ({count})" if count > 1 else name for name, count in counts.items())

@@ -1,90 +1,142 @@
-"""Hugging Face's files: ViTMSN directories for `transformers`, and single files with timm's names.
+"""Hugging Face's directories, of `transformers` and of timm, and single files with timm's names.
 
-A directory holds config.json, model.safetensors and, where it says how images are normalised,
+A directory holds config.json, the weights and, where it says how images are prepared,
 preprocessor_config.json. timm has facebookresearch/msn's names; what its files do not tell is put
 into the metadata of ours, under METADATA.
 
 Sources: transformers, models/vit_msn (names, configuration) and image_processing_utils; timm,
-models/vision_transformer.py.
+models/vision_transformer.py and models/_hub.py.
 """
 
 import json
 import operator
-import re
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from data.common.errors import InputError, one_line
-from data.storage.folders import local_copy
+from data.common.errors import InputError
 from data.storage.paths import AnyPath
-from msn.formats.reference_names import msn_state, sizes_of_state, with_cls_position
+from msn.formats.families import dinov2, dinov3, ijepa, mae, timm, vit
+from msn.formats.families.family import Family, State, agree
+from msn.formats.reference_names import (
+    Foreign,
+    msn_state,
+    sizes_of_state,
+    with_cls_position,
+)
+from msn.formats.weight_files import (
+    SAFETENSORS,
+    read_json,
+    read_weights,
+    write_json,
+    write_safetensors,
+)
 from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
-WEIGHTS_FILE = "model.safetensors"
 MODEL_TYPE = "vit_msn"
 METADATA = "encoder"
+
+# `model_type` -> its family, of the configuration.
+FAMILIES = {
+    "vit": lambda config: vit.VIT,
+    "vit_msn": lambda config: vit.VIT_MSN,
+    "vit_mae": lambda config: mae.VIT_MAE,
+    "ijepa": lambda config: ijepa.HF,
+    "dinov2": dinov2.of_config,
+    "dinov2_with_registers": dinov2.of_config,
+    "dinov3_vit": dinov3.of_config,
+}
+# What a model with a head puts before the names of its encoder.
+PREFIXES = ("vit.", "ijepa.", "dinov2.", "dinov2_with_registers.", "dinov3_vit.", "model.")
 
 # Our GELU -> theirs; both of their names for the approximation mean the same function.
 GELU = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
 GELU_OF = {"gelu": "erf", "gelu_pytorch_tanh": "tanh", "gelu_new": "tanh"}
 
-# facebookresearch/msn's names -> theirs, which are put together; {} is the number of a block.
-NAMES = {"cls_token": ["embeddings.cls_token"], "pos_embed": ["embeddings.position_embeddings"]}
-ATTENTION = "encoder.layer.{}.attention.attention"
-LAYERS = {  # each with a .weight and a .bias
-    "patch_embed.proj": ["embeddings.patch_embeddings.projection"],
-    "blocks.{}.norm1": ["encoder.layer.{}.layernorm_before"],
-    "blocks.{}.attn.qkv": [f"{ATTENTION}.query", f"{ATTENTION}.key", f"{ATTENTION}.value"],
-    "blocks.{}.attn.proj": ["encoder.layer.{}.attention.output.dense"],
-    "blocks.{}.norm2": ["encoder.layer.{}.layernorm_after"],
-    "blocks.{}.mlp.fc1": ["encoder.layer.{}.intermediate.dense"],
-    "blocks.{}.mlp.fc2": ["encoder.layer.{}.output.dense"],
-    "norm": ["layernorm"],
-}
-# What no representation depends on.
-UNUSED = ("classifier.", "embeddings.mask_token")
 
-
-def read_directory(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
-    """A ViTMSN directory.
-
-    Returns:
-      Weights under facebookresearch/msn's names, and constructor arguments of `Encoder` that
-      shapes do not tell.
+def read_directory(path: AnyPath) -> Foreign:
+    """A directory of `transformers` or of timm.
 
     Raises:
       InputError: damaged, of another model, or configuration and weights disagree.
     """
     config = read_json(path / CONFIG_FILE)
-    if config.get("model_type") != MODEL_TYPE:
+    if "architecture" in config:
+        return read_timm_directory(path, config)
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
         raise InputError(
-            f"{CONFIG_FILE} describes model_type {config.get('model_type')!r}; expected "
-            f"{MODEL_TYPE!r}"
+            f"{CONFIG_FILE} describes model_type {kind!r}; expected one of {', '.join(FAMILIES)}, "
+            "or timm's 'architecture'"
         )
-    if config.get("hidden_act") not in GELU_OF:
-        raise InputError(
-            f"{CONFIG_FILE}: hidden_act is {config.get('hidden_act')!r}; expected one of "
-            f"{', '.join(GELU_OF)}"
-        )
-    weights, _ = read_safetensors(path / WEIGHTS_FILE)
-    state = from_hugging_face(weights)
-    for key, value in configured_sizes(sizes_of_state(state)).items():
-        if config.get(key) != value:
-            raise InputError(
-                f"{CONFIG_FILE} says {key} {config.get(key)}, but {WEIGHTS_FILE} holds {value}"
-            )
-    return state, checked(
-        **normalisation(path),
+    family = FAMILIES[kind](config)
+    if not config.get("qkv_bias", True):
+        family = replace(family, zero=vit.BIASES)
+    weights = read_weights(path)
+    state, unused = as_in(weights, family).translate(weights)
+    arguments = {**family.arguments} | checked(
         num_heads=config.get("num_attention_heads"),
         layer_norm_epsilon=config.get("layer_norm_eps"),
-        gelu=GELU_OF[config["hidden_act"]],
+        gelu=activation(config),
     )
+    sizes = sizes_of_state(state, "rope_theta" not in arguments)
+    agree(config, configured_sizes(sizes, config), CONFIG_FILE)
+    if kind.startswith("dinov2") and (size := dinov2.image_size(sizes["image_size"])):
+        arguments |= size_arguments(size, sizes, arguments)
+    if "rope_theta" in arguments:
+        arguments["image_size"] = config.get("image_size", sizes["image_size"])
+    arguments |= normalisation(family.normalisation)
+    if (path / PREPROCESSOR_FILE).exists():
+        arguments |= preprocessing(read_json(path / PREPROCESSOR_FILE), sizes, arguments)
+    return Foreign(state, arguments, unused, family)
+
+
+def read_timm_directory(path: AnyPath, config: dict) -> Foreign:
+    """A Hub folder of timm, whose config.json this is; raises `InputError`."""
+    family, weights = timm.of_config(config, read_weights(path))
+    state, unused = family.translate(weights)
+    sizes = sizes_of_state(state, "rope_theta" not in family.arguments)
+    arguments = {**family.arguments} | normalisation(family.normalisation)
+    given = config.get("model_args") or {}
+    if "rope_theta" in arguments and isinstance(given.get("img_size"), int):
+        sizes["image_size"] = given["img_size"]
+    timm.check_sizes(config, sizes | {"num_registers": sizes.get("num_registers", 0)})
+    arguments["image_size"] = sizes["image_size"]
+    told = config.get("pretrained_cfg") or {}
+    if {"mean", "std"} <= told.keys():
+        arguments |= checked_normalisation(told["mean"], told["std"])
+    size = told.get("input_size")
+    if isinstance(size, list | tuple) and len(size) == 3 and size[1] == size[2]:
+        arguments |= size_arguments(size[1], sizes, arguments)
+    return Foreign(state, arguments, unused, family)
+
+
+def as_in(weights: dict[str, np.ndarray], family: Family) -> Family:
+    """The family with the names that it has in a model with a head, if that is one."""
+    embedding = family.names["patch_embed.proj"]
+    for prefix in PREFIXES:
+        if any(name.startswith(f"{prefix}{embedding}.") for name in weights):
+            return family.with_prefix(prefix)
+    return family
+
+
+def activation(config: dict) -> str:
+    """Our name of a configuration's activation; raises `InputError`.
+
+    Gated MLPs have the sigmoid's, SiLU, which is no choice.
+    """
+    found, gated = config.get("hidden_act"), config.get("use_gated_mlp")
+    if config.get("use_swiglu_ffn") or (gated and found == "silu"):
+        return "erf"
+    if found not in GELU_OF or gated:
+        raise InputError(
+            f"{CONFIG_FILE}: hidden_act is {found!r}; expected one of "
+            f"{'silu' if gated else ', '.join(GELU_OF)}"
+        )
+    return GELU_OF[found]
 
 
 def write_directory(encoder: Encoder, path: Path) -> None:
@@ -92,7 +144,7 @@ def write_directory(encoder: Encoder, path: Path) -> None:
     path.mkdir(parents=True)
     backbone = encoder.backbone
     state = with_cls_position(msn_state(backbone))
-    config = configured_sizes(sizes_of_state(state)) | {
+    config = configured_sizes(sizes_of_state(state), {}) | {
         "architectures": ["ViTMSNModel"],
         "model_type": MODEL_TYPE,
         "num_attention_heads": backbone.num_heads,
@@ -117,19 +169,15 @@ def write_directory(encoder: Encoder, path: Path) -> None:
     }
     write_json(path / CONFIG_FILE, config)
     write_json(path / PREPROCESSOR_FILE, preprocessor)
-    write_safetensors(path / WEIGHTS_FILE, to_hugging_face(state), {})
+    write_safetensors(path / SAFETENSORS, to_hugging_face(state), {})
 
 
-def read_timm(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
-    """A safetensors file with timm's names; returns and raises as `read_directory` does.
-
-    A file that is not ours does not tell heads, GELU, epsilon and normalisation: timm's defaults
-    for a Vision Transformer and ImageNet's normalisation are taken, and `num_heads` is None.
-    """
-    state, metadata = read_safetensors(path)
+def timm_arguments(metadata: dict[str, str]) -> dict:
+    """What our own files with timm's names say in their metadata; raises `InputError`."""
     try:
-        return state, checked(**json.loads(metadata.get(METADATA, "{}")))
-    except (TypeError, ValueError) as error:
+        told = json.loads(metadata[METADATA])
+        return checked_normalisation(told.pop("mean"), told.pop("std")) | checked(**told)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"damaged metadata {METADATA!r} ({error})") from error
 
 
@@ -141,57 +189,43 @@ def write_timm(encoder: Encoder, path: Path) -> None:
     write_safetensors(path, state, {METADATA: json.dumps(arguments)})
 
 
-def from_hugging_face(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights of a ViTMSN under facebookresearch/msn's names; UNUSED ones are left out.
-
-    Raises:
-      InputError: a name is missing, or one that ViTMSN does not have.
-    """
-    weights = {name.removeprefix("vit."): value for name, value in weights.items()}
-    blocks = {match[1] for name in weights if (match := re.match(r"encoder\.layer\.(\d+)\.", name))}
-    state, found = {}, len(weights)
-    for name, theirs in names(len(blocks)):
-        if missing := [name for name in theirs if name not in weights]:
-            raise InputError(f"no weight {missing[0]!r} among the {found} of {WEIGHTS_FILE}")
-        state[name] = np.concatenate([weights.pop(name) for name in theirs])
-    if unknown := [name for name in weights if not name.startswith(UNUSED)]:
-        raise InputError(f"{WEIGHTS_FILE}: weight {unknown[0]!r} does not belong to a ViTMSN")
-    return state
-
-
 def to_hugging_face(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of `from_hugging_face`."""
     weights = {}
-    for name, theirs in names(sizes_of_state(state)["depth"]):
+    for _, name, theirs in vit.VIT_MSN.entries(sizes_of_state(state)["depth"]):
         weights |= zip(theirs, np.split(state[name], len(theirs)), strict=True)
     return weights
 
 
-def names(depth: int) -> Iterator[tuple[str, list[str]]]:
-    """Yields (our name, their names), for all weights of a model with this many blocks."""
-    yield from NAMES.items()
-    for layer, theirs in LAYERS.items():
-        for block in range(depth if "{}" in layer else 1):
-            for part in ("weight", "bias"):
-                yield f"{layer}.{part}".format(block), [f"{n}.{part}".format(block) for n in theirs]
+def from_hugging_face(weights: dict[str, np.ndarray]) -> State:
+    """Weights of a ViTMSN under facebookresearch/msn's names."""
+    return vit.VIT_MSN.translate(weights)[0]
 
 
-def configured_sizes(sizes: dict) -> dict:
+def configured_sizes(sizes: dict, config: dict) -> dict:
     """`msn.formats.reference_names.sizes_of_state` under the keys of config.json."""
-    return {
+    hidden = int(sizes["width"] * sizes["mlp_ratio"])
+    found = {
         "image_size": sizes["image_size"],
         "patch_size": sizes["patch_size"],
         "hidden_size": sizes["width"],
         "num_hidden_layers": sizes["depth"],
-        "intermediate_size": int(sizes["width"] * sizes["mlp_ratio"]),
+        "intermediate_size": hidden,
     }
+    if "num_register_tokens" in config:
+        found["num_register_tokens"] = sizes.get("num_registers", 0)
+    if config.get("model_type") == "dinov3_vit":
+        del found["image_size"]  # the weights do not tell it
+    return found
 
 
-def normalisation(path: AnyPath) -> dict:
-    """`mean` and `std` of a directory's preprocessor, for RGB in 0..1; ImageNet's without one."""
-    if not (path / PREPROCESSOR_FILE).exists():
-        return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    config = read_json(path / PREPROCESSOR_FILE)
+def normalisation(published: tuple | None) -> dict:
+    """`mean` and `std` that a family publishes; none where it publishes several."""
+    return dict(zip(("mean", "std"), published or (), strict=False))
+
+
+def preprocessing(config: dict, sizes: dict, arguments: dict) -> dict:
+    """`mean`, `std`, for RGB in 0..1, and size of a preprocessor_config.json."""
     try:
         scale = 255 * (
             config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1
@@ -205,59 +239,52 @@ def normalisation(path: AnyPath) -> dict:
         mean, std = ([float(value) / scale for value in values] for values in (mean, std))
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"{PREPROCESSOR_FILE}: no normalisation of RGB ({error})") from error
-    return {"mean": mean, "std": std}
+    found = checked_normalisation(mean, std)
+    size = config.get("crop_size" if config.get("do_center_crop") else "size")
+    if isinstance(size, dict):
+        size = size.get("height", size.get("shortest_edge"))
+    if isinstance(size, int) and config.get("do_resize", True):
+        found |= size_arguments(size, sizes, arguments)
+    return found
 
 
-def checked(
-    num_heads=None, layer_norm_epsilon=1e-6, gelu="erf", mean=IMAGENET_MEAN, std=IMAGENET_STD
-) -> dict:
+def size_arguments(size: int, sizes: dict, arguments: dict) -> dict:
+    """What makes an encoder take images of `size` pixels; raises `InputError`.
+
+    Its positions stay those of its weights.
+    """
+    patch = sizes["patch_size"]
+    if size < patch or size % patch:
+        raise InputError(f"images of {size} pixels; expected a multiple of the patch size, {patch}")
+    grid = sizes["image_size"] // patch
+    learned = "rope_theta" not in arguments
+    return {"image_size": size, "position_grid": grid if learned and size != grid * patch else None}
+
+
+def checked_normalisation(mean, std) -> dict:
+    """`mean` and `std` as they came from JSON; raises `InputError`."""
+    try:
+        found = {
+            name: [float(value) for _, value in zip("rgb", values, strict=True)]
+            for name, values in (("mean", mean), ("std", std))
+        }
+        if not all(value > 0 for value in found["std"]):
+            raise ValueError("std is not above 0")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"mean {mean}, std {std} do not describe an encoder") from error
+    return found
+
+
+def checked(num_heads=None, layer_norm_epsilon=1e-6, gelu="erf") -> dict:
     """These constructor arguments of `Encoder`, as they came from JSON; raises `InputError`."""
     try:
         return {
             "num_heads": None if num_heads is None else operator.index(num_heads),
             "layer_norm_epsilon": float(layer_norm_epsilon),
             "gelu": {name: name for name in GELU}[gelu],
-            "mean": [float(value) for _, value in zip("rgb", mean, strict=True)],
-            "std": [float(value) for _, value in zip("rgb", std, strict=True)],
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"num_heads {num_heads}, epsilon {layer_norm_epsilon}, gelu {gelu!r}, mean {mean}, "
-            f"std {std} do not describe an encoder"
+            f"num_heads {num_heads}, epsilon {layer_norm_epsilon}, gelu {gelu!r} do not describe "
+            "an encoder"
         ) from error
-
-
-def read_safetensors(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and metadata of a safetensors file; raises `InputError` where it is not whole."""
-    try:
-        with local_copy(path) as copy, safetensors.safe_open(copy, "numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise InputError(f"no {path.name}") from error
-    except (safetensors.SafetensorError, TypeError) as error:
-        raise InputError(
-            f"{path.name} is not a complete safetensors file ({one_line(error)})"
-        ) from error
-
-
-def write_safetensors(path: Path, weights: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file as PyTorch projects expect it."""
-    whole = {name: np.ascontiguousarray(value) for name, value in weights.items()}
-    # Not its save_file, whose files only their owner can read.
-    path.write_bytes(safetensors.numpy.save(whole, metadata={"format": "pt"} | metadata))
-
-
-def read_json(path: AnyPath) -> dict:
-    """A JSON object from a file; raises `InputError`."""
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path.name} is not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path.name} does not hold a JSON object")
-    return content
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Writes a JSON object as a file."""
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -10,21 +10,29 @@ these names first, as a "state".
 import itertools
 import math
 import re
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from keras import ops
 
 from data.common.errors import InputError
-from data.storage.paths import AnyPath
-from msn.formats.torch_files import read_state, write_torch_file
+from msn.formats.families import timm
+from msn.formats.families.family import Family, State
+from msn.formats.torch_files import write_torch_file
 from msn.networks.encoder import Encoder
-from msn.networks.variants import SIZES
+from msn.networks.options import OPTIONS
+from msn.networks.variants import SIZES, default_image_size
 
 TARGET = "target_encoder"
 
 # Parts of a state that no representation depends on: heads, and a token for masked patches.
 UNUSED = ("fc.", "head.", "pred.", "mask_token")
+# By the width of known variants; ViT-g (DINOv2's of 1536, others of 1408) and DINOv3's 7B, too.
+HEADS = {width: heads for width, _, heads in SIZES.values()} | {1408: 16, 1536: 24, 4096: 32}
+# Weights whose last axis is the width.
+WIDE = re.compile(r"^cls_token$|^pos_embed$|^patch_embed\.proj\.bias$|norm[12]?\.(weight|bias)$")
 # PyTorch's batch norms count their batches; nothing is computed from it.
 COUNTER = ".num_batches_tracked"
 
@@ -44,40 +52,42 @@ def load_msn_state(state: dict[str, np.ndarray], backbone, head=None) -> None:
       InputError: a weight is missing or has another shape; nothing is set then.
     """
     values = []
-    for name, variable, _, from_torch in _entries(backbone, head):
+    for name, variable, to_torch, from_torch in _entries(backbone, head):
         if name not in state:
             raise InputError(f"no weight {name!r} among the {len(state)} that were found")
-        value = from_torch(np.asarray(state[name]))
-        if value.shape != tuple(variable.shape):
+        found = np.asarray(state[name])
+        expected = to_torch(np.broadcast_to(np.float32(0), variable.shape)).shape
+        if found.shape != expected:
             raise InputError(
-                f"weight {name!r}: found shape {np.shape(state[name])}, which does not fit the "
-                f"model's {tuple(variable.shape)}"
+                f"weight {called(state, name)!r}: found shape {found.shape}, which does not fit "
+                f"the others; expected {expected}"
             )
-        values.append((variable, value))
+        values.append((variable, from_torch(found)))
     for variable, value in values:
         variable.assign(value)
-
-
-def read_msn_checkpoint(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
-    """The target encoder in a checkpoint of facebookresearch/msn.
-
-    Returns:
-      Its weights, without the "module." that distributed training puts before their names; and
-      {"num_heads": int, or None where it is not said: only our own files say it}.
-
-    Raises:
-      InputError: damaged, or without a target encoder.
-    """
-    state, plain = read_state(path, TARGET)
-    state = {name.removeprefix("module."): value for name, value in state.items()}
-    num_heads = plain.get("num_heads")
-    return state, {"num_heads": num_heads if type(num_heads) is int else None}
 
 
 def write_msn_checkpoint(encoder: Encoder, path: Path) -> None:
     """Writes a checkpoint from which facebookresearch/msn takes the target encoder."""
     state = with_cls_position(msn_state(encoder.backbone))
     write_torch_file(path, {TARGET: state, "num_heads": encoder.backbone.num_heads})
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What was found in a file or directory of another project.
+
+    Attributes:
+      state: weights under facebookresearch/msn's names, in that project's layouts.
+      arguments: of `Encoder`, as far as shapes do not tell them.
+      unused: names of other weights in there, on which no representation depends.
+      family: what it is of.
+    """
+
+    state: dict[str, np.ndarray]
+    arguments: dict
+    unused: list[str] = field(default_factory=list)
+    family: Family = timm.BARE
 
 
 def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **arguments) -> Encoder:
@@ -91,19 +101,17 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
     Raises:
       InputError: a weight is missing, unknown or of a wrong shape, or `num_heads` has to be given.
     """
-    sizes = sizes_of_state(state)
+    sizes = sizes_of_state(state, "rope_theta" not in arguments)
     if num_heads is None:
-        heads_of_width = {width: heads for width, _, heads in SIZES.values()}
-        if sizes["width"] not in heads_of_width:
+        if sizes["width"] not in HEADS:
             raise InputError(
                 f"does not say how many heads there are, and no known variant is "
-                f"{sizes['width']} wide; expected num_heads (for a command: python -m msn.convert "
-                "--num_heads=N writes an encoder directory, which says it)"
+                f"{sizes['width']} wide; expected num_heads (for a command: --num_heads=N)"
             )
-        num_heads = heads_of_width[sizes["width"]]
+        num_heads = HEADS[sizes["width"]]
     if num_heads < 1:
         raise InputError(f"num_heads is {num_heads}; expected at least 1")
-    encoder = Encoder(num_heads=num_heads, **sizes, **arguments)
+    encoder = Encoder(num_heads=num_heads, **(sizes | arguments))
     known = named_variables(encoder.backbone)
     unused = {name for name in state if name.startswith(UNUSED) or name.endswith(COUNTER)}
     if unknown := [name for name in state if name not in known and name not in unused]:
@@ -112,7 +120,7 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
     return encoder
 
 
-def sizes_of_state(state: dict[str, np.ndarray]) -> dict:
+def sizes_of_state(state: dict[str, np.ndarray], learned_positions: bool = True) -> dict:
     """Constructor arguments of `Encoder` that follow from the shapes of a state.
 
     Raises:
@@ -120,29 +128,68 @@ def sizes_of_state(state: dict[str, np.ndarray]) -> dict:
     """
     embedding = sizes_of_stem(state) or sizes_of_patches(state)
     width, patch_size = embedding["width"], embedding["patch_size"]
-    _, positions, _ = shape_of(state, "pos_embed", 3)
-    hidden, _ = shape_of(state, "blocks.0.mlp.fc1.weight", 2)
-    cls_position = math.isqrt(positions) ** 2 != positions
-    grid = math.isqrt(positions - cls_position)
-    if grid**2 + cls_position != positions or not grid:
-        raise InputError(
-            f"{positions} positions; expected one per patch of a square, with or without CLS"
-        )
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
-    return embedding | {
-        "image_size": grid * patch_size,
+    hidden, gated = hidden_of(state, blocks)
+    sizes = embedding | {
+        "image_size": default_image_size(patch_size),
         "depth": len(blocks),
         "mlp_ratio": ratio_of(hidden, width),
-        "cls_position": cls_position,
+        "cls_position": True,
+        "num_registers": shape_of(state, "reg_token", 3)[1] if "reg_token" in state else 0,
+        "layer_scale": "blocks.0.ls1.gamma" in state,
+        "swiglu": gated,
+        "pool_norm": "fc_norm.weight" in state,
     }
+    if learned_positions:
+        sizes |= sizes_of_positions(state, patch_size)
+    return {n: v for n, v in sizes.items() if n not in OPTIONS or OPTIONS[n] != v}
+
+
+def sizes_of_positions(state: dict[str, np.ndarray], patch_size: int) -> dict:
+    """What learned positions tell; raises `InputError`."""
+    _, positions, _ = shape_of(state, "pos_embed", 3)
+    cls_position = math.isqrt(positions) ** 2 != positions
+    grid = math.isqrt(positions - cls_position)
+    if grid**2 + cls_position != positions or not grid or cls_position > ("cls_token" in state):
+        raise InputError(
+            f"weight {called(state, 'pos_embed')!r}: {positions} positions; expected one per "
+            "patch of a square, with or without CLS"
+        )
+    return {"image_size": grid * patch_size, "cls_position": cls_position}
+
+
+def hidden_of(state: dict[str, np.ndarray], blocks) -> tuple[int, bool]:
+    """Hidden width of the MLPs and whether they are gated, as most weights have it."""
+    shape_of(state, "blocks.0.mlp.fc1.weight", 2)
+    layers = [f"blocks.{block}.mlp.fc" for block in blocks]
+    outer = Counter(
+        state[name].shape[0]
+        for layer in layers
+        for name in (f"{layer}1.weight", f"{layer}1.bias")
+        if name in state and state[name].ndim
+    ).most_common(1)[0][0]
+    inner = Counter(
+        state[f"{layer}2.weight"].shape[-1]
+        for layer in layers
+        if f"{layer}2.weight" in state and state[f"{layer}2.weight"].ndim == 2
+    )
+    gated = inner[outer / 2] and inner[outer / 2] >= inner[outer]
+    return (outer // 2 if gated else outer), bool(gated)
+
+
+def called(state: dict[str, np.ndarray], name: str) -> str:
+    """What the file that a state came from calls a weight."""
+    return state.called(name) if isinstance(state, State) else name
 
 
 def sizes_of_patches(state: dict[str, np.ndarray]) -> dict:
     """What a patch convolution tells; raises `InputError`."""
-    width, channels, patch_size, _ = shape_of(state, "patch_embed.proj.weight", 4)
+    _, channels, patch_size, _ = shape_of(state, "patch_embed.proj.weight", 4)
     if channels != 3:
         raise InputError(f"patches of {channels} channels; expected 3")
-    return {"patch_size": patch_size, "width": width}
+    # Most weights have it: one of another size is found out then, whichever it is.
+    votes = Counter(v.shape[-1] for name, v in state.items() if WIDE.search(name) and v.ndim)
+    return {"patch_size": patch_size, "width": votes.most_common(1)[0][0]}
 
 
 def sizes_of_stem(state: dict[str, np.ndarray]) -> dict:
@@ -175,7 +222,9 @@ def shape_of(state: dict[str, np.ndarray], name: str, axes: int) -> tuple[int, .
     if name not in state:
         raise InputError(f"no weight {name!r} among the {len(state)} that were found")
     if state[name].ndim != axes or not all(state[name].shape):
-        raise InputError(f"weight {name!r}: found shape {state[name].shape}; expected {axes} axes")
+        raise InputError(
+            f"weight {called(state, name)!r}: found shape {state[name].shape}; expected {axes} axes"
+        )
     return state[name].shape
 
 
@@ -194,8 +243,13 @@ def named_variables(backbone, head=None) -> dict:
 
 def _entries(backbone, head):
     """Yields (name, variable, our array -> theirs, their array -> ours)."""
-    yield "cls_token", backbone.cls_token, _same, _same
-    yield "pos_embed", backbone.positions, _same, _same
+    for name, variable in (
+        ("cls_token", "cls_token"),
+        ("reg_token", "registers"),
+        ("pos_embed", "positions"),
+    ):
+        if hasattr(backbone, variable):
+            yield name, getattr(backbone, variable), _same, _same
     if backbone.stem_channels:
         yield from _stem(backbone.patch_embedding)
     else:
@@ -204,10 +258,12 @@ def _entries(backbone, head):
         yield from _norm(f"blocks.{index}.norm1", block.norm1)
         yield from _dense(f"blocks.{index}.attn.qkv", block.attention.qkv)
         yield from _dense(f"blocks.{index}.attn.proj", block.attention.out)
+        for number, factors in enumerate(block.layer_scales or (), 1):
+            yield f"blocks.{index}.ls{number}.gamma", factors, _same, _same
         yield from _norm(f"blocks.{index}.norm2", block.norm2)
         yield from _dense(f"blocks.{index}.mlp.fc1", block.fc1)
         yield from _dense(f"blocks.{index}.mlp.fc2", block.fc2)
-    yield from _norm("norm", backbone.norm)
+    yield from _norm("fc_norm" if backbone.pool_norm else "norm", backbone.norm)
     if head is not None:
         for fc in ("fc1", "fc2", "fc3"):
             yield from _dense(f"fc.{fc}", getattr(head, fc))

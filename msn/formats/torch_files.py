@@ -9,6 +9,7 @@ Source: PyTorch, "Serialization semantics".
 import math
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +41,42 @@ def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
     Raises:
       InputError: damaged, or no such state dict; or the pickle names what is not in ALLOWED.
     """
+
+    def choose(content):
+        if not isinstance(content, dict) or not isinstance(content.get(key), dict):
+            names = list(map(str, content)) if isinstance(content, dict) else []
+            found = ", ".join(names[:8]) or type(content).__name__
+            raise InputError(f"a PyTorch file without a state dict {key!r}; found: {found}")
+        plain = {k: v for k, v in content.items() if isinstance(v, bool | int | float | str)}
+        return {str(n): v for n, v in content[key].items() if is_tensor(v)}, plain
+
+    return read_chosen(path, choose)
+
+
+def is_tensor(value) -> bool:
+    """Whether a value in a checkpoint is a tensor."""
+    return isinstance(value, Tensor)
+
+
+def read_chosen(path: AnyPath, choose: Callable) -> tuple[dict[str, np.ndarray], object]:
+    """The tensors that are chosen in a checkpoint; other storages are not read.
+
+    Args:
+      path: a file of `torch.save`.
+      choose: of the checkpoint's content, where `is_tensor` tells tensors, makes ({name: tensor},
+        whatever else is wanted).
+
+    Returns:
+      {name: array}, bfloat16 as float32; and whatever else was wanted.
+
+    Raises:
+      InputError: damaged; or the pickle names what is not in ALLOWED; or what `choose` raises.
+    """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             root, order = layout(archive)
-            content = unpickle(archive.read(f"{root}/data.pkl"))
-            if not isinstance(content, dict) or not isinstance(content.get(key), dict):
-                names = list(map(str, content)) if isinstance(content, dict) else []
-                found = ", ".join(names[:8]) or type(content).__name__
-                raise InputError(f"a PyTorch file without a state dict {key!r}; found: {found}")
-            state = {
-                str(name): read_tensor(archive, root, order, value)
-                for name, value in content[key].items()
-                if isinstance(value, Tensor)
-            }
+            chosen, more = choose(unpickle(archive.read(f"{root}/data.pkl")))
+            state = {n: read_tensor(archive, root, order, t) for n, t in chosen.items()}
     except InputError:
         raise
     except (*ZIP_ERRORS, *PICKLE_ERRORS) as error:
@@ -60,8 +84,7 @@ def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
             f"damaged or truncated PyTorch file ({one_line(error)}); expected one that "
             "torch.save wrote"
         ) from error
-    plain = {k: v for k, v in content.items() if isinstance(v, bool | int | float | str)}
-    return state, plain
+    return state, more
 
 
 def layout(archive: zipfile.ZipFile) -> tuple[str, str]:

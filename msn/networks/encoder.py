@@ -29,6 +29,8 @@ class Encoder(keras.Model):
     Args:
       image_size: height and width in pixels of the images that the positions were made for. Other
         sizes that are multiples of `patch_size` work: positions are interpolated.
+      features: what experiments take as an image's features unless told otherwise: "cls" or "mean"
+        of the patches; None for what `pooling` has.
       mean, std: of RGB in 0..1, per channel; the backbone sees (image / 255 - mean) / std.
       dtype: Keras dtype policy, as "mixed_bfloat16"; None for Keras' default.
       **backbone: constructor arguments of `VisionTransformer`.
@@ -51,6 +53,7 @@ class Encoder(keras.Model):
         name=None,
         seed=None,
         dtype=None,
+        features=None,
         **backbone,
     ):
         super().__init__(name=name, dtype=dtype, autocast=False)
@@ -60,6 +63,7 @@ class Encoder(keras.Model):
         self.backbone = VisionTransformer(
             image_size=image_size, seed=seed, name="backbone", dtype=self.dtype_policy, **backbone
         )
+        self.features = features or self.backbone.pooling
         self.built = True
 
     def call(self, images, training=False):
@@ -96,8 +100,10 @@ class Encoder(keras.Model):
 
     def get_config(self):
         """Constructor arguments; written to encoder.json."""
+        said = {} if self.features == self.backbone.pooling else {"features": self.features}
         return {
             "image_size": self.image_size,
             "mean": list(self.mean),
             "std": list(self.std),
+            **said,
         } | {key: value for key, value in self.backbone.get_config().items() if key != "image_size"}

@@ -12,6 +12,8 @@ from msn.formats.hugging_face import from_hugging_face, to_hugging_face, write_t
 from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from tests.support.places import GOLDEN
 
+IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+
 
 @pytest.fixture
 def directory(tmp_path):
@@ -68,7 +70,7 @@ def test_the_preprocessor_is_followed(directory):
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"model_type": "vit"}, "model_type 'vit'"),
+        ({"model_type": "swin"}, "model_type 'swin'"),
         ({"hidden_act": "relu"}, "'relu'"),
         ({"hidden_size": 999}, "hidden_size 999"),
         ({"num_hidden_layers": 99}, "num_hidden_layers 99"),
@@ -121,13 +123,15 @@ def test_files_of_timm_itself(tmp_path):
     weights |= {"head.weight": np.zeros((5, 20)), "head.bias": np.zeros(5)}
     safetensors.numpy.save_file(weights, tmp_path / "timm", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"timm: .*20 wide; expected num_heads"):
-        load_encoder(tmp_path / "timm")
-    opened = load_encoder(tmp_path / "timm", num_heads=2)
-    assert opened.get_config() == encoder.get_config()
-    weights["blocks.0.ls1.gamma"] = np.ones(20)
-    safetensors.numpy.save_file(weights, tmp_path / "timm")
-    with pytest.raises(InputError, match=r"timm: .*blocks\.0\.ls1\.gamma"):
+        load_encoder(tmp_path / "timm", **IMAGENET)
+    with pytest.raises(InputError, match=r"timm: .*expected mean and std"):
         load_encoder(tmp_path / "timm", num_heads=2)
+    opened = load_encoder(tmp_path / "timm", num_heads=2, **IMAGENET)
+    assert opened.get_config() == encoder.get_config() | {"interpolation": "antialiased"}
+    weights["blocks.0.attn.q_norm.weight"] = np.ones(10)
+    safetensors.numpy.save_file(weights, tmp_path / "timm")
+    with pytest.raises(InputError, match=r"timm: .*blocks\.0\.attn\.q_norm"):
+        load_encoder(tmp_path / "timm", num_heads=2, **IMAGENET)
 
 
 @pytest.mark.parametrize("metadata", ["{", "[1]", '{"gelu": "swish"}', '{"colour": 1}'])

@@ -146,7 +146,7 @@ def test_heads_follow_from_the_width_of_a_known_variant():
 def test_other_networks_are_named():
     state = msn_state(networks(1)[0])
     for changed, named in (
-        (state | {"reg_token": np.zeros((1, 4, 12))}, "reg_token"),
+        (state | {"dist_token": np.zeros((1, 1, 12))}, "dist_token"),
         (state | {"blocks.7.norm1.bias": np.zeros(12)}, r"blocks\.7\."),
         (state | {"pos_embed": np.zeros((1, 23, 12))}, "23 positions"),
         (state | {"patch_embed.proj.weight": np.zeros((12, 1, 4, 4))}, "1 channels"),
