@@ -67,7 +67,7 @@ def frame_outputs(
             found["probabilities"] = model.probabilities(found["cls"])
         if attention:
             weights = encoder.backbone.last_attention(encoder.preprocess(images))
-            found["attention"] = weights[:, :, 0, 1:]
+            found["attention"] = weights[:, :, 0, encoder.backbone.num_special :]
         return found
 
     return tf.function(outputs, jit_compile=True, autograph=False)
@@ -83,7 +83,8 @@ def _embed(encoder, images, layers, tokens):
         every = tf.concat(blocks, axis=-1)
     if tokens == "all":
         return every
-    return every[:, 0] if tokens == "cls" else tf.reduce_mean(every[:, 1:], axis=1)
+    special = encoder.backbone.num_special if hasattr(encoder, "backbone") else 1  # no patches
+    return every[:, 0] if tokens == "cls" else tf.reduce_mean(every[:, special:], axis=1)
 
 
 def over_frames(

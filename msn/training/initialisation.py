@@ -53,7 +53,7 @@ def copy_weights(source, target) -> None:
     values = named_variables(source)
     for name, variable in named_variables(target).items():
         value = values[name]
-        if name == "pos_embed" and source.grid != target.grid:
+        if name == "pos_embed" and tuple(value.shape) != tuple(variable.shape):
             first = int(source.cls_position)
             matrix = ops.cast(position_matrix(source.grid, target.grid, target.grid), value.dtype)
             patches = ops.matmul(matrix, value[:, first:])
