@@ -172,7 +172,7 @@ def test_a_train_step_lowers_a_loss(name):
 
     def loss():
         found = encoder.backbone.represent(image, kept_patches=np.array([0, 3, 5, 10]))
-        value = ops.mean(ops.square(found - wanted))
+        value = ops.mean(ops.square(ops.subtract(found, wanted)))
         return value, value
 
     before, gradients = outputs_and_gradients(loss, variables)
