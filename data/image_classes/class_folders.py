@@ -31,8 +31,9 @@ from data.image_classes.writing import (
     write_dataset,
 )
 from data.images.completeness import WHOLE_IMAGES, fault_finder
-from data.images.linking import link_file
-from data.images.names import natural_key
+from data.images.linking import place_image
+from data.images.names import is_image, natural_key
+from data.video.dicom import read_header
 from data.video.names import names_apart
 
 PROTOCOL = "70/10/20 by sequence, within each class"
@@ -84,7 +85,7 @@ def prepare_classes(
     if SEQUENCE in columns:
         names = columns[SEQUENCE]
     else:
-        names = _own_sequences(folder, files)
+        names = _own_sequences(layout.images, folder)
         audit.remark(
             f"{folder}: no --sequences, every image is a sequence of its own: images of one "
             "patient can be in training and in test, which then promises too much"
@@ -99,18 +100,19 @@ def prepare_classes(
     for label, of_class in enumerate(layout.images.values()):
         for file in of_class:
             if fault := faults[file]:
-                audit.problem(f"{file}: {fault}")
+                shown = file if is_image(file.name) else f"{classes[label]}: a DICOM file"
+                audit.problem(f"{shown}: {fault}")
             elif file in names and (not places or file in places):
                 name = names[file]
                 counted[name] = counted.get(name, 0) + 1
                 number = numbered[0].get(file) if numbered else counted[name]
-                place = Path(IMAGES_IN, file.relative_to(folder))
+                place = Path(IMAGES_IN, _place(file, classes[label], folder))
                 rows.append((file, LabelledImage(name, number, label, place.as_posix())))
                 place_of.setdefault(name, set()).add(places.get(file))
     images = [image for _, image in rows]
     _check(images, place_of)
     for file, image in rows:
-        link_file(file, root / image.file)
+        place_image(file, root / image.file)
     counts = count_classes(images, len(classes))
     _remark_few(counts, classes, audit)
     where = {name: next(iter(of)) for name, of in place_of.items()} if places else {}
@@ -168,9 +170,22 @@ def _protocols(
     return protocols
 
 
-def _own_sequences(folder: Path, files: list[Path]) -> dict[Path, str]:
-    """{image: a name of its own}, from where it lies."""
-    pairs = (("_".join(file.relative_to(folder).parts), file) for file in files)
+def _place(file: Path, of_class: str, folder: Path) -> Path:
+    """Where an image belongs in a data set; of DICOM, by nothing that its path may say."""
+    if is_image(file.name):
+        place = file.relative_to(folder)
+        return place.with_suffix(".png") if place.suffix.lower() == ".npy" else place
+    header = read_header(file)
+    return Path(of_class, f"dicom_{header.digest}.png" if header else "dicom_damaged.png")
+
+
+def _own_sequences(images: Mapping[str, list[Path]], folder: Path) -> dict[Path, str]:
+    """{image: a name of its own}, from where it belongs."""
+    pairs = (
+        ("_".join(_place(file, of_class, folder).parts), file)
+        for of_class, files in images.items()
+        for file in files
+    )
     named = names_apart(pairs, [])
     return {file: name for name, file in named.items()}
 

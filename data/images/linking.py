@@ -33,7 +33,9 @@ def link_images(
     """
     settings = {"size": size, "quality": quality}
     pairs = [
-        (file, frames_dir / video / file.name) for video, files in groups.items() for file in files
+        (file, frames_dir / video / _name_in_dataset(file))
+        for video, files in groups.items()
+        for file in files
     ]
 
     new = [file for file, target in pairs if not target.exists()]
@@ -65,7 +67,23 @@ def _add_image(file: Path, target: Path, settings: Mapping) -> None:
             target, read_image(file)[..., ::-1], settings
         )  # a new file: no link is followed
     elif not is_there:
+        place_image(file, target)
+
+
+def _name_in_dataset(file: Path) -> str:
+    return file.with_suffix(".png").name if file.suffix.lower() == ".npy" else file.name
+
+
+def place_image(file: Path, target: Path) -> None:
+    """Links an image, as `link_file` does; one of another format than `target` has becomes a copy.
+
+    Arrays and DICOM become PNG so: other programs read a dataset, and no patient is named in it.
+    """
+    if target.suffix == file.suffix:
         link_file(file, target)
+    elif not target.exists() or target.stat().st_mtime < file.stat().st_mtime:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_frame(target, read_image(file)[..., ::-1], {"size": None})
 
 
 def link_file(file: Path, target: Path) -> None:

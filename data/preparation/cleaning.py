@@ -104,8 +104,8 @@ def measure(path: Path) -> Measures:
         image = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_4) if len(data) else None
     except cv2.error:  # larger than OpenCV decodes
         image = None
-    if image is None:
-        raise InputError(f"{path}: {len(data)} bytes that are not a complete image")
+    if image is None:  # .npy, for one
+        image = np.ascontiguousarray(read_image(path)[::4, ::4, ::-1])
     lit = image.max(axis=2) > LIT
     hue, saturation, _ = cv2.split(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2HSV))
     low, high = TISSUE_HUES

@@ -1,6 +1,7 @@
 """Any folder of class/image: labels from folders, splits by the sequences of a CSV."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,9 @@ from data.dataset.frame_index import load_index
 from data.frames.opening import open_source
 from data.image_classes.class_folders import prepare_classes
 from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, split_table
+from data.images.image_io import read_image
 from down_stream.tasks import open_task
+from tests.support.small_dicoms import SECRETS, write_still
 
 PARTS = ("train", "validation", "test")
 
@@ -324,3 +327,26 @@ def test_a_thousand_wrong_names_are_a_short_line(tmp_path, folder):
     with pytest.raises(InputError, match=r"no usable image.* and 997 more") as error:
         prepare(tmp_path / "out", folder, table)
     assert len(str(error.value)) < 1000
+
+
+def test_arrays_and_dicom_stills_become_png_without_their_patient(tmp_path, folder):
+    picture = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    write_still(folder / "cyst" / "Mustermann_Joerg_1958.dcm", picture)
+    write_still(folder / "cyst" / "0047110815", picture).write_bytes(bytes(128) + b"DICM")
+    np.save(folder / "normal" / "x.npy", picture)
+    index, _, audit = prepare(tmp_path / "out", folder)
+    found = [
+        file for file in index.paths(slice(None)) if Path(file).name.startswith(("dicom_", "x."))
+    ]
+    assert len(index) == 32
+    assert len(found) == 2
+    for file in found:
+        np.testing.assert_array_equal(read_image(file), picture)
+    assert len(audit.problems) == 1
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    for secret in SECRETS:
+        for file in written:
+            assert secret not in str(file.relative_to(tmp_path)).lower()
+            if file.suffix == ".json":
+                assert secret not in file.read_text().lower()
+        assert all(secret not in video.lower() for video in index.videos)

@@ -80,3 +80,14 @@ def test_a_damaged_image_is_named(tmp_path, images):
     faults = link_images({"x": images}, tmp_path / "frames", size=48)
     assert list(faults) == [str(images[0])]
     assert len(list((tmp_path / "frames" / "x").iterdir())) == len(images) - 1
+
+
+def test_an_array_becomes_a_png(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    np.save(tmp_path / "op_000001.npy", picture)
+    assert link_images({"op": [tmp_path / "op_000001.npy"]}, tmp_path / "frames") == {}
+    np.testing.assert_array_equal(read_image(tmp_path / "frames/op/op_000001.png"), picture)
+    (file,) = (tmp_path / "frames/op").iterdir()
+    before = file.stat().st_mtime_ns
+    assert link_images({"op": [tmp_path / "op_000001.npy"]}, tmp_path / "frames") == {}
+    assert file.stat().st_mtime_ns == before

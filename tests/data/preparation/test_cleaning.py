@@ -153,9 +153,10 @@ def test_what_cannot_be_decoded_is_a_problem(tmp_path):
     files[0].write_bytes(b"\xff\xd8\xff nothing \xff\xd9")
     audit = Audit()
     assert list(measure_files(files, audit)) == [files[1]]
-    assert audit.problems == [f"{files[0]}: 14 bytes that are not a complete image"]
+    (problem,) = audit.problems
+    assert problem.startswith(f"{files[0]}: a damaged JPEG file")
     files[0].write_bytes(b"")
-    with pytest.raises(InputError, match="0 bytes"):
+    with pytest.raises(InputError, match="empty"):
         measure(files[0])
 
 
