@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from av import VideoFrame
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
 from data.common.errors import ELSE_USED, InputError
 from data.video.clock import Clock, read_clock
@@ -223,7 +224,7 @@ class Finisher:
     """
 
     def __init__(self):
-        self._graphs = {}
+        self._graphs, self._reformatter = {}, VideoReformatter()
 
     def __call__(self, picture: Picture) -> np.ndarray:
         frame = picture.frame
@@ -231,7 +232,8 @@ class Finisher:
         if frame.interlaced_frame:
             frame = self._deinterlaced(picture)
         # OpenCV's kind of interpolation, of colours.
-        image = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
+        frame = self._reformatter.reformat(frame, format="bgr24", interpolation="BICUBIC")
+        image = frame.to_ndarray()
         return image if turn is None else cv2.rotate(image, turn)
 
     def _deinterlaced(self, picture: Picture) -> VideoFrame:
