@@ -45,7 +45,7 @@ def run_command(words, monkeypatch, parse_only=False):
     """
     assert words[0] == "python", words
 
-    def run(main, wrong_input, positional=""):
+    def run(main, wrong_input, positional="", kept=""):
         _, *rest = cli.parse(sys.argv, positional)
         raise SystemExit(0 if parse_only else main(*rest) or 0)
 

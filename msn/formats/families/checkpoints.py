@@ -99,9 +99,10 @@ def plain_blocks(tensors: dict) -> dict:
 
 def project_of(where: str, tensors: Mapping, content: Mapping) -> str:
     """The project whose training wrote a file, by how it is laid out: "msn", ..., or ""."""
-    if where == "target_encoder":
+    first = where.partition(".")[0]  # DataParallel's "module" may follow
+    if first == "target_encoder":
         return "ijepa" if "predictor" in content and "cls_token" not in tensors else "msn"
-    return "dino" if where.partition(".")[0] == "teacher" else ""
+    return "dino" if first == "teacher" else ""
 
 
 def family_of(project: str, weights: dict) -> tuple[Family, dict]:

@@ -101,7 +101,7 @@ def remarks(root):
     audit = Audit()
     remark_shared(root, audit)
     assert audit.problems == []
-    return audit.remarks
+    return audit.remarks + audit.neighbours
 
 
 def test_data_sets_beside_one_another_are_compared(tmp_path):

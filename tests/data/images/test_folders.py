@@ -127,7 +127,7 @@ print(len(files), *sorted(faults), sep="\\n")
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
 def test_what_is_forbidden_is_named(folder, tmp_path):
-    for path in (tmp_path, *tmp_path.parents[:2]):
+    for path in (tmp_path, *tmp_path.parents[:3]):
         path.chmod(0o755)
     for name in ("locked", "no names", "no files"):
         write_image(folder / name / "1.png")
