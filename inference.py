@@ -59,6 +59,7 @@ MAP = flags.DEFINE_string("map", None, ".html file for a map of the embeddings, 
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 32, "frames at a time; results do not depend on it", lower_bound=1
 )
+GIVEN = cli.define_encoder_facts()
 flags.mark_flag_as_required("model_path")
 
 
@@ -79,6 +80,8 @@ def label_stream() -> int:
     from down_stream.inference import phase_stream
 
     check_local("--output", OUTPUT.value)
+    if given := GIVEN():
+        raise InputError(f"--stream: its model says itself what --{next(iter(given))} would")
     model, output = to_path(MODEL.value), to_path(OUTPUT.value)
     result = phase_stream.label_stream(model, STREAM.value, output, FPS.value)
     print(phase_stream.summary(result))
@@ -110,6 +113,7 @@ def embed() -> int:
         attention=ATTENTION.value and to_path(ATTENTION.value),
         map=MAP.value and to_path(MAP.value),
         batch_size=BATCH_SIZE.value,
+        given=GIVEN(),
     )
     result = embeddings.embed(to_path(MODEL.value), frames, to_path(OUTPUT.value), options)
     print(embeddings.summary(result))

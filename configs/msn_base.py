@@ -48,6 +48,10 @@ def get_config(arg=""):
     # of the sizes of model.variant. Both networks begin there, the heads at random. What the
     # encoder needs (model.mean and std, GELU, epsilon) is then taken from it, not from here.
     config.init = ""
+    # What that file does not say, else nothing: mean and std of RGB in 0..1, attention heads.
+    config.init_mean = config_dict.placeholder(tuple)
+    config.init_std = config_dict.placeholder(tuple)
+    config.init_num_heads = config_dict.placeholder(int)
     config.model = ConfigDict()
     config.model.variant = "vits16"  # vit{micro,ti,s,b,l,h} + patch size, or vitc4gf16, vitconvs16
     config.model.hidden_dim = 2048  # of the projection head

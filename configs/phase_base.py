@@ -5,7 +5,7 @@ video (Hirsch et al., arXiv 2308.12394, section 4; splits and metrics: data/data
 down_stream/metrics/phases.py).
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from configs.videos import videos
 
@@ -21,6 +21,10 @@ def get_config(arg=""):
     # A path that msn.encoders.load_encoder opens; empty for random initialisation, for which
     # model.variant (or --model) names the architecture. If both are set they must agree.
     config.encoder = ""
+    # What that file does not say, else nothing: mean and std of RGB in 0..1, attention heads.
+    config.encoder_mean = config_dict.placeholder(tuple)
+    config.encoder_std = config_dict.placeholder(tuple)
+    config.encoder_num_heads = config_dict.placeholder(int)
     config.model = ConfigDict()
     config.model.variant = ""  # vit{ti,s,b,l,h} + patch size, or resnet50v2
     config.model.image_size = 224  # from scratch; an encoder brings its own

@@ -36,6 +36,7 @@ from down_stream.report.page import write_report
 from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
+from msn.encoders import facts_in
 from msn.networks.resnet import RESNET
 from msn.workdir.run_directory import (
     CHECKPOINTS,
@@ -115,6 +116,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         image_size=config.model.image_size,
         resnet_weights=config.resnet_weights,
         seed=config.seed,
+        given=facts_in(config, "encoder"),
     )
     content = fingerprint(encoder)  # before it is trained
     if config.mode == "finetune":

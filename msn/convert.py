@@ -28,6 +28,7 @@ rendered, or on those of --image_path.
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,8 @@ def convert(
     source: str | Path,
     output: str | Path,
     output_format: str,
-    num_heads: int | None = None,
     image_path: str | None = None,
+    **given,
 ) -> tuple[Path, float]:
     """Writes an encoder in another format.
 
@@ -59,9 +60,9 @@ def convert(
       source: anything that `msn.encoders.load_encoder` opens, except a SavedModel.
       output: file or directory; must not be there yet.
       output_format: one of FORMATS or EXPORTS.
-      num_heads: for sources that do not say it.
       image_path: frames on which an export is compared, as `msn.formats.export.read_frames` takes
         them.
+      **given: num_heads, mean, std for sources that do not say them, as `load_encoder` takes them.
 
     Returns:
       The path that was written; and the relative error ‖a − b‖/‖b‖ of what it computes.
@@ -88,7 +89,7 @@ def convert(
         raise InputError(f"{output}: exists already; remove it, or write to another path")
     if output_format in EXPORTS:
         export.check_packages(output_format)
-    encoder = open_source(source, output_format, num_heads)
+    encoder = open_source(source, output_format, given)
     if output_format in EXPORTS:
         frames = export.read_frames(image_path, encoder.image_size)
         write = functools.partial(export.write_export, encoder, output_format)
@@ -116,7 +117,7 @@ def convert(
     return output, error
 
 
-def open_source(source: AnyPath, output_format: str, num_heads: int | None):
+def open_source(source: AnyPath, output_format: str, given: dict):
     """The encoder to convert; raises `InputError` where the format cannot express it."""
     from msn.encoders import load_encoder
     from msn.networks.encoder import Encoder
@@ -126,7 +127,7 @@ def open_source(source: AnyPath, output_format: str, num_heads: int | None):
         raise InputError(
             f"{source}: not an encoder, but a directory with one in it; expected {inside}"
         )
-    encoder = load_encoder(source, num_heads)
+    encoder = load_encoder(source, **given)
     if not encoder.trainable_variables:
         raise InputError(
             f"{source}: a SavedModel is frozen: its weights cannot be converted; expected the file "
@@ -168,28 +169,29 @@ def reason(encoder, output_format: str) -> str:
     )
 
 
-def define_flags() -> None:
-    """Defines the flags of this command; importing the module does not."""
+def define_flags() -> Callable[[], dict]:
+    """Defines the flags of this command; importing the module does not.
+
+    Returns what `data.common.cli.define_encoder_facts` does.
+    """
     flags.DEFINE_string("source", None, "encoder to convert", required=True)
     flags.DEFINE_string("output", None, "file or directory that is written", required=True)
     flags.DEFINE_enum("format", "encoder", FORMATS + EXPORTS, "format of the output")
-    flags.DEFINE_integer("num_heads", None, "attention heads, where the source does not say it")
     flags.DEFINE_string(
         "image_path", None, "images to compare an export on, instead of rendered ones"
     )
+    return cli.define_encoder_facts()
 
 
-def main() -> int:
-    """Runs the command and returns its exit code."""
+def main(given: dict) -> int:
+    """Runs the command and returns its exit code; `given` are arguments of `load_encoder`."""
     cli.import_tensorflow()
-    given = flags.FLAGS
-    path, error = convert(
-        given.source, given.output, given.format, given.num_heads, given.image_path
-    )
-    print(f"written to {path} ({given.format}), relative error {error:.1e}")
+    flag = flags.FLAGS
+    path, error = convert(flag.source, flag.output, flag.format, flag.image_path, **given)
+    print(f"written to {path} ({flag.format}), relative error {error:.1e}")
     return cli.DONE
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main, wrong_input=(InputError,))
+    facts = define_flags()
+    cli.run(lambda: main(facts()), wrong_input=(InputError,))

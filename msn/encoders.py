@@ -12,6 +12,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -23,7 +24,7 @@ from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
 from msn.formats import hugging_face, saved_model, single_files, torch_files, weight_files
 from msn.formats.flax_files import FLAX_FILE, is_flax, read_flax
-from msn.formats.reference_names import Foreign, encoder_of_state
+from msn.formats.reference_names import Foreign, encoder_of_state, how_to_give
 from msn.formats.saved_model import FrozenEncoder, save_saved_model
 from msn.networks.encoder import Encoder
 from msn.networks.resnet import RESNET, ResNetEncoder
@@ -124,6 +125,7 @@ def load_encoder(
     path = to_path(path)
     given = {"num_heads": num_heads, "mean": mean, "std": std}
     given = {name: value for name, value in given.items() if value is not None}
+    check_colours(given)
     try:
         encoder = (_open_directory if path.is_dir() else _open_file)(path, given)
         if isinstance(encoder, Encoder):
@@ -133,6 +135,27 @@ def load_encoder(
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return encoder
+
+
+def check_colours(given: dict) -> None:
+    """Raises `InputError` unless mean and std, where they are given, are three numbers each."""
+    for name in given.keys() & {"mean", "std"}:
+        values = given[name]
+        if np.shape(values) != (3,) or not all(
+            isinstance(value, Real) and 0 <= value < np.inf and (value or name == "mean")
+            for value in values
+        ):
+            limit = "from 0" if name == "mean" else "above 0"
+            raise InputError(f"{name} is {values!r}; expected three numbers {limit}, R, G, B")
+
+
+def facts_in(config, key: str) -> dict:
+    """What a configuration says of the encoder that its `key` names: `load_encoder`'s arguments.
+
+    They are `key`_mean, `key`_std and `key`_num_heads; None where the file says it.
+    """
+    names = ("num_heads", "mean", "std")
+    return {name: config[f"{key}_{name}"] for name in names}
 
 
 def check_given(encoder: Encoder, given: dict) -> None:
@@ -214,7 +237,7 @@ def _encoder(path, found: Foreign, given):
     if missing := [name for name in ("mean", "std") if arguments.get(name) is None]:
         raise InputError(
             f"{found.family.title} that does not say how its images are normalised; expected "
-            f"{' and '.join(missing)} of RGB in 0..1 (for a command: --mean=R,G,B --std=R,G,B): "
+            f"{' and '.join(missing)} of RGB in 0..1 ({how_to_give(missing)}): "
             f"{found.family.hint}"
         )
     if found.unused:

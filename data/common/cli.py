@@ -53,6 +53,33 @@ def define_config(default: str, help_string: str) -> flags.FlagHolder:
     return holder
 
 
+def define_encoder_facts() -> Callable[[], dict]:
+    """Defines --num_heads, --mean and --std.
+
+    Returns:
+      A function that gives those that are set, as arguments of `msn.encoders.load_encoder`.
+    """
+    unsaid = "of the encoder, where its file does not say it"
+    colour = f"of RGB in 0..1, R,G,B, {unsaid}"
+    holders = {"num_heads": flags.DEFINE_integer("num_heads", None, f"attention heads {unsaid}")}
+    for name in ("mean", "std"):
+        holders[name] = flags.DEFINE(_Numbers(), name, None, colour)
+    return lambda: {name: flag.value for name, flag in holders.items() if flag.value is not None}
+
+
+class _Numbers(flags.ArgumentParser):
+    """Numbers with commas between them."""
+
+    def parse(self, argument):
+        try:
+            return argument and tuple(map(float, argument.split(",")))
+        except ValueError as error:
+            raise ValueError("expected numbers with commas between them") from error
+
+    def flag_type(self):
+        return "numbers"
+
+
 def run(
     main: Callable[..., int | None],
     wrong_input: tuple[type[Exception], ...],

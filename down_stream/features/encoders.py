@@ -14,7 +14,13 @@ from msn.networks.variants import variant_arguments
 
 
 def open_encoder(
-    path: AnyPath | None, variant: str, *, image_size: int, resnet_weights: str, seed: int
+    path: AnyPath | None,
+    variant: str,
+    *,
+    image_size: int,
+    resnet_weights: str,
+    seed: int,
+    given: dict,
 ):
     """The encoder at a path, or one that starts from scratch where there is none.
 
@@ -22,6 +28,7 @@ def open_encoder(
       path: anything that `load_encoder` opens, or None.
       variant: of the encoder; "" for whatever is at the path.
       image_size, resnet_weights, seed: of one that starts from scratch.
+      given: what the file at the path does not say, arguments of `load_encoder`.
 
     Raises:
       InputError: nothing to open, or it is not of that variant.
@@ -30,7 +37,7 @@ def open_encoder(
         if variant == RESNET:
             return create_resnet(resnet_weights, image_size=image_size, seed=seed)
         return create_encoder(variant, image_size=image_size, seed=seed)
-    encoder = load_encoder(path)
+    encoder = load_encoder(path, **given)
     if variant:
         check_variant(encoder, variant, path)
     return encoder

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
@@ -42,6 +42,7 @@ class Options:
       map: None, or an .html file for a map of the embeddings.
       batch_size: frames that pass the network together; the results do not depend on it, but for
         rounding.
+      given: what the encoder's file does not say, arguments of `load_encoder`.
     """
 
     layers: int = 1
@@ -49,6 +50,7 @@ class Options:
     attention: AnyPath | None = None
     map: AnyPath | None = None
     batch_size: int = 32
+    given: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -76,12 +78,19 @@ class Result:
     remarks: list[str]
 
 
-def open_model(path: AnyPath) -> tuple:
-    """(encoder, frame model or None) of whatever `path` is; raises `InputError`."""
+def open_model(path: AnyPath, given: dict) -> tuple:
+    """(encoder, frame model or None) of whatever `path` is; raises `InputError`.
+
+    `given` are arguments of `load_encoder`.
+    """
     if is_frame_model(path):
+        if given:
+            raise InputError(
+                f"{path}: says itself what {', '.join(given)} would; expected none given"
+            )
         model = load_frame_model(path)
         return model.encoder, model
-    return load_encoder(path), None
+    return load_encoder(path, **given), None
 
 
 def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options) -> Result:
@@ -107,7 +116,7 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
 
 def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options) -> Result:
     """What `embed` does after its first checks; nobody else writes this table meanwhile."""
-    encoder, model = open_model(model_path)
+    encoder, model = open_model(model_path, options.given)
     temporal = open_temporal(model_path) if model else None
     if model:
         check_phase_files(output, frames, model.task, temporal)
@@ -235,6 +244,7 @@ def _request(model_path, frames: Frames, options: Options) -> dict:
         "list of frames": frames.digest(),
         "layers": options.layers,
         "tokens": options.tokens,
+        "given": {name: str(value) for name, value in options.given.items()},
         "attention": options.attention and str(options.attention),
         "map": options.map and str(options.map),
     }

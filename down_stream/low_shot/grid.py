@@ -25,6 +25,7 @@ from down_stream.low_shot.table import savings, sentences, tabulate, write_cells
 from down_stream.report.figures import save_png
 from down_stream.report.low_shot_curve import low_shot_curve
 from down_stream.report.wording import duration
+from msn.encoders import facts_in
 from msn.workdir.run_directory import check_unchanged, plain
 
 RESULTS = "results.json"
@@ -166,6 +167,7 @@ def _unless_trained_anew(cell: Cell, results: dict | None, known: dict) -> dict 
                 image_size=cell.config.model.image_size,
                 resnet_weights=cell.config.resnet_weights,
                 seed=cell.config.seed,
+                given=facts_in(cell.config, "encoder"),
             )
         )
     if known[path] == results["encoder_fingerprint"]:

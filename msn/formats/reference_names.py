@@ -90,6 +90,18 @@ class Foreign:
     family: Family = timm.BARE
 
 
+def how_to_give(names: list[str]) -> str:
+    """Where users say what a file does not: flags of two commands, keys of configurations."""
+
+    def written(start):
+        return " ".join(f"--{start}{n}={'N' if n == 'num_heads' else 'R,G,B'}" for n in names)
+
+    return (
+        f"inference.py, msn.convert: {written('')}; down-stream: {written('config.encoder_')}; "
+        f"pre-training: {written('config.init_')}"
+    )
+
+
 def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **arguments) -> Encoder:
     """An encoder with the weights of a state, its sizes taken from their shapes.
 
@@ -106,7 +118,7 @@ def encoder_of_state(state: dict[str, np.ndarray], num_heads: int | None, **argu
         if sizes["width"] not in HEADS:
             raise InputError(
                 f"does not say how many heads there are, and no known variant is "
-                f"{sizes['width']} wide; expected num_heads (for a command: --num_heads=N)"
+                f"{sizes['width']} wide; expected num_heads ({how_to_give(['num_heads'])})"
             )
         num_heads = HEADS[sizes["width"]]
     if num_heads < 1:

@@ -14,6 +14,7 @@ from data.common.nested import flatten
 from data.frames.opening import SOURCES
 from data.storage.paths import to_path
 from data.views.masking import num_kept
+from msn.encoders import facts_in
 from msn.method import schedules
 from msn.method.model import MSN
 from msn.networks.variants import variant_arguments
@@ -106,7 +107,9 @@ def create_model(config: ConfigDict) -> MSN:
     arguments = variant_arguments(config.model.variant)
     pretrained = None
     if config.init:
-        pretrained = open_pretrained(to_path(config.init), config.model.variant)
+        pretrained = open_pretrained(
+            to_path(config.init), config.model.variant, facts_in(config, "init")
+        )
         arguments = pretrained.get_config()
     else:
         arguments |= {"mean": config.model.mean, "std": config.model.std}

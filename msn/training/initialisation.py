@@ -18,14 +18,16 @@ from msn.networks.variants import CONV_STEMS, SIZES, variant_arguments
 PLAIN = {"mlp_ratio": 4, "stem_channels": None}
 
 
-def open_pretrained(path: AnyPath, variant: str) -> Encoder:
+def open_pretrained(path: AnyPath, variant: str, given: dict) -> Encoder:
     """Opens the encoder that a run begins from; `path` is anything `load_encoder` opens.
+
+    `given` are further arguments of `load_encoder`.
 
     Raises:
       InputError: it is no encoder, or frozen, or its sizes are not those of `variant`.
     """
     try:
-        encoder = load_encoder(path)
+        encoder = load_encoder(path, **given)
     except InputError as error:
         raise InputError(f"init={error}") from error
     if isinstance(encoder, FrozenEncoder):

@@ -12,11 +12,12 @@ from down_stream import experiment
 from down_stream.classifiers import fitting
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.experiment import fit_classifier
-from down_stream.features.encoders import SplitFeatures, open_encoder
+from down_stream.features.encoders import SplitFeatures
 from down_stream.features.labelled_splits import select_splits
 from down_stream.tasks import phases
 from down_stream.temporal import fitting as temporal_fitting
 from down_stream.temporal.fitting import fit_sequences
+from msn.networks.encoder import create_encoder
 from tests.support.recorder import recorded
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_phases import small_config, small_splits
@@ -29,9 +30,7 @@ PHASES = phases(CHOLEC80)
 def small_frames(config, without):
     """The features of a configuration's splits, some of which are not there to be read."""
     splits = small_splits(config, PHASES)
-    encoder = open_encoder(
-        None, config.model.variant, image_size=16, resnet_weights="none", seed=config.seed
-    )
+    encoder = create_encoder(config.model.variant, 16, seed=config.seed)
     splits = {part: index for part, index in splits.items() if part not in without}
     return SplitFeatures(encoder, splits, 14, None)
 

@@ -103,7 +103,7 @@ def test_a_remote_run_that_was_cut_off_ends_as_a_local_one(
         np.testing.assert_array_equal(value, other)
     frozen = encoders.load_encoder(f"{workdir}/encoder/saved_model")
     np.testing.assert_allclose(frozen(IMAGES)[1], encoder(IMAGES)[1], atol=1e-5)
-    assert open_pretrained(workdir / "encoder", VARIANT).get_config() == encoder.get_config()
+    assert open_pretrained(workdir / "encoder", VARIANT, {}).get_config() == encoder.get_config()
     assert origin_of(workdir / "encoder")["source"]["data"] == [str(remote_dataset)]
 
 
