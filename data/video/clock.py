@@ -96,8 +96,8 @@ class Clock:
         seconds = ", ".join(f"{second:.0f}" for second in self.times[frames[:5]])
         more = ", ..." if len(frames) > 5 else ""
         return (
-            f"its time stamps jump {len(frames)} times, at second {seconds}{more}; the clock goes "
-            "on with the duration of a frame there"
+            f"its time stamps jump at {'second' if len(frames) == 1 else 'seconds'} "
+            f"{seconds}{more}; the clock goes on with the duration of a frame there"
         )
 
     def start_for(self, number: int) -> int:

@@ -90,7 +90,7 @@ def test_a_clock_that_jumps_goes_on(tmp_path, offset):
     path.write_bytes(first.read_bytes() + shifted(first, float(offset), tmp_path))
     clock = read_clock(path)
     assert (len(clock.times), clock.rate, clock.seconds) == (200, 25, 8)
-    assert "jump 1 times, at second 4;" in clock.jumps()
+    assert "jump at second 4;" in clock.jumps()
     assert [read_number(image) for _, image in read_frames(path)] == [0, 25, 50, 75] * 2
     check_seeks(path, decode_all(path))
     assert not read_clock(first).jumps()
