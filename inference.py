@@ -52,8 +52,17 @@ STREAM = flags.DEFINE_string(
 )
 FPS = flags.DEFINE_float("fps", 1.0, "frames per second that are taken of a video")
 OUTPUT = flags.DEFINE_string("output", "embeddings.npz", "table to write, .npz or .parquet")
-TOKENS = flags.DEFINE_enum("tokens", "cls", ["cls", "mean", "all"], "what is kept of a frame")
-LAYERS = flags.DEFINE_integer("layers", 1, "last blocks whose tokens are put side by side")
+FEATURES = flags.DEFINE_enum(
+    "features",
+    None,
+    ["cls", "mean", "cls+mean", "last4"],
+    "what is taken of a frame; by default what the model was made with, else cls, or mean where "
+    "the encoder's family has it so",
+)
+TOKENS = flags.DEFINE_enum(
+    "tokens", None, ["cls", "mean", "all"], "instead: which tokens of the last --layers"
+)
+LAYERS = flags.DEFINE_integer("layers", None, "last blocks whose tokens are put side by side")
 ATTENTION = flags.DEFINE_string("attention", None, "folder for pictures of the last attention")
 MAP = flags.DEFINE_string("map", None, ".html file for a map of the embeddings, with thumbnails")
 BATCH_SIZE = flags.DEFINE_integer(
@@ -108,6 +117,7 @@ def embed() -> int:
     from down_stream.inference import embeddings
 
     options = embeddings.Options(
+        features=FEATURES.value,
         layers=LAYERS.value,
         tokens=TOKENS.value,
         attention=ATTENTION.value and to_path(ATTENTION.value),

@@ -25,6 +25,9 @@ def get_config(arg=""):
     config.encoder_mean = config_dict.placeholder(tuple)
     config.encoder_std = config_dict.placeholder(tuple)
     config.encoder_num_heads = config_dict.placeholder(int)
+    # What is taken of a frame: cls, mean (of the patches), cls+mean, last4 (CLS of the last four
+    # blocks); by default cls, and mean where the encoder's family has it so (MAE, I-JEPA).
+    config.features = config_dict.placeholder(str)
     config.model = ConfigDict()
     config.model.variant = ""  # vit{ti,s,b,l,h} + patch size, or resnet50v2
     config.model.image_size = 224  # from scratch; an encoder brings its own

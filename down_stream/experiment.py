@@ -30,6 +30,7 @@ from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import SplitFeatures, open_encoder
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
+from down_stream.features.pooling import FEATURES
 from down_stream.metrics import statistics
 from down_stream.report import tasks
 from down_stream.report.page import write_report
@@ -52,6 +53,7 @@ CHOICES = {
     "optimizer.name": finetuning.OPTIMIZERS,
     "temporal": ("", *TEMPORAL_MODELS),
     "augmentation": TRANSFORMATIONS,
+    "features": (None, *FEATURES),
 }
 INF = math.inf
 # Key, least and largest value that an experiment can work with.
@@ -126,7 +128,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
     cache = None if config.mode == "finetune" else config.feature_cache
-    frames = SplitFeatures(encoder, splits, config.batch_size, cache)
+    frames = SplitFeatures(encoder, splits, config.batch_size, cache, config.features)
     fitted = fit_classifier(config, task, frames, workdir)
     sequences = None
     if config.temporal:
@@ -149,6 +151,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "mode": config.mode,
         "encoder": describe_encoder(config),
         "encoder_fingerprint": content,
+        "features": frames.features,
         "seconds": round(time.monotonic() - started, 1),
         "seconds_to_fit": round(seconds_to_fit, 1),
         "frames": {name: len(index) for name, index in splits.items()},
@@ -285,7 +288,12 @@ def write_report_of(task: Task, results: dict, tables: dict, read_frame, folder:
         task.write(folder / file, table)
     sections = tasks.REPORTS.get(task.name, tasks.labels)(results, tables, read_frame)
     title = f"{task.name}: {results['name']}"
-    write_report(folder / "report.html", title, sections, subtitle=results["encoder"])
+    write_report(
+        folder / "report.html",
+        title,
+        sections,
+        subtitle=f"{results['encoder']}; features: {results['features']}",
+    )
 
 
 def read_frame(index: FrameIndex, row: int) -> np.ndarray | None:

@@ -84,7 +84,7 @@ def finetune(
     optimizer.build(variables)
 
     def loss_of(images, labels):
-        logits = model.classify(model.encoder.represent(images, training=True))
+        logits = model(images, training=True)
         return loss(labels, logits, in_loss, label_smoothing)
 
     def batches(first_step):

@@ -46,7 +46,13 @@ def fit_head(
     fitted = fit(features, labels, validation, **training)
     head = fitted.classifier
     model = FrameModel(
-        frames.encoder, task.classes, task.name, task.multi_label, mean=head.mean, std=head.std
+        frames.encoder,
+        task.classes,
+        task.name,
+        task.multi_label,
+        mean=head.mean,
+        std=head.std,
+        features=frames.features,
     )
     model.head.set_weights([head.kernel, head.bias])
     return dataclasses.replace(fitted, model=model)
@@ -69,7 +75,14 @@ def fit_end_to_end(
       **training: arguments of `down_stream.classifiers.finetuning.finetune`.
     """
     index = frames.splits["train"]
-    model = FrameModel(frames.encoder, task.classes, task.name, task.multi_label, seed=seed)
+    model = FrameModel(
+        frames.encoder,
+        task.classes,
+        task.name,
+        task.multi_label,
+        seed=seed,
+        features=frames.features,
+    )
     validate = None
     if len(frames.splits["validation"]):
 

@@ -1,4 +1,4 @@
-"""The frame model: an encoder and a linear classifier on its representation."""
+"""The frame model: an encoder and a linear classifier on its features."""
 
 import contextlib
 import json
@@ -12,6 +12,7 @@ from keras import ops
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_folder
+from down_stream.features.pooling import choose_features, compute_features, feature_width
 from msn.encoders import load_encoder, save_encoder
 
 MODEL_FILE = "frame_model.json"
@@ -30,6 +31,8 @@ class FrameModel(keras.Model):
       mean, std: float [width]; of the training features. Standardised features make one learning
         rate fit all encoders; (0, 1) leaves them as they are.
       seed: int or None; of the head's initialisation.
+      features: what the classifier sees, of `down_stream.features.pooling.FEATURES`; None for
+        those that are usual for the encoder.
 
     Call arguments:
       images: uint8 or float [batch, height, width, 3], RGB 0..255.
@@ -48,13 +51,15 @@ class FrameModel(keras.Model):
         std=1.0,
         seed=None,
         name=None,
+        features=None,
     ):
         super().__init__(name=name)
         self.encoder = encoder
         self.classes = tuple(classes)
         self.task = task
         self.multi_label = multi_label
-        width = encoder.width
+        self.features = choose_features(encoder, features)
+        width = feature_width(encoder, self.features)
         add_standardisation(self, width, mean, std)
         initializer = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
         self.head = keras.layers.Dense(len(classes), kernel_initializer=initializer, name="head")
@@ -62,15 +67,19 @@ class FrameModel(keras.Model):
         self.built = True
 
     def call(self, images, training=False):
-        return self.classify(self.encoder.represent(images))
+        return self.classify(self.represent(images, training))
+
+    def represent(self, images, training=False):
+        """Images as in `call` -> features [batch, width]."""
+        return compute_features(self.encoder, images, self.features, training)
 
     def classify(self, features):
-        """Representations [batch, width] -> logits [batch, classes]."""
+        """Features [batch, width] -> logits [batch, classes]."""
         features = ops.cast(features, self.feature_mean.dtype)
         return self.head((features - self.feature_mean) / self.feature_std)
 
     def probabilities(self, features):
-        """Representations [batch, width] -> probabilities [batch, classes]."""
+        """Features [batch, width] -> probabilities [batch, classes]."""
         logits = self.classify(features)
         return ops.sigmoid(logits) if self.multi_label else ops.softmax(logits)
 
@@ -81,7 +90,8 @@ def save_frame_model(model: FrameModel, path: Path, origin: dict) -> Path:
     `origin` is that of `msn.encoders.save_encoder`.
     """
     description = {"format": FORMAT, "task": model.task, "classes": model.classes}
-    description |= {"multi_label": model.multi_label, "source": origin}
+    description |= {"multi_label": model.multi_label, "features": model.features}
+    description |= {"source": origin}
     with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
         save_encoder(model.encoder, folder / "encoder", origin)
@@ -98,6 +108,7 @@ def load_frame_model(path: AnyPath) -> FrameModel:
     """
     with opened(path / MODEL_FILE, FORMAT) as description:
         arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
+        arguments["features"] = description.get("features")  # earlier ones do not say
         model = FrameModel(load_encoder(path / "encoder"), **arguments)
         read_weights(path / HEAD_FILE, _head(model))
     return model

@@ -30,6 +30,7 @@ from data.images.image_io import RESIZE_RULE
 from data.storage.paths import check_local, to_path
 from data.storage.whole import PART, whole_file
 from down_stream.features.extraction import representation
+from down_stream.features.pooling import feature_width, is_representation
 from msn.formats.saved_model import FrozenEncoder
 
 VERSION = 1  # of what an entry holds
@@ -38,9 +39,16 @@ _BLOCK = 1 << 24  # bytes
 
 
 def cached_features(
-    encoder, index: FrameIndex, *, folder: str | Path, image_size: int, batch_size: int, description
+    encoder,
+    index: FrameIndex,
+    *,
+    features: str,
+    folder: str | Path,
+    image_size: int,
+    batch_size: int,
+    description,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Representations of all readable frames of an index, from the cache as far as it has them.
+    """Features of all readable frames of an index, from the cache as far as it has them.
 
     A video is written when its last frame has been seen: what is stopped, however, goes on with the
     video where it was. Processes that fill one cache at the same time may do the same work twice,
@@ -49,6 +57,7 @@ def cached_features(
     Args:
       encoder: what `msn.encoders.load_encoder` opens, or another Keras model with `represent`.
       index: the frames.
+      features: what is taken of a frame, as `choose_features` returned it.
       folder: the cache; made if it is missing.
       image_size: pixels.
       batch_size: frames that are encoded at once; results do not depend on it, but for rounding,
@@ -63,7 +72,7 @@ def cached_features(
       InputError: not one frame can be read, or the cache cannot be written.
     """
     check_local("the feature cache", folder)
-    folder = Path(folder, fingerprint(encoder))
+    folder = Path(folder, fingerprint(encoder, features))
     videos = [np.flatnonzero(index.video == number) for number in np.unique(index.video)]
     paths = [
         folder / entry_name(index.videos[index.video[rows[0]]], index.paths(rows), image_size)
@@ -75,11 +84,13 @@ def cached_features(
         entries = {path: _open(path) for path in paths}
         missing = [number for number, path in enumerate(paths) if entries[path] is None]
         rows = [videos[number] for number in missing]
-        made = _extract(encoder, index, rows, image_size, batch_size, description)
+        made = _extract(encoder, features, index, rows, image_size, batch_size, description)
         for number, entry in zip(missing, made, strict=True):
             _write(paths[number], entry)
             entries[paths[number]] = _open(paths[number])
-        return _join([entries[path] for path in paths], videos, encoder.width, folder)
+        return _join(
+            [entries[path] for path in paths], videos, feature_width(encoder, features), folder
+        )
     except OSError as error:
         raise InputError(
             f"{folder}: features cannot be written here ({error}); the same command goes on from "
@@ -87,9 +98,14 @@ def cached_features(
         ) from error
 
 
-def fingerprint(encoder) -> str:
-    """Hexadecimal digest of what an encoder computes: kind, arguments, precision and weights."""
+def fingerprint(encoder, features: str | None = None) -> str:
+    """Hexadecimal digest of what an encoder computes: kind, arguments, precision and weights.
+
+    With `features`, of those; what `encoder.represent` gives has the name of the encoder.
+    """
     digest = hashlib.sha256()
+    if features and not is_representation(encoder, features):
+        digest.update(f"features {features} ".encode())
     if isinstance(encoder, FrozenEncoder):
         files = sorted(path for path in encoder.directory.rglob("*") if path.is_file())
         for path in files:
@@ -122,7 +138,9 @@ def entry_name(video: str, paths: list[str], image_size: int) -> str:
     return f"{readable}-{digest.hexdigest()[:32]}.npy"
 
 
-def _extract(encoder, index, videos, image_size, batch_size, description) -> Iterator[np.ndarray]:
+def _extract(
+    encoder, features, index, videos, image_size, batch_size, description
+) -> Iterator[np.ndarray]:
     """Entries of videos, given as rows of the index, each as soon as it is complete.
 
     An entry is an array [frames read] of (row within the video, feature [width]).
@@ -131,14 +149,15 @@ def _extract(encoder, index, videos, image_size, batch_size, description) -> Ite
         return
     chosen = ImageFrames(index.take(np.concatenate(videos)))
     ends = np.cumsum([len(rows) for rows in videos])
-    kind = _kind(encoder.width)
+    kind = _kind(feature_width(encoder, features))
     pending, done = [np.empty(0, kind)], 0
+    function = representation(encoder, features)
     batches = batches_of_features(
-        representation(encoder), chosen, image_size, min(batch_size, len(chosen)), description
+        function, chosen, image_size, min(batch_size, len(chosen)), description
     )
-    for features, rows in batches:
+    for values, rows in batches:
         pending.append(np.empty(len(rows), kind))
-        pending[-1]["row"], pending[-1]["feature"] = rows, features
+        pending[-1]["row"], pending[-1]["feature"] = rows, values
         while done < len(ends) and rows[-1] >= ends[done] - 1:
             seen = np.concatenate(pending)
             yield _cut(seen, videos, ends, done)

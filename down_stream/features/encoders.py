@@ -1,4 +1,4 @@
-"""The encoder of an experiment, and its representations of the frames of each split."""
+"""The encoder of an experiment, and its features of the frames of each split."""
 
 import numpy as np
 
@@ -7,6 +7,7 @@ from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
+from down_stream.features.pooling import choose_features
 from msn.encoders import load_encoder
 from msn.networks.encoder import create_encoder
 from msn.networks.resnet import RESNET, create_resnet
@@ -61,24 +62,36 @@ def check_variant(encoder, variant: str, path: AnyPath) -> None:
 
 
 class SplitFeatures:
-    """The readable labelled frames of each split with their representations, each computed once.
+    """The readable labelled frames of each split with their features, each computed once.
 
     Args:
       encoder: what `open_encoder` returns.
       splits: {name: labelled frames}.
       batch_size: frames that are encoded at once.
       cache: folder of `down_stream.features.cache`; None for an encoder that is used once.
+      features: of `down_stream.features.pooling.FEATURES`; None for those that are usual.
+
+    Raises:
+      InputError: the encoder cannot give these features.
     """
 
-    def __init__(self, encoder, splits: dict[str, FrameIndex], batch_size: int, cache: str | None):
+    def __init__(
+        self,
+        encoder,
+        splits: dict[str, FrameIndex],
+        batch_size: int,
+        cache: str | None,
+        features: str | None = None,
+    ):
         self.encoder, self.splits = encoder, splits
         self.batch_size, self.cache = batch_size, cache
-        self._function = representation(encoder)
+        self.features = choose_features(encoder, features)
+        self._function = representation(encoder, self.features)
         self._known = {}
         self.unreadable = dict.fromkeys(splits, 0)  # frames of each split
 
     def __call__(self, name: str) -> tuple[np.ndarray, FrameIndex]:
-        """Representations float32 [frames, width] of a split, and the frames they are of."""
+        """Features float32 [frames, width] of a split, and the frames they are of."""
         if name not in self._known:
             self._known[name] = self.compute(name, f"features of {name} videos")
         return self._known[name]
@@ -92,7 +105,9 @@ class SplitFeatures:
         }
         split = self.splits[name]
         if self.cache is not None:
-            features, rows = cached_features(self.encoder, split, folder=self.cache, **arguments)
+            features, rows = cached_features(
+                self.encoder, split, features=self.features, folder=self.cache, **arguments
+            )
         else:
             features, rows = over_frames(self._function, split, **arguments)
         self.unreadable[name] = len(split) - len(rows)

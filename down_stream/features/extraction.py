@@ -9,43 +9,56 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
+from down_stream.features.pooling import FEATURES, choose_features, compute_features
 from msn.networks.pieces import in_pieces
 
 TOKENS = ("cls", "mean", "all")
 
 
-def representation(encoder) -> Callable:
-    """Compiled function: images [batch, height, width, 3] -> cls [batch, width]."""
+def representation(encoder, features: str) -> Callable:
+    """Compiled function: images [batch, height, width, 3] -> `features` of each [batch, width]."""
 
     def represent(images):
         images = tf.cast(images, tf.float32)
-        return in_pieces(lambda rows: encoder.represent(images[rows]), images.shape[0])
+        return in_pieces(
+            lambda rows: compute_features(encoder, images[rows], features), images.shape[0]
+        )
 
     return tf.function(represent, jit_compile=True, autograph=False)
 
 
 def frame_outputs(
-    encoder, model=None, *, layers: int = 1, tokens: str = "cls", attention: bool = False
+    encoder,
+    model=None,
+    *,
+    features: str | None = None,
+    layers: int | None = None,
+    tokens: str | None = None,
+    attention: bool = False,
 ) -> Callable:
     """Compiled function: images uint8 [batch, height, width, 3] -> {name: float32 [batch, ...]}.
 
     Args:
       encoder: what `msn.encoders.load_encoder` opens.
       model: None, or the `FrameModel` that `encoder` is of.
+      features: of `down_stream.features.pooling.FEATURES`; None for those of the model, or those
+        that are usual for the encoder, or for what `layers` and `tokens` say, if either is given.
       layers: of so many last blocks the tokens are taken, each after the last norm (arXiv
         2204.07141, appendix), and concatenated, the last block's last.
       tokens: "cls"; "mean", over the patches; or "all", CLS first.
       attention: whether to give that of the last block's CLS to the patches.
 
     Returns:
-      A function whose result has "embeddings" [batch, layers * width], or with all tokens [batch,
-      1 + patches, layers * width]; with a model "cls" [batch, width] and "probabilities" [batch,
-      classes]; with attention "attention" [batch, heads, patches].
+      A function whose result has "embeddings" [batch, features], [batch, layers * width], or with
+      all tokens [batch, 1 + patches, layers * width]; with a model "features" [batch, features] and
+      "probabilities" [batch, classes]; with attention "attention" [batch, heads, patches].
 
     Raises:
       InputError: there are not so many blocks, or a SavedModel, which hides them, is asked for more
         than its tokens.
     """
+    described = features_used(encoder, model, features, layers, tokens)
+    layers, tokens = layers or 1, tokens or "cls"
     if tokens not in TOKENS:
         raise InputError(f"tokens={tokens}: expected {', '.join(TOKENS)}")
     if (layers > 1 or attention) and not hasattr(encoder, "backbone"):
@@ -61,16 +74,39 @@ def frame_outputs(
         return in_pieces(lambda rows: of_piece(images[rows]), images.shape[0])
 
     def of_piece(images):
-        found = {"embeddings": _embed(encoder, images, layers, tokens)}
+        found = {}
         if model is not None:
-            found["cls"] = encoder.represent(images)
-            found["probabilities"] = model.probabilities(found["cls"])
+            found["features"] = model.represent(images)
+            found["probabilities"] = model.probabilities(found["features"])
+        if model is not None and described == model.features:
+            found["embeddings"] = found["features"]
+        elif described in FEATURES:
+            found["embeddings"] = compute_features(encoder, images, described)
+        else:
+            found["embeddings"] = _embed(encoder, images, layers, tokens)
         if attention:
             weights = encoder.backbone.last_attention(encoder.preprocess(images))
             found["attention"] = weights[:, :, 0, encoder.backbone.num_special :]
         return found
 
     return tf.function(outputs, jit_compile=True, autograph=False)
+
+
+def features_used(encoder, model, features, layers, tokens) -> str:
+    """The features that `frame_outputs` makes of its arguments, in words.
+
+    Raises:
+      InputError: features besides layers or tokens; or such that there are not.
+    """
+    if layers is None and tokens is None:
+        if features is None and model is not None:
+            return model.features
+        return choose_features(encoder, features)
+    if features is not None:
+        raise InputError(
+            f"features is {features!r} besides layers or tokens; expected one or the other"
+        )
+    return f"{tokens or 'cls'} of {layers or 1} blocks"
 
 
 def _embed(encoder, images, layers, tokens):

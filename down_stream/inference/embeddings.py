@@ -15,7 +15,7 @@ from data.frames.frames import Frames
 from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_output_folder, is_remote
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
-from down_stream.features.extraction import frame_outputs
+from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
 from down_stream.inference.attention import AttentionPictures
 from down_stream.inference.phase_files import (
@@ -37,7 +37,7 @@ class Options:
     """What is computed of each frame, as `features.extraction.frame_outputs` explains it.
 
     Attributes:
-      layers, tokens: of the embeddings.
+      features, layers, tokens: of the embeddings.
       attention: None, or a folder for pictures of it.
       map: None, or an .html file for a map of the embeddings.
       batch_size: frames that pass the network together; the results do not depend on it, but for
@@ -45,8 +45,9 @@ class Options:
       given: what the encoder's file does not say, arguments of `load_encoder`.
     """
 
-    layers: int = 1
-    tokens: str = "cls"
+    features: str | None = None
+    layers: int | None = None
+    tokens: str | None = None
     attention: AnyPath | None = None
     map: AnyPath | None = None
     batch_size: int = 32
@@ -124,11 +125,11 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         inference_map.check_map(options.map)
     if options.attention:
         check_output_folder("attention", options.attention)
+    kind = {name: getattr(options, name) for name in ("features", "layers", "tokens")}
     function = frame_outputs(
         encoder,
         model,
-        layers=options.layers,
-        tokens=options.tokens,
+        **kind,
         attention=options.attention is not None,
     )
     parts = Parts(output, _request(model_path, frames, options))
@@ -145,13 +146,14 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     if not len(rows):
         parts.remove()
         raise InputError(f"none of the {len(frames)} frames can be read; {'; '.join(faults[:3])}")
-    columns, files, remarks = _columns(parts, frames, rows), [output], []
+    columns, files = _columns(parts, frames, rows), [output]
+    remarks = [f"features: {features_used(encoder, model, **kind)}"]
     classes = model.classes if model else ()
     probabilities = None
     if model:
         probabilities = parts.whole("probabilities")
         if temporal:
-            features = parts.column("cls")
+            features = parts.column("features")
             probabilities = in_time(temporal, frames, rows, features, len(classes))
         columns["probabilities"] = in_parts(len(rows), lambda part: probabilities[part])
         files += write_phase_files(output, frames, rows, probabilities, model)
@@ -242,6 +244,7 @@ def _request(model_path, frames: Frames, options: Options) -> dict:
         "model files": files.hexdigest(),
         "frames": len(frames),
         "list of frames": frames.digest(),
+        "features": options.features,
         "layers": options.layers,
         "tokens": options.tokens,
         "given": {name: str(value) for name, value in options.given.items()},

@@ -206,7 +206,7 @@ def _labeller(model, temporal) -> Callable:
             return outputs["probabilities"].numpy()[0]
         if int(second) > seen:
             seen = int(second)
-            latest = stream.step(outputs["cls"].numpy()[0], seen)
+            latest = stream.step(outputs["features"].numpy()[0], seen)
         return latest
 
     return label

@@ -245,13 +245,14 @@ class VisionTransformer(keras.Model):
             patch_positions = ops.matmul(ops.cast(matrix, positions.dtype), patch_positions)
         return cls_position, patch_positions
 
-    def last_blocks(self, images, num_blocks, normalised=True):
+    def last_blocks(self, images, num_blocks, normalised=True, training=False):
         """Tokens [batch, special + patches, width] after each of the last blocks, a list.
 
         `normalised` applies the last norm to each, as for linear evaluation on several blocks
         (arXiv 2204.07141, appendix).
         """
-        tokens, rotation, outputs = self.embed(images), self.rotation(images), []
+        tokens, rotation = self.embed(images, training=training), self.rotation(images)
+        outputs = []
         for index, block in enumerate(self.blocks):
             tokens = block(tokens, rotation=rotation)
             if index >= self.depth - num_blocks:

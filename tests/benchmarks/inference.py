@@ -33,7 +33,7 @@ def measure() -> dict:
 
     images = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
     encoder = create_encoder("vits16", SIZE, seed=0)
-    represent = representation(encoder)
+    represent = representation(encoder, "cls")
     ours = {
         "ours": lambda batch: (represent(batch),),
         "all_tokens": tf.function(lambda batch: encoder(batch)[::-1], jit_compile=True),

@@ -62,10 +62,15 @@ def measure() -> dict:
     """Both kinds of epoch on the same frames."""
     task = open_task("phases", ())
     encoder = create_encoder("vits16", IMAGE_SIZE, seed=0)
-    encode, common = representation(encoder), {"image_size": IMAGE_SIZE, "batch_size": BATCH}
+    encode, common = representation(encoder, "cls"), {"image_size": IMAGE_SIZE, "batch_size": BATCH}
     with tempfile.TemporaryDirectory() as name:
         train, held_out = make_index(Path(name, "data"))
-        cache = {"folder": Path(name, "cache"), "description": "features", **common}
+        cache = {
+            "features": "cls",
+            "folder": Path(name, "cache"),
+            "description": "features",
+            **common,
+        }
         filling = seconds(lambda: cached_features(encoder, train, **cache))
         features, rows = cached_features(encoder, train, **cache)
         others, other_rows = cached_features(encoder, held_out, **cache)

@@ -322,3 +322,21 @@ def test_a_validation_score_that_is_undefined_is_said(small_dataset, tmp_path):
     assert any("undefined in every epoch" in warning for warning in results["warnings"])
     text = (tmp_path / "run" / "results.json").read_text()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.mark.parametrize("mode", ["probe", "finetune"])
+def test_an_experiment_says_its_features_and_its_model_makes_them(small_dataset, tmp_path, mode):
+    config = small_config(
+        small_dataset, model__variant="vitmicro8", mode=mode, features="cls+mean", epochs=1
+    )
+    results = run(config, tmp_path / "run")
+    assert results["features"] == "cls+mean"
+    assert "features: cls+mean" in (tmp_path / "run" / "report.html").read_text()
+    model = load_frame_model(tmp_path / "run" / "model")
+    assert model.features == "cls+mean"
+    path = small_dataset / "frames" / "video04" / "video04_000001.png"
+    tokens, cls = model.encoder(frame_to_input(read_image(path), 16)[None])
+    features = np.concatenate([cls, np.asarray(tokens)[:, 1:].mean(1)], axis=1)
+    probabilities = np.asarray(model.probabilities(features))[0]
+    table = read_predictions(tmp_path / "run" / "predictions.csv")
+    np.testing.assert_allclose(table.probabilities[0], probabilities, atol=1e-4)

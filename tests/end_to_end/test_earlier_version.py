@@ -125,6 +125,12 @@ def test_feature_cache(earlier, monkeypatch):
         entry.rename(folder / cache.entry_name(video, paths, 16))
     monkeypatch.setattr(cache, "batches_of_features", lambda *_: pytest.fail("computed again"))
     features, rows = cache.cached_features(
-        encoder, index, folder="features", image_size=16, batch_size=14, description=""
+        encoder,
+        index,
+        features="cls",
+        folder="features",
+        image_size=16,
+        batch_size=14,
+        description="",
     )
     assert features.shape == (56, 12) and rows.tolist() == list(range(56))

@@ -23,6 +23,7 @@ def features_of(folder, index, encoder=None, image_size=16):
     return cached_features(
         encoder or Encoder(**TINY, seed=0),
         index,
+        features="cls",
         folder=folder,
         image_size=image_size,
         batch_size=5,
@@ -40,8 +41,8 @@ def encoded(monkeypatch):
     seen = []
     create = cache.representation
 
-    def representation(encoder):
-        function = create(encoder)
+    def representation(encoder, features):
+        function = create(encoder, features)
 
         def counted(images):
             seen.append(len(images))

@@ -25,11 +25,11 @@ def features_of(function, index, batch_size=10):
 
 def test_features_belong_to_their_rows_for_any_batch_size(encoder, small_dataset):
     index = load_index(small_dataset).select(videos=("video02", "video03"))
-    features, rows = features_of(representation(encoder), index)
+    features, rows = features_of(representation(encoder, "cls"), index)
     np.testing.assert_array_equal(rows, np.arange(28))
     images = np.stack([frame_to_input(read_image(path), 16) for path in index.paths(rows)])
     np.testing.assert_allclose(features, encoder(images)[1], atol=1e-4)
-    others, _ = features_of(representation(encoder), index, batch_size=28)
+    others, _ = features_of(representation(encoder, "cls"), index, batch_size=28)
     np.testing.assert_allclose(features, others, atol=1e-4)
 
 
@@ -43,10 +43,10 @@ def test_unreadable_frames_are_left_out(encoder, small_dataset, tmp_path):
     folder = root / "frames" / "video01"
     (folder / "video01_000004.png").write_bytes(b"")
     index = load_index(root).select(videos=("video01",))
-    features, rows = features_of(representation(encoder), index)
+    features, rows = features_of(representation(encoder, "cls"), index)
     np.testing.assert_array_equal(rows, np.delete(np.arange(14), 3))
     assert len(features) == 13
     for file in folder.iterdir():
         file.write_bytes(b"")
     with pytest.raises(InputError, match="none of the 14 frames"):
-        features_of(representation(encoder), index)
+        features_of(representation(encoder, "cls"), index)
