@@ -240,9 +240,10 @@ def _encoder(path, found: Foreign, given):
             f"{' and '.join(missing)} of RGB in 0..1 ({how_to_give(missing)}): "
             f"{found.family.hint}"
         )
+    encoder = encoder_of_state(found.state, **arguments)
     if found.unused:
         logging.warning("%s: not used, without effect: %s", path, in_short(found.unused))
-    return encoder_of_state(found.state, **arguments)
+    return encoder
 
 
 def in_short(names: list[str]) -> str:

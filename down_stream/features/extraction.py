@@ -58,7 +58,7 @@ def frame_outputs(
         than its tokens.
     """
     described = features_used(encoder, model, features, layers, tokens)
-    layers, tokens = layers or 1, tokens or "cls"
+    layers, tokens = 1 if layers is None else layers, tokens or "cls"
     if tokens not in TOKENS:
         raise InputError(f"tokens={tokens}: expected {', '.join(TOKENS)}")
     if (layers > 1 or attention) and not hasattr(encoder, "backbone"):

@@ -27,6 +27,7 @@ WEIGHTS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/res
 WEIGHTS_MD5 = "fac2f116257151a9d068a22e544a4917"
 
 
+@keras.saving.register_keras_serializable("msn")
 class ResNetEncoder(keras.Model):
     """ResNet50V2 behind its preprocessing: raw RGB 0..255 in, features and their mean out.
 
@@ -105,6 +106,11 @@ class ResNetEncoder(keras.Model):
     def get_config(self):
         """Architecture and constructor arguments; written to encoder.json."""
         return {"architecture": RESNET, "image_size": self.image_size}
+
+    @classmethod
+    def from_config(cls, config):
+        """What `get_config` described."""
+        return cls(image_size=config["image_size"])
 
 
 def create_resnet(

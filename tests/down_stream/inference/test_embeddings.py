@@ -155,7 +155,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same(models, small_dataset, tmp_
         with pytest.raises(Killed):
             run(models[1] / "encoder", list_dataset(root), tmp_path / "a.npz", **options)
     assert not (tmp_path / "a.npz").exists()
-    with pytest.raises(InputError, match=r"a\.npz\.partial: .*tokens 'cls', not 'mean'"):
+    with pytest.raises(InputError, match=r"a\.npz\.partial: .*tokens None, not 'mean'"):
         run(models[1] / "encoder", list_dataset(root), tmp_path / "a.npz", **options, tokens="mean")
     table, result = run(models[1] / "encoder", list_dataset(root), tmp_path / "a.npz", **options)
     assert 20 <= result.before < 56
