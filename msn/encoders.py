@@ -181,7 +181,8 @@ def _open_directory(path, given):
     for name in (FLAX_FILE, weight_files.SAFETENSORS, weight_files.PYTORCH):
         if (path / name).is_file():
             return _open_file(path / name, given)
-    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    found = ", ".join(names[:8]) or "nothing"
     raise InputError(
         f"found: {found}; expected an encoder directory ({ENCODER_FILE}), a SavedModel "
         f"({saved_model.MODEL_FILE}), a Hugging Face directory ({hugging_face.CONFIG_FILE}) or "
