@@ -12,7 +12,7 @@ from data.archives.room import progress_bar, require_space
 from data.archives.unpacking import is_unpacked, place_member, write_member
 from data.common.errors import InputError
 
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 def unpack_zip(archive: Path, target: Path) -> None:

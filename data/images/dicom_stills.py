@@ -15,8 +15,9 @@ import numpy as np
 from data.common.errors import InputError
 
 PREAMBLE = 128  # bytes before "DICM"
+# What pydicom raises for a damaged file.
 DAMAGE = (ValueError, TypeError, AttributeError, LookupError, EOFError, ArithmeticError)
-DAMAGE += (NotImplementedError, RuntimeError, OSError, struct.error)
+DAMAGE += (RuntimeError, struct.error)
 
 
 def is_dicom_data(begin: bytes) -> bool:
@@ -55,7 +56,7 @@ def decode_still(data: bytes) -> np.ndarray:
         array = _pixels(header)
     except InputError:
         raise
-    except DAMAGE:  # without what it says, which may be of the patient
+    except (*DAMAGE, OSError):  # without what it says, which may be of the patient
         raise InputError("a DICOM file that is damaged, or not as we can decode it") from None
     return np.ascontiguousarray(array)
 

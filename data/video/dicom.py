@@ -5,12 +5,9 @@ Only the pixel data leave a file. What it says of the patient is read to keep it
 """
 
 import contextlib
-import functools
 import hashlib
-import logging
 import re
 import struct
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,15 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.images.dicom_stills import DAMAGE, PREAMBLE, is_dicom_data, silent_pydicom
 from data.video.clock import MAX_DENOMINATOR, Clock, read_clock
 
-PREAMBLE = 128  # bytes before "DICM"
 # Transfer syntaxes 100 to 106 (MPEG-2, H.264), 107 and 108 (HEVC), ".1" where it may be in
 # fragments; 50: JPEG baseline.
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 _JPEG = "1.2.840.10008.1.2.4.50"
-DAMAGE = (ValueError, TypeError, AttributeError, LookupError, EOFError, ArithmeticError)
-DAMAGE += (NotImplementedError, struct.error)
 _SAME_RATE = 0.0005  # FrameTime, in ms, is rounded: 33.33 is 30 a second, 33.37 is 29.97
 
 
@@ -54,7 +49,7 @@ def is_dicom(file: Path) -> bool:
     """Whether a file is DICOM by its content, whatever its name is."""
     try:
         with file.open("rb") as opened:
-            return opened.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+            return is_dicom_data(opened.read(PREAMBLE + 4))
     except OSError:
         return False
 
@@ -115,21 +110,11 @@ def _opened(file: Path, name: Path | str = "a DICOM file") -> Iterator[tuple]:
         raise InputError(f"{name}: {(error.strerror or 'not readable').lower()}") from None
     with opened:
         try:
-            yield _silent_pydicom().dcmread(opened, stop_before_pixels=True), opened
+            yield silent_pydicom().dcmread(opened, stop_before_pixels=True), opened
         except InputError:
             raise
-        except DAMAGE:  # what pydicom raises, whose texts quote values
+        except DAMAGE:  # whose texts quote values
             raise InputError(f"{name}: damaged, or not as DICOM has it") from None
-
-
-@functools.cache
-def _silent_pydicom():
-    """The library, without its warnings: they quote values."""
-    import pydicom  # here: it takes a while, and most have no such files
-
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"pydicom|data\.video\.dicom")
-    return pydicom
 
 
 def _syntax(dataset):

@@ -25,7 +25,7 @@ LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 BYTE_ORDERS = {b"little": "<", b"big": ">"}
 
 # What `zipfile` raises for damaged files.
-ZIP_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error)
+ZIP_ERRORS = (zipfile.BadZipFile, EOFError, RuntimeError, struct.error)
 
 
 def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
