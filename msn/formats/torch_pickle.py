@@ -6,6 +6,7 @@ A pickle is a program for a small stack machine that may call whatever it names.
 
 - `OrderedDict`, and `SimpleNamespace` in place of `argparse.Namespace`: containers.
 - `rebuild_tensor` and `rebuild_parameter`, which check and keep their arguments.
+- `unused`, in place of what makes NumPy's scalars (losses, epochs): no weight depends on them.
 - names of storages, which are strings and cannot be called.
 
 Every opcode that calls (REDUCE, NEWOBJ, OBJ, INST) gets its callable from there. BUILD sets
@@ -46,6 +47,10 @@ STORAGES = {
     "torch ByteStorage": "u1",
     "torch BoolStorage": "?",
 }
+
+# Of NumPy 1 and 2; _codecs writes bytes in pickles of protocol 2.
+NUMPY_SCALARS = ("numpy.core.multiarray scalar", "numpy._core.multiarray scalar")
+NUMPY_SCALARS += ("numpy dtype", "_codecs encode")
 
 # What reading a damaged pickle raises.
 PICKLE_ERRORS = (
@@ -95,11 +100,26 @@ def rebuild_parameter(tensor, *_):
     return tensor
 
 
+class Unused:
+    """In place of a value that is not needed; it has no attributes, and BUILD changes nothing."""
+
+    __slots__ = ()
+
+    def __setstate__(self, _):
+        pass
+
+
+def unused(*_) -> Unused:
+    """In place of functions whose values are not needed."""
+    return Unused()
+
+
 ALLOWED = {
     ORDERED_DICT: OrderedDict,
     "argparse Namespace": SimpleNamespace,
     REBUILD_TENSOR: Function(rebuild_tensor),
     REBUILD_PARAMETER: Function(rebuild_parameter),
+    **dict.fromkeys(NUMPY_SCALARS, Function(unused)),
     **{kind: kind for kind in STORAGES},
 }
 

@@ -287,13 +287,15 @@ def test_deep_and_huge_pickles_are_one_line(tmp_path, program):
     one_error(write_pickle(tmp_path / "file", program), "damaged|without a state dict")
 
 
-def test_settings_of_argparse_open(tmp_path, torch):
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_settings_of_argparse_and_scalars_of_numpy_open(tmp_path, torch, protocol):
     content = {
+        "loss": [np.float64(0.5), np.float32(2), np.int64(7), np.dtype("f4")],
         "net": {"a": tensor(torch, VALUES.tobytes(), (3, 4), (4, 1))},
         "args": argparse.Namespace(lr=0.5, names=["a"]),
         "epoch": 3,
     }
-    found, plain = read_state(save(tmp_path / "file", content), "net")
+    found, plain = read_state(save(tmp_path / "file", content, protocol), "net")
     np.testing.assert_array_equal(found["a"], VALUES)
     assert plain == {"epoch": 3}
 
