@@ -167,8 +167,8 @@ def _user_cache() -> Path:
 def _machine(flags: str) -> str:
     """What a program holds for: the processor, its cores, GPUs, TensorFlow, and XLA's settings.
 
-    Empty where the system does not tell the processor's instruction set. Homes are shared by
-    machines, and a program for another processor ends the process.
+    Empty where the system does not tell the processor's instruction set, and without TensorFlow.
+    Homes are shared by machines, and a program for another processor ends the process.
     """
     try:
         processor = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
@@ -178,9 +178,11 @@ def _machine(flags: str) -> str:
     driver = Path("/proc/driver/nvidia")
     for path in (*driver.glob("version"), *sorted(driver.glob("gpus/*/information"))):
         facts += re.findall(r"^(?:NVRM|Model).*", path.read_text(), re.MULTILINE)
-    tensorflow = importlib.util.find_spec("tensorflow").origin  # of whichever package
-    facts += [tensorflow, str(Path(tensorflow).stat().st_mtime), str(available_cores())]
-    facts += [flags, os.environ.get("XLA_FLAGS", "")]
+    tensorflow = importlib.util.find_spec("tensorflow")  # of whichever package
+    if tensorflow is None:  # its import will say so
+        return ""
+    facts += [tensorflow.origin, str(Path(tensorflow.origin).stat().st_mtime)]
+    facts += [str(available_cores()), flags, os.environ.get("XLA_FLAGS", "")]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
