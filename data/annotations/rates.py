@@ -29,20 +29,16 @@ def check_rate(
         return labels.fps, ""
     if given is not None:
         return given, ""
+    rates = " or ".join(f"{fps:.5g}" for fps in USUAL if _fits(labels.end, fps, length))
     if labels.likely_fps is None:
-        fitting = [fps for fps in USUAL if _fits(labels.end, fps, length)]
-        rates = " or ".join(f"{fps:.5g}" for fps in fitting) or "none of the usual rates"
         return 0.0, (
-            f"it does not say how many frames it counts a second, {rates} would end with the "
-            "video; expected --annotation_fps"
+            "it does not say how many frames it counts a second, "
+            f"{rates or 'none of the usual rates'} would end with the video; "
+            "expected --annotation_fps"
         )
     likely = source_fps if source_fps and labels.likely_fps != 1 else labels.likely_fps
-    if _fits(labels.end, likely, length):
+    if _fits(labels.end, likely, length) or not rates:
         return likely, ""
-    better = [fps for fps in USUAL if _fits(labels.end, fps, length)]
-    if not better:
-        return likely, ""
-    rates = " or ".join(f"{fps:.5g}" for fps in better)
     return likely, (
         f"with {likely:g} a second it would end at {labels.end / likely:.4g} s, but the video ends "
         f"at {length:.4g} s; most likely it has {rates} a second: expected --annotation_fps"

@@ -40,6 +40,16 @@ def test_frames_are_numbered_at_the_video_s_own_rate():
     assert check_rate(rows(30, 100), 100, 30.0, 25.0) == (30, ""), "the user has said so"
 
 
+def test_where_no_rate_is_likely_those_that_fit_are_named():
+    ends = np.array([3000.0])
+    labels = Intervals(Path("a.csv"), "phase", ("A",), ends - ends, ends, ends * 0, None, None)
+    for length, named in ((60.0, "50 would"), (100.0, "29.97 or 30 would"), (7.0, "none of the")):
+        used, doubt = check_rate(labels, length, None, 25.0)
+        assert used == 0
+        assert f"a second, {named}" in doubt
+        assert "expected --annotation_fps" in doubt
+
+
 def test_seconds_that_are_frames():
     ends = np.array([2500.0])
     labels = Intervals(Path("a.csv"), "phase", ("A",), ends - ends, ends, ends * 0, None, 1.0)
