@@ -119,10 +119,12 @@ def _protocol(name, cases, draws) -> dict:
 
 def _auc(label, probabilities):
     """Mean over the classes that are in the truth, but are not all of it; of two classes, one."""
+    if np.isnan(probabilities).any():
+        return np.nan
     classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
     areas = [
         roc_auc_score(label == number, probabilities[:, number])
         for number in classes
         if 0 < np.count_nonzero(label == number) < len(label)
     ]
-    return np.mean(areas) if areas and not np.isnan(probabilities).any() else np.nan
+    return np.mean(areas) if areas else np.nan

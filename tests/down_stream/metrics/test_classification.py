@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from data.common.errors import InputError
-from down_stream.metrics.classification import evaluate
+from down_stream.metrics.classification import evaluate, frame_macro_f1
 from down_stream.metrics.predictions import Predictions
 
 
@@ -44,12 +44,44 @@ def test_frame_scores_are_those_of_scikit_learn(classes):
         recall = sklearn_metrics.recall_score
         assert found["sensitivity"] == pytest.approx(recall(label, guess, pos_label=1))
         assert found["specificity"] == pytest.approx(recall(label, guess, pos_label=0))
+        expected = sklearn_metrics.roc_auc_score(label, predictions.probabilities[:, 1])
     else:
         assert "sensitivity" not in found
         expected = sklearn_metrics.roc_auc_score(
             label, predictions.probabilities, multi_class="ovr", average="macro"
         )
-        assert found["auc"] == pytest.approx(expected)
+    assert found["auc"] == pytest.approx(expected)
+    expected = sklearn_metrics.confusion_matrix(label, guess)  # rows are the truth
+    assert expected.tolist() != expected.T.tolist()
+    assert found["confusion"] == expected.tolist()
+    score = frame_macro_f1(np.zeros(len(label)), label, predictions.probabilities)
+    assert score == pytest.approx(found["f1"])
+    assert "Sensitivity is the recall of the second class" in found["rule"]
+
+
+def test_classes_of_one_frame_and_of_none():
+    names = ("a", "b", "c", "d")
+    label = [0, 0, 0, 1, 2]  # no frame of d, one of b and one of c
+    chances = np.random.default_rng(3).dirichlet(np.ones(4), 5)
+    found = evaluate(table(list("vwxyz"), label, chances, names), draws=0)["frame"]
+    label, guess = np.array(label), chances.argmax(axis=1)
+    recalls = [np.mean(guess[label == number] == number) for number in range(3)]
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    areas = [sklearn_metrics.roc_auc_score(label == n, chances[:, n]) for n in range(3)]
+    assert found["auc"] == pytest.approx(np.mean(areas))
+    without = evaluate(table(list("vwxyz"), label, np.full((5, 4), np.nan), names), draws=0)
+    assert without["frame"]["auc"] is None
+
+
+def test_long_sequences_count_as_much_as_short_ones():
+    """By sums b, of four frames, would be first."""
+    chances = [0.4, *[0.3] * 4, 0.5]
+    predictions = table(
+        ["a", *"bbbb", "c"], [0, 0, 0, 0, 0, 1], [[1 - chance, chance] for chance in chances]
+    )
+    found = evaluate(predictions, draws=0)["sequence"]
+    assert found["auc"] == 1
+    assert found["confusion"] == [[2, 0], [1, 0]]  # at 0.5 the first class is predicted
 
 
 def test_a_sequence_has_the_class_of_its_mean_probability():

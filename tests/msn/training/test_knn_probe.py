@@ -5,6 +5,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from data.common.errors import InputError
 from msn.networks.encoder import create_encoder
 from msn.training.knn_probe import KnnProbe, vote
+from msn.training.neighbours import votes
 
 
 def probe(root, train=("video01", "video02"), test=("video04",), seen=(), max_frames=100):
@@ -64,3 +65,20 @@ def test_more_frames_than_wanted_are_thinned_evenly(small_dataset):
 def test_videos_that_prove_nothing_are_refused(small_dataset, arguments, named):
     with pytest.raises(InputError, match=named):
         probe(small_dataset, **arguments)
+
+
+@pytest.mark.parametrize("values", [1, 50, 1 << 24])
+def test_votes_are_of_the_nearest_in_any_portions(monkeypatch, values):
+    monkeypatch.setattr("msn.training.neighbours._VALUES", values)  # 1, 1 and all rows at a time
+    random = np.random.default_rng(0)
+    train, test = random.normal(size=(40, 3)), random.normal(size=(9, 3))
+    targets = np.eye(40)  # each row votes for itself
+    for neighbours in (1, 2, 7, 99):
+        found = votes(train, targets, test, neighbours, temperature=0.5)
+        unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (test, train)]
+        similarity = unit[0] @ unit[1].T
+        expected = np.exp(similarity / 0.5)
+        kept = np.argsort(-similarity, axis=1)[:, :neighbours]
+        mask = np.zeros_like(expected)
+        np.put_along_axis(mask, kept, 1, axis=1)
+        np.testing.assert_allclose(found, expected * mask, rtol=1e-9)
