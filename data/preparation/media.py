@@ -101,10 +101,9 @@ def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list
         raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
     videos |= found.videos
     if not videos and not images:
-        none = f"{folder}: neither videos nor images among its {len(files)} files"
-        raise InputError(
-            "; ".join([none, *([some(audit.problems, "; ")] if audit.problems else [])])
-        )
+        none = f"{folder}: {len(files)} files; expected videos or images among them"
+        reasons = [*found.remarks, *audit.problems]
+        raise InputError("; ".join([none, *([some(reasons, "; ")] if reasons else [])]))
     for name in sorted(videos.keys() & images.keys()):
         raise InputError(f"{images[name][0]}: a video would be named {name} too; rename one")
     others = [file for file in rest if not is_video(file.name)]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
-from data.images.dicom_stills import DAMAGE, PREAMBLE, is_dicom_data, silent_pydicom
+from data.images.dicom_stills import DAMAGE, PREAMBLE, has_still, is_dicom_data, silent_pydicom
 from data.video.clock import MAX_DENOMINATOR, Clock, read_clock
 
 # Transfer syntaxes 100 to 106 (MPEG-2, H.264), 107 and 108 (HEVC), ".1" where it may be in
@@ -32,6 +32,7 @@ class Header:
 
     Attributes:
       is_video: whether it has a video that we read.
+      is_still: whether it has one picture.
       frames: how many, 1 where it does not say.
       syntax: the name of the transfer syntax.
       digest: 8 letters and digits, different for each file, and of no meaning.
@@ -39,6 +40,7 @@ class Header:
     """
 
     is_video: bool
+    is_still: bool
     frames: int
     syntax: str
     digest: str
@@ -71,7 +73,8 @@ def read_header(file: Path) -> Header | None:
         identifier = str(dataset.get("SOPInstanceUID", "")).encode() or file.read_bytes()[:65536]
         digest = hashlib.sha256(identifier).hexdigest()[:8]
         is_video = bool(_VIDEO.fullmatch(syntax)) or (syntax == _JPEG and frames > 1)
-        return Header(is_video, frames, syntax.name, digest, tuple(patient))
+        is_still = not is_video and has_still(dataset)
+        return Header(is_video, is_still, frames, syntax.name, digest, tuple(patient))
     return None
 
 

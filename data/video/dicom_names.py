@@ -20,7 +20,7 @@ class DicomVideos:
     Attributes:
       videos: {name: file}.
       problems: about files that cannot be used, without their paths.
-      remarks: about names, and files without video.
+      remarks: about names, still images, and files without pictures.
       patient: what must not be written; `names_patient` compares with it.
     """
 
@@ -41,13 +41,14 @@ def find_dicoms(folder: Path, files: Iterable[Path]) -> DicomVideos:
     found = DicomVideos()
     for header in filter(None, headers.values()):
         found.patient |= patient_words(header)
-    hidden, others = [], 0
+    hidden, stills, others = [], 0, 0
     for place, (file, header) in enumerate(headers.items(), 1):
         if header is None:
             found.problems.append(f"DICOM file {place} of {len(files)}, by their paths: damaged")
             continue
         if not header.is_video and header.frames == 1:
-            others += 1
+            stills += header.is_still
+            others += not header.is_still
             continue
         (name,) = name_videos(folder, [file], [])
         if names_patient(str(file.relative_to(folder)), found.patient):
@@ -67,8 +68,14 @@ def find_dicoms(folder: Path, files: Iterable[Path]) -> DicomVideos:
             f"{len(hidden)} DICOM files have names with data of a patient; named "
             f"{', '.join(hidden[:5])}{', ...' * (len(hidden) > 5)} instead"
         )
+    if stills:
+        found.remarks.append(
+            f"{stills} DICOM files are still images, no videos; not used; prepare.py "
+            "--dataset=classes --images takes them, in a folder for each class, and inference.py "
+            "--image_path in any"
+        )
     if others:
-        found.remarks.append(f"{others} DICOM files hold no video; not used")
+        found.remarks.append(f"{others} DICOM files have no pictures; not used")
     return found
 
 

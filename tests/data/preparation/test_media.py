@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from data.archives.unpacking import needs_archive
@@ -5,6 +7,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.preparation.media import find_media, has_media, own_videos
 from data.video.parts import VideoFiles
+from tests.support.small_dicoms import H264, JPEG, h264, jpegs, write_dicom
 
 
 def find(folder, operations=None, join_parts=False, audit=None):
@@ -57,3 +60,17 @@ def test_a_file_instead_of_a_folder_is_said(tmp_path):
     (tmp_path / "op.mp4").touch()
     with pytest.raises(InputError, match=r"op\.mp4: a file; expected the folder it lies in"):
         find(tmp_path / "op.mp4")
+
+
+def test_dicom_stills_are_named_with_the_commands_that_take_them(tmp_path):
+    for number in (1, 2):
+        write_dicom(tmp_path / f"{number}.dcm", jpegs(1), JPEG)
+    stills = "2 DICOM files are still images, .*--dataset=classes --images .*--image_path"
+    with pytest.raises(
+        InputError, match=f"2 files; expected videos or images among them; {stills}"
+    ):
+        find(tmp_path)
+    write_dicom(tmp_path / "op.dcm", h264(1), H264, 1)
+    audit = Audit()
+    assert list(find(tmp_path, audit=audit).videos) == ["op"]
+    assert re.match(stills, *audit.remarks)

@@ -46,6 +46,7 @@ def test_videos_are_named_by_their_paths_or_by_a_digest(tmp_path):
         # Of another patient, whose name is in the path by mistake.
         write_dicom(tmp_path / "Petri" / "3", h264(1), H264, 1, PatientName="Holz^Maria"),
         write_dicom(tmp_path / "still", jpegs(1), JPEG),
+        write_dicom(tmp_path / "report", b"ab", JPEG, picture={"Rows": None}),
         write_dicom(tmp_path / "Mustermann" / "wide", b"ab", "1.2.840.10008.1.2.4.90", 7),
     ]
     (tmp_path / "Petri" / "4").write_bytes(bytes(128) + b"DICM")
@@ -57,7 +58,9 @@ def test_videos_are_named_by_their_paths_or_by_a_digest(tmp_path):
     wide, damaged = found.problems
     assert wide.startswith("dicom_")
     assert "7 frames as JPEG 2000" in wide
-    assert damaged == "DICOM file 8 of 8, by their paths: damaged"
-    assert any("hold no video" in remark for remark in found.remarks)
+    assert damaged == "DICOM file 9 of 9, by their paths: damaged"
+    _, stills, others = found.remarks
+    assert stills.startswith("1 DICOM files are still images, no videos; not used; prepare.py --")
+    assert others == "1 DICOM files have no pictures; not used"
     said = " ".join([*found.videos, *found.problems, *found.remarks]).casefold()
     assert not [secret for secret in (*SECRETS, "petri", "holz") if secret in said]
