@@ -3,16 +3,15 @@
 import shutil
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 
 CHUNK_BYTES = 1 << 18
 
 
-def progress_bar(text: str, total: int | None, **options) -> tqdm:
+def progress_bar(text: str, total: int | None, **options) -> ProgressBar:
     """A bar over bytes; `total` None where nobody knows it."""
-    return tqdm(desc=text, total=total, unit="B", unit_scale=True, **options)
+    return ProgressBar(desc=text, total=total, unit="B", unit_scale=True, **options)
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -20,5 +19,5 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(place).free
     if needed > free:
-        needed, free = (tqdm.format_sizeof(size, "B") for size in (needed, free))
+        needed, free = (ProgressBar.format_sizeof(size, "B") for size in (needed, free))
         raise InputError(f"{what}: needs {needed} more; {folder} has {free} free")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
+from data.common.progress import ProgressBar
 from data.frames.frames import Frames
 from data.frames.read_ahead import InputFrame, read_ahead
 
@@ -94,9 +94,7 @@ def batches_of_features(
     Yields:
       Features float32 [n, width], and the rows that they are of, int64 [n].
     """
-    bar = tqdm(
-        desc=description, total=len(frames), unit="frame", mininterval=0.5, disable=not description
-    )
+    bar = ProgressBar(desc=description, total=len(frames), unit="frame", disable=not description)
     with bar:
         for batch in embed_batches(
             lambda images: {"features": function(images)}, frames, image_size, batch_size

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from PIL import Image
-from tqdm import tqdm
 
 from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
 from data.image_classes.voc import read_voc
 from data.images.completeness import WHOLE_IMAGES, fault_finder
@@ -95,7 +95,7 @@ def read_part(folder: Path, counts: Counter, audit: Audit) -> list[Frame]:
         else:
             pairs.append((files[0], xmls[0] if xmls else None))
     with fault_finder(folder / WHOLE_IMAGES) as find_faults, ThreadPoolExecutor() as pool:
-        bar = tqdm(desc=folder.name, total=len(pairs), unit="frame")
+        bar = ProgressBar(desc=folder.name, total=len(pairs), unit="frame")
         frames, findings = [], []
         faults = find_faults(image for image, _ in pairs)
         for frame, of_frame in pool.map(_read_frame, *zip(*pairs, strict=True), faults):

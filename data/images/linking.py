@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.image_io import image_size, read_image, write_frame
 from data.storage.whole import whole_file
@@ -40,7 +39,7 @@ def link_images(
 
     new = [file for file, target in pairs if not target.exists()]
     with fault_finder(frames_dir.parent / WHOLE_IMAGES) as find_faults:
-        checked = tqdm(find_faults(new), desc="images", total=len(new), unit="image")
+        checked = ProgressBar(find_faults(new), desc="images", total=len(new), unit="image")
         faults = {file: fault for file, fault in zip(new, checked, strict=True) if fault}
 
     def add(file, target):

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.dataset.extraction_log import LOG, frame_numbers, is_complete, read_log, write_log
 from data.images.image_io import write_frame
 from data.preparation.stillness import Stillness
@@ -183,7 +182,7 @@ class _Progress:
     def __init__(self, pool: ThreadPoolExecutor, videos: Mapping[str, VideoFiles], fps: float):
         seconds = pool.map(VideoFiles.estimate_seconds, videos.values())
         self._estimates = {name: round(s * fps) for name, s in zip(videos, seconds, strict=True)}
-        self._bar = tqdm(desc="extract", unit="frame", total=sum(self._estimates.values()))
+        self._bar = ProgressBar(desc="extract", unit="frame", total=sum(self._estimates.values()))
         self._lock = threading.Lock()
 
     def begin(self, name: str, total: int, present: int) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from data.annotations.joining import Annotated, open_annotated
 from data.annotations.opening import FOLDER, OFFICIAL_SUFFIX
 from data.common.errors import InputError, some
+from data.common.progress import ProgressBar
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
@@ -100,7 +100,7 @@ def _write_indices(
         fault_finder(root / WHOLE_IMAGES) as find_faults,
         ThreadPoolExecutor() as pool,  # threads: files are read, and decoded, without Python's lock
         contextlib.ExitStack() as stack,
-        tqdm(desc="index", total=len(videos), unit="video") as bar,
+        ProgressBar(desc="index", total=len(videos), unit="video") as bar,
     ):
         writers = [
             stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))

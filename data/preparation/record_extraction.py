@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data.annotation_formats.frame_table import is_annotated, write_annotations
 from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.dataset.cholec80 import LABEL_FPS, PHASES
 from data.dataset.extraction_log import frame_numbers, is_complete, read_log
 from data.images.decoding import decode_image
@@ -62,7 +62,7 @@ def extract_records(
     stop = threading.Event()
     with (
         ThreadPoolExecutor(workers or available_cores()) as pool,
-        tqdm(desc="records", total=len(todo), unit="video") as bar,
+        ProgressBar(desc="records", total=len(todo), unit="video") as bar,
     ):
 
         def extract(video, file):

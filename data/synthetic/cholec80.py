@@ -14,11 +14,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from data.annotation_formats.frame_table import is_annotated, write_annotations
 from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
+from data.common.progress import ProgressBar
 from data.common.stopping import leave_to_parent
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
 from data.storage.whole import whole_file
@@ -156,7 +156,7 @@ def make_dataset(
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(workers, context, leave_to_parent) as pool,
-        tqdm(total=len(missing), desc="render", unit="video") as bar,
+        ProgressBar(total=len(missing), desc="render", unit="video") as bar,
     ):
         jobs = [pool.submit(make_video, root, n, seed, seconds, tuple(size)) for n in missing]
         try:

@@ -17,10 +17,10 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
-from tqdm import tqdm
 
 from data.archives.unpacking import filling, needs_archive
 from data.common.errors import InputError, check_range
+from data.common.progress import ProgressBar
 from data.dataset.overlaps import SYNTHETIC
 from data.image_classes.polypsset import find_layout
 from data.image_classes.polypsset_frames import ANNOTATIONS_IN, IMAGES_IN, NAMES
@@ -71,7 +71,7 @@ def make_polyps(
         raise InputError(f"{root}: holds other frames than {settings}; use another --name")
     total = sum(PARTS.values())
     counts = {part: max(2, round(sequences * n / total)) for part, n in PARTS.items()}
-    with filling(root), tqdm(desc="render", total=sum(counts.values()), unit="polyp") as bar:
+    with filling(root), ProgressBar(desc="render", total=sum(counts.values()), unit="polyp") as bar:
         note.write_text(json.dumps(settings) + "\n")
         for place, (part, count) in enumerate(counts.items()):
             random = np.random.default_rng([seed, place])

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data.common.cores import available_cores
 from data.common.errors import InputError, say_problem
+from data.common.progress import ProgressBar
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock
 
@@ -37,7 +37,7 @@ def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str,
     clocks, faults = {}, {}
     with ThreadPoolExecutor(available_cores()) as pool:  # FFmpeg reads without Python's lock
         results = pool.map(read, videos.values())
-        bar = tqdm(results, desc="time stamps", total=len(videos), unit="video", disable=None)
+        bar = ProgressBar(results, "time stamps", len(videos), unit="video", delay=1)
         for name, (clock, fault) in zip(videos, bar, strict=True):
             if clock:
                 clocks[name] = clock

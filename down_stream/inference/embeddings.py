@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from data.common.errors import InputError
+from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.frames.batches import embed_batches
 from data.frames.frames import Frames
@@ -195,7 +195,7 @@ def _fill(parts: Parts, batches, frames: Frames, options: Options, before: int) 
         table["rows"] = np.concatenate([batch.rows for batch in kept])
         parts.add(kept[-1].stop, table, [line for batch in kept for line in batch.faults])
 
-    bar = tqdm(desc="embedding", total=len(frames), initial=before, unit="frame", mininterval=0.5)
+    bar = ProgressBar(desc="embedding", total=len(frames), initial=before, unit="frame")
     with bar, StopSignal() as stop, ThreadPoolExecutor(2) as pool:
         pictures = AttentionPictures(options.attention, frames, pool)
         for batch in batches:

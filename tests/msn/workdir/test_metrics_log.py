@@ -130,8 +130,8 @@ def test_the_bar_starts_where_the_run_goes_on_and_can_go_back(capsys):
         bar.refresh()
         shown = capsys.readouterr().err
         bar.go_back(4)
-        assert "4/10" in capsys.readouterr().err
-    assert "5/10" in shown
+    assert "4 of 10" in capsys.readouterr().err
+    assert "5 of 10" in shown
     assert "loss=2.500" in shown
     assert "rank=3.2" in shown
 
