@@ -130,4 +130,4 @@ def get_config(arg=""):
     config.precision = "float32"
     # Computes each block again in the backward pass: same gradients, less memory, more time.
     config.gradient_checkpointing = False
-    return config
+    return config.lock()  # a mistyped key of a file that starts from here is an error

@@ -75,7 +75,7 @@ def get_config(arg=""):
     config.tecno.dropout = 0.5
     config.tecno.epochs = 50
     config.tecno.learning_rate = 5e-4
-    return config
+    return config.lock()  # a mistyped key of a file that starts from here is an error
 
 
 def start_as(config, pretraining):

@@ -24,20 +24,22 @@ def get_config(arg=""):
     config = WAYS[arg].get_config()
     config.workdir = f"runs/{WORKDIRS[arg]}"
 
-    # (name, path that msn.encoders.load_encoder opens) of each; an empty path is the architecture
-    # of model.variant, initialised by the seed. {seed} in a path becomes the seed: an encoder that
-    # was pre-trained several times is evaluated with that variation. On the command line all at
-    # once: --config.encoders="(('msn', 'PATH'), ('random', ''))"
     pretrained = config.encoder or "runs/msn_vits16/encoder"
-    config.encoders = (("msn", pretrained), ("random", ""))
-    config.baseline = "random"  # with all labels: what the others are compared with
     config.encoder = ""
     config.model.variant = "vits16"
     if arg == "demo":
         phase_base.start_as(config, msn_demo.get_config())
 
-    # Of the training videos. A seed draws them, the smaller parts out of the larger ones.
-    config.fractions = (0.125, 0.25, 0.5, 0.75, 1.0)
-    config.numbers = ()  # besides: so many training videos
-    config.seeds = (0, 1, 2)
+    with config.unlocked():  # keys of a grid
+        # (name, path that msn.encoders.load_encoder opens) of each; an empty path is the
+        # architecture of model.variant, initialised by the seed. {seed} in a path becomes the seed:
+        # an encoder that was pre-trained several times is evaluated with that variation. On the
+        # command line all at once: --config.encoders="(('msn', 'PATH'), ('random', ''))"
+        config.encoders = (("msn", pretrained), ("random", ""))
+        config.baseline = "random"  # with all labels: what the others are compared with
+
+        # Of the training videos. A seed draws them, the smaller parts out of the larger ones.
+        config.fractions = (0.125, 0.25, 0.5, 0.75, 1.0)
+        config.numbers = ()  # besides: so many training videos
+        config.seeds = (0, 1, 2)
     return config

@@ -11,8 +11,8 @@ import numpy as np
 from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
+from data.common.configurations import flatten
 from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
-from data.common.nested import flatten
 from data.common.stopping import StoppedError, StopSignal
 from data.dataset.frame_index import FrameIndex
 from data.dataset.splits import PARTS

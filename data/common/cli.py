@@ -9,11 +9,9 @@ import functools
 import itertools
 import logging
 import os
-import runpy
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -21,14 +19,13 @@ from ml_collections import config_dict, config_flags
 
 from data.common import compiled_programs
 from data.common.caught import caught_stderr
+from data.common.configurations import ROOT, check_complete, check_key, read_config
 from data.common.errors import is_utf8, printable
 from data.common.stopping import STOPPED, ended_by_signals
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
 
 DONE, DONE_IN_PART, WRONG_INPUT = 0, 1, 2
-
-ROOT = Path(__file__).resolve().parents[2]
 
 _default_config = None
 _groups = {}  # title -> names of the flags that `flag_group` was open for
@@ -225,27 +222,14 @@ def _expand_homes(config: config_dict.ConfigDict) -> None:
 
 
 def check_config(argv: list[str]) -> None:
-    """Raises `ValueError` if a config file is missing or an override names a key it has not."""
+    """Raises `ValueError` for a config file that cannot be used, or overrides of unknown keys."""
+    base = read_config(str(_default_config)) if _default_config else None
     for file in _config_files(argv):
-        path, _, argument = file.partition(":")
-        if not Path(path).is_file():
-            raise ValueError(f"--config={path}: no such file; configurations are in {ROOT}/configs")
-        module = runpy.run_path(path)
-        if "get_config" not in module:
-            raise ValueError(f"--config={path}: no get_config() in it; see {ROOT}/configs")
-        config = module["get_config"](*([argument] if argument else []))
+        config, path = read_config(file), file.partition(":")[0]
+        if base is not None:
+            check_complete(config, base, path, _default_config.relative_to(ROOT))
         for key in (arg[len("--config.") :] for arg in argv if arg.startswith("--config.")):
             check_key(config, key.split("=")[0], path)
-
-
-def check_key(config: config_dict.ConfigDict, key: str, path: str) -> None:
-    """Raises `ValueError` that lists the keys there are, if `config` has no such dotted key."""
-    node = config
-    for part in key.split("."):
-        if not isinstance(node, config_dict.ConfigDict) or part not in node:
-            known = ", ".join(sorted(node)) if isinstance(node, config_dict.ConfigDict) else "none"
-            raise ValueError(f"--config.{key}: unknown key {part!r} in {path}; known here: {known}")
-        node = node[part]
 
 
 def _config_files(argv: list[str]) -> list[str]:

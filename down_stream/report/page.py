@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from data.common.nested import flatten
+from data.common.configurations import flatten
 from data.storage.whole import whole_file
 from down_stream.report.figures import colour_of, inline_svg, save_png
 from down_stream.report.wording import duration, percent

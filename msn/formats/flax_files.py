@@ -13,8 +13,8 @@ import re
 import msgpack
 import numpy as np
 
+from data.common.configurations import flatten
 from data.common.errors import InputError, one_line
-from data.common.nested import flatten
 from data.storage.paths import AnyPath
 
 FLAX_FILE = "checkpoint_0"  # its name in a release

@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from data.common.configurations import flatten
 from data.common.errors import InputError, check_choices, check_names, check_ranges
-from data.common.nested import flatten
 from data.frames.opening import SOURCES
 from data.storage.paths import to_path
 from data.views.masking import num_kept

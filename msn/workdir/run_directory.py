@@ -8,8 +8,8 @@ import shutil
 
 from ml_collections import ConfigDict
 
+from data.common.configurations import flatten
 from data.common.errors import InputError
-from data.common.nested import flatten
 from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import whole_file
 from msn.method.model import MSN

@@ -171,10 +171,14 @@ def test_help_shows_flags_in_their_groups(tmp_path):
 def test_the_home_folder_is_meant_by_a_tilde(tmp_path):
     """In flags, in arguments, in keys on the command line, and in a configuration's own values."""
     (tmp_path / "config.py").write_text(
-        "from ml_collections import config_dict\n"
+        "from configs import msn_demo\n"
         "def get_config():\n"
-        "    inner = config_dict.create(roots=('~/a', 'b~'), root='~/c', rate=1.0)\n"
-        "    return config_dict.create(data=inner, workdir='', name='x~')\n"
+        "    config = msn_demo.get_config()\n"
+        "    config.data.root = ('~/a', 'b~')\n"
+        "    config.init, config.export = '~/c', 'x~'\n"
+        "    with config.unlocked():\n"
+        "        config.workdir = ''\n"
+        "    return config\n"
     )
     script = tmp_path / "command.py"
     script.write_text(
@@ -183,8 +187,9 @@ def test_the_home_folder_is_meant_by_a_tilde(tmp_path):
         "CONFIG = cli.define_config('configs/msn_demo.py', 'x')\n"
         "OUTPUT = flags.DEFINE_string('output', None, 'x')\n"
         "def main(file):\n"
-        "    print(file, OUTPUT.value, *CONFIG.value.data.roots, CONFIG.value.data.root,\n"
-        "          CONFIG.value.workdir, CONFIG.value.name)\n"
+        "    config = CONFIG.value\n"
+        "    print(file, OUTPUT.value, *config.data.root, config.init, config.workdir,\n"
+        "          config.export)\n"
         "cli.run(main, wrong_input=(), positional='FILE')\n"
     )
     arguments = ["~/file", "--config=~/config.py", "--output=~/e.npz", "--config.workdir=~"]

@@ -11,7 +11,7 @@ from configs.videos import videos
 from data.common.errors import InputError
 from down_stream.features.cache import fingerprint
 from down_stream.low_shot.grid import run_grid
-from down_stream.low_shot.plan import check
+from down_stream.low_shot.plan import GRID_KEYS, check
 from down_stream.low_shot.table import savings, sentences, tabulate, text_table
 from msn.encoders import load_encoder, save_encoder
 from msn.networks.encoder import Encoder
@@ -248,8 +248,9 @@ def test_with_the_experiment_itself(small_dataset, tmp_path):
     from down_stream import experiment
 
     config = small_config(small_dataset)
-    for key in ("baseline", "numbers", "seeds"):
-        config[key] = phase_low_shot.get_config()[key]
+    with config.unlocked():
+        for key in GRID_KEYS:
+            config[key] = phase_low_shot.get_config()[key]
     config.encoders, config.fractions, config.seeds = (("random", ""),), (0.5,), (0,)
     summary = run_grid(config, tmp_path, run=experiment.run)
     (cell,) = summary["cells"]

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from configs import phase_base
+from data.common.configurations import flatten
 from data.common.errors import InputError
-from data.common.nested import flatten
 from msn.method.model import MSN
 from msn.workdir import checkpoints
 from msn.workdir.run_directory import (

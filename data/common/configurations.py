@@ -1,0 +1,92 @@
+"""Configurations: files of `configs/` or of users, their keys, and what is wrong in them."""
+
+import difflib
+import re
+import runpy
+import traceback
+from pathlib import Path
+
+import ml_collections
+from ml_collections import ConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+_LIBRARY = str(Path(ml_collections.__file__).parent)
+
+
+def flatten(tree: dict, separator: str = ".") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}, of any tree of dicts; empty ones have no leaves."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            below = flatten(value, separator).items()
+            flat |= {f"{key}{separator}{rest}": leaf for rest, leaf in below}
+        else:
+            flat[str(key)] = value
+    return flat
+
+
+def read_config(file: str) -> ConfigDict:
+    """The configuration of "FILE" or "FILE:ARGUMENT".
+
+    Raises:
+      ValueError: one line: no such file, no get_config() in it, or a mistake in it; of a key that
+        the configuration does not have, which one is near.
+    """
+    path, _, argument = file.partition(":")
+    if not Path(path).is_file():
+        raise ValueError(f"--config={path}: no such file; configurations are in {ROOT}/configs")
+    try:
+        module = runpy.run_path(path)
+        if "get_config" not in module:
+            raise ValueError(f"--config={path}: no get_config() in it; see {ROOT}/configs")
+        return module["get_config"](*([argument] if argument else []))
+    except (AttributeError, ImportError, KeyError, NameError, TypeError) as error:
+        raise ValueError(_mistake(error)) from error
+
+
+def check_complete(config: ConfigDict, base: ConfigDict, path: str, base_path: str) -> None:
+    """Raises `ValueError` if `config` lacks keys of `base`, which the command reads."""
+    missing = flatten(base.to_dict()).keys() - flatten(config.to_dict()).keys()
+    if missing:
+        raise ValueError(
+            f"--config={path}: no key {', '.join(sorted(missing)[:3])}; expected all keys of "
+            f"{base_path}: start from its get_config(), and change single keys"
+        )
+
+
+def check_key(config: ConfigDict, key: str, path: str) -> None:
+    """Raises `ValueError` that lists the keys there are, if `config` has no such dotted key."""
+    node = config
+    for part in key.split("."):
+        if not isinstance(node, ConfigDict) or part not in node:
+            raise ValueError(f"--config.{key}: {_unknown(part, node)} (in {path})")
+        node = node[part]
+
+
+def _unknown(key: str, node) -> str:
+    """That `node`, a configuration or a value of one, has no such key, and which ones there are."""
+    known = sorted(node) if isinstance(node, ConfigDict) else []
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ";"
+    return f"unknown key {key!r}{hint} known here: {', '.join(known) or 'none'}"
+
+
+def _mistake(error: Exception) -> str:
+    """What is wrong in a configuration file, and where, of an error that executing it raised."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [
+        (frame.f_code.co_filename, line)
+        for frame, line in frames
+        if not frame.f_code.co_filename.startswith((_LIBRARY, "<")) and frame.f_code != _CODE
+    ]
+    where = "{}, line {}".format(*own[-1])
+    owners = [frame.f_locals.get("self") for frame, _ in frames]
+    nodes = [one for one in owners if isinstance(one, ConfigDict)]
+    if nodes and isinstance(error, AttributeError | KeyError):
+        key = re.search(r"[\"'](\w+)\\?[\"']", str(error))[1]
+        added = "; a key of your own is added in `with config.unlocked():`"
+        return f"{where}: {_unknown(key, nodes[-1])}{added}"
+    return f"{where}: {type(error).__name__}: {error}"
+
+
+_CODE = read_config.__code__
