@@ -8,7 +8,8 @@ on the synchronised sound of a video have seconds and the sound's `original_leng
 (labelstud.io/templates/video_timeline_segmentation).
 
 An uploaded file is called by eight digits of a hash, a dash and its own name, with underscores for
-spaces (label_studio/data_import/models.py, `upload_name_generator`; Django's file storage).
+spaces and without brackets, commas and the like (label_studio/data_import/models.py,
+`upload_name_generator`; Django's `get_valid_filename`). tests/golden/label-studio has exports.
 """
 
 import json
@@ -23,6 +24,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 
 _HASH = re.compile(r"[0-9a-f]{8}-(?=.)")
+_MIN_ONLY = "annotation_id"  # what tasks have in JSON_MIN alone
 
 
 def open_label_studio(file: Path) -> list[dict]:
@@ -38,10 +40,23 @@ def open_label_studio(file: Path) -> list[dict]:
         raise InputError(f"{file}: damaged ({error}); {expected}") from error
     tasks = tasks if isinstance(tasks, list) else [tasks]
     for task in tasks:
-        is_task = isinstance(task, dict) and isinstance(task.get("data"), dict)
-        if not is_task or not isinstance(task.get("annotations"), list):
-            raise InputError(f"{file}: JSON of something else; {expected}")
+        if not _is_task(task):
+            is_min = isinstance(task, dict) and _MIN_ONLY in task
+            found = "Label Studio's JSON_MIN" if is_min else "JSON of something else"
+            raise InputError(f"{file}: {found}; {expected}")
     return tasks
+
+
+def _is_task(task) -> bool:
+    if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+        return False
+    annotations = task.get("annotations")
+    return isinstance(annotations, list) and all(
+        isinstance(annotation, dict)
+        and isinstance(annotation.get("result"), list)
+        and all(isinstance(result, dict) for result in annotation["result"])
+        for annotation in annotations
+    )
 
 
 def task_videos(task: dict) -> list[str]:
@@ -62,15 +77,13 @@ def read_label_studio(file: Path, task: dict, audit: Audit) -> list[VideoLabels]
     """The labels of the video of a task; those of several annotators stand beside one another.
 
     Raises:
-      InputError: no result of a timeline is in it, or several controls may have the phases.
+      InputError: a result is damaged, or several controls may have the phases.
     """
     found = []
-    for annotation in task["annotations"]:
-        if annotation.get("was_cancelled"):
-            continue
+    for annotation in _submitted(task):
         tracks: dict[tuple[str, bool], list] = {}
         try:
-            for name, is_frames, row in _rows(annotation.get("result", [])):
+            for name, is_frames, row in _rows(annotation["result"]):
                 tracks.setdefault((name, is_frames), []).append(row)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
@@ -81,26 +94,37 @@ def read_label_studio(file: Path, task: dict, audit: Audit) -> list[VideoLabels]
         for (name, is_frames), rows in tracks.items():
             fps = {"fps": None, "likely_fps": None} if is_frames else {"fps": 1.0}
             found.append(track_intervals(file, groups[name], rows, audit, **fps))
-    found = [labels for labels in found if labels is not None]
-    if not found:
-        raise InputError(
-            f"{file}: task {task.get('id')}: no labels on a timeline; expected results of "
-            "TimelineLabels"
-        )
-    return found
+    return [labels for labels in found if labels is not None]
+
+
+def find_instead(task: dict) -> str:
+    """What a task has instead of labels on a timeline, in words; "" where it has such labels."""
+    results = [result for annotation in _submitted(task) for result in annotation["result"]]
+    if any(map(_is_timeline, results)):
+        return ""
+    kinds = ", ".join(dict.fromkeys(str(result.get("type", "results")) for result in results))
+    return kinds or ("a draft" if task.get("drafts") else "nothing")
+
+
+def _submitted(task: dict) -> list[dict]:
+    """The annotations that were not cancelled ("skipped")."""
+    return [one for one in task["annotations"] if not one.get("was_cancelled")]
+
+
+def _is_timeline(result: dict) -> bool:
+    value = result.get("value") or {}
+    return "timelinelabels" in value or ("original_length" in result and "labels" in value)
 
 
 def _rows(results: list[dict]) -> Iterator[tuple[str, bool, tuple[float, float, str]]]:
     """(control, whether in frames, (start, end, label)) of the results that are of a timeline."""
-    for result in results:
-        value, control = result.get("value", {}), result.get("from_name", "")
-        if "timelinelabels" in value:
+    for result in filter(_is_timeline, results):
+        value, control = result["value"], result.get("from_name", "")
+        is_frames = "timelinelabels" in value
+        if is_frames:
             spans = [(span["start"] - 1, span["end"]) for span in value["ranges"]]
-            labels = value["timelinelabels"]
-        elif "original_length" in result and "labels" in value:  # of sound, in seconds
-            spans, labels = [(value["start"], value["end"])], value["labels"]
-        else:
-            continue
+        else:  # of sound
+            spans = [(value["start"], value["end"])]
         for start, end in spans:
-            for label in labels:
-                yield control, "timelinelabels" in value, (start, end, label)
+            for label in value["timelinelabels" if is_frames else "labels"]:
+                yield control, is_frames, (start, end, label)

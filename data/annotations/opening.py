@@ -6,6 +6,7 @@ In a dataset directory they are `<group>_annotations/<video>-<group>.txt`, the o
 
 import codecs
 import functools
+import re
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from data.annotation_formats.delimited import read_table
 from data.annotation_formats.elan import linked_videos, open_elan, read_elan
 from data.annotation_formats.frame_table import TOOLS_GROUP, read_official
 from data.annotation_formats.label_studio import (
+    find_instead,
     open_label_studio,
     read_label_studio,
     task_videos,
@@ -127,7 +129,7 @@ def _recognise(
     if start == b"<":
         parts = _elan_parts(file)
     elif start in (b"[", b"{"):
-        parts = _label_studio_parts(file)
+        parts = _label_studio_parts(file, audit)
     elif file.suffix.lower() in TABLES:
         parts = _table_parts(file, audit)
     else:
@@ -142,8 +144,7 @@ def _recognise(
             audit.remark(f"{part.place}: there are no frames of {part.names[0]}")
             others.append(part.names[0])
         else:
-            named = Path(part.names[0]).stem
-            if _composed(named) != _composed(video) and named.casefold() == video.casefold():
+            if not any(_has_in_it(name, video) for name in part.names):
                 audit.remark(f"{part.place}: {part.names[0]} is taken for {video}")
             sources.append((video, Source(file, part.read)))
     return sources
@@ -182,9 +183,19 @@ def _elan_parts(file: Path) -> list[_Part]:
     return [_Part(names, str(file), "ELAN", functools.partial(read_elan, file, eaf))]
 
 
-def _label_studio_parts(file: Path) -> list[_Part]:
+def _label_studio_parts(file: Path, audit: Audit) -> list[_Part]:
     tasks = open_label_studio(file)
     others = [file.stem] if len(tasks) == 1 else []
+    instead = [find_instead(task) for task in tasks]
+    without = [
+        f"task {t.get('id')}: {what}" for t, what in zip(tasks, instead, strict=True) if what
+    ]
+    if without:
+        fault = f"{file}: no labels on a timeline, but {some(without, '; ')}"
+        if len(without) == len(tasks):
+            raise InputError(f"{fault}; expected results of TimelineLabels")
+        audit.remark(f"{fault}; not used")
+        tasks = [task for task, what in zip(tasks, instead, strict=True) if not what]
     return [
         _Part(
             [*task_videos(task), *others] or ["nothing"],
@@ -201,18 +212,21 @@ def match_video(name: str, videos: set[str]) -> str | None:
 
     Args:
       name: a name or a path, with or without a file's ending. Folders may be part of the name of
-        the video: "case 1/left.mp4" is "case 1_left". Spaces are as good as underscores.
+        the video: "case 1/left.mp4" is "case 1_left". Spaces are as good as underscores, and "op
+        (2)" may be "op_2", as servers call files that are uploaded, where no other video may be it.
       videos: names.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     joined = ["_".join(parts[first:]) for first in range(len(parts))]
     candidates = [name, *(c for full in joined for c in (full, str(Path(full).with_suffix(""))))]
     candidates += [name.removesuffix(ending) for ending in ENDINGS]
-    for plain in (_composed, _without_spaces, str.casefold):
-        known = {plain(video): video for video in videos}
-        for candidate in map(plain, candidates):
-            if candidate in known:
-                return known[candidate]
+    for plain in (_composed, _without_spaces, str.casefold, _as_uploaded):
+        known = {}
+        for video in videos:
+            known.setdefault(plain(video), []).append(video)
+        for candidate in filter(None, map(plain, candidates)):
+            if len(known.get(candidate, ())) == 1:
+                return known[candidate][0]
     return None
 
 
@@ -222,3 +236,13 @@ def _composed(name: str) -> str:
 
 def _without_spaces(name: str) -> str:
     return _composed(name).replace(" ", "_")
+
+
+def _has_in_it(name: str, video: str) -> bool:
+    """Whether an annotation names a video letter by letter, but for spaces and folders."""
+    return _without_spaces(video) in re.sub(r"[\\/]", "_", _without_spaces(name))
+
+
+def _as_uploaded(name: str) -> str:
+    """As Django's `get_valid_filename` leaves a name: Label Studio's server is one."""
+    return re.sub(r"[^-\w.]", "", _without_spaces(name)).casefold()

@@ -1,15 +1,17 @@
-"""Exports as Label Studio writes them; its server is too large to run here.
+"""Exports that Label Studio has written (tests/golden/label-studio), and others of their kind.
 
 Results are as its editor serialises them (github.com/HumanSignal/label-studio,
 web/libs/editor/src/regions/TimelineRegion.js) and as the tests of its YOLO backend have them.
 """
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from data.annotation_formats.label_studio import (
+    find_instead,
     open_label_studio,
     read_label_studio,
     task_videos,
@@ -19,6 +21,9 @@ from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
 from data.preparation.indexing import build_index
 from tests.data.preparation.test_indexing import write_frames
+from tests.support.places import GOLDEN
+
+EXPORTS = GOLDEN / "label-studio"
 
 
 def region(start, end, label, control="phase"):
@@ -122,6 +127,7 @@ def test_the_ways_in_which_a_task_calls_its_video(video, name):
     [
         ('[{"video": "a.mp4", "phase": []}]', r"expected Label Studio's export in its format JSON"),
         ('{"a": 1}', "JSON of something else"),
+        ('[{"data": {}, "annotations": [{"result": [1]}]}]', "JSON of something else"),
         ("[1]", "JSON of something else"),
         ("[{", "damaged"),
     ],
@@ -133,12 +139,21 @@ def test_other_files_raise(tmp_path, content, message):
         open_label_studio(path)
 
 
-def test_tasks_without_a_timeline_raise(tmp_path):
+def test_damaged_ranges_raise(tmp_path):
+    with pytest.raises(InputError, match="task 7: damaged"):
+        read(write(tmp_path / "a.json", task([region(None, 3, "a")])))
+
+
+def test_what_tasks_have_instead_of_a_timeline():
     rectangle = {"type": "videorectangle", "from_name": "box", "value": {"sequence": []}}
-    broken = region(None, 3, "a")
-    for results, message in (([rectangle], "no labels on a timeline"), ([broken], "damaged")):
-        with pytest.raises(InputError, match=f"task 7: {message}"):
-            read(write(tmp_path / "a.json", task(results)))
+    choice = {"type": "choices", "from_name": "quality", "value": {"choices": ["poor"]}}
+    assert find_instead(task([rectangle, choice, choice])) == "videorectangle, choices"
+    assert find_instead(task([rectangle, region(1, 2, "a")])) == ""
+    assert find_instead(task([], annotations=[])) == "nothing"
+    assert find_instead(task([], annotations=[], drafts=[3])) == "a draft"
+    (annotation,) = task([region(1, 2, "a")])["annotations"]
+    skipped = task([], annotations=[{**annotation, "was_cancelled": True}])
+    assert find_instead(skipped) == "nothing"
 
 
 def test_the_rate_must_be_said_and_then_labels_are_joined(tmp_path):
@@ -157,3 +172,58 @@ def test_the_rate_must_be_said_and_then_labels_are_joined(tmp_path):
     assert audit.problems == []
     assert index.phase.tolist() == [0, 0, 1, 1, 1]
     assert index.classes.phases == ("Zugang", "Naht")
+
+
+def index_export(root, name, videos):
+    (root / "annotations").mkdir()
+    shutil.copy(EXPORTS / name, root / "annotations")
+    for video in videos:
+        write_frames(root, video, range(1, 5))
+    audit = build_index(root, annotation_fps=25)
+    return load_index(root), audit, root / "annotations" / name
+
+
+def test_an_export_of_the_server_is_joined_to_its_videos(tmp_path):
+    """Uploaded files under the names that it gave them, and one that it only knows by its path."""
+    videos = ["Galle 1", "op 2 (left)", "theatre 2_op4", "\u00d6peration_3", "theatre 2_op6"]
+    index, audit, file = index_export(tmp_path, "timeline.json", videos)
+    assert audit.problems == []
+    (upload,) = json.loads(file.read_text())[2]["data"].values()
+    assert set(audit.remarks) == {
+        f"{file.parent}: nothing about theatre 2_op6",
+        f"{file}: no labels on a timeline, but task 5: choices; task 6: a draft; not used",
+        f"{file}: read as Label Studio",
+        f"{file}: task 3: {upload} is taken for op 2 (left)",
+    }
+    assert index.classes.phases == ("Zugang", "Pr\u00e4paration", "Naht")
+    assert index.classes.multi_label == {"tools": ("Schere", "Clip")}
+    found = {v: index.phase[index.video == n].tolist() for n, v in enumerate(index.videos)}
+    assert found == {
+        "Galle 1": [0, 1, 1, 2],
+        "op 2 (left)": [1, 1, 2, 2],
+        "theatre 2_op4": [0, 0, 2, 2],
+        "theatre 2_op6": [-1, -1, -1, -1],
+        "\u00d6peration_3": [0, 0, 0, 0],
+    }
+    is_galle = index.video == index.videos.index("Galle 1")
+    assert index.presence["tools"][is_galle].tolist() == [[0, 0], [0, 0], [1, 1], [0, 0]]
+
+
+def test_an_export_of_labels_on_sound_is_joined(tmp_path):
+    index, audit, _ = index_export(tmp_path, "sound.json", ["op1"])
+    assert audit.problems == []
+    assert index.classes.phases == ("Zugang", "Naht")
+    assert index.phase.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("boxes.json", "no labels on a timeline, but task 7: videorectangle, choices; expected "),
+        ("timeline_min.json", "Label Studio's JSON_MIN; expected Label Studio's export in its "),
+    ],
+)
+def test_exports_without_labels_that_can_be_read_are_a_problem(tmp_path, name, message):
+    _, audit, file = index_export(tmp_path, name, ["Galle 1"])
+    (problem,) = audit.problems
+    assert problem.startswith(f"{file}: {message}")

@@ -2,7 +2,17 @@ import pytest
 
 from data.annotations.opening import match_video
 
-VIDEOS = {"op1", "op 2", "case 1_left", "left", "P\u00e4tient"}
+VIDEOS = {
+    "op1",
+    "op 2",
+    "case 1_left",
+    "left",
+    "P\u00e4tient",
+    "op 4 (1), \u00f6",
+    "a+b",
+    "a-b",
+    "ab!",
+}
 
 
 @pytest.mark.parametrize(
@@ -17,6 +27,10 @@ VIDEOS = {"op1", "op 2", "case 1_left", "left", "P\u00e4tient"}
         ("D:\\recordings\\case 1\\left.mp4", "case 1_left"),
         ("recordings/case 2/left.mp4", "left"),
         ("Pa\u0308tient.mp4", "P\u00e4tient"),
+        ("OP1.MP4", "op1"),
+        ("op_4_1_o\u0308.mp4", "op 4 (1), \u00f6"),
+        ("ab.mp4", None),  # a+b or ab!
+        ("a-b.mp4", "a-b"),
         ("op3", None),
         ("", None),
     ],
