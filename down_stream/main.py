@@ -67,7 +67,8 @@ def low_shot(config) -> int:
     roots, videos = to_paths(config.data.root), config.train_videos
     task = open_task(config.task, roots)
     config.train_videos = labelled_videos(roots, "train", videos, task)
-    print(text_table(run_grid(config, config.workdir, run=run, score=task.chosen_by)))
+    table = run_grid(config, config.workdir, run=run, score=task.chosen_by, unit=task.unit)
+    print(text_table(table))
     print(f"table, curve and all experiments: {config.workdir}")
     return cli.DONE
 

@@ -38,6 +38,7 @@ class Task:
       score: (videos int [n], labels, probabilities [n, classes]) -> that score alone, as quickly as
         one is wanted that is computed after every epoch; higher is better, NaN where undefined.
       write: path, predictions -> None; the table predictions.csv.
+      unit: what frames come in, and what is labelled: "video" or "sequence".
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     score_name: str
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     write: Callable[[Path, Any], None]
+    unit: str = "video"
 
     @property
     def number(self) -> int:
@@ -142,6 +144,7 @@ def image_classes(classes: Classes) -> Task:
         score_name="macro_f1",
         score=classification.frame_macro_f1,
         write=write_predictions,
+        unit="sequence",
     )
 
 

@@ -20,8 +20,9 @@ from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import open_encoder
 from down_stream.features.labelled_splits import NothingToLearnError
 from down_stream.low_shot.plan import MANIFEST, Cell, check, plan_cells, plan_subsets
+from down_stream.low_shot.savings import savings, sentences
 from down_stream.low_shot.subsets import write_subsets
-from down_stream.low_shot.table import savings, sentences, tabulate, write_cells
+from down_stream.low_shot.table import seeds_of, tabulate, write_cells
 from down_stream.report.figures import save_png
 from down_stream.report.low_shot_curve import low_shot_curve
 from down_stream.report.wording import duration
@@ -37,6 +38,7 @@ def run_grid(
     *,
     run: Callable[[ConfigDict, Path], dict],
     score: tuple[str, str] = ("video", "f1"),
+    unit: str = "video",
 ) -> dict:
     """Runs an experiment per encoder, number of labelled videos and seed; the next call goes on.
 
@@ -49,9 +51,11 @@ def run_grid(
       workdir: receives the cells, low_shot.json, low_shot.csv and low_shot.png.
       run: the experiment, `down_stream.experiment.run`; writes results.json when it is done.
       score: protocol and name of what is compared, in the "metrics" of its results.
+      unit: what is labelled, "video" or "sequence".
 
     Returns:
-      What low_shot.json holds: "score"; "videos", how many there are to train on; "cells", one
+      What low_shot.json holds: "score"; "counted", the plural of `unit`; "videos", how many of
+      them there are to train on; "cells", one
       {"encoder", "videos", "seed", "score", "directory", "warnings"} each; "table", {encoder:
       {number of videos: {"mean", "std" (sample deviation over seeds, None of one), "scores"}}};
       "saved", for every other encoder than the baseline what `savings` returns. Scores are None
@@ -65,10 +69,12 @@ def run_grid(
     check_local("workdir", workdir)
     check_output_folder("workdir", workdir)
     with locked(Path(workdir)):
-        return _run_grid(config, Path(workdir), run, score)
+        return _run_grid(config, Path(workdir), run, score, unit)
 
 
-def _run_grid(config: ConfigDict, workdir: Path, run: Callable, score: tuple[str, str]) -> dict:
+def _run_grid(
+    config: ConfigDict, workdir: Path, run: Callable, score: tuple[str, str], unit: str
+) -> dict:
     manifest = plan_subsets(config, workdir)
     cells = list(plan_cells(config, workdir, manifest))
     finished = [_results_of(cell) for cell in cells]
@@ -98,14 +104,15 @@ def _run_grid(config: ConfigDict, workdir: Path, run: Callable, score: tuple[str
         if is_new:
             shown = "undefined" if value is None else f"{value:.3f}"
             logging.info(
-                "%d of %d: %s, %d videos, seed %d: %s %s in %.0f s; %s left",
-                *(number, len(cells), cell.encoder, cell.videos, cell.seed, name, shown),
+                "%d of %d: %s, %d %ss, seed %d: %s %s in %.0f s; %s left",
+                *(number, len(cells), cell.encoder, cell.videos, unit, cell.seed, name, shown),
                 *(seconds[-1], duration(left * float(np.mean(seconds)))),
             )
 
     table = tabulate(rows)
     summary = {
         "score": f"{protocol} {name}",
+        "counted": f"{unit}s",
         "videos": len(manifest["videos"]),
         "baseline": config.baseline,
         "table": table,
@@ -118,7 +125,9 @@ def _run_grid(config: ConfigDict, workdir: Path, run: Callable, score: tuple[str
     }
     _write_json(workdir / "low_shot.json", summary)
     write_cells(workdir / "low_shot.csv", rows)
-    save_png(low_shot_curve(summary, sentences(summary)), workdir / "low_shot.png")
+    save_png(
+        low_shot_curve(summary, seeds_of(summary), sentences(summary)), workdir / "low_shot.png"
+    )
     return summary
 
 

@@ -1,4 +1,4 @@
-"""The table of a low-shot grid: means and deviations over seeds, and what annotation is saved."""
+"""The table of a low-shot grid: means and deviations over seeds."""
 
 import csv
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data.storage.whole import whole_file
+from down_stream.low_shot.savings import sentences
 
 
 def tabulate(rows: list[dict]) -> dict:
@@ -25,66 +26,31 @@ def tabulate(rows: list[dict]) -> dict:
     return table
 
 
-def savings(by_number: dict, baseline: dict) -> dict:
-    """How many labelled videos an encoder needs to be as good as the baseline with the most.
-
-    Args:
-      by_number: the encoder's {number of videos: {"mean"}}.
-      baseline: the same of the baseline.
-
-    Returns:
-      {"baseline_videos": the most the baseline has; "target": its mean with them; "videos": float,
-      where the encoder's means, joined by straight lines, first reach it, None if nowhere; "share":
-      of the baseline's videos that need no labels, 0 to 1, or None; "is_bound": whether the encoder
-      reached it with the fewest already, so that fewer may do}.
-    """
-    most = max(map(int, baseline))
-    target = baseline[str(most)]["mean"]
-    points = [(int(number), one["mean"]) for number, one in by_number.items()]
-    points = sorted((number, mean) for number, mean in points if mean is not None)
-    summary = {"baseline_videos": most, "target": target, "videos": None, "share": None}
-    summary["is_bound"] = False
-    if target is None:
-        return summary
-    for place, (number, mean) in enumerate(points):
-        if mean < target:
-            continue
-        needed = float(number)
-        if place:
-            before, lower = points[place - 1]
-            needed = before + (number - before) * ((target - lower) / (mean - lower))
-        return summary | {"videos": needed, "share": 1 - needed / most, "is_bound": place == 0}
-    return summary
-
-
 def text_table(summary: dict) -> str:
     """What low_shot.json says, for people: a row per encoder, a column per number of videos."""
     numbers = sorted({int(number) for row in summary["table"].values() for number in row})
     header = [f"{number} ({100 * number / summary['videos']:.3g} %)" for number in numbers]
-    rows = [["labelled videos", *header]]
+    rows = [[f"labelled {summary['counted']}", *header]]
     for encoder, by_number in summary["table"].items():
         rows.append([encoder, *(_shown(by_number[str(number)]) for number in numbers)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
-    return "\n".join([f"{summary['score']} in %", *lines, *sentences(summary)])
+    title = f"{summary['score']} in %, mean ± deviation over {seeds_of(summary)}"
+    return "\n".join([title, *lines, *sentences(summary)])
 
 
-def sentences(summary: dict) -> list[str]:
-    """What low_shot.json says about each encoder but the baseline."""
-    lines = []
-    for encoder, saved in summary["saved"].items():
-        best = f"{summary['baseline']} with {saved['baseline_videos']}"
-        if saved["videos"] is None:
-            lines.append(f"{encoder} does not get as good as {best} labelled videos")
-        else:
-            about, least = ("at most", "at least ") if saved["is_bound"] else ("about", "")
-            lines.append(
-                f"{encoder} with {about} {saved['videos']:.3g} labelled videos is as good as "
-                f"{best}: {least}{100 * saved['share']:.0f} % less annotation"
-            )
-    return lines
+def seeds_of(summary: dict) -> str:
+    """How many seeds the means are of: "3 seeds", or "2 to 3 seeds" where scores are undefined."""
+    counts = {
+        sum(score is not None for score in one["scores"])
+        for by_number in summary["table"].values()
+        for one in by_number.values()
+    }
+    least, most = min(counts), max(counts)
+    number = f"{most}" if least == most else f"{least} to {most}"
+    return f"{number} seed{'' if most == 1 else 's'}"
 
 
 def _shown(one: dict) -> str:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy import stats
 
 from data.common.errors import InputError
 
@@ -92,6 +93,13 @@ def interval(draws: np.ndarray) -> list[float]:
     """The middle 95% of the draws of one score; NaN where it was undefined in all of them."""
     defined = draws[~np.isnan(draws)]
     return np.percentile(defined, (2.5, 97.5)).tolist() if defined.size else [math.nan, math.nan]
+
+
+def mean_interval(values: np.ndarray) -> list[float]:
+    """95% interval of the mean of two or more independent values (Student's t)."""
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * error)
+    return [float(values.mean()) - half, float(values.mean()) + half]
 
 
 def plain(value):

@@ -132,10 +132,10 @@ def tiny(place, monkeypatch, eager):
             config.update(own)
         return run(config, workdir)
 
-    def small_grid(config, workdir, run, score):
+    def small_grid(config, workdir, **arguments):
         config.fractions, config.seeds = (0.5,), (0,)
         config.model.variant = VARIANT
-        return run_grid(config, workdir, run=run, score=score)
+        return run_grid(config, workdir, **arguments)
 
     monkeypatch.setattr(msn.pretrain, "pretrain", small_pretrain)
     monkeypatch.setattr(down_stream.experiment, "run", small_run)
