@@ -223,6 +223,7 @@ CONFIGS = {
 }
 # Flags with an effect on some kinds of datasets only.
 CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
+PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
 COMMON = {"data_rootdir", "name", "dataset"}
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
@@ -245,7 +246,9 @@ def main() -> int:
 def prepare(kind: str, root: Path) -> int:
     """Makes the dataset in `root`; nobody else does meanwhile."""
     from data.dataset.audit import Audit
+    from data.dataset.classes import check_kind
 
+    check_kind(root, is_of_classes=kind in KNOWN)
     audit = Audit()
     if kind == "cholec80":
         manifest = prepare_cholec80(root, audit)
@@ -346,7 +349,7 @@ def check_flags(root: Path) -> None:
         else given - COMMON - KNOWN.get(kind, PUBLIC_FLAGS)
     )
     if useless:
-        raise InputError(f"--{min(useless)}: without effect for --dataset={kind}")
+        raise InputError(f"--{min(useless)}: without effect for --dataset={kind}{_why(useless)}")
     annotations = (_ANNOTATIONS, _PHASES, _PHASE_MAP)
     for flag in (_ROOT, _VIDEOS, _OPERATIONS, _ARCHIVE, _IMAGES, _SEQUENCES, _SPLIT, *annotations):
         if flag.value == "":
@@ -363,6 +366,16 @@ def check_flags(root: Path) -> None:
         raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
     if kind == "classes" and not _IMAGES.value:
         raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
+
+
+def _why(useless: set[str]) -> str:
+    """What to do about flags that are for images, or for what has time, where it is the other."""
+    if useless & PHASES_ONLY and _DATASET.value in KNOWN:
+        return "; phases need the time of each image, classes do not; expected --videos for phases"
+    if useless <= CLASSES_ONLY and _DATASET.value == "cholec80":
+        other = "polypsset" if "crop_margin" in useless else "classes"
+        return f"; expected --dataset={other}, or --videos for images with time or without classes"
+    return ""
 
 
 def report(root: Path, audit, manifest: dict) -> int:

@@ -160,15 +160,20 @@ def open_task(name: str, roots: Sequence[AnyPath]) -> Task:
     tasks = {"phases": phases, "classes": image_classes}
     tasks |= {group: functools.partial(multi_label_group, group) for group in classes.multi_label}
     if name in ("phases", "tools", "classes") and name not in tasks:
-        raise InputError(_none_annotated(name, roots))
+        raise InputError(_none_annotated(name, classes, roots))
     if name not in tasks:
         raise InputError(f"task is {name!r}; expected {', '.join(sorted({*tasks, 'tools'}))}")
     task = tasks[name](classes)
     if not task.classes:
-        raise InputError(_none_annotated(name, roots))
+        raise InputError(_none_annotated(name, classes, roots))
     return task
 
 
-def _none_annotated(name: str, roots: Sequence[AnyPath]) -> str:
+def _none_annotated(name: str, classes: Classes, roots: Sequence[AnyPath]) -> str:
     where = ", ".join(str(root / CLASSES_FILE) for root in roots)
+    if classes.classes:
+        return (
+            f"task={name}: {where} has classes of images, without the time that {name} need; "
+            "expected task=classes"
+        )
     return f"task={name}: no {name} in {where}; annotate some, and run prepare.py again"

@@ -16,9 +16,11 @@ from data.annotation_formats.interval_table import IntervalColumns, read_interva
 from data.annotation_formats.labels import PHASE, VideoLabels
 from data.common.errors import InputError
 from data.dataset.audit import Audit
+from data.images.names import is_image
 
 VIDEO = {"video", "video_id", "video_name", "videoname", "operation", "case", "case_id", "file"}
 VIDEO |= {"filename", "file_name", "recording"}
+IMAGE = {"image", "image_id", "image_name", "picture", "bild"}
 START = {"start", "begin", "from", "start_time", "begin_time", "time_start", "beginn", "von"}
 END = {"end", "stop", "to", "end_time", "stop_time", "time_end", "ende", "bis"}
 MOMENT = {"frame", "frame_id", "frame_number", "second", "seconds", "sec", "time", "timestamp"}
@@ -67,9 +69,12 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
     others = [p for p in range(len(names)) if p not in timed and p not in dict(labels)]
     present = [p for p in others if is_presence(table, p)]
     if start is None and moment is None:
+        is_of_images = not IMAGE.isdisjoint(names) or _names_images(table, video)
         raise InputError(
             f"{table.path}:1: columns {', '.join(table.columns)}; expected a frame, a second or a "
             "start, and a phase"
+            + "; classes of images need no time: --dataset=classes"
+            * is_of_images
         )
     if not labels and not present and len(others) == 1:
         labels, others = [(others[0], names[others[0]])], []
@@ -104,6 +109,11 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
 
     lasting = "intervals" if end is not None else "starts, each lasts until the next"
     return read, lasting + (", in frames" if is_frames else "")
+
+
+def _names_images(table: Table, column: int | None) -> bool:
+    """Whether a column, None for none, has the names of image files."""
+    return column is not None and all(map(is_image, table.texts(column)[0]))
 
 
 def _is_dense(table: Table, column: int, video: int | None) -> bool:

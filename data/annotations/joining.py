@@ -7,7 +7,7 @@ none.
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class Annotated:
       fps: frames per second of the dataset.
       annotation_fps: annotated frames per second, if the user has said it.
       videos: {video: "source_fps" and "seconds" as far as the extraction noted them}.
+      untimed: receives the videos whose images have no time, so that nothing can be joined.
     """
 
     sources: Mapping[str, list[Source]]
@@ -49,6 +50,7 @@ class Annotated:
     fps: float
     annotation_fps: float | None
     videos: Mapping[str, Mapping]
+    untimed: list[str] = field(default_factory=list)
 
     def join(
         self,
@@ -73,14 +75,11 @@ class Annotated:
         phases = np.full(len(frames), UNKNOWN, np.int8)
         groups = self.classes.multi_label
         presence = {g: np.full((len(frames), len(n)), UNKNOWN, np.int8) for g, n in groups.items()}
-        for source in self.sources.get(video, ()) if len(frames) else ():
-            if not is_official or frames[0] < 1:
-                audit.problem(
-                    f"{source.file}: not used, the frames of {video} are not named {video}_000001, "
-                    f"{video}_000002, ... (1 for the first second): phases need the time of each "
-                    "image; classes of images without one need --dataset=classes"
-                )
-                continue
+        sources = self.sources.get(video, ()) if len(frames) else ()
+        if sources and (not is_official or frames[0] < 1):
+            self.untimed.append(video)
+            sources = ()
+        for source in sources:
             try:
                 parts = source.read(audit)
             except InputError as error:

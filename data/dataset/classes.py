@@ -92,6 +92,23 @@ def read_classes(root: AnyPath) -> Classes:
     return Classes(tuple(content.get("phases", ())), groups, tuple(content.get("classes", ())))
 
 
+def check_kind(root: AnyPath, is_of_classes: bool) -> None:
+    """Raises `InputError` where `root` is a dataset already, and of the other kind.
+
+    Args:
+      root: dataset directory; it may be missing.
+      is_of_classes: whether it is to be one of images in classes, not of videos.
+    """
+    if not has_classes(root) or bool(read_classes(root).classes) == is_of_classes:
+        return
+    if is_of_classes:
+        raise InputError(f"{root}: a dataset of videos; expected another --name for classes")
+    raise InputError(
+        f"{root}: a dataset of images in classes, without the time that phases need; expected "
+        "--dataset=classes again, or another --name"
+    )
+
+
 def write_classes(root: AnyPath, classes: Classes, **rates: float | None) -> None:
     """Writes classes.json; `rates` are fps and annotation_fps, None where not known."""
     given = {name: rate for name, rate in rates.items() if rate is not None}

@@ -220,7 +220,13 @@ def _remark_gaps(folder: Path, frames: np.ndarray, audit: Audit) -> None:
 
 
 def _remark_annotations(root: Path, annotated: Annotated, audit: Audit) -> None:
-    """Names official annotation files that no frames belong to, and videos without annotations."""
+    """Names annotations that no frames belong to, and videos without annotations, or time."""
+    if annotated.untimed:
+        audit.problem(
+            f"{root / 'frames'}: annotations of {some(sorted(annotated.untimed, key=natural_key))}:"
+            " phases need the time of each image, as names like <video>_000001 tell it, 1 for the "
+            "first second; classes need none: --dataset=classes"
+        )
     for folder in sorted(root.glob(f"*{OFFICIAL_SUFFIX}")):
         kind = folder.name.removesuffix(OFFICIAL_SUFFIX)
         files = sorted(folder.glob("[!.]*"), key=lambda file: natural_key(file.name))

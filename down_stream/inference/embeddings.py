@@ -23,6 +23,7 @@ from down_stream.inference.phase_files import (
     describe,
     in_time,
     open_temporal,
+    remark_time,
     write_phase_files,
 )
 from down_stream.inference.table import Parts, check_output, in_parts, write_table
@@ -157,7 +158,7 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
             probabilities = in_time(temporal, frames, rows, features, len(classes))
         columns["probabilities"] = in_parts(len(rows), lambda part: probabilities[part])
         files += write_phase_files(output, frames, rows, probabilities, model)
-        remarks.append(f"probabilities: {describe(temporal)}")
+        remarks += [f"probabilities: {describe(temporal)}", *remark_time(frames, rows, model)]
     write_table(output, len(rows), columns, classes)
     if options.map:
         remarks.append(

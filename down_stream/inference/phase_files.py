@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.annotation_formats.labels import UNKNOWN
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.classes import new_ids
 from data.frames.frames import Frames
 from data.storage.folders import read_part
@@ -33,6 +33,14 @@ def describe(temporal) -> str:
     if temporal is None:
         return "each frame by itself, there is no temporal model"
     return "temporal model, " + ("the past alone" if temporal.causal else "the whole video")
+
+
+def remark_time(frames: Frames, rows: np.ndarray, model: FrameModel) -> list[str]:
+    """A line where phases are told of images without time, which classes would not need."""
+    if model.task != PHASES or not (untimed := rows[np.isnan(frames.second[rows])]).size:
+        return []
+    names = some(list(dict.fromkeys(frames.video_names(untimed))))
+    return [f"time: unknown in {names}; phases need it: images are taken to be a second apart"]
 
 
 def files_folder(output: AnyPath, task: str) -> AnyPath:

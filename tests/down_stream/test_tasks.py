@@ -82,12 +82,20 @@ def test_classes_come_from_the_data_and_are_joined_by_name(tmp_path):
     assert open_task("classes", roots).classes == ("normal", "inflamed")
     (roots[1] / "classes.json").write_text(json.dumps(["scar", "normal"]))
     assert open_task("classes", roots).classes == ("normal", "inflamed", "scar")
-    with pytest.raises(InputError, match=r"task=phases: no phases in .*one/classes\.json"):
+    with pytest.raises(
+        InputError, match=r"task=phases: .*one/classes\.json.* has classes of images"
+    ):
         open_task("phases", roots)
     for content in ("[1", '{"a": 1}', '"one"', '["a", "a"]', '{"phases": "ab"}', '{"fps": 0}'):
         (roots[0] / "classes.json").write_text(content)
         with pytest.raises(InputError, match=r"one/classes\.json: "):
             open_task("classes", roots[:1])
+
+
+def test_phases_that_nobody_has_annotated_are_missed(tmp_path):
+    (tmp_path / "classes.json").write_text(json.dumps({"phases": []}))
+    with pytest.raises(InputError, match=r"task=phases: no phases in .*classes\.json; annotate"):
+        open_task("phases", (tmp_path,))
 
 
 def test_any_multi_label_group_is_a_task(tmp_path):

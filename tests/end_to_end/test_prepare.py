@@ -268,6 +268,34 @@ def test_a_folder_of_classes(tmp_path):
     assert load_index(tmp_path / "out" / "classes").videos[0] == "a_2.png"
 
 
+def test_phases_need_time_and_classes_do_not(tmp_path):
+    """Phases of images whose names tell no time; then phases for images that are in classes."""
+    for place in range(12):
+        write_image(tmp_path / "in" / "ab"[place % 2] / f"shot {place}.png")
+    phases = tmp_path / "phases.csv"
+    phases.write_text("video,start,end,phase\na,0,3,Zugang\nb,0,3,Naht\n")
+    arguments = (f"--videos={tmp_path / 'in'}", f"--annotations={phases}")
+    code, output, _ = prepare(tmp_path / "out", "--name=videos", *arguments)
+    assert code == 1
+    said = [line for line in output.splitlines() if line.startswith("not used: ")]
+    assert len(set(said)) == 1
+    assert "annotations of a, b: phases need the time of each image" in said[0]
+    assert said[0].endswith("classes need none: --dataset=classes")
+
+    images = ("--dataset=classes", f"--images={tmp_path / 'in'}")
+    assert prepare(tmp_path / "out", "--name=images", *images)[0] == 0
+    before = load_index(tmp_path / "out" / "images").label.tolist()
+    for name, others, message in (
+        ("images", arguments, "a dataset of images in classes, without the time that phases need"),
+        ("images", arguments[1:], "a dataset of images in classes, without the time"),
+        ("videos", images, "a dataset of videos; expected another --name for classes"),
+    ):
+        code, _, errors = prepare(tmp_path / "out", f"--name={name}", *others)
+        assert code == 2
+        assert message in errors
+    assert load_index(tmp_path / "out" / "images").label.tolist() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -280,7 +308,16 @@ def test_a_folder_of_classes(tmp_path):
         (["--dataset=polypsset", "--synthetic", "--synthetic_videos=1"], "sequences"),
         (["--dataset=polypsset", "--synthetic", "--crop_margin=-1"], "crop_margin"),
         (["--dataset=polypsset", "--drop_black"], "--drop_black: without effect"),
-        (["--images=in"], "--images: without effect for --dataset=cholec80"),
+        (
+            ["--images=in"],
+            "--images: without effect for --dataset=cholec80; expected --dataset=classes",
+        ),
+        (["--crop_margin=1"], "expected --dataset=polypsset"),
+        (
+            ["--dataset=classes", "--images=in", "--annotations=a.csv"],
+            "--annotations: without effect for --dataset=classes; phases need the time of each",
+        ),
+        (["--dataset=polypsset", "--phases=a.txt"], "phases need the time of each image"),
         (["--dataset=kvasir"], "cholec80"),
     ],
 )

@@ -162,7 +162,9 @@ def test_columns_of_0_and_1_are_tools_or_what_their_prefix_says(tmp_path):
     [
         ("only\n1\n", "t.csv:1: header 'only'; expected names of columns"),
         ("a,a\n1,2\n", "expected each column once"),
-        ("video,phase\na,A\n", "expected a frame, a second or a start"),
+        ("video,phase\na,A\n", "expected a frame, a second or a start, and a phase$"),
+        ("image,phase\na.jpg,A\n", "classes of images need no time: --dataset=classes"),
+        ("file,phase\na/1.png,A\n", "classes of images need no time: --dataset=classes"),
         ("video,start,end\na,0,1\n", "expected a phase, a tool"),
         ("video,start,end,phase\n", "no rows under the header"),
     ],

@@ -195,7 +195,7 @@ def test_labels_are_not_joined_to_names_that_may_count_otherwise(tmp_path, names
     write_annotations(tmp_path, "video01", 2)
     audit = build_index(tmp_path)
     assert (load_index(tmp_path).phase == -1).all()
-    assert has(audit.problems, "video01-phase.txt: not used")
+    assert has(audit.problems, "annotations of video01: phases need the time of each image")
 
 
 def test_foreign_names(tmp_path):

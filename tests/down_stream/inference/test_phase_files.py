@@ -9,6 +9,7 @@ from down_stream.inference.phase_files import (
     check_phase_files,
     in_time,
     open_temporal,
+    remark_time,
     write_phase_files,
 )
 from down_stream.metrics.predictions import read_predictions
@@ -68,6 +69,14 @@ def test_frames_without_a_time_are_counted(tmp_path):
     frames = Moments(["a"], [0] * 3, [np.nan] * 3)
     write_phase_files(tmp_path / "x.npz", frames, np.arange(3), draw(3), model())
     assert read_predictions(tmp_path / "x_phases" / "a.csv").second.tolist() == [0, 1, 2]
+
+
+def test_it_is_said_that_phases_need_time_and_classes_do_not():
+    frames = Moments(["a", "b"], [0, 0, 1], [np.nan, np.nan, 0])
+    (remark,) = remark_time(frames, np.arange(3), model())
+    assert remark.startswith("time: unknown in a; phases need it")
+    assert remark_time(frames, np.array([2]), model()) == []
+    assert remark_time(frames, np.arange(3), model("tools", TOOLS)) == []
 
 
 def test_tools_have_no_timeline(tmp_path):
