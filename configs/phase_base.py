@@ -31,6 +31,9 @@ def get_config(arg=""):
     config.model = ConfigDict()
     config.model.variant = ""  # vit{ti,s,b,l,h} + patch size, or resnet50v2
     config.model.image_size = 224  # from scratch; an encoder brings its own
+    # From scratch, instead of both: an encoder (a path) whose architecture, image size and
+    # preprocessing it has. That is what its results are compared with.
+    config.model.like = config_dict.placeholder(str)
     config.resnet_weights = "none"  # of resnet50v2: imagenet (fetched), none, or a file of weights
 
     # "probe": a linear classifier on frozen features; "logistic": L2 logistic regression on them;

@@ -26,15 +26,16 @@ def get_config(arg=""):
 
     pretrained = config.encoder or "runs/msn_vits16/encoder"
     config.encoder = ""
-    config.model.variant = "vits16"
     if arg == "demo":
         phase_base.start_as(config, msn_demo.get_config())
 
     with config.unlocked():  # keys of a grid
-        # (name, path that msn.encoders.load_encoder opens) of each; an empty path is the
-        # architecture of model.variant, initialised by the seed. {seed} in a path becomes the seed:
-        # an encoder that was pre-trained several times is evaluated with that variation. On the
-        # command line all at once: --config.encoders="(('msn', 'PATH'), ('random', ''))"
+        # (name, path that msn.encoders.load_encoder opens) of each; an empty path is from scratch,
+        # initialised by the seed: as model.variant and model.image_size say, else as model.like,
+        # else as the first of the others, with its image size and preprocessing. {seed} in a path
+        # becomes the seed: an encoder that was pre-trained several times is evaluated with that
+        # variation. On the command line all at once:
+        # --config.encoders="(('msn', 'PATH'), ('random', ''))"
         config.encoders = (("msn", pretrained), ("random", ""))
         config.baseline = "random"  # with all labels: what the others are compared with
 

@@ -19,7 +19,6 @@ def get_config(arg=""):
     config = WAYS[arg].get_config()
     low_shot = phase_low_shot.get_config(arg)
     config.workdir = low_shot.workdir.replace("phase", "polyps")
-    config.model.variant = low_shot.model.variant
     with config.unlocked():
         config.encoders = (("msn", "runs/msn_vits16_colonoscopy/encoder"), ("random", ""))
         for key in ("baseline", "fractions", "numbers", "seeds"):

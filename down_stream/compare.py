@@ -1,68 +1,161 @@
-"""What several down-stream experiments came to, side by side.
+"""What several down-stream experiments came to, side by side, and whether they can be compared.
 
   python -m down_stream.compare runs/demo/probe runs/demo/random runs/demo/finetune
 
-A run directory is the workdir of an experiment of down_stream/main.py.
+A run directory is the workdir of an experiment of down_stream/main.py. Intervals are of 95 %, by
+bootstrap over the test videos; the last one is of the difference to the first row, on the same
+draws of the same test videos. What differs between the rows beside what is compared (image size,
+patch, features, mode, data, split) is said below the table.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.common import cli
 from data.common.errors import InputError
+from down_stream.metrics import multi_label, predictions
+from down_stream.metrics.draws import paired_difference
+from down_stream.report.alike import not_noted, what_differs
 from down_stream.report.wording import duration, percent
 
 _TITLES = {"f1": "macro-F1", "average_precision": "mAP"}
 
 
-def table(run_dirs: Sequence[str | Path]) -> str:
-    """One line per run directory, and per temporal model in it: name, scores in percent, time.
+@dataclass(frozen=True)
+class Row:
+    """A model of an experiment: the frame model, or the temporal model after it.
 
-    The scores are accuracy, and what the epoch was chosen by, on the test videos: for phases
-    macro-F1, both of protocol `video` (see `down_stream.metrics.phases`).
+    Attributes:
+      name: of the experiment, and of the temporal model.
+      results: what results.json of the experiment holds.
+      metrics: the model's, by protocol.
+      predictions: its table, a file that may be missing.
+    """
+
+    name: str
+    results: dict
+    metrics: dict
+    predictions: Path
+
+    @property
+    def chosen_by(self) -> tuple[str, str]:
+        """Protocol and score that experiments of its task are compared by."""
+        return tuple(self.results["chosen_by"])
+
+    @property
+    def title(self) -> str:
+        """Of that score."""
+        return _TITLES[self.chosen_by[1]]
+
+
+def table(run_dirs: Sequence[str | Path]) -> str:
+    """One line per run directory, and per temporal model in it, and what cannot be compared.
+
+    A line has name, scores and time. The scores are accuracy, and what the epoch was chosen by, on
+    the test videos: for phases macro-F1, both of protocol `video` (see
+    `down_stream.metrics.phases`); with their intervals, and the difference to the first row.
 
     Raises:
       InputError: a directory has no `results.json`, or not one of an experiment; or experiments
         that are measured by different scores.
     """
-    found = [_read(Path(run_dir)) for run_dir in run_dirs]
-    titles = {title for title, _ in found}
+    rows = [row for run_dir in run_dirs for row in _read(Path(run_dir))]
+    titles = {row.title for row in rows}
     if len(titles) > 1:
         raise InputError(
             f"experiments that are measured by {' and '.join(sorted(titles))}; expected those of "
             "one task"
         )
-    header = ("name", "test accuracy", *titles, "time")
-    rows = [header, *(row for _, rows in found for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    first, *others = rows
+    found = [_difference(row, first) for row in others]
+    header = ("name", "test accuracy", *titles, f"to {first.name}", "time")
+    differences = ["", *(text for text, _ in found)]
+    cells = [header, *map(_cells, rows, differences)]
+    if not others:  # nothing to be compared with
+        cells = [line[:3] + line[4:] for line in cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
+    ]
+    why = [
+        f"no interval for {row.name} to {first.name}: {reason}"
+        for row, (_, reason) in zip(others, found, strict=True)
+        if reason
+    ]
+    return "\n".join([*lines, *why, *_warnings(rows)])
+
+
+def _warnings(rows: Sequence[Row]) -> list[str]:
+    """What makes experiments hard to compare with the first, a line for each."""
+    (_, first), *others = {id(row.results): row for row in rows}.items()
+    lines = [
+        f"warning: {row.name} differs from {first.name} in {', '.join(texts)}"
+        for _, row in others
+        if (texts := what_differs(row.results, first.results))
+    ]
+    earlier = [row.name for row in (first, *(row for _, row in others)) if not_noted(row.results)]
+    if others and earlier:
+        lines.append(
+            f"warning: {', '.join(earlier)}: an earlier version did not note image size, patch and "
+            "preprocessing; they may differ"
+        )
+    return lines
+
+
+def _cells(row: Row, difference: str) -> tuple[str, ...]:
+    protocol, score = row.chosen_by
+    scores = row.metrics[protocol]
+    return (
+        row.name,
+        _with_interval(scores, "accuracy"),
+        _with_interval(scores, score),
+        difference,
+        duration(row.results["seconds"]),
     )
 
 
-def _read(run_dir: Path) -> tuple[str, list[tuple[str, ...]]]:
-    """Title of the score of an experiment, and its lines."""
+def _with_interval(scores: dict, name: str) -> str:
+    """A score as "86.9 % [80.1, 90.2]", without brackets where no interval is known."""
+    interval = scores.get("interval", {}).get(name, [None])
+    return percent(scores.get(name)) + ("" if None in interval else f" {_brackets(interval)}")
+
+
+def _brackets(interval: Sequence[float], sign: str = "") -> str:
+    return "[" + ", ".join(f"{100 * value:{sign}.1f}" for value in interval) + "]"
+
+
+def _difference(row: Row, first: Row) -> tuple[str, str]:
+    """The difference to the first row in points with its interval, or "-" and why there is none."""
+    read = multi_label if row.chosen_by[0] == "tool" else predictions
+    if row.chosen_by != first.chosen_by:
+        return "-", "the protocols are not the same"
+    try:
+        tables = [read.read_predictions(each.predictions) for each in (row, first)]
+        found, interval = paired_difference(*row.chosen_by, *tables)
+    except InputError as error:
+        return "-", str(error)
+    if found != found or interval[0] != interval[0]:  # NaN
+        return "-", "one test video, or a score that is undefined"
+    return f"{100 * found:+.1f} {_brackets(interval, '+')}", ""
+
+
+def _read(run_dir: Path) -> list[Row]:
+    """The lines of an experiment."""
     path = run_dir / "results.json"
     if not path.is_file():
         found = "no results.json in it" if run_dir.is_dir() else "no such folder"
         raise InputError(f"{run_dir}: {found}; expected a run directory of down_stream/main.py")
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        protocol, score = results["chosen_by"]
-        models = {results["name"]: results["metrics"]}
+        rows = [Row(results["name"], results, results["metrics"], run_dir / "predictions.csv")]
         for name, temporal in results["temporal"].items():
-            models[f"{results['name']} + {name}"] = temporal["metrics"]
-        seconds = duration(results["seconds"])
-        return _TITLES[score], [
-            (
-                name,
-                percent(found[protocol].get("accuracy")),
-                percent(found[protocol][score]),
-                seconds,
-            )
-            for name, found in models.items()
-        ]
+            file = run_dir / f"predictions_{name}.csv"
+            rows.append(Row(f"{results['name']} + {name}", results, temporal["metrics"], file))
+        for row in rows:
+            _cells(row, row.title)  # raises where something is missing
+        return rows
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: not the results of an experiment ({type(error).__name__}: {error}); "

@@ -28,12 +28,11 @@ from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.cache import fingerprint
-from down_stream.features.encoders import SplitFeatures, open_encoder
+from down_stream.features.encoders import SplitFeatures, describe_encoder, facts_of, open_encoder
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
 from down_stream.features.pooling import FEATURES
 from down_stream.metrics import statistics
 from down_stream.report import tasks
-from down_stream.report.page import write_report
 from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
@@ -119,6 +118,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         resnet_weights=config.resnet_weights,
         seed=config.seed,
         given=facts_in(config, "encoder"),
+        like=to_path(config.model.like) if config.model.like else None,
     )
     content = fingerprint(encoder)  # before it is trained
     if config.mode == "finetune":
@@ -149,9 +149,11 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "name": workdir.name,
         "task": task.name,
         "mode": config.mode,
-        "encoder": describe_encoder(config),
+        "encoder": describe_encoder(config.encoder, config.resnet_weights, config.model),
         "encoder_fingerprint": content,
+        "network": facts_of(encoder),
         "features": frames.features,
+        "classes": list(task.classes),
         "seconds": round(time.monotonic() - started, 1),
         "seconds_to_fit": round(seconds_to_fit, 1),
         "frames": {name: len(index) for name, index in splits.items()},
@@ -170,7 +172,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     # ---- report: results.json comes last and says that all is there ----------------------------
     with filled_folder(workdir, RESULTS) as folder:
         forget(folder)
-        write_report_of(task, results, tables, functools.partial(read_frame, test), folder)
+        write_tables(task, tables, folder)
+        tasks.write(results, tables, functools.partial(read_frame, test), folder / "report.html")
         if fitted.model is not None:
             learnt = splits["train"].videos if config.mode == "finetune" else ()
             origin = {"experiment": str(workdir), "mode": config.mode}
@@ -244,20 +247,16 @@ def check(config: ConfigDict) -> None:
         )
     for name in ("train_videos", "validation_videos", "test_videos"):
         check_names(name, config[name])
-    if not config.encoder and not config.model.variant:
+    if config.encoder and config.model.like:
         raise InputError(
-            "no encoder; expected --config.encoder=PATH, or --model=vits (for instance) to start "
-            "from random initialisation"
+            f"model.like is {config.model.like!r} with encoder {config.encoder!r}; expected one of "
+            "them: model.like is for random initialisation"
         )
-
-
-def describe_encoder(config: ConfigDict) -> str:
-    """Where the encoder of an experiment is from, in words."""
-    if config.encoder:
-        return str(config.encoder)
-    weights = config.resnet_weights
-    origin = "from scratch" if weights == "none" else f"weights: {weights}"
-    return f"{config.model.variant}, {origin}"
+    if not (config.encoder or config.model.variant or config.model.like):
+        raise InputError(
+            "no encoder; expected --config.encoder=PATH, or --model=vits (for instance) or "
+            "--config.model.like=PATH to start from random initialisation"
+        )
 
 
 def remarks_on_fit(task: Task, fitted, unreadable: dict[str, int]) -> list[str]:
@@ -281,19 +280,11 @@ def forget(folder: Path) -> None:
     remove_folder(folder / "model")
 
 
-def write_report_of(task: Task, results: dict, tables: dict, read_frame, folder: Path) -> None:
-    """Writes report.html, pictures and predictions.csv; predictions_NAME.csv of later tables."""
+def write_tables(task: Task, tables: dict, folder: Path) -> None:
+    """Writes predictions.csv; predictions_NAME.csv of later tables."""
     for number, (name, table) in enumerate(tables.items()):
         file = "predictions.csv" if not number else f"predictions_{name}.csv"
         task.write(folder / file, table)
-    sections = tasks.REPORTS.get(task.name, tasks.labels)(results, tables, read_frame)
-    title = f"{task.name}: {results['name']}"
-    write_report(
-        folder / "report.html",
-        title,
-        sections,
-        subtitle=f"{results['encoder']}; features: {results['features']}",
-    )
 
 
 def read_frame(index: FrameIndex, row: int) -> np.ndarray | None:

@@ -1,5 +1,7 @@
 """The encoder of an experiment, and its features of the frames of each split."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from data.common.errors import InputError
@@ -9,7 +11,7 @@ from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
 from down_stream.features.pooling import choose_features
 from msn.encoders import load_encoder
-from msn.networks.encoder import create_encoder
+from msn.networks.encoder import Encoder, create_encoder
 from msn.networks.resnet import RESNET, create_resnet
 from msn.networks.variants import variant_arguments
 
@@ -22,6 +24,7 @@ def open_encoder(
     resnet_weights: str,
     seed: int,
     given: dict,
+    like: AnyPath | None = None,
 ):
     """The encoder at a path, or one that starts from scratch where there is none.
 
@@ -30,10 +33,21 @@ def open_encoder(
       variant: of the encoder; "" for whatever is at the path.
       image_size, resnet_weights, seed: of one that starts from scratch.
       given: what the file at the path does not say, arguments of `load_encoder`.
+      like: the path of an encoder instead of `path`: one that starts from scratch has its
+        architecture, image size and preprocessing.
 
     Raises:
       InputError: nothing to open, or it is not of that variant.
     """
+    if like and not path:
+        known = open_encoder(
+            *(like, variant),
+            image_size=image_size,
+            resnet_weights=resnet_weights,
+            seed=seed,
+            given=given,
+        )
+        return from_scratch(known, like, seed)
     if not path:
         if variant == RESNET:
             return create_resnet(resnet_weights, image_size=image_size, seed=seed)
@@ -42,6 +56,47 @@ def open_encoder(
     if variant:
         check_variant(encoder, variant, path)
     return encoder
+
+
+def from_scratch(encoder, path: AnyPath, seed: int):
+    """An encoder as the one from `path`, of its preprocessing, too, but randomly initialised."""
+    if not encoder.trainable_variables:
+        raise InputError(
+            f"model.like={path}: a frozen SavedModel does not say its architecture; expected a "
+            "trainable encoder, or model.variant and model.image_size"
+        )
+    arguments = encoder.get_config()
+    if arguments.get("architecture") == RESNET:
+        return create_resnet("none", image_size=encoder.image_size, seed=seed)
+    return Encoder(**arguments, seed=seed)
+
+
+def describe_encoder(path: str, resnet_weights: str, model: Mapping) -> str:
+    """Where an encoder is from, in words.
+
+    Args:
+      path: of what is opened, or empty.
+      resnet_weights, model: of a configuration.
+    """
+    if path:
+        return str(path)
+    origin = "from scratch" if resnet_weights == "none" else f"weights: {resnet_weights}"
+    architecture = model["variant"] or f"as {model['like']}"
+    return f"{architecture}, {origin}"
+
+
+def facts_of(encoder) -> dict:
+    """What makes two encoders comparable, for results.json: sizes and preprocessing, None unknown.
+
+    Returns:
+      {"image_size", "patch_size": pixels; "mean", "std": of RGB in 0..1}.
+    """
+    facts = encoder.get_config()
+    return {
+        "image_size": encoder.image_size,
+        "patch_size": facts.get("patch_size"),
+        **{name: list(getattr(encoder, name, None) or ()) or None for name in ("mean", "std")},
+    }
 
 
 def check_variant(encoder, variant: str, path: AnyPath) -> None:

@@ -23,6 +23,7 @@ from down_stream.low_shot.plan import MANIFEST, Cell, check, plan_cells, plan_su
 from down_stream.low_shot.savings import savings, sentences
 from down_stream.low_shot.subsets import write_subsets
 from down_stream.low_shot.table import seeds_of, tabulate, write_cells
+from down_stream.report.alike import what_differs
 from down_stream.report.figures import save_png
 from down_stream.report.low_shot_curve import low_shot_curve
 from down_stream.report.wording import duration
@@ -58,8 +59,8 @@ def run_grid(
       them there are to train on; "cells", one
       {"encoder", "videos", "seed", "score", "directory", "warnings"} each; "table", {encoder:
       {number of videos: {"mean", "std" (sample deviation over seeds, None of one), "scores"}}};
-      "saved", for every other encoder than the baseline what `savings` returns. Scores are None
-      where undefined.
+      "saved", for every other encoder than the baseline what `savings` returns; "warnings", how the
+      networks of the encoders differ from the baseline's. Scores are None where undefined.
 
     Raises:
       InputError: the configuration or the data cannot work, or `workdir` holds cells of another
@@ -82,7 +83,7 @@ def _run_grid(
     write_subsets(workdir / MANIFEST, manifest)
 
     protocol, name = score
-    rows, seconds, left = [], [], finished.count(None)
+    rows, seconds, left, firsts = [], [], finished.count(None), {}
     for number, (cell, results) in enumerate(zip(cells, finished, strict=True), 1):
         is_new = results is None
         if is_new:
@@ -90,6 +91,7 @@ def _run_grid(
             results = _run(run, cell, protocol, name)
             seconds.append(time.monotonic() - started)
             left -= 1
+        firsts.setdefault(cell.encoder, results)  # all of the same seed and the same labels
         value = results["metrics"][protocol][name]
         rows.append(
             {
@@ -122,6 +124,11 @@ def _run_grid(
             if encoder != config.baseline
         },
         "cells": rows,
+        "warnings": [
+            f"{encoder} differs from {config.baseline} in {', '.join(texts)}"
+            for encoder, results in firsts.items()
+            if (texts := what_differs(results, firsts[config.baseline]))
+        ],
     }
     _write_json(workdir / "low_shot.json", summary)
     write_cells(workdir / "low_shot.csv", rows)

@@ -79,8 +79,17 @@ def plan_cells(config: ConfigDict, workdir: Path, manifest: dict) -> Iterator[Ce
                 directory = workdir / f"{encoder}_{number}videos_seed{seed}"
                 cell = shared.copy_and_resolve_references()
                 cell.encoder = path.replace("{seed}", seed)
+                cell.model.like = None if path else _like(config, seed)
                 cell.seed, cell.train_videos, cell.workdir = int(seed), tuple(names), str(directory)
                 yield Cell(encoder, int(number), int(seed), directory, cell)
+
+
+def _like(config: ConfigDict, seed: str) -> str | None:
+    """The encoder that one from scratch resembles; None where its architecture is named."""
+    if config.model.like or config.model.variant:
+        return config.model.like
+    paths = [path for _, path in config.encoders if path]
+    return paths[0].replace("{seed}", seed) if paths else None
 
 
 def _is_pair(value) -> bool:

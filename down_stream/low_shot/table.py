@@ -37,8 +37,9 @@ def text_table(summary: dict) -> str:
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
+    warnings = [f"warning: {text}" for text in summary["warnings"]]
     title = f"{summary['score']} in %, mean ± deviation over {seeds_of(summary)}"
-    return "\n".join([title, *lines, *sentences(summary)])
+    return "\n".join([title, *lines, *sentences(summary), *warnings])
 
 
 def seeds_of(summary: dict) -> str:

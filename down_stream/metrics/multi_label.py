@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from data.common.errors import InputError
 from down_stream.metrics import statistics
 
 EXPLANATIONS = {
@@ -61,6 +62,30 @@ def write_predictions(path: str | Path, predictions: MultiLabelPredictions) -> N
         ):
             pairs = zip(labels.tolist(), row, strict=True)
             writer.writerow([video, second, *(value for pair in pairs for value in pair)])
+
+
+def read_predictions(path: str | Path) -> MultiLabelPredictions:
+    """Reads a table that `write_predictions` wrote.
+
+    Raises:
+      InputError: no such file, or not such a table.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        classes = tuple(header[3::2])
+        if header[:2] != ["video", "second"] or header[2::2] != [f"{c}_label" for c in classes]:
+            raise ValueError(f"columns {', '.join(header[:4])}")
+        video, second, *columns = zip(*rows, strict=True)
+        return MultiLabelPredictions(
+            video=np.array(video),
+            second=np.array(second, float),
+            label=np.array(columns[::2], float).astype(np.int8).T,
+            probabilities=np.array(columns[1::2], np.float32).T,
+            classes=classes,
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a predictions.csv of several labels ({error})") from error
 
 
 def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0) -> dict:

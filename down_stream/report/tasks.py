@@ -7,6 +7,7 @@ row of the first: row -> RGB, uint8 [height, width, 3], or None. It gives the se
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -72,6 +73,15 @@ def labels(
 
 
 REPORTS = {"phases": phases, "classes": classes}  # of other tasks, multi-label groups, `labels`
+
+
+def write(results: dict, tables: dict, read_frame: ReadFrame, path: Path) -> None:
+    """Writes the report of the task of the results, and its pictures beside it."""
+    sections = REPORTS.get(results["task"], labels)(results, tables, read_frame)
+    title = f"{results['task']}: {results['name']}"
+    subtitle = f"{results['encoder']}; features: {results['features']}"
+    page.write_report(path, title, sections, subtitle)
+
 
 _RIBBONS = (
     "Accuracy and F1 are in percent, by the protocol video. Probabilities of all phases are "

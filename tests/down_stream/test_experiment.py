@@ -226,6 +226,7 @@ def test_splits_may_come_from_the_manifest_of_the_data(small_dataset, tmp_path):
         ({"train_videos": ("video01", 3)}, "train_videos: found 3"),
         ({"optimizer__learning_rate": -1.0}, "learning_rate"),
         ({"model__variant": ""}, "no encoder"),
+        ({"encoder": "a", "model__like": "b"}, "model.like is 'b' with encoder 'a'"),
         ({"model__variant": "vit"}, "vits16"),
         ({"encoder": "/nonexistent"}, "nonexistent"),
         ({"test_videos": ("video01",)}, "video01: in train_videos and in test_videos"),
@@ -240,6 +241,27 @@ def test_what_cannot_work_is_said_before_anything_is_written(
     with pytest.raises(InputError, match=named):
         run(small_config(small_dataset, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_from_scratch_like_an_encoder(small_dataset, tmp_path):
+    """Its architecture, image size and preprocessing, with weights of the seed."""
+    facts = {"mean": (0.1, 0.2, 0.3), "std": (0.2, 0.2, 0.2)}
+    encoder = create_encoder("vitmicro8", image_size=24, seed=5, **facts)
+    path = save_encoder(encoder, tmp_path / "encoder", {})
+    settings = {"model__variant": "", "mode": "knn"}
+    known = run(small_config(small_dataset, encoder=str(path), **settings), tmp_path / "known")
+    config = small_config(small_dataset, model__like=str(path), **settings)
+    scratch = run(config, tmp_path / "scratch")
+    assert scratch["network"] == known["network"] == {
+        "image_size": 24, "patch_size": 8, "mean": [0.1, 0.2, 0.3], "std": [0.2, 0.2, 0.2]
+    }  # fmt: skip
+    assert scratch["encoder"] == f"as {path}, from scratch"
+    assert scratch["encoder_fingerprint"] != known["encoder_fingerprint"]
+    config.seed, again = 1, tmp_path / "again"
+    assert run(config, again)["encoder_fingerprint"] != scratch["encoder_fingerprint"]
+    config.model.like = str(path / "saved_model")
+    with pytest.raises(InputError, match="a frozen SavedModel does not say"):
+        run(config, tmp_path / "frozen")
 
 
 def test_an_encoder_of_another_architecture_is_refused(small_dataset, tmp_path):

@@ -83,6 +83,34 @@ def test_every_cell_is_an_experiment_with_its_own_videos(grid):
     assert (workdir / "msn_2videos_seed1" / "results.json").is_file()
 
 
+def test_from_scratch_is_as_the_encoder_it_is_compared_with(grid):
+    _, _, experiment = grid
+    likes = {(config.encoder, config.seed): config.model.like for config in experiment.configs}
+    assert likes == {
+        ("", 0): "runs/0/encoder",
+        ("", 1): "runs/1/encoder",
+        ("runs/0/encoder", 0): None,
+        ("runs/1/encoder", 1): None,
+    }
+
+
+def test_an_architecture_that_is_named_counts(tmp_path):
+    experiment = Experiment()
+    run_grid(grid_config(model={"variant": "vits16"}), tmp_path, run=experiment)
+    assert {config.model.like for config in experiment.configs} == {None}
+
+
+def test_networks_that_differ_are_said(tmp_path):
+    class Networks(Experiment):
+        def more(self, config):
+            return {"network": {"image_size": 64 if config.encoder else 224}}
+
+    summary = run_grid(grid_config(), tmp_path, run=Networks())
+    (warning,) = summary["warnings"]
+    assert warning == "msn differs from random in image size (64, not 224)"
+    assert text_table(summary).endswith(f"warning: {warning}")
+
+
 def test_the_table_has_means_and_sample_deviations(grid):
     workdir, summary, _ = grid
     assert json.loads((workdir / "low_shot.json").read_text()) == summary

@@ -21,7 +21,13 @@ def summary(ours, theirs, counted="videos"):
     ]
     table = tabulate(rows)
     saved = {"msn": savings(table["msn"], table["random"])}
-    facts = {"score": "video f1", "videos": 16, "baseline": "random", "counted": counted}
+    facts = {
+        "score": "video f1",
+        "videos": 16,
+        "baseline": "random",
+        "counted": counted,
+        "warnings": [],
+    }
     return facts | {"table": table, "saved": saved}
 
 
