@@ -8,7 +8,8 @@ experiment: then probabilities are written, too. One of four inputs:
     python inference.py --model_path runs/demo/msn/encoder \
         --image_path runs/demo/data/cholec80/frames/video13 --output embeddings.npz
 
-  videos      files or folders, decoded at --fps, nothing is extracted
+  videos      files or folders, DICOM too, decoded at --fps, nothing is extracted; --join_parts and
+              --operations join the files of an operation, as prepare.py does
     python inference.py --model_path runs/demo/probe/model \
         --video_path runs/demo/data/cholec80/videos --output embeddings.parquet
 
@@ -35,6 +36,8 @@ Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 s
 or Ctrl-C.
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from data.common import cli
@@ -44,6 +47,14 @@ MODEL = flags.DEFINE_string("model_path", None, "encoder, or model/ of an experi
 IMAGES = flags.DEFINE_string("image_path", None, "image, folder, glob pattern or .txt of paths")
 VIDEOS = flags.DEFINE_multi_string(
     "video_path", None, "video, or folder with videos; may be repeated"
+)
+OPERATIONS = flags.DEFINE_string(
+    "operations",
+    None,
+    "CSV with the columns file, operation, order: which files of --video_path are one video",
+)
+JOIN = flags.DEFINE_bool(
+    "join_parts", False, "join files of --video_path whose names say that they are parts of one"
 )
 DATA = flags.DEFINE_string("data_rootdir", None, "folder that holds the dataset --name")
 NAME = flags.DEFINE_string("name", "cholec80", "dataset in --data_rootdir")
@@ -79,6 +90,8 @@ def main() -> int:
     if len(given) != 1:
         names = ", ".join(f"--{name}" for name in inputs)
         raise InputError(f"input: {' and '.join(given) or 'none'}; expected one of {names}")
+    if (OPERATIONS.value or JOIN.value) and not VIDEOS.value:
+        raise InputError("--operations and --join_parts: need --video_path, the files to join")
     return label_stream() if STREAM.value else embed()
 
 
@@ -110,7 +123,8 @@ def embed() -> int:
     elif VIDEOS.value:
         for path in VIDEOS.value:
             check_local("--video_path", path)
-        frames = list_videos(VIDEOS.value, FPS.value)
+        operations = OPERATIONS.value and Path(OPERATIONS.value)
+        frames = list_videos(VIDEOS.value, FPS.value, operations, JOIN.value)
     else:
         frames = list_dataset(to_path(DATA.value) / NAME.value, FPS.value)
     cli.import_tensorflow()

@@ -22,6 +22,7 @@ from data.images.decoding import decode_image
 from data.images.image_io import read_image
 from data.storage.paths import AnyPath
 from data.tfrecords.offsets import read_bytes_feature
+from data.video.parts import PartsReader, Places
 from data.video.seeking import VideoReader
 
 IMAGES_AT_ONCE = 8  # that one thread reads before it takes others
@@ -211,7 +212,7 @@ class VideoFrames(Frames):
     since the last key frame: for a first look, or where there is no room for frames.
 
     Args:
-      files: {name: file}.
+      files: {name: file}, or its `data.video.parts.Places` where it is in several, or in DICOM.
       timings: {name: what `Clock.take` returns}: which frames of the file are taken, and when they
         are shown.
       fps: frames per second that are taken: the n-th of a video is of second n / fps.
@@ -220,7 +221,7 @@ class VideoFrames(Frames):
 
     OPEN = 4  # videos that each thread keeps open for `read`
 
-    def __init__(self, files: Mapping[str, Path], timings: Mapping, fps: float, **remarks):
+    def __init__(self, files: Mapping, timings: Mapping, fps: float, **remarks):
         super().__init__(timings, _repeated([len(n) for n, *_ in timings.values()]), **remarks)
         self._files = [files[name] for name in timings]
         self._numbers = np.concatenate([numbers for numbers, *_ in timings.values()])
@@ -237,7 +238,7 @@ class VideoFrames(Frames):
         video, place = self.video[rows[0]], slice(rows.start, rows.stop)
         stamps = self._firsts[video] + self._times[place]
         try:
-            with contextlib.closing(VideoReader(self._files[video])) as reader:
+            with contextlib.closing(_open_reader(self._files[video])) as reader:
                 yield from reader.read_on(self._numbers[place].tolist(), stamps.tolist())
         except InputError as error:  # it is no video any more
             yield from itertools.repeat(error, len(rows))
@@ -249,10 +250,17 @@ class VideoFrames(Frames):
                 yield range(first, min(first + at_once, end))
 
     def paths(self, rows):
-        return [str(self._files[video]) for video in self.video[rows]]
+        return [
+            self._path(video, number)
+            for video, number in zip(self.video[rows], self._numbers[rows], strict=True)
+        ]
 
     def name(self, row):
-        return f"{self._files[self.video[row]]}, frame {self._numbers[row]}"
+        return f"{self._path(self.video[row], self._numbers[row])}, frame {self._numbers[row]}"
+
+    def _path(self, video: int, number: int) -> str:
+        file = self._files[video]
+        return file.path(number) if isinstance(file, Places) else str(file)
 
     def seconds(self, rows):
         return (np.arange(len(self))[rows] - self.starts[self.video[rows]]) / self._fps
@@ -264,11 +272,15 @@ class VideoFrames(Frames):
     def _reader(self, video: int) -> VideoReader:
         """An open video of this thread, the most recently used last."""
         readers = self._of_thread.__dict__.setdefault("readers", {})
-        reader = readers.pop(video, None) or VideoReader(self._files[video])
+        reader = readers.pop(video, None) or _open_reader(self._files[video])
         while len(readers) >= self.OPEN:
             readers.pop(next(iter(readers))).close()
         readers[video] = reader
         return reader
+
+
+def _open_reader(file: Path | Places) -> VideoReader | PartsReader:
+    return PartsReader(file) if isinstance(file, Places) else VideoReader(file)
 
 
 def _repeated(counts: Sequence[int]) -> np.ndarray:

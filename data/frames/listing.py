@@ -4,26 +4,32 @@ Nothing is extracted and nothing is written. What is held in memory is some byte
 """
 
 import logging
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data.common.errors import InputError, some
+from data.dataset.audit import Audit
 from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, FrameIndex, load_index
 from data.frames.frames import Frames, ImageFrames, VideoFrames
 from data.frames.opening import open_source
 from data.images.finding import find_images
-from data.images.folders import list_files
-from data.images.names import place_in_video
+from data.images.names import place_in_video, plain_path
+from data.preparation.media import find_videos
+from data.preparation.operations import find_operations, join_operations
 from data.storage.paths import to_path
 from data.tfrecords.files import find_records
 from data.tfrecords.tfds_shards import TFDS_INFO
-from data.video.clocks import read_clocks
+from data.video.clocks import read_clocks, read_parts
 from data.video.decoding import check_settings
-from data.video.names import is_video, name_videos, names_apart
+from data.video.dicom import is_dicom
+from data.video.dicom_names import find_dicoms
+from data.video.names import names_apart
 
 
 def list_images(path: str | Path) -> ImageFrames:
@@ -50,37 +56,79 @@ def list_images(path: str | Path) -> ImageFrames:
     return ImageFrames(index, rates, faults=faults, passed_over=passed_over)
 
 
-def list_videos(paths: Sequence[str | Path], fps: float = 1.0) -> VideoFrames:
+def list_videos(
+    paths: Sequence[str | Path],
+    fps: float = 1.0,
+    operations: Path | None = None,
+    join_parts: bool = False,
+) -> VideoFrames:
     """The frames of video files, and of the videos in folders, at `fps` frames per second.
 
+    Videos are named as `prepare.py` names those of a folder, also in DICOM files; these are copied
+    without their headers to a temporary folder that lasts as long as the result.
+
+    Args:
+      paths: files and folders.
+      fps: frames per second.
+      operations: a table of which files are parts of which operation
+        (`data.preparation.operations.read_operations`).
+      join_parts: whether to join those that look so by their names; else a warning says so.
+
     Raises:
-      InputError: a path is missing, or there is no video.
+      InputError: a path is missing, there is no video, or the table is wrong.
     """
     check_settings(fps)
-    named, passed_over, unusable, remarks = [], 0, [], []
+    audit, scratch = Audit(), tempfile.TemporaryDirectory(prefix="videos_of_dicom_")
+    paths = [Path(path) for path in paths]
+    found, passed_over = _find_videos(paths, audit)
+    folders = [plain_path(path if path.is_dir() else path.parent) for path in paths]
+    listed, by_name = find_operations(found, operations, Path(os.path.commonpath(folders)), audit)
+    videos = join_operations(found, listed, by_name, join_parts, set(), audit)
+    for remark in audit.remarks:
+        logging.warning("%s", remark)
+    files = {
+        name: video.files[0]
+        for name, video in videos.items()
+        if len(video.files) == 1 and not video.fault and not is_dicom(video.files[0])
+    }
+    clocks, faults = read_clocks(files)
+    timings = {name: clock.take(fps) for name, clock in clocks.items()}
+    others = {name: video for name, video in videos.items() if name not in files}
+    parts, other_faults = read_parts(others, Path(scratch.name))
+    for name, of_video in parts.items():
+        files[name] = of_video.places(Path(scratch.name))
+        timings[name] = (*of_video.take(fps), 0.0)
+    faults = [*audit.problems, *faults.values(), *other_faults.values()]
+    if not timings:
+        raise InputError(some(faults, "; "))
+    if len(paths) > 1:  # else they are in the order of their names
+        place = {file: place for place, file in enumerate(found.values())}
+        first = {name: place[video.files[0]] for name, video in videos.items() if video.files}
+        videos = dict.fromkeys(sorted(first, key=first.get))
+    timings = {name: timings[name] for name in videos if name in timings}
+    frames = VideoFrames(files, timings, fps, faults=faults, passed_over=passed_over)
+    frames.scratch = scratch  # removed with the last reference to it
+    return frames
+
+
+def _find_videos(paths: Sequence[str | Path], audit: Audit) -> tuple[dict[str, Path], int]:
+    """{name: file} of the videos that paths lead to, and how many other files were passed over."""
+    named, passed_over = [], 0
     for path in map(Path, paths):
         if path.is_dir():
-            inside = list_files(path, unusable)
-            found = name_videos(path, (file for file in inside if is_video(file.name)), remarks)
-            passed_over += len(inside) - len(found)
-            if not found:
-                raise InputError(
-                    "; ".join([f"{path}: no videos among {len(inside)} files", *unusable[:3]])
-                )
-        elif path.is_file():
-            found = {path.stem: path}
-        else:
+            found, others = find_videos(path, audit)
+            passed_over += others
+        elif not path.is_file():
             raise InputError(f"{path}: no such video or folder")
+        elif is_dicom(path):
+            dicoms = find_dicoms(path.parent, [path])
+            audit.remarks += dicoms.remarks
+            audit.problems += dicoms.problems
+            found = dicoms.videos
+        else:
+            found = {path.stem: path}
         named += found.items()
-    files = names_apart(named, remarks)
-    for remark in remarks:
-        logging.warning("%s", remark)
-    clocks, faults = read_clocks(files)
-    if not clocks:
-        raise InputError(some([*unusable, *faults.values()], "; "))
-    timings = {name: clock.take(fps) for name, clock in clocks.items()}
-    faults = [*unusable, *faults.values()]
-    return VideoFrames(files, timings, fps, faults=faults, passed_over=passed_over)
+    return names_apart(named, audit.remarks), passed_over
 
 
 def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:

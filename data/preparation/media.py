@@ -15,11 +15,8 @@ from data.images.folders import list_files
 from data.images.names import is_image, natural_key
 from data.preparation.operations import (
     check_extracted,
-    find_parts,
-    join_files,
-    read_operations,
-    remark_gaps,
-    remark_parts,
+    find_operations,
+    join_operations,
 )
 from data.tfrecords.files import find_records
 from data.video.dicom import is_dicom
@@ -59,32 +56,51 @@ def find_media(
       InputError: the folder is missing or holds neither videos nor images, two of them would
         have the same name, or the table is wrong.
     """
-    files, images, others = _search(folder, root, audit)
-    listed = read_operations(operations, folder, files, audit) if operations else {}
-    used = {name for parts in listed.values() for name in parts.values()}
-    by_name = find_parts({name: file for name, file in files.items() if name not in used})
+    files, images, others = _search(folder, audit, outside=root)
+    if not files and not images:
+        raise InputError(_nothing(folder, "videos or images", audit))
+    for name in sorted(files.keys() & images.keys()):
+        raise InputError(f"{images[name][0]}: a video would be named {name} too; rename one")
+    listed, by_name = find_operations(files, operations, folder, audit)
     check_extracted(root / "frames", listed | (by_name if join_parts else {}), is_joined=True)
     if not join_parts:
         check_extracted(root / "frames", by_name, is_joined=False)
-        remark_parts(files, by_name, audit)
-        by_name = {}
-    for name in listed.keys() & by_name.keys():
-        raise InputError(f"{operations}: {name} lacks files with its name; expected all or none")
-    videos = join_files(files, listed | by_name, taken=images.keys())
-    remark_gaps(videos, audit)
-    return Media(videos, images, others)
+    taken = images.keys()
+    return Media(join_operations(files, listed, by_name, join_parts, taken, audit), images, others)
 
 
-def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list[Path]]:
+def find_videos(folder: Path, audit: Audit) -> tuple[dict[str, Path], int]:
+    """{name: file} of the videos in a folder and below it, and how many other files are there.
+
+    Raises:
+      InputError: there is no video, or two of them would have the same name.
+    """
+    files, images, others = _search(folder, audit)
+    if not files:
+        raise InputError(_nothing(folder, "videos", audit))
+    return files, len(others) + sum(map(len, images.values()))
+
+
+def _nothing(folder: Path, expected: str, audit: Audit) -> str:
+    reasons = [*audit.remarks, *audit.problems]
+    return "; ".join(
+        [f"{folder}: no {expected} in it", *([some(reasons, "; ")] if reasons else [])]
+    )
+
+
+def _search(
+    folder: Path, audit: Audit, outside: Path | None = None
+) -> tuple[dict[str, Path], dict[str, list[Path]], list[Path]]:
     """{video: file}, {video: its images} and other files, whose paths do not name a patient."""
     if folder.is_file():
         raise InputError(f"{folder}: a file; expected the folder it lies in, {folder.parent}")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with videos or images")
-    outside = outside.resolve()
     faults = []
     files = list_files(folder, faults)
-    files = [file for file in files if outside not in file.resolve().parents]
+    if outside:
+        outside = outside.resolve()
+        files = [file for file in files if outside not in file.resolve().parents]
     images = group_images(folder, (file for file in files if is_image(file.name)))
     files = [file for file in files if not is_image(file.name)]
     dicoms = [file for file in files if is_dicom(file)]
@@ -100,12 +116,6 @@ def _search(folder: Path, outside: Path, audit: Audit) -> tuple[dict, dict, list
     for name in sorted(found.videos.keys() & videos.keys()):
         raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
     videos |= found.videos
-    if not videos and not images:
-        none = f"{folder}: {len(files)} files; expected videos or images among them"
-        reasons = [*found.remarks, *audit.problems]
-        raise InputError("; ".join([none, *([some(reasons, "; ")] if reasons else [])]))
-    for name in sorted(videos.keys() & images.keys()):
-        raise InputError(f"{images[name][0]}: a video would be named {name} too; rename one")
     others = [file for file in rest if not is_video(file.name)]
     nameable = [file for file in others if not names_patient(str(file), found.patient)]
     return dict(sorted(videos.items(), key=lambda item: natural_key(item[0]))), images, nameable

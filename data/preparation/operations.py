@@ -11,9 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from data.annotation_formats.delimited import read_table
-from data.common.errors import USED_UP_TO, InputError
+from data.common.errors import USED_UP_TO, InputError, some
 from data.dataset.audit import Audit
-from data.images.names import natural_key
+from data.images.names import natural_key, plain_path
 from data.video.clock import estimate_seconds
 from data.video.parts import VideoFiles
 
@@ -76,7 +76,8 @@ def read_operations(
         raise InputError(
             f"{table}:1: columns {', '.join(rows.columns)}; expected {', '.join(COLUMNS)}"
         )
-    by_path = {file.relative_to(folder).as_posix(): name for name, file in videos.items()}
+    base = plain_path(folder)
+    by_path = {plain_path(f).relative_to(base).as_posix(): name for name, f in videos.items()}
     by_name = {}
     for path, name in by_path.items():
         by_name.setdefault(Path(path).name, []).append(name)
@@ -101,6 +102,55 @@ def read_operations(
         parts[int(order)] = name
         used.add(name)
     return found
+
+
+def find_operations(
+    videos: Mapping[str, Path], table: Path | None, folder: Path, audit: Audit
+) -> tuple[Operations, Operations]:
+    """The operations of a table, and those that the names of all other videos speak of.
+
+    Args:
+      videos: {name: file}.
+      table: as for `read_operations`; None without one.
+      folder: where the videos were searched for.
+      audit: receives a problem for each row of the table that cannot be used.
+
+    Raises:
+      InputError: the table is wrong, or lacks some of the files with an operation's name.
+    """
+    listed = read_operations(table, folder, videos, audit) if table else {}
+    used = {name for parts in listed.values() for name in parts.values()}
+    return listed, find_parts({name: file for name, file in videos.items() if name not in used})
+
+
+def join_operations(
+    videos: Mapping[str, Path],
+    listed: Operations,
+    by_name: Operations,
+    join_parts: bool,
+    taken: set[str],
+    audit: Audit,
+) -> dict[str, VideoFiles]:
+    """All videos, their parts joined as a user asks for.
+
+    Args:
+      videos: {name: file}.
+      listed, by_name: as `find_operations` returns them.
+      join_parts: whether to join `by_name`; else the audit says what it would join.
+      taken: names that other things have.
+      audit: receives remarks about parts, and about gaps between them.
+
+    Raises:
+      InputError: an operation and something else have one name.
+    """
+    if not join_parts:
+        remark_parts(videos, by_name, audit)
+        by_name = {}
+    for name in listed.keys() & by_name.keys():
+        raise InputError(f"{name}: in --operations without all files of this name; expected all")
+    joined = join_files(videos, listed | by_name, taken)
+    remark_gaps(joined, audit)
+    return joined
 
 
 def join_files(
@@ -139,11 +189,14 @@ def join_files(
 
 def remark_parts(videos: Mapping[str, Path], operations: Operations, audit: Audit) -> None:
     """Says which videos look like parts of one operation."""
+    groups = []
     for numbers in operations.values():
         first, *others = (videos[numbers[number]].name for number in sorted(numbers))
+        groups.append(f"{first} and {len(others)} more")
+    if groups:
+        each = " each" if len(groups) > 1 else ""
         audit.remark(
-            f"{first} and {len(others)} more look like parts of one operation; --join_parts joins "
-            "them"
+            f"{some(groups, '; ')} look like parts of one operation{each}; --join_parts joins them"
         )
 
 

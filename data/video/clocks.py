@@ -12,6 +12,7 @@ from data.common.errors import InputError, say_problem
 from data.common.progress import ProgressBar
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock
+from data.video.parts import Parts, VideoFiles
 
 
 def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str, str]]:
@@ -46,6 +47,39 @@ def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str,
             if fault:
                 faults[name] = fault
     return clocks, faults
+
+
+def read_parts(
+    videos: Mapping[str, VideoFiles], scratch: Path
+) -> tuple[dict[str, Parts], dict[str, str]]:
+    """The same for videos in several files, or in DICOM files.
+
+    Args:
+      videos: {name: its files}.
+      scratch: a folder to take videos out of DICOM files into, each into one of its name.
+    """
+
+    def read(item):
+        name, files = item
+        try:
+            parts = files.read(name, scratch)
+        except InputError as error:
+            return None, str(error).replace(f"{scratch}/", "")
+        return parts, parts.fault.replace(f"{scratch}/", "")
+
+    found, faults = {}, {}
+    with ThreadPoolExecutor(available_cores()) as pool:
+        results = pool.map(read, videos.items())
+        bar = ProgressBar(results, "time stamps", len(videos), unit="video", delay=1)
+        for name, (parts, fault) in zip(videos, bar, strict=True):
+            if parts:
+                found[name] = parts
+                for clock in parts.clocks:
+                    if clock.jumps():
+                        logging.warning("%s: %s", name, clock.jumps())
+            if fault:
+                faults[name] = fault
+    return found, faults
 
 
 def read_timings(

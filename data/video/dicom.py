@@ -98,7 +98,7 @@ def read_dicom_clock(file: Path, stream: Path) -> Clock:
         rate = rate or clock.rate
         times = np.arange(len(clock.times)) / float(rate)
         promised = frames / float(rate) if is_jpeg else 0
-        clock = replace(clock, times=times, rate=rate, promised=promised)
+        clock = replace(clock, times=times, rate=rate, promised=promised, first=float("nan"))
     if present < 1:
         return replace(clock, promised=max(clock.promised, clock.seconds / present))
     return clock

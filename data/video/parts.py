@@ -4,7 +4,9 @@ Its clock runs on from file to file: source frames are counted on, and a file be
 before it ends. What was not recorded in between has no time.
 """
 
+import bisect
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from data.storage.folders import remove_folder
 from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import decode, say_lost
 from data.video.dicom import is_dicom, read_dicom_clock
+from data.video.seeking import VideoReader
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,14 @@ class VideoFiles:
           InputError: not even the first file can be used.
         """
         try:
-            yield self._open(name, scratch)
+            yield self.read(name, scratch)
         except InputError as error:
             raise InputError(str(error).replace(f"{scratch}/", "")) from error
         finally:
             remove_folder(scratch)
 
-    def _open(self, name: str, scratch: Path) -> "Parts":
+    def read(self, name: str, scratch: Path) -> "Parts":
+        """What `open` gives; whoever calls this removes `scratch`."""
         clocks, fault = [], self.fault
         for part, file in enumerate(self.files, 1):
             try:
@@ -110,10 +114,115 @@ class Parts:
         said = say_lost(self.lost)
         return said and f"{self.clock.video}: {said}"
 
+    def places(self, scratch: Path) -> "Places":
+        """What `PartsReader` needs; `scratch` is where videos were taken out of DICOM files."""
+        starts = np.cumsum([0, *(len(clock.times) for clock in self.clocks[:-1])])
+        return Places(
+            tuple(clock.video for clock in self.clocks),
+            tuple(starts.tolist()),
+            tuple(self._begins()),
+            tuple(clock.first for clock in self.clocks),
+            scratch,
+        )
+
+    def take(self, fps: float) -> tuple[np.ndarray, np.ndarray]:
+        """The frames to take at `fps`: their numbers, int32 [n], and when they are shown.
+
+        The times, float64 [n], are those that the files say, also where one rate fits them all: by
+        them, `PartsReader` finds a frame.
+        """
+        numbers = self.clock.source_frames(fps).astype(np.int32)
+        begins = self._begins()
+        times = [c.times + begin for c, begin in zip(self.clocks, begins, strict=True)]
+        return numbers, np.concatenate(times)[numbers]
+
+    def _begins(self) -> list[float]:
+        """When the files begin, in seconds since the first one does."""
+        return np.cumsum([0.0, *(clock.seconds for clock in self.clocks[:-1])]).tolist()
+
     def check_end(self) -> None:
         """Raises `InputError` if these are not all files of the video, or not all of a file."""
         if self.fault:
             raise InputError(self.fault)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the frames of a video are, without the time of each.
+
+    Attributes:
+      files: in their order; of a DICOM file, the video that was taken out of it.
+      starts: by file, the number of its first frame.
+      begins: by file, when it begins, in seconds.
+      firsts: by file, `Clock.first`.
+      scratch: the folder of what was taken out of DICOM files.
+    """
+
+    files: tuple[Path, ...]
+    starts: tuple[int, ...]
+    begins: tuple[float, ...]
+    firsts: tuple[float, ...]
+    scratch: Path
+
+    def part(self, number: int) -> int:
+        """Which file a frame is in."""
+        return bisect.bisect_right(self.starts, number) - 1
+
+    def path(self, number: int) -> str:
+        """The file that a frame is in; of DICOM the video's name: paths may name a patient."""
+        return self.say(self.files[self.part(number)])
+
+    def say(self, what: object) -> str:
+        """A path, or a message about one, without the scratch folder."""
+        return str(what).replace(f"{self.scratch}/", "")
+
+
+class PartsReader:
+    """Reads frames as `data.video.seeking.VideoReader` does, from files that follow one another.
+
+    Numbers of frames are counted on, and stamps are seconds as `Parts.take` returns them.
+    """
+
+    def __init__(self, places: Places):
+        self._places = places
+        self._open: tuple[int, VideoReader] | None = None
+
+    def read(self, number: int, stamp: float) -> np.ndarray:
+        """One frame; raises `InputError` if it cannot be had."""
+        (image,) = self.read_on([number], [stamp])
+        if isinstance(image, InputError):
+            raise image
+        return image
+
+    def read_on(
+        self, numbers: Sequence[int], stamps: Sequence[float]
+    ) -> Iterator[np.ndarray | InputError]:
+        """Several frames, ascending, or why one cannot be had."""
+        places = self._places
+        rows = zip(numbers, stamps, strict=True)
+        for part, group in itertools.groupby(rows, key=lambda row: places.part(row[0])):
+            shift = places.firsts[part] - places.begins[part]
+            inside = [(n - places.starts[part], stamp + shift) for n, stamp in group]
+            try:
+                reader = self._reader(part)
+            except InputError as error:  # the file is no video any more
+                yield from itertools.repeat(InputError(places.say(error)), len(inside))
+                continue
+            for found in reader.read_on(*zip(*inside, strict=True)):
+                is_fault = isinstance(found, InputError)
+                yield InputError(places.say(found)) if is_fault else found
+
+    def close(self) -> None:
+        """Closes the file that is open."""
+        if self._open:
+            self._open[1].close()
+        self._open = None
+
+    def _reader(self, part: int) -> VideoReader:
+        if self._open is None or self._open[0] != part:
+            self.close()
+            self._open = part, VideoReader(self._places.files[part])
+        return self._open[1]
 
 
 def join_clocks(clocks: Sequence[Clock]) -> Clock:

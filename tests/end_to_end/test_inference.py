@@ -14,6 +14,7 @@ from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
 from tests.data.common.test_cli import call
 from tests.support.places import ROOT
+from tests.support.small_dicoms import JPEG, jpegs, write_dicom
 from tests.support.small_videos import write_video
 
 
@@ -59,6 +60,34 @@ def test_videos_with_everything(models, tmp_path):
     ]
     assert len(list((tmp_path / "attention").glob("[ab]/*.png"))) == 22
     assert (tmp_path / "map.html").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_operations_in_parts_give_the_table_of_the_dataset(models, tmp_path, is_listed):
+    """To the bit, where frames are kept as PNG."""
+    recordings, listed = tmp_path / "in", tmp_path / "operations.csv"
+    for part in (1, 2):
+        write_video(recordings / f"op_part{part}.mp4", frames=70, first=70 * part)
+    write_dicom(recordings / "dicom", jpegs(25), JPEG, 25, CineRate=10)
+    listed.write_text("file,operation,order\nop_part2.mp4,Galle,1\nop_part1.mp4,Galle,2\n")
+    joining = f"--operations={listed}" if is_listed else "--join_parts"
+    names = [f"--data_rootdir={tmp_path}", "--name=ours"]
+    made = call("prepare", *names, f"--videos={recordings}", joining, "--format=png")
+    assert made.returncode == 0, made.stderr
+    tables = []
+    for inputs in (names, [f"--video_path={recordings}", joining]):
+        output = tmp_path / f"{len(tables)}.npz"
+        model = f"--model_path={models / 'encoder'}"
+        result = call("inference", model, *inputs, f"--output={output}")
+        assert result.returncode == 0, result.stderr
+        assert "look like parts" not in result.stderr
+        with np.load(output) as table:
+            tables.append(dict(table))
+    assert tables[0]["video"].tolist() == sorted(
+        ["dicom"] * 3 + ["Galle" if is_listed else "op"] * 6
+    )
+    for column in ("video", "second", "embeddings"):
+        np.testing.assert_array_equal(tables[0][column], tables[1][column])
 
 
 def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
@@ -108,6 +137,7 @@ def test_a_stream(models, tmp_path):
     [
         ([], "none; expected one of --image_path, --video_path, --data_rootdir, --stream"),
         (["--image_path=x", "--video_path=y"], "--image_path and --video_path"),
+        (["--image_path=x", "--join_parts"], "--operations and --join_parts: need --video_path"),
         (["--image_path=nowhere"], "nowhere"),
         (["--video_path=nowhere"], "nowhere"),
         (["--data_rootdir=nowhere"], "nowhere/cholec80"),

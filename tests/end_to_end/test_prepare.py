@@ -137,7 +137,7 @@ def test_settings_reach_the_frames(tmp_path):
     ("arguments", "message"),
     [
         (["--videos=absent"], "absent: no such folder"),
-        (["--videos=empty"], "expected videos or images"),
+        (["--videos=empty"], "no videos or images in it"),
         (["--videos=in", "--format=gif"], "jpg, png"),
         (["--videos=in", "--fps=0"], "fps=0"),
         (["--videos=in", "--quality=200"], "1 to 100"),

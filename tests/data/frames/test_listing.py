@@ -1,4 +1,6 @@
+import gc
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +10,9 @@ from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.preparation.extraction import extract_frames
+from data.video.dicom import read_header
+from data.video.parts import VideoFiles
+from tests.support.small_dicoms import H264, JPEG, SECRETS, h264, jpegs, write_dicom
 from tests.support.small_records import write_records
 from tests.support.small_videos import draw_number, read_number, write_video
 
@@ -70,6 +75,98 @@ def test_videos_give_the_frames_that_extraction_writes(tmp_path, fps):
             np.testing.assert_array_equal(
                 image, next(iter(extracted.read_in_order(range(row, row + 1))))
             )
+
+
+def equal_to_extracted(frames, folder, videos, **settings):
+    """Whether frames are those that extraction writes, by video, second and pixel."""
+    extract_frames(videos, folder, format="png", **settings)
+    extracted = list_images(folder)
+    assert frames.video_names(slice(None)) == extracted.video_names(slice(None))
+    np.testing.assert_array_equal(frames.second, extracted.second)
+    for rows in frames.pieces():
+        for row, image in zip(rows, frames.read_in_order(rows), strict=True):
+            np.testing.assert_array_equal(image, extracted.read(row))
+            np.testing.assert_array_equal(image, frames.read(row))
+    return len(extracted)
+
+
+@pytest.mark.parametrize("fps", [1.0, 3.0])
+def test_parts_are_joined_as_extraction_joins_them(tmp_path, fps):
+    """Also of two rates, where no rate fits the whole, and in the other order by a table."""
+    folder = tmp_path / "in"
+    rates = ((25, 60), (30, 100), (25, 30))
+    parts = [
+        write_video(folder / f"op_part{n}.mp4", rate, count, first=100 * n)
+        for n, (rate, count) in enumerate(rates, 1)
+    ]
+    other = write_video(folder / "other.mp4", frames=40)
+    frames = list_videos([folder], fps, join_parts=True)
+    videos = {"op": VideoFiles(tuple(parts)), "other": VideoFiles((other,))}
+    assert equal_to_extracted(frames, tmp_path / "joined", videos, fps=fps) > 7
+    assert set(frames.paths(range(len(frames)))) == {*map(str, parts), str(other)}
+
+    table = tmp_path / "operations.csv"
+    table.write_text("file,operation,order\nop_part1.mp4,Galle 7,2\nop_part3.mp4,Galle 7,1\n")
+    frames = list_videos([folder], fps, operations=table)
+    videos = {"Galle 7": VideoFiles((parts[2], parts[0])), "op_part2": VideoFiles((parts[1],))}
+    videos["other"] = VideoFiles((other,))
+    equal_to_extracted(frames, tmp_path / "listed", videos, fps=fps)
+    single = list_videos(parts[::-1], fps, operations=table)
+    assert single.videos == ("Galle 7", "op_part2")
+
+
+def test_parts_are_not_joined_unasked_and_missing_ones_named(tmp_path, caplog):
+    for name in ("a_part1", "a_part2", "b_part1", "b_part3", "c_part2", "c_part3"):
+        write_video(tmp_path / f"{name}.mp4", frames=30)
+    assert len(list_videos([tmp_path]).videos) == 6
+    assert caplog.messages == [
+        "a_part1.mp4 and 1 more; b_part1.mp4 and 1 more; c_part2.mp4 and 1 more look like parts of "
+        "one operation each; --join_parts joins them"
+    ]
+    frames = list_videos([tmp_path], join_parts=True)
+    assert frames.videos == ("a", "b")
+    assert frames.faults == [
+        "b: part 2 is missing among parts 1 to 3; used up to part 1",
+        "c: part 1 is missing among parts 1 to 3; not used",
+    ]
+
+
+def test_a_part_that_is_replaced_by_something_else_is_a_reason(tmp_path):
+    parts = [write_video(tmp_path / f"op_part{n}.mp4", frames=50) for n in (1, 2)]
+    frames = list_videos([tmp_path], join_parts=True)
+    parts[1].write_bytes(b"no video")
+    (rows,) = frames.pieces()
+    items = list(frames.read_in_order(rows))
+    assert [read_number(image) for image in items[:2]] == [0, 25]
+    assert all("op_part2.mp4: 8 bytes that are no video" in str(item) for item in items[2:])
+    with pytest.raises(InputError, match=r"op_part2\.mp4"):
+        frames.read(3)
+
+
+def test_dicom_videos_give_the_frames_that_extraction_writes(tmp_path, caplog):
+    """Parts, too; what the files say of the patient is in no name, and no copy is left."""
+    folder = tmp_path / "in"
+    files = [
+        write_dicom(folder / "op_part1", jpegs(26), JPEG, 26, CineRate=10),
+        write_dicom(folder / "op_part2", jpegs(30, first=26), JPEG, 30, CineRate=10),
+        write_dicom(folder / "Mustermann" / "IM1", h264(40), H264, 40, CineRate=10),
+    ]
+    write_dicom(folder / "still", jpegs(1), JPEG)
+    frames = list_videos([folder], join_parts=True)
+    hidden = f"dicom_{read_header(files[2]).digest}"
+    videos = {hidden: VideoFiles((files[2],)), "op": VideoFiles(tuple(files[:2]))}
+    assert equal_to_extracted(frames, tmp_path / "frames", videos) == 10
+    paths = frames.paths(range(len(frames)))
+    assert set(paths) == {hidden, "op, part 1", "op, part 2"}
+    assert any("are still images" in message for message in caplog.messages)
+    said = " ".join([*paths, *caplog.messages]).replace(str(tmp_path), "").casefold()
+    assert not [secret for secret in SECRETS if secret in said]
+    scratch = Path(frames.scratch.name)
+    assert scratch.is_dir()
+    del frames
+    gc.collect()
+    assert not scratch.exists()
+    assert list_videos([files[2]]).videos == ("IM1",)
 
 
 def test_a_video_can_be_begun_in_its_middle(tmp_path, monkeypatch):
