@@ -104,6 +104,7 @@ def get_config(arg=""):
     config.epochs = 100
     config.steps = config_dict.placeholder(int)  # when set, instead of epochs
     config.checkpoint_every = 1000  # steps
+    config.checkpoint_minutes = 10.0  # or after these, whichever comes first; 0: steps alone
     config.keep_checkpoints = 2  # the newest so many
     config.keep_every = 0  # steps; the checkpoints of their multiples are kept for good; 0: none
     config.log_every = 50  # steps

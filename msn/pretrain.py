@@ -118,6 +118,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         )
         batches = iter(batches_from(first_step=step))
         log = MetricsLog(log_directory, config.batch_size, step)
+        clock = checkpoints.SaveClock(config.checkpoint_minutes if distribution.is_chief else 0)
         bar = ProgressBar(
             desc="pre-training",
             total=total_steps,
@@ -140,8 +141,9 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 bar.update()
 
                 # Read once: what is stopped here is also saved here.
-                stopping = distribution.anywhere(bool(stop.requested))
-                to_save = stopping or is_turn(step, config.checkpoint_every, total_steps)
+                stopping, is_time = distribution.anywhere(bool(stop.requested), clock.is_time())
+                is_due = is_time or is_turn(step, config.checkpoint_every, total_steps)
+                to_save = stopping or is_due
                 to_probe = probe and is_turn(step, config.probe_every, total_steps)
                 to_log = to_probe or is_turn(step, config.log_every, total_steps)
                 if not (to_save or to_log):
@@ -161,6 +163,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 if to_save:
                     log.sync()
                     save()
+                    clock.restart()
                 if to_probe or to_save:
                     log.restart_clock()
                 if stopping and step < total_steps:

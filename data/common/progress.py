@@ -43,7 +43,8 @@ class ProgressBar(tqdm):
             self._decr_instances(self)
             elapsed = self.format_dict["elapsed"]
             if elapsed >= self.delay:
-                self._write_line(f"after {self.format_interval(elapsed)}")
+                before = f"{self.initial} of them before, " if self.initial else ""
+                self._write_line(f"{before}after {self.format_interval(elapsed)}")
         return None
 
     def show(self, values: dict[str, str]) -> None:

@@ -31,6 +31,7 @@ RANGES = (
     ("epochs", 0, INF),
     ("steps", 0, INF),
     ("checkpoint_every", 1, INF),
+    ("checkpoint_minutes", 0, INF),
     ("keep_checkpoints", 1, INF),
     ("keep_every", 0, INF),
     ("max_rollbacks", 0, INF),

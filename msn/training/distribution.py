@@ -58,7 +58,7 @@ class Distribution:
         self.worker = int(ids[0]) // self.local_replicas
         self.is_chief = self.worker == 0
         self._sum = tf.function(self._sum_of_replicas, autograph=False)
-        self._flag = None
+        self._flags = None
 
     def check(self, batch_size: int, accumulation: int, stem: bool) -> None:
         """Raises `InputError` for a batch that cannot be shared.
@@ -132,16 +132,18 @@ class Distribution:
                         f"the same command, data and --workdir on all"
                     )
 
-    def anywhere(self, flag: bool) -> bool:
-        """Whether `flag` is true; among several workers, whether it was for any, a call before.
+    def anywhere(self, *flags: bool) -> tuple[bool, ...]:
+        """Whether each flag is true; among several workers, whether it was for any, a call before.
 
         All have to call it at the same time, and all are answered the same. A call before, so that
         nobody waits for the answer while the devices have nothing to do.
         """
         if self.workers == 1:
-            return flag
-        before, self._flag = self._flag, self._sum(tf.constant([flag], tf.float64))
-        return before is not None and bool(before.numpy().any())
+            return flags
+        before, self._flags = self._flags, self._sum(tf.constant(flags, tf.float64))
+        if before is None:
+            return (False,) * len(flags)
+        return tuple(map(bool, before.numpy().any(axis=0)))
 
     @contextlib.contextmanager
     def named_errors(self):

@@ -4,6 +4,7 @@
 """
 
 import json
+import time
 from collections.abc import Iterable
 
 import keras
@@ -11,6 +12,29 @@ import keras
 from data.storage.paths import AnyPath
 from msn.formats.reference_names import named_variables
 from msn.workdir.checkpoint_files import read_newest, read_state, save_state
+
+
+class SaveClock:
+    """Says when a checkpoint is due by time.
+
+    Args:
+      minutes: between two checkpoints; 0 for never.
+    """
+
+    def __init__(self, minutes: float):
+        self._seconds = 60 * minutes
+        self.restart()
+
+    def restart(self) -> None:
+        """A checkpoint was written."""
+        self._since = time.monotonic()
+
+    def is_time(self) -> bool:
+        """Whether the time is up; True once, and again when it has passed again."""
+        if not self._seconds or time.monotonic() - self._since < self._seconds:
+            return False
+        self.restart()
+        return True
 
 
 def save_checkpoint(

@@ -21,6 +21,7 @@ CHECKPOINTS = "checkpoints"
 # computed, not what (the last bits of its numbers alone); what happens when something is wrong.
 CHANGEABLE = (
     "checkpoint_every",
+    "checkpoint_minutes",
     "keep_checkpoints",
     "keep_every",
     "log_every",
@@ -43,12 +44,13 @@ CHANGEABLE = (
 )
 
 
-def check_unchanged(what: str, before: dict, now: dict) -> list[str]:
+def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> list[str]:
     """What differs between two configurations, as "key old -> new".
 
     Args:
       what: what the one before is of, for the message.
       before, now: as `plain` returns them.
+      longer: how to go on for more steps or epochs, where there is a way, for the message.
 
     Raises:
       InputError: keys differ that are not CHANGEABLE.
@@ -59,10 +61,12 @@ def check_unchanged(what: str, before: dict, now: dict) -> list[str]:
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     }
-    if refused := [change for key, change in changes.items() if key not in CHANGEABLE]:
+    if refused := [key for key in changes if key not in CHANGEABLE]:
+        expected = "take another workdir or the same configuration"
+        if longer and set(refused) <= {"steps", "epochs"}:
+            expected = longer
         raise InputError(
-            f"{what} of another configuration ({', '.join(refused)}); take another workdir or the "
-            "same configuration"
+            f"{what} of another configuration ({', '.join(map(changes.get, refused))}); {expected}"
         )
     return list(changes.values())
 
@@ -76,7 +80,11 @@ def check_configuration(workdir: AnyPath, config: ConfigDict) -> list[str]:
         before = flatten(json.loads(path.read_text()))
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged; take another workdir") from error
-    return check_unchanged(f"{workdir} holds a run", before, plain(config))
+    longer = (
+        "its schedules end with its last step. Complete it as it is; to train for longer, begin "
+        f"with its encoder in another workdir: --config.init={workdir / 'encoder'}"
+    )
+    return check_unchanged(f"{workdir} holds a run", before, plain(config), longer)
 
 
 def write_configuration(workdir: AnyPath, config: ConfigDict) -> None:

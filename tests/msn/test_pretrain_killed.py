@@ -149,12 +149,12 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_was(
     # Stopped at a random moment.
     process = start(workdir)
     wait_until(lambda: newest(workdir) > good, process)
-    assert f"{good}/{STEPS} [00:00" in process.log.read_text()  # where its bar began
     time.sleep(random.uniform(0, 0.2))
     signalled = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
     process.join()
     assert process.exitcode == 75, process.log.read_text()
+    assert f"of {STEPS} steps, {good} of them before" in process.log.read_text()
     assert time.monotonic() - signalled < 10
 
     end_of(start(workdir))
@@ -186,11 +186,26 @@ def test_a_run_that_is_killed_in_a_bucket_ends_as_if_nothing_was(
     assert 20 <= begun < STEPS
     process = start(workdir, root, checkpoint_every=30)
     end_of(process)
-    assert f"{begun}/{STEPS} [00:00" in process.log.read_text()  # where its bar began
+    assert f"{STEPS} of {STEPS} steps, {begun} of them before" in process.log.read_text()
     assert_same(workdir, undisturbed)
     assert len(list((workdir / "events").iterdir())) == 2  # of two starts
     ours, theirs = (load_encoder(path / "encoder").get_weights() for path in (workdir, undisturbed))
     assert all(map(np.array_equal, ours, theirs))
+
+
+def test_time_brings_checkpoints_too_and_a_kill_between_them_costs_nothing_else(
+    start, undisturbed, tmp_path
+):
+    workdir = tmp_path / "run"
+    process = start(workdir, checkpoint_every=10**6, checkpoint_minutes=0.2 / 60)
+    wait_until(lambda: newest(workdir) > 0, process)
+    first = newest(workdir)
+    wait_until(lambda: newest(workdir) > first, process)
+    process.kill()
+    process.join()
+    assert first < newest(workdir) < STEPS
+    end_of(start(workdir, checkpoint_every=10**6, checkpoint_minutes=0))
+    assert_same(workdir, undisturbed)
 
 
 def assert_same(workdir, other):

@@ -41,7 +41,9 @@ def test_a_log_file_has_lines_with_time_count_and_time_left(tmp_path):
     assert 2 <= len(running) <= 4  # 0.8 seconds, a line each 0.2
     for line in running:
         assert re.fullmatch(STAMP + r"embedding: \d\d of 50 frames, 00:00 left, loss=1.5", line)
-    assert re.fullmatch(STAMP + r"embedding: 50 of 50 frames, after 00:0\d, loss=1.5", end)
+    assert re.fullmatch(
+        STAMP + r"embedding: 50 of 50 frames, 10 of them before, after 00:0\d, loss=1.5", end
+    )
     assert re.fullmatch(STAMP + r"bytes: 3.00B of 3.00B, after 00:00", scaled)
     assert re.fullmatch(STAMP + r"unknown: 1 video, after 00:00", unknown)
 
@@ -51,14 +53,17 @@ def test_what_is_left_follows_the_rate():
     process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    left = re.search(r"of 5010 frames, 04:(\d\d) left", process.stderr)
-    assert left, process.stderr  # 5,000 frames of 0.05 s and some
+    left = re.search(r"of 5010 frames, 0[4-9]:\d\d left", process.stderr)
+    assert left, process.stderr  # 5,000 frames of 0.05 s, or more on a busy machine
 
 
 def test_an_error_ends_with_how_far_it_came():
     code = COMMAND.replace("bar.show", "1 / 0 #")
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert re.match(STAMP + "embedding: 11 of 50 frames, after 00:00\nTraceback", process.stderr)
+    assert re.match(
+        STAMP + "embedding: 11 of 50 frames, 10 of them before, after 00:00\nTraceback",
+        process.stderr,
+    )
 
 
 def test_a_terminal_has_a_bar():

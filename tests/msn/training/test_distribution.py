@@ -235,6 +235,13 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
     for log, by in zip(logs, ("a signal to another worker", "SIGTERM"), strict=True):
         assert f"stopped by {by} after step {newest};" in log
 
+    # Time brings checkpoints: that of the chief, to which all agree.
+    by_time = folder / "by_time"
+    codes, logs = join(start_two(by_time, "float64", checkpoint_every=99, checkpoint_minutes=1e-9))
+    assert codes == [0, 0], logs
+    steps = [checkpoint_files.step_of(path) for path in checkpoints(by_time)]
+    assert steps == [STEPS - 2, STEPS - 1, STEPS]
+
     # One is killed: the other says so and ends.
     codes, logs = join(start_two(workdir, "float64", {7: signal.SIGKILL}))
     assert codes == [WRONG, -signal.SIGKILL], logs
