@@ -44,10 +44,12 @@ def get_config(arg=""):
     config.data.balance_videos = False
     config.data.max_unreadable = 0.01  # share of unreadable frames that ends the run
 
-    # Where to begin: "" at random; else anything trainable that msn.encoders.load_encoder opens,
-    # of the sizes of model.variant. Both networks begin there, the heads at random. What the
-    # encoder needs (model.mean and std, GELU, epsilon) is then taken from it, not from here.
+    # Where to begin: "" at random; else any Vision Transformer that msn.encoders.load_encoder
+    # opens. Both networks begin there, the heads at random. Its architecture and preprocessing are
+    # then taken from it, not from model.variant, mean and std; docs/pretraining.md has the rest.
     config.init = ""
+    # Its patches are resampled to this size; None: as they are. Positions always fit views.size.
+    config.init_patch_size = config_dict.placeholder(int)
     # What that file does not say, else nothing: mean and std of RGB in 0..1, attention heads.
     config.init_mean = config_dict.placeholder(tuple)
     config.init_std = config_dict.placeholder(tuple)

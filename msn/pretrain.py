@@ -25,7 +25,6 @@ from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
 from msn.method.model import MSN
-from msn.networks.variants import variant_arguments
 from msn.training.configuration import (
     as_scalars,
     check,
@@ -72,13 +71,13 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     steps_per_epoch = whole_batches(source, config.batch_size)
     total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
     check_configuration(workdir, config)
-    has_stem = "stem_channels" in variant_arguments(config.model.variant)
-    distribution.check(config.batch_size, config.accumulation, has_stem)
 
     # ---- model, update step, probe -------------------------------------------------------------
     with distribution.named_errors(), distribution.strategy.scope():
         model = create_model(config)
-    patches = model.anchor_encoder.backbone.grid**2
+    backbone = model.anchor_encoder.backbone
+    patches = backbone.grid**2
+    distribution.check(config.batch_size, config.accumulation, bool(backbone.stem_channels))
     train_step = distribution.create_step(model, config.accumulation, config.compile_with_xla)
     origin = describe_origin(config, source, total_steps)
     probe = create_probe(config, model, origin["videos"]) if config.probe_every else None
@@ -91,7 +90,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         step, skipped = checkpoints.restore_newest(workdir / CHECKPOINTS, model)
         checksum = zlib.crc32(as_json(config).encode())
         distribution.agree(step=step, frames=len(source), configuration=checksum)
-        describe(config, source, total_steps, step)
+        describe(config, backbone, source, total_steps, step)
         unreadable = UnreadableFrames(config.data.max_unreadable)
 
         def save():
@@ -246,11 +245,12 @@ def handle_failure(config: ConfigDict, failure: tuple[int, str], rollbacks: int)
     logging.warning("%s; going back to the last checkpoint to skip this batch", what)
 
 
-def describe(config: ConfigDict, source: Frames, total_steps: int, step: int) -> None:
+def describe(config: ConfigDict, backbone, source: Frames, total_steps: int, step: int) -> None:
     """Says in the log what a run is about to do."""
+    sizes = f"{backbone.depth} blocks of width {backbone.width}, patches of {backbone.patch_size}"
     logging.info(
         "%s on %d frames of %d videos (%d excluded): %d steps of %d images, from step %d",
-        config.model.variant,
+        f"{config.init} ({sizes})" if config.init else config.model.variant,
         len(source),
         len(source.videos),
         len(source.excluded),
@@ -266,11 +266,12 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
         "method": "MSN (arXiv 2204.07141)",
         "network": config.export,
         "step": total_steps,
-        "variant": config.model.variant,
         "data": [str(root) for root in config.data.root],
         "videos": list(source.videos),
     }
-    if config.init:
+    if not config.init:
+        origin["variant"] = config.model.variant
+    else:
         origin["init"] = origin_of(to_path(config.init))
         before = origin["init"].get("source", {}).get("videos", [])
         origin["videos"] += [video for video in before if video not in source.videos]

@@ -217,16 +217,28 @@ def main() -> None:
     if "views" not in config:
         raise InputError("--config: no `views` in it; expected a configuration of msn.train")
     check_range("patch_drop", config.patch_drop, 0, 0.999)
-    patch = re.search(r"[1-9]\d*$", config.model.variant)  # "vits16"
-    if not patch:
-        raise InputError(
-            f"model.variant is {config.model.variant!r}; expected one that ends in the size of a "
-            "patch, as vits16 does"
-        )
-    data, views, patch_size = config.data, Views(**config.views), int(patch[0])
+    data, views, patch_size = config.data, Views(**config.views), patch_size_in(config)
     root = Path(given.data_rootdir) / given.name
     source = open_source(data.source, root, data.exclude_videos, data.fps)
     sheet = draw_sheet(source, views, config.patch_drop, patch_size, given.frames, given.seed)
     with whole_file(output) as side:
         Image.fromarray(sheet).save(side)
     print(f"written to {output}")
+
+
+def patch_size_in(config) -> int:
+    """Pixels of a patch in a configuration of msn.train; raises `InputError`."""
+    if config.init:
+        if config.init_patch_size is None:
+            raise InputError(
+                "init: the encoder is not opened for a picture; expected its patch size, as "
+                "--config.init_patch_size=16"
+            )
+        return config.init_patch_size
+    patch = re.search(r"[1-9]\d*$", config.model.variant)  # "vits16"
+    if not patch:
+        raise InputError(
+            f"model.variant is {config.model.variant!r}; expected one that ends in the size of a "
+            "patch, as vits16 does"
+        )
+    return int(patch[0])

@@ -83,9 +83,8 @@ class Block(keras.layers.Layer):
     def scales(self, branch_scales):
         """What the two branches are multiplied by: LayerScale and stochastic depth together."""
         scales = (1.0, 1.0) if branch_scales is None else branch_scales[:, :, None, None]
-        if not self.layer_scales:
-            return scales
-        return [factors * scale for factors, scale in zip(self.layer_scales, scales, strict=True)]
+        factors = self.layer_scales or (1.0, 1.0)
+        return [factors[branch] * scales[branch] for branch in (0, 1)]
 
     def mlp(self, tokens):
         """The second branch: norm, dense, GELU (or a gate), dense."""

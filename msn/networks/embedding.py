@@ -109,6 +109,35 @@ def bicubic_matrix(
     return matrix / matrix.sum(axis=1, keepdims=True) if antialias else matrix
 
 
+def resampled_kernel(kernel: np.ndarray, size: int, new_size: int) -> np.ndarray:
+    """The projection of patches [size * size * 3, width] for patches of another size.
+
+    The one that is nearest, over all patches, in what it gives for a patch that is resized
+    bilinearly; the same where patches are enlarged (FlexiViT: Beyer et al., arXiv 2212.08013,
+    section 3.4).
+    """
+    if size == new_size:
+        return kernel
+    inverse = np.linalg.pinv(linear_matrix(size, new_size)).T
+    values = kernel.reshape(size, size, -1)
+    values = np.einsum("ai,bj,ijk->abk", inverse, inverse, values)
+    return values.reshape(new_size**2 * 3, -1).astype(kernel.dtype)
+
+
+def linear_matrix(size: int, new_size: int) -> np.ndarray:
+    """Linear interpolation of `size` samples to `new_size`, float64 [new_size, size].
+
+    Half-pixel centres, borders repeated, no anti-aliasing.
+    """
+    matrix = np.zeros((new_size, size))
+    for row in range(new_size):
+        centre = (row + 0.5) * size / new_size - 0.5
+        first = math.floor(centre)
+        for tap, share in ((first, first + 1 - centre), (first + 1, centre - first)):
+            matrix[row, min(max(tap, 0), size - 1)] += share
+    return matrix
+
+
 @functools.lru_cache
 def rotary_positions(rows: int, columns: int, head_width: int, theta: float) -> np.ndarray:
     """Rotary positions of patches as DINOv3 has them, float64 [2, rows * columns, head width].

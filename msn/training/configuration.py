@@ -19,7 +19,7 @@ from msn.method import schedules
 from msn.method.model import MSN
 from msn.networks.variants import variant_arguments
 from msn.training.distribution import STRATEGIES
-from msn.training.initialisation import copy_weights, open_pretrained
+from msn.training.initialisation import continued_arguments, copy_weights, open_pretrained
 
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # of `precision`
 INF = math.inf
@@ -34,6 +34,7 @@ RANGES = (
     ("checkpoint_minutes", 0, INF),
     ("keep_checkpoints", 1, INF),
     ("keep_every", 0, INF),
+    ("init_patch_size", 1, INF),
     ("max_rollbacks", 0, INF),
     ("probe_every", 0, INF),
     ("probe.max_frames", 1, INF),
@@ -71,18 +72,14 @@ CHOICES = {
 
 def check(config: ConfigDict) -> None:
     """Raises `InputError` for values that no run can work with."""
-    patch_size = variant_arguments(config.model.variant)["patch_size"]
-    for name in ("size", "focal_size"):
-        size = config.views[name]
-        if size % patch_size or size < patch_size:
+    if not config.init:
+        patch_size = variant_arguments(config.model.variant)["patch_size"]
+        check_views(config, patch_size, config.model.variant)
+        if config.init_patch_size is not None:
             raise InputError(
-                f"views.{name} is {size}; expected a multiple of {config.model.variant}'s "
-                f"patch size {patch_size}"
+                f"init_patch_size is {config.init_patch_size} without init; expected a "
+                "model.variant with patches of that size"
             )
-    if not 0 <= config.patch_drop < 1 or not num_kept(
-        (config.views.size // patch_size) ** 2, config.patch_drop
-    ):
-        raise InputError(f"patch_drop is {config.patch_drop}; expected at least 0 and below 1")
     for name in ("mean", "std"):
         values = config.model[name]
         if not all(isinstance(v, int | float) and v >= 0 for v in values) or len(values) != 3:
@@ -103,19 +100,39 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def check_views(config: ConfigDict, patch_size: int, whose: str) -> None:
+    """Raises `InputError` where views cannot be cut into patches, or nothing is left of them."""
+    for name in ("size", "focal_size"):
+        size = config.views[name]
+        if size % patch_size or size < patch_size:
+            below = size // patch_size * patch_size
+            near = [str(other) for other in (below, below + patch_size) if other]
+            raise InputError(
+                f"views.{name} is {size}; expected a multiple of {whose}'s patch size "
+                f"{patch_size}, as {' or '.join(near)}"
+            )
+    patches = (config.views.size // patch_size) ** 2
+    if not 0 <= config.patch_drop < 1 or not num_kept(patches, config.patch_drop):
+        raise InputError(f"patch_drop is {config.patch_drop}; expected at least 0 and below 1")
+
+
 def create_model(config: ConfigDict) -> MSN:
-    """The networks of a run: randomly initialised from its seed, or as `config.init` has them."""
-    arguments = variant_arguments(config.model.variant)
+    """The networks of a run: randomly initialised from its seed, or as `config.init` has them.
+
+    Raises:
+      InputError: nothing can begin from `config.init`, or its patches do not fit the views.
+    """
     pretrained = None
     if config.init:
-        pretrained = open_pretrained(
-            to_path(config.init), config.model.variant, facts_in(config, "init")
-        )
-        arguments = pretrained.get_config()
+        pretrained = open_pretrained(to_path(config.init), facts_in(config, "init"))
+        arguments = continued_arguments(pretrained, config.views.size, config.init_patch_size)
+        check_views(config, arguments["patch_size"], f"init={config.init}")
     else:
+        arguments = variant_arguments(config.model.variant)
         arguments |= {"mean": config.model.mean, "std": config.model.std}
+        arguments["image_size"] = config.views.size
     model = MSN(
-        arguments | {"image_size": config.views.size},
+        arguments,
         hidden_dim=config.model.hidden_dim,
         output_dim=config.model.output_dim,
         num_prototypes=config.model.num_prototypes,

@@ -2,7 +2,7 @@
 
 import json
 
-from keras import ops
+import numpy as np
 
 from data.common.errors import InputError
 from data.storage.paths import AnyPath
@@ -10,21 +10,17 @@ from msn.encoders import ENCODER_FILE, load_encoder
 from msn.formats.flax_files import FLAX_FILE
 from msn.formats.reference_names import named_variables
 from msn.formats.saved_model import FrozenEncoder
-from msn.networks.embedding import position_matrix
+from msn.networks.embedding import position_matrix, resampled_kernel
 from msn.networks.encoder import Encoder
-from msn.networks.variants import CONV_STEMS, SIZES, variant_arguments
-
-# What a variant has that says nothing else.
-PLAIN = {"mlp_ratio": 4, "stem_channels": None}
 
 
-def open_pretrained(path: AnyPath, variant: str, given: dict) -> Encoder:
+def open_pretrained(path: AnyPath, given: dict) -> Encoder:
     """Opens the encoder that a run begins from; `path` is anything `load_encoder` opens.
 
     `given` are further arguments of `load_encoder`.
 
     Raises:
-      InputError: it is no encoder, or frozen, or its sizes are not those of `variant`.
+      InputError: it is no Vision Transformer, or frozen.
     """
     try:
         encoder = load_encoder(path, **given)
@@ -33,34 +29,61 @@ def open_pretrained(path: AnyPath, variant: str, given: dict) -> Encoder:
     if isinstance(encoder, FrozenEncoder):
         raise InputError(f"init={path}: a SavedModel is frozen; {trainable_instead(path)}")
     if not isinstance(encoder, Encoder):
-        raise InputError(f"init={path}: not a Vision Transformer; expected {variant}")
-    arguments = encoder.backbone.get_config()
-    differences = [
-        f"{name} {arguments[name]}, not {wanted}"
-        for name, wanted in (PLAIN | variant_arguments(variant)).items()
-        if as_list(arguments[name]) != as_list(wanted)
-    ]
-    if differences:
         raise InputError(
-            f"init={path}: is not {variant} ({', '.join(differences)}){named_variant(arguments)}"
+            f"init={path}: not a Vision Transformer, of which MSN masks patches; expected one"
         )
     return encoder
 
 
-def copy_weights(source, target) -> None:
-    """Sets a backbone's weights from another's of the same sizes.
+def continued_arguments(encoder: Encoder, image_size: int, patch_size: int | None) -> dict:
+    """Arguments of the encoder with which a run goes on from another.
 
-    Positions for images of another size are interpolated, as the encoder does it for focal views.
+    What experiments take as its features is what the run trains; there is one position per patch
+    of `image_size`.
+
+    Args:
+      encoder: where the run begins.
+      image_size: of its views, in pixels; a multiple of the patch size.
+      patch_size: None, or another one than the encoder's.
+
+    Raises:
+      InputError: another patch size than a convolutional stem's.
+    """
+    arguments = encoder.get_config()
+    if patch_size not in (None, arguments["patch_size"]) and arguments["stem_channels"]:
+        raise InputError(
+            f"init_patch_size is {patch_size}; expected {arguments['patch_size']}, what its "
+            "convolutional stem makes"
+        )
+    arguments["patch_size"] = patch_size or arguments["patch_size"]
+    arguments["pooling"] = arguments.pop("features", encoder.backbone.pooling)
+    arguments["position_grid"] = None
+    return arguments | {"image_size": image_size}
+
+
+def copy_weights(source, target) -> None:
+    """Sets a backbone's weights from another's of the same width and depth.
+
+    Positions for another number of patches are interpolated, as the encoder does it for focal
+    views; kernels for patches of another size are resampled.
     """
     values = named_variables(source)
     for name, variable in named_variables(target).items():
-        value = values[name]
-        if name == "pos_embed" and tuple(value.shape) != tuple(variable.shape):
-            first = int(source.cls_position)
-            matrix = ops.cast(position_matrix(source.grid, target.grid, target.grid), value.dtype)
-            patches = ops.matmul(matrix, value[:, first:])
-            value = ops.concatenate([value[:, :first], patches], axis=1)
+        value = np.asarray(values[name])
+        if name == "pos_embed":
+            value = positions_for(target.grid, value, source)
+        elif name == "patch_embed.proj.weight":
+            value = resampled_kernel(value, source.patch_size, target.patch_size)
         variable.assign(value)
+
+
+def positions_for(grid: int, positions: np.ndarray, source) -> np.ndarray:
+    """Positions [1, CLS + patches, width] of a backbone for another grid of patches."""
+    first, before = int(source.cls_position), source.position_grid or source.grid
+    if grid == before:
+        return positions
+    patches = position_matrix(before, grid, grid, source.interpolation) @ positions[0, first:]
+    return np.concatenate([positions[:, :first], patches[None].astype(positions.dtype)], axis=1)
 
 
 def origin_of(path: AnyPath) -> dict:
@@ -83,19 +106,3 @@ def trainable_instead(path: AnyPath) -> str:
         f"expected the file its weights came from: {FLAX_FILE} of the EndoSSL release, or an "
         "encoder directory"
     )
-
-
-def named_variant(found: dict) -> str:
-    """A hint that names the variant which has these sizes, "" if none has them."""
-    for name in [f"vit{size}{found['patch_size']}" for size in SIZES] + [
-        f"vit{stem}16" for stem in CONV_STEMS
-    ]:
-        arguments = PLAIN | variant_arguments(name)
-        if all(as_list(found[key]) == as_list(value) for key, value in arguments.items()):
-            return f"; expected --config.model.variant={name}"
-    return ""
-
-
-def as_list(value):
-    """Tuples as lists, as constructor arguments are returned."""
-    return list(value) if isinstance(value, tuple) else value

@@ -107,6 +107,8 @@ def test_command_writes_a_picture(root, tmp_path):
     [
         (["--output=views.pdf"], ".png or .jpg"),
         (["--config.model.variant=vits"], "model.variant is 'vits'"),
+        (["--config.init=encoder"], "expected its patch size, as --config.init_patch_size=16"),
+        (["--config.init=encoder", "--config.init_patch_size=15"], "the patch size, 15"),
         (["--config.patch_drop=2.0"], "patch_drop is 2"),
         (["--frames=0"], "--frames is 0"),
         (["--name=none"], "no such dataset directory"),

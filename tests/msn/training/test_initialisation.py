@@ -6,9 +6,10 @@ import pytest
 from data.common.errors import InputError
 from msn import encoders
 from msn.formats.reference_names import named_variables
+from msn.networks.embedding import linear_matrix
 from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
-from msn.training.configuration import create_model
+from msn.training.configuration import check, create_model
 from tests.support.places import GOLDEN
 from tests.support.small_msn import VARIANT, small_config
 
@@ -51,10 +52,51 @@ def test_positions_are_interpolated_to_another_size(encoder_dir):
 
 
 def test_what_does_not_fit_is_said_with_what_would(encoder_dir, tmp_path):
-    with pytest.raises(InputError, match=r"is not vits8 .*width 12, not 384.*variant=vitnano8"):
-        create_model(small_config("unused", init=str(encoder_dir), model__variant="vits8"))
-    with pytest.raises(InputError, match=r"init=.*missing: no such file"):
-        create_model(small_config("unused", init=str(tmp_path / "missing")))
+    for changes, said in (
+        ({"views__focal_size": 12}, f"focal_size is 12; .* of init={encoder_dir}'s .* 8 or 16$"),
+        ({"init_patch_size": 5}, "views.size is 16; .* patch size 5, as 15 or 20$"),
+        ({"patch_drop": 0.9}, "patch_drop is 0.9"),
+        ({"init": str(tmp_path / "missing")}, r"init=.*missing: no such file"),
+    ):
+        with pytest.raises(InputError, match=said):
+            create_model(small_config("unused", **{"init": str(encoder_dir)} | changes))
+    config = small_config("unused", init_patch_size=8)
+    with pytest.raises(InputError, match="init_patch_size is 8 without init"):
+        check(config)
+
+
+def test_patches_of_a_stem_stay_as_they_are(tmp_path):
+    stem = create_encoder(VARIANT, 16, stem_channels=(2, 3, 4), seed=7)
+    path = encoders.save_encoder(stem, tmp_path / "stem", {})
+    create_model(small_config("unused", init=str(path), init_patch_size=8))
+    with pytest.raises(InputError, match="init_patch_size is 4; expected 8, what its conv"):
+        create_model(small_config("unused", init=str(path), init_patch_size=4))
+
+
+def test_the_architecture_is_the_encoders(tmp_path):
+    """Whatever model.variant says."""
+    wide = create_encoder(VARIANT, 16, width=24, depth=1, num_heads=3, mlp_ratio=2, patch_size=4)
+    path = encoders.save_encoder(wide, tmp_path / "wide", {})
+    config = small_config("unused", init=str(path), model__variant="vits16")
+    check(config)
+    assert create_model(config).anchor_encoder.get_config() == wide.get_config()
+
+
+@pytest.mark.parametrize("size", [16, 4])
+def test_patches_of_another_size_are_resampled(encoder_dir, size):
+    """Images with resized patches give what the encoder gives for the images."""
+    views = {"views__size": 2 * size, "views__focal_size": size}
+    config = small_config("unused", init=str(encoder_dir), init_patch_size=size, **views)
+    continued, opened = create_model(config).anchor_encoder, encoders.load_encoder(encoder_dir)
+    assert (continued.backbone.patch_size, continued.image_size) == (size, 2 * size)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    if size < 8:  # what has no detail that smaller patches would lose
+        images = np.kron(images[:, ::2, ::2], np.ones((1, 2, 2, 1), np.float32))
+    matrix = np.kron(np.eye(2), linear_matrix(8, size)).astype(np.float32)
+    resized = np.einsum("ai,bj,nijc->nabc", matrix, matrix, images)
+    for ours, theirs in zip(continued(resized), opened(images), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-4)
+        assert np.abs(theirs).max() > 1
 
 
 def test_a_frozen_encoder_is_refused_with_what_to_take(encoder_dir):
