@@ -15,6 +15,9 @@ def get_config(arg=""):
         raise ValueError(f":{arg}: this configuration takes no argument")
     config = ConfigDict()
     config.task = "phases"  # or tools, classes (a class per image, as classes.json names them)
+    # Of two classes per image: what sensitivity is the recall of. Unless it is said, the one whose
+    # other is called a negative (non_X, no_X, normal, benign ...); else there is no sensitivity.
+    config.positive_class = config_dict.placeholder(str)
     config.seed = 0
     config.workdir = "runs/phase"
 

@@ -84,7 +84,9 @@ def table(run_dirs: Sequence[str | Path]) -> str:
         for row, (_, reason) in zip(others, found, strict=True)
         if reason
     ]
-    return "\n".join([*lines, *why, *_warnings(rows)])
+    positive = dict.fromkeys(row.results.get("positive_class") for row in rows)
+    said = [f"positive class: {name}" for name in positive if name]
+    return "\n".join([*lines, *said, *why, *_warnings(rows)])
 
 
 def _warnings(rows: Sequence[Row]) -> list[str]:

@@ -106,7 +106,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         check_configuration(workdir, config)
     roots = to_paths(config.data.root)
     encoder_path = to_path(config.encoder) if config.encoder else None
-    task = open_task(config.task, roots)
+    task = open_task(config.task, roots, config.positive_class)
     if config.temporal and not task.is_video:
         raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
     videos = {part: config[f"{part}_videos"] for part in PARTS}
@@ -154,6 +154,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "network": facts_of(encoder),
         "features": frames.features,
         "classes": list(task.classes),
+        "positive_class": task.positive,
         "seconds": round(time.monotonic() - started, 1),
         "seconds_to_fit": round(seconds_to_fit, 1),
         "frames": {name: len(index) for name, index in splits.items()},

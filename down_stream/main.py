@@ -65,7 +65,7 @@ def low_shot(config) -> int:
     from down_stream.tasks import open_task
 
     roots, videos = to_paths(config.data.root), config.train_videos
-    task = open_task(config.task, roots)
+    task = open_task(config.task, roots, config.positive_class)
     config.train_videos = labelled_videos(roots, "train", videos, task)
     table = run_grid(config, config.workdir, run=run, score=task.chosen_by, unit=task.unit)
     print(text_table(table))
@@ -80,6 +80,8 @@ def experiment(config) -> int:
 
     results = run(config, config.workdir)
     print(summary(results["metrics"]))
+    if results["positive_class"]:
+        print(f"sensitivity is that of {results['positive_class']}, the positive class")
     for name, found in results["temporal"].items():
         print(f"\n{name}, after the frame model:\n{summary(found['metrics'])}")
     print(f"report: {config.workdir}/report.html; results, predictions and the model beside it")

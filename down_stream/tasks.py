@@ -17,6 +17,7 @@ from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from down_stream.metrics import classification, multi_label
 from down_stream.metrics import phases as phase_metrics
+from down_stream.metrics.positive import find_positive
 from down_stream.metrics.predictions import Predictions, write_predictions
 
 
@@ -39,6 +40,7 @@ class Task:
         one is wanted that is computed after every epoch; higher is better, NaN where undefined.
       write: path, predictions -> None; the table predictions.csv.
       unit: what frames come in, and what is labelled: "video" or "sequence".
+      positive: name of the positive class of two; None where there is none, or none is known.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     write: Callable[[Path, Any], None]
     unit: str = "video"
+    positive: str | None = None
 
     @property
     def number(self) -> int:
@@ -131,33 +134,38 @@ def multi_label_group(group: str, classes: Classes) -> Task:
     )
 
 
-def image_classes(classes: Classes) -> Task:
-    """One class per image: polyps, or any folders of images."""
+def image_classes(classes: Classes, positive_class: str | None = None) -> Task:
+    """One class per image: polyps, or any folders of images; two may have a positive one."""
+    positive = find_positive(classes.classes, positive_class)
     return Task(
         name="classes",
         classes=classes.classes,
         multi_label=False,
         labels=lambda index: index.label,
         is_video=False,
-        evaluate=classification.evaluate,
+        evaluate=functools.partial(classification.evaluate, positive_class=positive_class),
         chosen_by=("frame", "f1"),
         score_name="macro_f1",
         score=classification.frame_macro_f1,
         write=write_predictions,
         unit="sequence",
+        positive=None if positive is None else classes.classes[positive],
     )
 
 
-def open_task(name: str, roots: Sequence[AnyPath]) -> Task:
+def open_task(name: str, roots: Sequence[AnyPath], positive_class: str | None = None) -> Task:
     """The task that a configuration names, for the data sets at `roots`, joined by name.
 
+    `positive_class` is that of a task of two classes per image.
+
     Raises:
-      InputError: no such task, or the data sets do not carry it.
+      InputError: no such task, the data sets do not carry it, or `positive_class` is no class.
     """
     if not roots:
         raise InputError("data.root is empty; expected one or more dataset directories")
     classes = functools.reduce(Classes.joined, map(read_classes, roots))
-    tasks = {"phases": phases, "classes": image_classes}
+    of_images = functools.partial(image_classes, positive_class=positive_class)
+    tasks = {"phases": phases, "classes": of_images}
     tasks |= {group: functools.partial(multi_label_group, group) for group in classes.multi_label}
     if name in ("phases", "tools", "classes") and name not in tasks:
         raise InputError(_none_annotated(name, classes, roots))

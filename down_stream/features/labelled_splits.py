@@ -126,6 +126,11 @@ def remarks(task: Task, splits: dict[str, FrameIndex], seen: list[str]) -> list[
         found.append(f"pre-training has seen test videos: {', '.join(same)}")
     if possible:
         found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
+    if task.unit == "sequence" and len(task.classes) == 2 and not task.positive:
+        found.append(
+            f"which of {' and '.join(task.classes)} is positive is not known: no sensitivity and "
+            "specificity; say it by --config.positive_class=NAME"
+        )
     if not len(splits["validation"]):
         found.append("no validation videos: the last epoch is tested")
     for remark in found:

@@ -32,8 +32,8 @@ SCORES = {
     "balanced_accuracy": "mean recall of the classes",
     "auc": "area under the ROC curve: how often the right one of two cases has the higher "
     "probability",
-    "sensitivity": "recall of the second class",
-    "specificity": "recall of the first class",
+    "sensitivity": "recall of the positive class, which the rule names",
+    "specificity": "recall of the other class, the negative one",
     "average_precision": "area under the curve of precision over recall",
 }
 
@@ -140,6 +140,8 @@ def summary(results: dict, headline: Mapping[str, tuple[str, str]], noun: str = 
         "Time": f"{duration(results['seconds'])}, of which {duration(results['seconds_to_fit'])} "
         "to fit",
     }
+    if results.get("positive_class"):
+        facts["Positive class"] = f"{results['positive_class']}: sensitivity is its recall"
     if results["best_epoch"] is not None:
         epochs = max((len(values) for values in results["history"].values()), default=0)
         facts["Epoch tested"] = f"{results['best_epoch'] + 1} of {epochs}"

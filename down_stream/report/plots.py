@@ -193,19 +193,22 @@ def class_bars(scores: ClassScores) -> Figure:
     return figure
 
 
-def roc(predictions: Predictions) -> Figure | None:
-    """ROC curve of the second of two classes, over the frames whose class is known.
+def roc(predictions: Predictions, positive_class: str | None) -> Figure | None:
+    """ROC curve of the positive class of two, over the frames whose class is known.
 
     The point of the predictions is marked. None where there are not two classes, both in the
-    truth, or no probabilities.
+    truth, or no probabilities, or where it is not known which is positive.
     """
+    if positive_class is None:
+        return None
+    positive = predictions.classes.index(positive_class)
     known = predictions.label >= 0
     label, chances = predictions.label[known], predictions.probabilities[known]
     if len(predictions.classes) != 2 or len(np.unique(label)) != 2 or np.isnan(chances).any():
         return None
-    false, true, _ = roc_curve(label, chances[:, 1])
+    false, true, _ = roc_curve(label == positive, chances[:, positive])
     guess = predictions.prediction[known]
-    x, y = ((guess[label == k] == 1).mean() for k in (0, 1))
+    x, y = ((guess[label == k] == positive).mean() for k in (1 - positive, positive))
     figure = new_figure(5.5, 5.2)
     axes = figure.add_subplot()
     axes.plot((0, 1), (0, 1), color=figures.RULE)
@@ -215,7 +218,7 @@ def roc(predictions: Predictions) -> Figure | None:
     axes.plot(x, y, "o", color=colour, label=says)
     axes.set_xlabel("1 - specificity")
     axes.set_ylabel("sensitivity")
-    name = wrapped(words(predictions.classes[1]), 40)
+    name = wrapped(words(positive_class), 40)
     axes.set_title(f"Probability of {name}", loc="left")
     figures.legend_below(axes, columns=1)
     bare(axes, keep="bottom")

@@ -53,7 +53,7 @@ def classes(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame
          "AUC of frames": ("frame", "auc")},
         _bars("Each class", scores, "per_class.png", _POOLED, "sequences"),
         _confusion(first),
-        drawn("ROC curve", plots.roc(first), "roc.png", _ROC),
+        drawn("ROC curve", plots.roc(first, results["positive_class"]), "roc.png", _ROC),
         most_wrong(first, read_frame, "frame {}".format),
         noun="sequence",
     )  # fmt: skip

@@ -133,6 +133,7 @@ def many_classes_report(path):
 def classes_report(path):
     predictions = predictions_of(classes=("hyperplastic", "adeno<matous>"))
     results = results_of(classification.evaluate(predictions, draws=20), epochs=1)
+    results["positive_class"] = predictions.classes[1]
     sections = tasks.classes(results, {"frame model": predictions}, frame)
     page.write_report(path, "Polyps", sections)
 

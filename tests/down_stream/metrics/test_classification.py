@@ -33,7 +33,8 @@ def drawn(sequences=12, frames=9, classes=2, seed=0):
 @pytest.mark.parametrize("classes", [2, 3])
 def test_frame_scores_are_those_of_scikit_learn(classes):
     predictions, _ = drawn(classes=classes)
-    found = evaluate(predictions, draws=0)["frame"]
+    given = "class1" if classes == 2 else None
+    found = evaluate(predictions, draws=0, positive_class=given)["frame"]
     label, guess = predictions.label, predictions.prediction
     assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(label, guess))
     assert found["balanced_accuracy"] == pytest.approx(
@@ -56,7 +57,24 @@ def test_frame_scores_are_those_of_scikit_learn(classes):
     assert found["confusion"] == expected.tolist()
     score = frame_macro_f1(np.zeros(len(label)), label, predictions.probabilities)
     assert score == pytest.approx(found["f1"])
-    assert "Sensitivity is the recall of the second class" in found["rule"]
+    assert ("The positive class is class1" in found["rule"]) == (classes == 2)
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_the_positive_class_is_one_of_two_whatever_their_order(positive):
+    predictions, _ = drawn()
+    found = evaluate(predictions, draws=20, positive_class=f"class{positive}")
+    label, guess = predictions.label, predictions.prediction
+    recalls = [sklearn_metrics.recall_score(label, guess, pos_label=k) for k in (0, 1)]
+    assert recalls[0] != recalls[1]
+    assert found["frame"]["sensitivity"] == pytest.approx(recalls[positive])
+    assert found["frame"]["specificity"] == pytest.approx(recalls[1 - positive])
+    for protocol in found.values():
+        assert f"sensitivity is the recall of class{positive}, specificity" in protocol["rule"]
+        assert set(protocol["interval"]) >= {"sensitivity", "specificity"}
+    unknown = evaluate(predictions, draws=0)["frame"]
+    assert "sensitivity" not in unknown and "positive is not known" in unknown["rule"]
+    assert unknown["auc"] == found["frame"]["auc"]
 
 
 def test_classes_of_one_frame_and_of_none():

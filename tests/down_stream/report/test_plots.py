@@ -175,22 +175,26 @@ def test_bars_show_their_intervals():
     assert [text.get_text() for text in axes.texts] == ["80.0  (60 to 90)", "40.0"]
 
 
-def test_roc_curve_of_the_second_class(tmp_path):
+def test_roc_curve_of_the_positive_class(tmp_path):
     label = np.array([0, 0, 1, 1, -1])
     second = np.array([0.1, 0.4, 0.35, 0.8, 0.9], np.float32)
     predictions = replace(
         table(label, second > 0.5, classes=("hyperplastic", "adenomatous")),
         probabilities=np.stack([1 - second, second], axis=1),
     )
-    figure = plots.roc(predictions)
+    figure = plots.roc(predictions, "adenomatous")
     curve, point = figure.axes[0].lines[1:]
     assert curve.get_label().endswith(": 0.750")  # of four pairs, one is the wrong way round
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (0, 0.5)
     assert point.get_label() == "the prediction: sensitivity 50.0 %, specificity 100.0 %"
     draw(figure, tmp_path / "r.png")
     one_class = replace(predictions, label=np.zeros(5, int))
-    for without in (one_class, table([0, 1], [0, 1], classes=("a", "b")), table([0, 1], [0, 1])):
-        assert plots.roc(without) is None
+    for without in (one_class, table([0, 1], [0, 1], classes=("hyperplastic", "adenomatous"))):
+        assert plots.roc(without, "adenomatous") is None
+    assert plots.roc(predictions, None) is None
+    other = plots.roc(predictions, "hyperplastic").axes[0]
+    assert other.get_title(loc="left") == "Probability of hyperplastic"
+    assert other.lines[2].get_label() == "the prediction: sensitivity 100.0 %, specificity 50.0 %"
 
 
 def marked_column(best_epoch, path):

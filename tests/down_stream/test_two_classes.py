@@ -1,0 +1,74 @@
+"""Two classes of images through an experiment: what sensitivity is of stands everywhere."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from down_stream.compare import table
+from down_stream.experiment import run
+from tests.support.class_images import prepare
+from tests.support.small_phases import small_config
+
+
+def write_stripes(path, number, is_upright):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.random.default_rng(number).integers(0, 60, (24, 24, 3), np.uint8)
+    stripes = image if is_upright else image.transpose(1, 0, 2)
+    stripes[:, ::4] += 150
+    cv2.imwrite(str(path), image)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A dataset of the folders neoplastic and non_neoplastic, 12 images each."""
+    place = tmp_path_factory.mktemp("two")
+    for kind in ("neoplastic", "non_neoplastic"):
+        for number in range(12):
+            path = place / "images" / kind / f"{kind}{number}.png"
+            write_stripes(path, number, kind == "neoplastic")
+    prepare(place / "data", place / "images")
+    return place / "data"
+
+
+def config(root, **changes):
+    splits = {f"{part}_videos": ("splits.json",) for part in ("train", "validation", "test")}
+    return small_config(root, task="classes", **splits, **changes)
+
+
+def test_sensitivity_is_not_of_the_second_of_the_alphabet(root, tmp_path, caplog):
+    results = run(config(root), tmp_path / "run")
+    assert results["classes"] == ["neoplastic", "non_neoplastic"]
+    assert results["positive_class"] == "neoplastic"
+    found = results["metrics"]["frame"]
+    (right, wrong), _ = found["confusion"]
+    assert found["sensitivity"] == pytest.approx(right / (right + wrong))
+    assert "positive class is neoplastic, because 'non_neoplastic' is the name" in found["rule"]
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "neoplastic: sensitivity is its recall" in report
+    assert "Probability of neoplastic" in report
+    other = run(config(root, positive_class="non_neoplastic"), tmp_path / "other")
+    assert other["metrics"]["frame"]["specificity"] == found["sensitivity"]
+    lines = table([tmp_path / "run", tmp_path / "other"]).splitlines()
+    assert "positive class: neoplastic" in lines and "positive class: non_neoplastic" in lines
+    assert "in positive class (non_neoplastic, not neoplastic)" in lines[-1]
+    assert "positive" not in caplog.text
+
+
+def test_what_no_name_says_is_asked_for(root, tmp_path, caplog):
+    described = json.loads((root / "classes.json").read_text())
+    renamed = tmp_path / "data"
+    renamed.mkdir()
+    for path in root.iterdir():
+        (renamed / path.name).symlink_to(path)
+    (renamed / "classes.json").unlink()
+    (renamed / "classes.json").write_text(json.dumps(described | {"classes": ["a", "b"]}))
+    results = run(config(renamed), tmp_path / "run")
+    assert results["positive_class"] is None
+    assert "sensitivity" not in results["metrics"]["frame"]
+    (warning,) = [text for text in results["warnings"] if "positive" in text]
+    assert "which of a and b is positive is not known" in warning and warning in caplog.text
+    with pytest.raises(InputError, match="positive_class is 'c'; expected one of a, b"):
+        run(config(renamed, positive_class="c"), tmp_path / "other")
