@@ -57,16 +57,13 @@ Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wro
 that were extracted before it was found stay).
 """
 
-import math
-import runpy
-import shlex
 import sys
 from pathlib import Path
 
 from absl import flags
 
 from data.common import cli
-from data.common.errors import InputError, say_problem
+from data.common.errors import InputError
 from data.dataset import cholec80
 from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder
@@ -215,6 +212,14 @@ with cli.flag_group("Images with classes"):
         "With --dataset=polypsset: crop the polyps, with this share of their size around them.",
     )
 
+with cli.flag_group("Looking before"):
+    _DRY_RUN = flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Write nothing: say which videos there are, which frames would be extracted, how much room "
+        "they need, and what cannot be used, as far as headers tell.",
+    )
+
 # What pre-trains on a dataset, and on its miniature.
 VIDEO_CONFIGS = ("msn_base", "msn_demo")
 CONFIGS = {
@@ -224,7 +229,7 @@ CONFIGS = {
 # Flags with an effect on some kinds of datasets only.
 CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
 PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
-COMMON = {"data_rootdir", "name", "dataset"}
+COMMON = {"data_rootdir", "name", "dataset", "dry_run"}
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
     "classes": {"images", "sequences", "split", "class_folders", "seed"},
@@ -239,16 +244,53 @@ def main() -> int:
     name = _NAME.value if _NAME.present or kind == "cholec80" else kind
     root = Path(_ROOT.value) / name
     check_flags(root)
+    if _DRY_RUN.value:
+        return plan(kind, root)
     with locked(root, ".lock"):
         return prepare(kind, root)
+
+
+def plan(kind: str, root: Path) -> int:
+    """Says what `prepare` would do; the exit code that it would have, as far as it is known."""
+    from data.dataset.audit import Audit
+    from data.dataset.classes import check_kind
+    from data.image_classes.polypsset import check_polyps
+    from data.overview import plan_archives
+    from data.overview.plan import Plan, say_plan
+    from data.overview.plan_videos import plan_videos
+    from data.preparation.pipeline import check_annotations
+
+    check_kind(root, is_of_classes=kind in KNOWN)
+    audit, archive = Audit(), _path(_ARCHIVE)
+    if kind in PUBLIC:
+        made = plan_archives.plan_public(kind, root, archive, frame_settings(), audit)
+    elif kind == "classes":
+        tables = {"sequence": _path(_SEQUENCES), "split": _path(_SPLIT)}
+        made = plan_archives.plan_classes(root, _path(_IMAGES), tables, _LEVEL.value, audit)
+    elif _SYNTHETIC.value:
+        made = Plan(["a miniature, to be rendered"], is_certain=False)
+    elif kind == "polypsset":
+        check_polyps(root, archive, _MARGIN.value)
+        made = plan_archives.plan_archive(archive or root, root)
+    else:
+        settings = frame_settings()
+        media, is_to_unpack = find_sources(root, settings, audit)
+        check_annotations(_path(_ANNOTATIONS), _path(_PHASES), _path(_PHASE_MAP))
+        if is_to_unpack:
+            made = plan_archives.plan_archive(archive, root)
+        else:
+            made = plan_videos(root, media, settings, audit, _CROP.value)
+    return say_plan(root, made, audit)
 
 
 def prepare(kind: str, root: Path) -> int:
     """Makes the dataset in `root`; nobody else does meanwhile."""
     from data.dataset.audit import Audit
     from data.dataset.classes import check_kind
+    from data.overview.closing import close
 
-    check_kind(root, is_of_classes=kind in KNOWN)
+    is_of_classes = kind in KNOWN
+    check_kind(root, is_of_classes)
     audit = Audit()
     if kind == "cholec80":
         manifest = prepare_cholec80(root, audit)
@@ -257,29 +299,18 @@ def prepare(kind: str, root: Path) -> int:
     elif kind == "polypsset":
         manifest = prepare_polypsset(root, audit)
     else:
-        from data.image_classes.class_folders import prepare_classes
-
-        manifest = prepare_classes(
-            root,
-            _path(_IMAGES),
-            _path(_SEQUENCES),
-            _SEED.value,
-            audit,
-            _path(_SPLIT),
-            _LEVEL.value,
-        )
-    return report(root, audit, manifest)
+        manifest = prepare_class_folders(root, audit)
+    config = CONFIGS.get(kind, VIDEO_CONFIGS)[_SYNTHETIC.value]
+    return close(root, audit, manifest, is_of_classes, config)
 
 
-def prepare_cholec80(root: Path, audit) -> dict:
-    """Makes Cholec80, its miniature, or a dataset of any other videos; returns its splits."""
-    from data.archives.cholec80_archive import unpack_archive
+def find_sources(root: Path, settings: dict, audit) -> tuple:
+    """What --videos holds, and whether an archive is to be unpacked."""
     from data.archives.unpacking import needs_archive
     from data.preparation.media import has_media
-    from data.preparation.pipeline import check_sources, prepare_videos, take_annotations
-    from data.synthetic.cholec80 import make_dataset
+    from data.preparation.pipeline import check_sources
 
-    settings, archive = frame_settings(), _path(_ARCHIVE)
+    archive = _path(_ARCHIVE)
     media = check_sources(
         root,
         videos=_path(_VIDEOS),
@@ -293,16 +324,35 @@ def prepare_cholec80(root: Path, audit) -> dict:
         workers=_WORKERS.value,
         audit=audit,
     )
+    return media, not (media or _SYNTHETIC.value) and needs_archive(root, has_media)
+
+
+def prepare_cholec80(root: Path, audit) -> dict:
+    """Makes Cholec80, its miniature, or a dataset of any other videos; returns its splits."""
+    from data.archives.cholec80_archive import unpack_archive
+    from data.preparation.pipeline import prepare_videos, take_annotations
+    from data.synthetic.cholec80 import make_dataset
+
+    settings, archive = frame_settings(), _path(_ARCHIVE)
+    media, is_to_unpack = find_sources(root, settings, audit)
     take_annotations(root, _path(_ANNOTATIONS), _path(_PHASES), _path(_PHASE_MAP), audit)
     if _SYNTHETIC.value:
         make_dataset(root, _NUMBER.value, _SEED.value, _SECONDS.value, workers=_WORKERS.value)
-    elif not media and needs_archive(root, has_media):
+    elif is_to_unpack:
         unpack_archive(root, _URL.value, archive, _VERIFY.value, _KEEP.value)
     elif archive:
         print(f"{root}: has videos or frames already, {archive} is not unpacked")
     return prepare_videos(
         root, media, chosen_cleaning(), settings, _WORKERS.value, audit, _ANNOTATION_FPS.value
     )
+
+
+def prepare_class_folders(root: Path, audit) -> dict:
+    """Makes a dataset of images in a folder for each class; returns its splits."""
+    from data.image_classes.class_folders import prepare_classes
+
+    tables = _path(_SEQUENCES), _SEED.value, audit, _path(_SPLIT)
+    return prepare_classes(root, _path(_IMAGES), *tables, _LEVEL.value)
 
 
 def prepare_public_dataset(root: Path, audit) -> dict:
@@ -337,12 +387,15 @@ def chosen_cleaning():
     return Cleaning(_BLACK.value, _OUTSIDE.value, _DUPLICATES.value, _CROP.value)
 
 
+def given_flags() -> set[str]:
+    """The names of the flags on the command line."""
+    known = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    return {flag.name for flag in known if flag.present}
+
+
 def check_flags(root: Path) -> None:
     """Raises `InputError` for flags that do not fit together, or if `root` cannot be a dataset."""
-    kind = _DATASET.value
-    given = {
-        flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]) if flag.present
-    }
+    kind, given = _DATASET.value, given_flags()
     useless = (
         given & CLASSES_ONLY
         if kind == "cholec80"
@@ -376,42 +429,6 @@ def _why(useless: set[str]) -> str:
         other = "polypsset" if "crop_margin" in useless else "classes"
         return f"; expected --dataset={other}, or --videos for images with time or without classes"
     return ""
-
-
-def report(root: Path, audit, manifest: dict) -> int:
-    """Prints what there is now, what to do next and what could not be used; the exit code."""
-    from data.dataset.classes import read_classes
-    from data.dataset.splits import phase_table
-    from data.image_classes.writing import split_table
-
-    videos = "sequences" if _DATASET.value in KNOWN else "videos"
-    counts = f"{len(audit.videos)} {videos}, {audit.total('frames')} frames"
-    print(audit.table())
-    print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
-    if _DATASET.value not in KNOWN:
-        print(phase_table(manifest))
-        for group, names in read_classes(root).multi_label.items():
-            print(f"{group}: {', '.join(names)}")
-    if audit.cleaned():
-        print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
-    print("next:", shlex.join(_next_command(root, audit.total("frames"))))
-    if audit.problems:
-        more = len(audit.problems) - 1
-        print(say_problem(audit.problems[0]) + (f"; and {more} more, above" if more else ""))
-    if _DATASET.value in KNOWN:
-        print(split_table(manifest))
-    return cli.DONE_IN_PART if audit.problems else cli.DONE
-
-
-def _next_command(root: Path, frames: int) -> list[str]:
-    """The call of msn.train that pre-trains on the dataset, with batches that it can fill."""
-    config = f"configs/{CONFIGS.get(_DATASET.value, VIDEO_CONFIGS)[_SYNTHETIC.value]}.py"
-    arguments = [f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}"]
-    batch_size = runpy.run_path(cli.ROOT / config)["get_config"]().batch_size
-    if frames < 4 * batch_size:  # some frames are not for pre-training: excluded videos, cleaning
-        fitting = 2 ** int(math.log2(max(1, frames / 4)))
-        arguments.append(f"--config.batch_size={fitting}")
-    return ["python", "-m", "msn.train", *arguments]
 
 
 def _path(flag) -> Path | None:

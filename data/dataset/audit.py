@@ -97,7 +97,11 @@ class Audit:
             sizes = [f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(PRINTED_SIZES)]
             more = ", ..." if len(self.sizes) > PRINTED_SIZES else ""
             lines.append(f"sizes of frames: {', '.join(sizes)}{more}")
-        lines += [say_problem(problem) for problem in self.problems[:PRINTED]]
+        return "\n".join([*lines, *self.findings()])
+
+    def findings(self) -> list[str]:
+        """The first problems, own remarks, and those about neighbours, a line each."""
+        lines = [say_problem(problem) for problem in self.problems[:PRINTED]]
         lines += _and_more(len(self.problems) - PRINTED, "problems")
         for found, most, rest in (
             (self.remarks, PRINTED, "remarks"),
@@ -105,7 +109,7 @@ class Audit:
         ):
             lines += [f"remark: {remark}" for remark in found[:most]]
             lines += _and_more(len(found) - most, rest)
-        return "\n".join(lines)
+        return lines
 
 
 class Strict(Audit):

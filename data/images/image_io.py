@@ -68,11 +68,16 @@ def frame_to_input(image: np.ndarray, image_size: int) -> np.ndarray:
 
 def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:
     """Encodes a BGR image; the file appears under its name when it is complete."""
+    with whole_file(path) as side:
+        side.write_bytes(encode_frame(path.suffix, image, settings))
+
+
+def encode_frame(suffix: str, image: np.ndarray, settings: Mapping) -> np.ndarray:
+    """A BGR image as a file's bytes, reduced to the "size" in `settings`, at its "quality"."""
     shorter = min(image.shape[:2])
     if settings["size"] and shorter > settings["size"]:
         height, width = (round(side * settings["size"] / shorter) for side in image.shape[:2])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    is_jpeg = suffix.lower() in (".jpg", ".jpeg")
     quality = [cv2.IMWRITE_JPEG_QUALITY, settings["quality"]] if is_jpeg else []
-    with whole_file(path) as side:
-        side.write_bytes(cv2.imencode(path.suffix, image, quality)[1])
+    return cv2.imencode(suffix, image, quality)[1]

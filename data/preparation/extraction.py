@@ -69,14 +69,14 @@ def extract_frames(
             f"fps={fps}: {frames_dir} holds frames already, most likely at 1 fps; "
             "use another --name or --fps=1"
         )
-    reasons = _taken_names(videos, log["videos"])
+    reasons = taken_names(videos, log["videos"])
     free = {name: video for name, video in videos.items() if name not in reasons}
     todo = {
         name: video
         for name, video in free.items()
-        if not _is_complete(name, video, frames_dir, log["videos"])
+        if not is_extracted(name, video, frames_dir, log["videos"])
     }
-    reasons |= _noted_faults(free.keys() - todo.keys(), log)
+    reasons |= noted_faults(free.keys() - todo.keys(), log)
     if not todo:
         return dict(sorted(reasons.items()))
     cores = available_cores()
@@ -136,7 +136,7 @@ def extract_all(
             except InputError as error:
                 reasons[name] = str(error)
                 continue
-            reasons |= _noted_faults([name], log)
+            reasons |= noted_faults([name], log)
             write_log(frames_dir, log)
     finally:
         stop.set()
@@ -144,12 +144,12 @@ def extract_all(
     return {name: reasons[name] for name in files if name in reasons}
 
 
-def _noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
+def noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
     """{name: what was damaged} of videos that are done, as far as it could be."""
     return {name: log["videos"][name]["fault"] for name in names if "fault" in log["videos"][name]}
 
 
-def _taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, str]:
+def taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, str]:
     """{name: reason} of the videos under whose name another file was extracted before.
 
     One that has got more parts since is the same.
@@ -163,9 +163,10 @@ def _taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) 
     return taken
 
 
-def _is_complete(
+def is_extracted(
     name: str, video: VideoFiles, frames_dir: Path, done: Mapping[str, Mapping]
 ) -> bool:
+    """Whether all frames of a video are there, and it has got no more parts since."""
     return is_complete(name, frames_dir, done) and _noted_sizes(done[name]) == video.sizes
 
 

@@ -87,6 +87,16 @@ def check_sources(
     return media
 
 
+def check_annotations(annotations: Path | None, phases: Path | None, phase_map: Path | None):
+    """Raises `InputError` if one of what `take_annotations` takes is missing or damaged."""
+    if phases:
+        read_phase_list(phases)
+    if phase_map:
+        read_phase_map(phase_map)
+    if annotations and not annotations.exists():
+        raise InputError(f"--annotations={annotations}: no such file or folder")
+
+
 def take_annotations(
     root: Path,
     annotations: Path | None,
@@ -106,10 +116,7 @@ def take_annotations(
     Raises:
       InputError: one of them is missing, or not what it should be; nothing was copied then.
     """
-    if phases:
-        read_phase_list(phases)
-    if phase_map:
-        read_phase_map(phase_map)
+    check_annotations(annotations, phases, phase_map)
     if annotations or phases or phase_map:
         root.mkdir(parents=True, exist_ok=True)
     if annotations:

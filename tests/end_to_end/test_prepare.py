@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
@@ -73,6 +74,42 @@ def test_a_folder_of_videos_and_images(tmp_path, recordings):
     before = {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")}
     assert prepare(*arguments)[:2] == (code, output)
     assert {file: file.stat().st_mtime_ns for file in (root / "frames").glob("*/*")} == before
+
+
+def test_a_dry_run_says_it_all_and_writes_nothing(tmp_path, recordings):
+    arguments = (tmp_path / "out", "--name=ours", f"--videos={recordings}")
+    code, output, errors = prepare(*arguments, "--dry_run")
+    assert not (tmp_path / "out").exists()
+    dry = [line for line in output.splitlines() if line.startswith("not used: ")]
+    real_code, real, _ = prepare(*arguments)
+    assert code == real_code == 1, errors
+    assert dry[0] in real  # the broken video; of images, only decoding tells
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}
+    code, output, _ = prepare(*arguments, "--dry_run")
+    assert "2 videos, of which 2 are done" in output
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["--synthetic"], ["a miniature, to be rendered", "room: not known before"]),
+        (["--archive=archive.zip"], ["archive.zip: to be unpacked, 4.00kB", "room: at least"]),
+        (["--dataset=heichole", "--archive=archive.zip"], ["to be unpacked, 4.00kB"]),
+        (["--dataset=classes", "--images=in"], ["a: 2 images", "4 images in 2 classes"]),
+    ],
+)
+def test_a_dry_run_of_other_kinds(tmp_path, arguments, lines):
+    for place in range(4):
+        write_image(tmp_path / "in" / "ab"[place % 2] / f"{place}.png")
+    with ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("video.mp4", bytes(4000))
+    before = set(tmp_path.rglob("*"))
+    code, output, errors = prepare(tmp_path / "out", *arguments, "--dry_run")
+    assert code == 0, errors
+    for line in lines:
+        assert line in output
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_cleaning_and_splits(tmp_path):
