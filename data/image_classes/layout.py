@@ -48,7 +48,13 @@ def read_layout(folder: Path, level: str | None, faults: list[str]) -> Layout:
     """
     if not folder.is_dir():
         raise InputError(f"--images={folder}: no such folder; expected one with a folder per class")
-    files = [file for file in list_files(folder, faults) if is_picture(file)]
+    passed_over = []
+    files = [file for file in list_files(folder, faults, passed_over) if is_picture(file)]
+    faults += (
+        f"{link}: a link to {link.resolve()}, whose images count once, there; expected a folder "
+        "with images of its own"
+        for link in passed_over
+    )
     places = {file: list(file.relative_to(folder).parent.parts) for file in files}
     if loose := [file for file in files if not places[file]]:
         names = some([file.name for file in loose])

@@ -15,7 +15,9 @@ from data.images.names import natural_key
 KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
 
 
-def list_files(folder: Path, faults: list[str]) -> list[Path]:
+def list_files(
+    folder: Path, faults: list[str], passed_over: list[Path] | None = None
+) -> list[Path]:
     """All files in a folder and below it, in natural order; hidden files and folders are not.
 
     Links to folders are followed. A folder that several paths lead to is listed once, under its own
@@ -24,12 +26,20 @@ def list_files(folder: Path, faults: list[str]) -> list[Path]:
     Args:
       folder: where to begin.
       faults: receives a line for each file or folder that cannot be used.
+      passed_over: receives the links to folders that are listed under another path, circles apart.
     """
     found, seen = [], {_identity(place) for place in folder.resolve().parents}
     folders, links = [folder], []
     while folders or links:
         place = folders.pop() if folders else links.pop(0)
-        if os.path.lexists(place) and (identity := _identity(place)) not in seen:
+        if not os.path.lexists(place):
+            continue
+        identity = _identity(place)
+        if identity in seen:
+            is_circle = place.parent.resolve().is_relative_to(place.resolve())
+            if passed_over is not None and not is_circle:
+                passed_over.append(place)
+        else:
             seen.add(identity)
             below, files = list_folder(place, faults)
             found += files

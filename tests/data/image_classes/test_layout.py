@@ -61,3 +61,12 @@ def test_a_split_of_some_folders_is_refused(tmp_path, folder, name):
     write_image(folder / name)
     with pytest.raises(InputError, match=r"(train|test) beside .*folders of a split, or none"):
         prepare(tmp_path / "out", folder, level="last")
+
+
+def test_a_class_that_is_a_link_to_another_is_named(tmp_path, folder):
+    (folder / "again").symlink_to("cyst")
+    (folder / "cyst" / "circle").symlink_to("..")
+    _, manifest, audit = prepare(tmp_path / "out", folder)
+    assert classes_of(manifest) == ["cyst", "normal", "polyp10"]
+    (problem,) = audit.problems
+    assert problem.startswith(f"{folder}/again: a link to {folder}/cyst, whose images count once")
