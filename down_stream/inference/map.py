@@ -1,13 +1,16 @@
-"""A map of embeddings in two dimensions: one HTML file, with thumbnails, that needs nothing else.
+"""A map of embeddings in two dimensions: an HTML page with thumbnails, and a picture beside it.
 
 The plane is UMAP's (McInnes et al., arXiv 1802.03426) where umap-learn is installed, else that of
-the first two principal components.
+the first two principal components. The page needs no other file; the picture, for papers, is
+coloured by what the page shows first.
 """
 
 import base64
+import colorsys
 import importlib.util
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +20,8 @@ from data.common.errors import InputError
 from data.frames.frames import Frames
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
-from down_stream.report.figures import CLASS_COLOURS, colour_of
+from down_stream.report.figures import CLASS_COLOURS, colour_of, save_png
+from down_stream.report.plane import plane_picture
 from down_stream.report.wording import clock
 
 MAX_POINTS = 4000  # evenly over all frames: more could not be told apart, nor opened at once
@@ -25,6 +29,20 @@ THUMBNAILS = "thumbnails"
 THUMBNAIL_HEIGHT, JPEG_QUALITY = 72, 75
 SEED = 0
 TEMPLATE = Path(__file__).with_name("embedding_map.html")
+
+
+class Plane(NamedTuple):
+    """Points in two dimensions.
+
+    Attributes:
+      points: float [n, 2].
+      method: how they were found, for people.
+      axes: what lies along x and y.
+    """
+
+    points: np.ndarray
+    method: str
+    axes: tuple[str, str]
 
 
 def check_map(path: AnyPath) -> None:
@@ -54,10 +72,10 @@ def keep_thumbnails(folder: AnyPath, frames, is_drawn: np.ndarray) -> None:
 
 
 def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -> str:
-    """Writes the map; returns a line about it.
+    """Writes the map and its picture; returns a line about them.
 
     Args:
-      path: of the .html file.
+      path: of the .html file; the picture is a .png file beside it.
       parts: `down_stream.inference.table.Parts` with the embeddings and the thumbnails.
       frames: the list that `rows`, int64 [n], are of.
       model: None, or the frame model that `probabilities`, float32 [n, classes], are of.
@@ -70,7 +88,7 @@ def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -
         points.append((part[:, 0] if tokens == "all" else part)[part_is_drawn])
         at += len(part)
     rows = rows[is_drawn]
-    plane, method = project(np.concatenate(points))
+    plane = project(np.concatenate(points))
     colours = {}
     phase = frames.phase[rows]
     if model is not None and not model.multi_label:
@@ -83,7 +101,6 @@ def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -
     write_page(
         path,
         plane,
-        method,
         colours,
         captions=[
             name if np.isnan(second) else f"{name}, {clock(second)}"
@@ -91,37 +108,52 @@ def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -
         ],
         thumbnails=[_thumbnail(parts.folder, row).read_bytes() for row in rows],
     )
+    legend = next(iter(colours.values()))
+    save_png(plane_picture(plane.points, plane.axes, **legend), path.with_suffix(".png"))
     left_out = "" if is_drawn.all() else f", of {len(is_drawn)}, evenly spread"
-    return f"map: {method}, {len(rows)} frames{left_out}"
+    picture = path.with_suffix(".png").name
+    return f"map: {plane.method}, {len(rows)} frames{left_out}; as a picture {picture}"
 
 
-def project(points: np.ndarray) -> tuple[np.ndarray, str]:
-    """Points [n, width] -> float [n, 2] and the name of the method."""
+def project(points: np.ndarray) -> Plane:
+    """The plane of points [n, width]."""
     if importlib.util.find_spec("umap") and len(points) > 15:  # UMAP's default neighbours
         import umap
 
-        return umap.UMAP(random_state=SEED, n_jobs=1).fit_transform(points), "UMAP"
+        points = umap.UMAP(random_state=SEED, n_jobs=1).fit_transform(points)
+        return Plane(points, "UMAP", ("UMAP 1", "UMAP 2"))
     if len(points) < 2:
-        return np.zeros((len(points), 2)), "one point"
-    plane = PCA(2, random_state=SEED).fit_transform(points)
-    return plane, "principal components (UMAP where umap-learn is installed)"
+        return Plane(np.zeros((len(points), 2)), "one point", ("", ""))
+    pca = PCA(2, random_state=SEED)
+    with np.errstate(invalid="ignore"):  # points that are all the same
+        plane = pca.fit_transform(points)
+    shares = [100 * share for share in np.nan_to_num(pca.explained_variance_ratio_)]
+    method = (
+        f"principal components, {sum(shares):.0f} % of the variance "
+        "(UMAP where umap-learn is installed)"
+    )
+    axes = tuple(
+        f"component {n}: {share:.0f} % of the variance" for n, share in enumerate(shares, 1)
+    )
+    return Plane(plane, method, axes)
 
 
-def write_page(path: AnyPath, plane, method: str, colours, captions, thumbnails) -> None:
+def write_page(path: AnyPath, plane: Plane, colours, captions, thumbnails) -> None:
     """Writes the page.
 
     Args:
-      plane: float [n, 2].
-      method: how the plane was found.
+      plane: of n points.
       colours: {what: {"names", "colours", "of": [n] positions in both}}, the first is shown first.
       captions, thumbnails: [n], texts and JPEG files.
     """
-    low, high = plane.min(axis=0), plane.max(axis=0)
+    points = plane.points
+    low, high = points.min(axis=0), points.max(axis=0)
     size = np.maximum((high - low) / max(*(high - low), 1e-12), 1e-3)
     data = {
-        "method": method,
+        "method": plane.method,
+        "axes": plane.axes,
         "size": size.tolist(),
-        "plane": ((plane - (low + high) / 2) / max(*(high - low), 1e-12)).round(4).tolist(),
+        "plane": ((points - (low + high) / 2) / max(*(high - low), 1e-12)).round(4).tolist(),
         "colours": colours,
         "captions": list(captions),
         "thumbnails": [base64.b64encode(jpeg).decode() for jpeg in thumbnails],
@@ -149,7 +181,8 @@ def _legend(names, of) -> dict:
 
 def _shade(place: int, count: int) -> str:
     """One of `count` hues; neighbours differ in lightness, too."""
-    return f"hsl({round(360 * place / count)} 70% {(38, 52, 66)[place % 3]}%)"
+    rgb = colorsys.hls_to_rgb(place / count, (0.38, 0.52, 0.66)[place % 3], 0.7)
+    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
 
 
 def _thumbnail(folder: AnyPath, row: int) -> AnyPath:

@@ -10,8 +10,17 @@ from data.common.errors import InputError
 from data.frames.listing import list_dataset
 from data.frames.read_ahead import InputFrame
 from down_stream.inference import map
-from down_stream.inference.map import check_map, choose, keep_thumbnails, project, write_map
+from down_stream.inference.map import (
+    Plane,
+    check_map,
+    choose,
+    keep_thumbnails,
+    project,
+    write_map,
+)
 from down_stream.inference.table import Parts
+from down_stream.report.figures import save_png
+from down_stream.report.plane import plane_picture
 
 
 @pytest.fixture
@@ -46,6 +55,13 @@ def test_every_frame_has_a_point_a_caption_and_a_picture(parts, tmp_path):
     assert [video["names"][k] for k in video["of"]] == frames.video_names(parts.whole("rows"))
     assert len(set(video["colours"])) == 4
     assert np.abs(data["plane"]).max() <= 0.5
+    picture = cv2.imread(str(tmp_path / "map.png"))
+    (drawn,) = {picture[picture.shape[0] // 2, 5].tobytes()}
+    phases = data["colours"]["annotated phases"]
+    assert min(picture.shape[:2]) > 600 and drawn == b"\xff" * 3
+    for name, colour in zip(phases["names"], phases["colours"], strict=True):
+        rgb = [int(colour[place : place + 2], 16) for place in (5, 3, 1)]
+        assert (np.abs(picture.astype(int) - rgb).max(axis=-1) < 12).any(), name
 
 
 def test_the_page_needs_nothing_else(parts, tmp_path):
@@ -67,21 +83,42 @@ def test_of_many_frames_some_are_drawn_evenly(parts, tmp_path, monkeypatch):
 def test_neighbours_stay_neighbours():
     groups = np.repeat(np.eye(3, 8) * 10, 40, axis=0)
     points = groups + np.random.default_rng(0).normal(size=groups.shape)
-    plane, _ = project(points)
+    plane, method, axes = project(points)
+    variance = points.var(axis=0).sum()
+    share = 100 * plane[:, 1].var() / variance
+    assert axes[1] == f"component 2: {share:.0f} % of the variance"
+    assert f"{100 * plane.var(axis=0).sum() / variance:.0f} % of the variance" in method
     centres = plane.reshape(3, 40, 2).mean(axis=1)
     distances = np.linalg.norm(plane[:, None] - centres, axis=-1)
     assert (distances.argmin(axis=1) == np.repeat(range(3), 40)).all()
 
 
 def test_one_point_is_a_map_too():
-    assert project(np.ones((1, 4)))[0].shape == (1, 2)
+    assert project(np.ones((1, 4))).points.shape == (1, 2)
+    assert "nan" not in project(np.ones((3, 4))).method
 
 
 def test_text_cannot_end_the_script(tmp_path):
     colours = {"video": {"names": ["</script>"], "colours": ["red"], "of": [0]}}
-    map.write_page(tmp_path / "map.html", np.zeros((1, 2)), "m", colours, ["</script><b>"], [b"x"])
+    map.write_page(
+        tmp_path / "map.html",
+        Plane(np.zeros((1, 2)), "m", ("", "")),
+        colours,
+        ["</script><b>"],
+        [b"x"],
+    )
     assert (tmp_path / "map.html").read_text().count("</script>") == 1
     assert data_of(tmp_path / "map.html")["captions"] == ["</script><b>"]
+
+
+def test_a_picture_of_more_videos_than_colours_counts_them(tmp_path):
+    names = [f"video{n:02d}" for n in range(60)]
+    legend = map._legend(names, np.arange(60))
+    points = np.random.default_rng(0).normal(size=(60, 2))
+    figure = plane_picture(points, ("x", "y"), **legend)
+    assert [text.get_text() for text in figure.legends[0].texts] == ["60 different ones"]
+    save_png(figure, tmp_path / "map.png")
+    assert len(set(legend["colours"])) == 60
 
 
 @pytest.mark.parametrize("name", ["map.png", "folder.html"])
