@@ -38,6 +38,7 @@ from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.encoders import facts_in
 from msn.networks.resnet import RESNET
+from msn.networks.usual_keras import usual_keras
 from msn.workdir.run_directory import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -76,6 +77,7 @@ RANGES = (
 )
 
 
+@usual_keras()
 def run(config: ConfigDict, workdir: str | Path) -> dict:
     """Fits and evaluates a classifier; writes results, predictions, pictures and the model.
 

@@ -25,6 +25,7 @@ from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
 from msn.method.model import MSN
+from msn.networks.usual_keras import usual_keras
 from msn.training.configuration import (
     as_scalars,
     check,
@@ -46,6 +47,7 @@ from msn.workdir.run_directory import (
 )
 
 
+@usual_keras()
 def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     """Pre-trains an encoder with MSN, or goes on from the last checkpoint in `workdir`.
 
@@ -135,7 +137,11 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 if not is_skipped:
                     mask = tf.constant(kept_patches(patches, config.patch_drop, config.seed, step))
                     schedule = schedule_of_step(config, step, total_steps, steps_per_epoch)
-                    log.add(step + 1, train_step(batch, mask, as_scalars(schedule)), schedule)
+                    log.add(
+                        step + 1,
+                        train_step(batch, mask, as_scalars(schedule, model.dtype)),
+                        schedule,
+                    )
                 step += 1
                 bar.update()
 

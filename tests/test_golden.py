@@ -17,7 +17,7 @@ from keras import ops
 from msn.encoders import load_encoder
 from msn.formats.reference_names import load_msn_state, msn_state
 from msn.method import losses, schedules
-from msn.networks.heads import ProjectionHead
+from msn.method.heads import ProjectionHead
 from msn.networks.vit import VisionTransformer
 from tests.support.golden_files import (
     encoder_arguments,
@@ -234,16 +234,8 @@ def test_first_losses_of_the_trajectory():
     assert me_max_error(parts["me_max"], golden["log/me_max"][0], config["proto"]) <= 1e-5
 
 
-@pytest.fixture(params=["float32", "float64"])
-def dtype(request):
-    keras.config.set_floatx(request.param)
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
 @needs_tensorflow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
 def test_trajectory_of_ten_steps(jit, dtype):
     """Ten steps of the product's own train step end where the reference ends.

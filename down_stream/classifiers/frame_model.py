@@ -53,7 +53,7 @@ class FrameModel(keras.Model):
         name=None,
         features=None,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")
         self.encoder = encoder
         self.classes = tuple(classes)
         self.task = task
@@ -62,7 +62,9 @@ class FrameModel(keras.Model):
         width = feature_width(encoder, self.features)
         add_standardisation(self, width, mean, std)
         initializer = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
-        self.head = keras.layers.Dense(len(classes), kernel_initializer=initializer, name="head")
+        self.head = keras.layers.Dense(
+            len(classes), kernel_initializer=initializer, name="head", dtype="float32"
+        )
         self.head.build((None, width))
         self.built = True
 

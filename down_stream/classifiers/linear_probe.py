@@ -147,9 +147,9 @@ class Heads:
     def __init__(self, points, shape, *, multi_label, optimizer, warmup, steps, seed):
         width, classes = shape
         self.multi_label = multi_label
-        start = keras.random.normal((width, 1, classes), stddev=_INITIAL_STD, seed=seed)
+        start = keras.random.normal((width, 1, classes), 0.0, _INITIAL_STD, "float32", seed)
         kernel = np.repeat(np.asarray(start), len(points), axis=1)
-        self.kernel = keras.Variable(kernel, name="kernel")
+        self.kernel = keras.Variable(kernel, dtype="float32", name="kernel")
         self.bias = keras.Variable(np.zeros((1, len(points), classes), np.float32), name="bias")
         rates, decays = np.array(points, np.float32).T[:, None, :, None]  # [1, heads, 1] each
         self.optimizer = create_optimizer(optimizer, rates, decays, warmup, steps)

@@ -50,7 +50,7 @@ class DilatedResidual(keras.layers.Layer):
     """
 
     def __init__(self, num_maps, dilation, causal, dropout, seeds, name=None):
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")
         self.dilation = dilation
         self.convolution = keras.layers.Conv1D(
             num_maps,
@@ -59,9 +59,11 @@ class DilatedResidual(keras.layers.Layer):
             padding="causal" if causal else "same",
             activation="relu",
             kernel_initializer=_initializer(seeds),
+            data_format="channels_last",
+            dtype="float32",
         )
-        self.projection = keras.layers.Dense(num_maps, kernel_initializer=_initializer(seeds))
-        self.dropout = keras.layers.Dropout(dropout, seed=draw_seed(seeds))
+        self.projection = _dense(num_maps, seeds)
+        self.dropout = keras.layers.Dropout(dropout, seed=draw_seed(seeds), dtype="float32")
         self.convolution.build((None, None, num_maps))
         self.projection.build((None, None, num_maps))
         self.built = True
@@ -82,12 +84,12 @@ class Stage(keras.layers.Layer):
     """
 
     def __init__(self, width, num_classes, num_layers, num_maps, causal, dropout, seeds, name=None):
-        super().__init__(name=name)
-        self.reduce = keras.layers.Dense(num_maps, kernel_initializer=_initializer(seeds))
+        super().__init__(name=name, dtype="float32")
+        self.reduce = _dense(num_maps, seeds)
         self.residuals = [
             DilatedResidual(num_maps, 2**i, causal, dropout, seeds) for i in range(num_layers)
         ]
-        self.classify = keras.layers.Dense(num_classes, kernel_initializer=_initializer(seeds))
+        self.classify = _dense(num_classes, seeds)
         self.reduce.build((None, None, width))
         self.classify.build((None, None, num_maps))
         self.built = True
@@ -139,7 +141,7 @@ class TemporalModel(keras.Model):
         seed=None,
         name=None,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")
         self.width, self.num_classes, self.num_stages = width, num_classes, num_stages
         self.num_layers, self.num_maps = num_layers, num_maps
         self.dropout, self.causal = dropout, causal
@@ -241,6 +243,10 @@ def _variables(model):
     for name, layer in layers.items():
         named |= {f"{name}/kernel": layer.kernel, f"{name}/bias": layer.bias}
     return named
+
+
+def _dense(units, seeds):
+    return keras.layers.Dense(units, kernel_initializer=_initializer(seeds), dtype="float32")
 
 
 def _initializer(seeds):

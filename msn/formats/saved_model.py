@@ -35,7 +35,7 @@ class FrozenEncoder(keras.Model):
     """
 
     def __init__(self, directory: str | AnyPath, name=None):
-        super().__init__(name=name, trainable=False)
+        super().__init__(name=name, trainable=False, dtype="float32")
         self.directory = to_path(directory)
         self.model = open_saved_model(self.directory)
         self.image_size, self.width = sizes(self.model)

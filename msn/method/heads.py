@@ -22,17 +22,19 @@ class ProjectionHead(keras.Model):
       training: bool; with True, batch statistics are used and the running ones move.
     """
 
-    def __init__(self, input_dim, hidden_dim=2048, output_dim=256, seed=None, name=None):
-        super().__init__(name=name)
+    def __init__(
+        self, input_dim, hidden_dim=2048, output_dim=256, seed=None, name=None, dtype="float32"
+    ):
+        super().__init__(name=name, dtype=dtype)
         self.input_dim = input_dim
         self.hidden_dim = hidden_dim
         self.output_dim = output_dim
         seeds = np.random.default_rng(seed)
-        self.fc1 = dense(hidden_dim, seeds, "fc1")
-        self.bn1 = BatchNorm(hidden_dim, name="bn1")
-        self.fc2 = dense(hidden_dim, seeds, "fc2")
-        self.bn2 = BatchNorm(hidden_dim, name="bn2")
-        self.fc3 = dense(output_dim, seeds, "fc3")
+        self.fc1 = dense(hidden_dim, seeds, "fc1", dtype)
+        self.bn1 = BatchNorm(hidden_dim, name="bn1", dtype=dtype)
+        self.fc2 = dense(hidden_dim, seeds, "fc2", dtype)
+        self.bn2 = BatchNorm(hidden_dim, name="bn2", dtype=dtype)
+        self.fc3 = dense(output_dim, seeds, "fc3", dtype)
         self.fc1.build((None, input_dim))
         self.fc2.build((None, hidden_dim))
         self.fc3.build((None, hidden_dim))

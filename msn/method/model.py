@@ -6,11 +6,11 @@ Source: Assran et al., arXiv 2204.07141, section 3 and algorithm 1; facebookrese
 import keras
 import tensorflow as tf
 
+from msn.method.heads import ProjectionHead
 from msn.method.losses import l2_normalise, msn_loss
 from msn.method.optimizer import AdamW, clip_by_global_norm
 from msn.networks.blocks import at_least_float32, branch_scales
 from msn.networks.encoder import Encoder
-from msn.networks.heads import ProjectionHead
 from msn.networks.pieces import in_pieces
 
 
@@ -32,7 +32,7 @@ class MSN(tf.Module):
         activations (gradient checkpointing).
       clip_gradients: limit of the global norm of the encoder's and head's gradients; 0 for none.
         The prototypes are not clipped.
-      dtype: Keras dtype policy of the encoders, as "mixed_bfloat16"; None for Keras' default.
+      dtype: Keras dtype policy of the encoders, as "mixed_bfloat16".
         Weights, heads and loss are never in half precision: predictions are sharpened to a
         temperature of 0.025, and the heads are a hundredth of the work.
       seed: int; of the random initialisation and of stochastic depth.
@@ -53,10 +53,11 @@ class MSN(tf.Module):
         drop_path=0.0,
         recompute=False,
         clip_gradients=3.0,
-        dtype=None,
+        dtype="float32",
         seed=0,
     ):
         super().__init__(name="msn")
+        self.dtype = keras.DTypePolicy(dtype).variable_dtype
         self.temperature = temperature
         self.me_max_weight = me_max_weight
         self.entropy_weight = entropy_weight
@@ -72,11 +73,12 @@ class MSN(tf.Module):
         )
         width = self.anchor_encoder.width
         self.anchor_head, self.target_head = (
-            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1) for _ in "at"
+            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1, dtype=self.dtype)
+            for _ in "at"
         )
         bound = output_dim**-0.5
         self.prototypes = keras.Variable(
-            keras.random.uniform((num_prototypes, output_dim), -bound, bound, seed=seed + 2),
+            keras.random.uniform((num_prototypes, output_dim), -bound, bound, self.dtype, seed + 2),
             name="prototypes",
         )
         self.copy_anchor_to_target()

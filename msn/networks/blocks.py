@@ -36,7 +36,7 @@ class Block(keras.layers.Layer):
         layer_scale=False,
         swiglu=False,
         name=None,
-        dtype=None,
+        dtype="float32",
     ):
         super().__init__(name=name, dtype=dtype, autocast=False)
         policy, exact = self.dtype_policy, self.variable_dtype
@@ -100,7 +100,7 @@ class Block(keras.layers.Layer):
 class Attention(keras.layers.Layer):
     """Multi-head self-attention with one fused projection to queries, keys and values."""
 
-    def __init__(self, width, num_heads, seeds, name=None, dtype=None):
+    def __init__(self, width, num_heads, seeds, name=None, dtype="float32"):
         super().__init__(name=name, dtype=dtype)
         self.num_heads = num_heads
         self.width = width
@@ -206,7 +206,7 @@ class BatchNorm(keras.layers.Layer):
     every checkpoint of it) keeps the unbiased one.
     """
 
-    def __init__(self, features, momentum=0.1, epsilon=1e-5, name=None, dtype=None):
+    def __init__(self, features, momentum=0.1, epsilon=1e-5, name=None, dtype="float32"):
         # Statistics are never in half precision: nothing is cast behind our back. (The layer's
         # own `autocast` covers inputs, and weights only where another layer calls this one.)
         super().__init__(name=name, dtype=dtype, autocast=False)
@@ -257,6 +257,6 @@ def small_normal(seeds):
     return keras.initializers.RandomNormal(stddev=0.02, seed=draw_seed(seeds))
 
 
-def dense(units, seeds, name, dtype=None):
+def dense(units, seeds, name, dtype="float32"):
     """A dense layer with the reference's initialisation: small normal kernel, zero bias."""
     return keras.layers.Dense(units, kernel_initializer=small_normal(seeds), name=name, dtype=dtype)

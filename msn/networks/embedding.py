@@ -27,7 +27,7 @@ class ConvStem(keras.layers.Layer):
       seeds: numpy Generator of the initialisation.
     """
 
-    def __init__(self, channels, width, seeds, name=None, dtype=None):
+    def __init__(self, channels, width, seeds, name=None, dtype="float32"):
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.convolutions, self.norms = [], []
@@ -39,6 +39,7 @@ class ConvStem(keras.layers.Layer):
                 strides=2,
                 use_bias=False,
                 kernel_initializer=he_normal(9 * inputs[index], seeds),
+                data_format="channels_last",
                 name=f"conv{index}",
                 dtype=policy,
             )

@@ -32,7 +32,7 @@ class Encoder(keras.Model):
       features: what experiments take as an image's features unless told otherwise: "cls" or "mean"
         of the patches; None for what `pooling` has.
       mean, std: of RGB in 0..1, per channel; the backbone sees (image / 255 - mean) / std.
-      dtype: Keras dtype policy, as "mixed_bfloat16"; None for Keras' default.
+      dtype: Keras dtype policy, as "mixed_bfloat16".
       **backbone: constructor arguments of `VisionTransformer`.
 
     Call arguments:
@@ -52,7 +52,7 @@ class Encoder(keras.Model):
         std=IMAGENET_STD,
         name=None,
         seed=None,
-        dtype=None,
+        dtype="float32",
         features=None,
         **backbone,
     ):

@@ -15,6 +15,7 @@ from keras.applications.resnet_v2 import ResNet50V2
 
 from data.common.errors import InputError, one_line
 from msn.networks.blocks import draw_seed
+from msn.networks.usual_keras import usual_keras
 
 RESNET = "resnet50v2"  # as configurations and encoder.json name it
 WIDTH = 2048
@@ -51,19 +52,20 @@ class ResNetEncoder(keras.Model):
     width = WIDTH
 
     def __init__(self, image_size=224, seed=None, name=None):
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")
         if image_size < STRIDE:
             raise InputError(f"image_size is {image_size}; expected at least {STRIDE}")
         self.image_size = image_size
         # Not called backbone, as that of a Vision Transformer: there are no blocks of attention.
-        self.network = ResNet50V2(
-            include_top=False, weights=None, input_shape=(None, None, 3), name="network"
-        )
-        seeds = np.random.default_rng(seed)  # keras.applications takes no seed
-        for layer in self.network.layers:
-            if isinstance(layer, keras.layers.Conv2D):
-                initializer = keras.initializers.GlorotUniform(seed=draw_seed(seeds))
-                layer.kernel.assign(initializer(layer.kernel.shape))
+        with usual_keras():
+            self.network = ResNet50V2(
+                include_top=False, weights=None, input_shape=(None, None, 3), name="network"
+            )
+            seeds = np.random.default_rng(seed)  # keras.applications takes no seed
+            for layer in self.network.layers:
+                if isinstance(layer, keras.layers.Conv2D):
+                    initializer = keras.initializers.GlorotUniform(seed=draw_seed(seeds))
+                    layer.kernel.assign(initializer(layer.kernel.shape))
         self.built = True
 
     def call(self, images, training=False):

@@ -73,7 +73,7 @@ class VisionTransformer(keras.Model):
         stem_channels=None,
         seed=None,
         name=None,
-        dtype=None,
+        dtype="float32",
         **options,
     ):
         super().__init__(name=name, dtype=dtype, autocast=False)

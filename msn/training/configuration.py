@@ -5,7 +5,6 @@ configs/msn_base.py explains every key.
 
 import math
 
-import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
@@ -180,6 +179,6 @@ def schedule_of_step(config, step: int, total_steps: int, steps_per_epoch: int) 
     }
 
 
-def as_scalars(values: dict) -> dict:
-    """Floats as tensors: as Python numbers each value would compile a new program."""
-    return {name: tf.constant(value, keras.config.floatx()) for name, value in values.items()}
+def as_scalars(values: dict, dtype: str) -> dict:
+    """Floats as tensors of a dtype: as Python numbers each value would compile a new program."""
+    return {name: tf.constant(value, dtype) for name, value in values.items()}

@@ -67,7 +67,7 @@ class Training:
         schedule = schedule_of_step(self.config, self.steps, TOTAL_STEPS, STEPS_PER_EPOCH)
         patches, config = self.model.anchor_encoder.backbone.grid**2, self.config
         mask = tf.constant(kept_patches(patches, config.patch_drop, config.seed, self.steps))
-        metrics = self.train_step(self.views[batch_size], mask, as_scalars(schedule))
+        metrics = self.train_step(self.views[batch_size], mask, as_scalars(schedule, "float32"))
         assert np.isfinite(metrics["loss"].numpy())
         self.steps += 1
 

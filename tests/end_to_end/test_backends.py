@@ -9,9 +9,9 @@ from keras import ops
 
 from data.common.errors import InputError
 from msn.encoders import load_encoder
+from msn.method.heads import ProjectionHead
 from msn.networks.blocks import branch_scales
 from msn.networks.encoder import Encoder
-from msn.networks.heads import ProjectionHead
 from msn.networks.vit import VisionTransformer
 from tests.support.golden_encoders import ENCODERS, FOLDER
 from tests.support.golden_files import relative_error

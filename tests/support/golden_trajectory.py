@@ -36,12 +36,12 @@ def trajectory_runs(jit, dtype, seeds):
     """For each seed {claim: relative error} of one run; see `trajectory_errors`."""
     golden = load("trajectory.npz")
     config = json.loads(str(golden["config"]))
-    model = trajectory_model(config)
+    model = trajectory_model(config, dtype)
     train_step = tf.function(model.train_step, jit_compile=jit)
     return [trajectory_errors(golden, config, model, train_step, dtype, seed) for seed in seeds]
 
 
-def trajectory_model(config):
+def trajectory_model(config, dtype):
     # Golden images are normalised already: this preprocessing hands them through.
     through = {"mean": (0, 0, 0), "std": (1 / 255,) * 3}
     return MSN(
@@ -54,6 +54,7 @@ def trajectory_model(config):
         entropy_weight=config["ent_weight"],
         use_sinkhorn=config["sinkhorn"],
         clip_gradients=config["clip_grad"],
+        dtype=dtype,
     )
 
 

@@ -10,9 +10,9 @@ from msn.formats.reference_names import (
     ratio_of,
     sizes_of_state,
 )
+from msn.method.heads import ProjectionHead
 from msn.method.model import MSN
 from msn.networks.encoder import Encoder
-from msn.networks.heads import ProjectionHead
 from msn.networks.vit import VisionTransformer
 from msn.workdir import checkpoints
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from msn.networks.heads import ProjectionHead
+from msn.method.heads import ProjectionHead
 
 
 def rows(n=6, width=4, seed=0):

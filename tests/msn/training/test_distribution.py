@@ -41,7 +41,6 @@ def train(root, log, dtype, runs, environment=None, signals=None):
       environment: environment variables, for all runs.
       signals: {step: signal} that the process sends to itself before a step.
     """
-    import keras
     import tensorflow as tf
 
     from data.common import cli
@@ -52,8 +51,6 @@ def train(root, log, dtype, runs, environment=None, signals=None):
     os.environ |= environment or {}
     # To rewrite the graphs takes longer than they run.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
     configuration.DTYPES["float32"] = dtype  # of the encoders
     if not environment:
         (cpu,) = tf.config.list_physical_devices("CPU")
