@@ -1,5 +1,7 @@
 """Pictures of what the last block's CLS token attends to, over the frame: heads and their mean."""
 
+import logging
+import threading
 from concurrent.futures import Executor
 from pathlib import PurePath
 
@@ -15,7 +17,9 @@ HEIGHT = 224  # of one panel, in pixels
 COLUMNS = 4
 SHARE = 0.6  # of the attention's colour in the picture
 MARGIN, CAPTION = 4, 20  # pixels
+SCALE = (200, 12)  # width and height of the colours' scale, in pixels
 INK = (34, 34, 34)
+FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.45)
 
 
 class AttentionPictures:
@@ -35,18 +39,29 @@ class AttentionPictures:
         self._frames, self._pool = frames, pool
         self._first = {}  # row of a video's first frame
         self._drawing = []
+        self._announcing = threading.Lock()
+        self._is_announced = False
 
     def draw(self, frames, attention: np.ndarray) -> None:
         """Begins to draw frames [n] with their attention, float32 [n, heads, patches]."""
         for frame, weights in zip(frames, attention, strict=True):
             path = self._path(frame.row)
-            self._drawing.append(self._pool.submit(write_attention, path, frame, weights))
+            self._drawing.append(self._pool.submit(self._write, path, frame, weights))
 
     def wait(self) -> None:
         """Until all pictures that were begun are written; raises what went wrong."""
         for drawing in self._drawing:
             drawing.result()
         self._drawing = []
+
+    def _write(self, path, frame, weights):
+        size = write_attention(path, frame, weights)
+        with self._announcing:
+            if not self._is_announced:
+                number = len(self._frames)
+                about = f"{number:,} pictures, about {number * size / 1e6:,.0f} MB in all"
+                logging.info("%s: %s", self._folder, about)
+            self._is_announced = True
 
     def _path(self, row):
         (file,) = map(PurePath, self._frames.paths([row]))
@@ -59,13 +74,19 @@ class AttentionPictures:
         return self._folder / video / f"{video}_{row - self._first[place] + 1:06d}.png"
 
 
-def write_attention(path: AnyPath, frame, weights: np.ndarray) -> None:
+def write_attention(path: AnyPath, frame, weights: np.ndarray) -> int:
     """Writes the frame, the mean over the heads, and each head, side by side, as a PNG file.
+
+    A map's colours go from its own least value to its largest; its caption has both, in multiples
+    of what every patch would have if the attention were even.
 
     Args:
       path: of the file; folders are made.
       frame: `data.frames.read_ahead.InputFrame`.
       weights: float32 [heads, patches], attention of CLS to the patches, row by row.
+
+    Returns:
+      How many bytes it has.
     """
     grid = round(weights.shape[1] ** 0.5)
     size = (max(1, round(HEIGHT * frame.aspect)), HEIGHT)
@@ -73,14 +94,17 @@ def write_attention(path: AnyPath, frame, weights: np.ndarray) -> None:
     maps = [weights.mean(axis=0), *weights]
     names = ["frame", "mean", *(f"head {head}" for head in range(1, len(weights) + 1))]
     panels = [image, *(_overlay(image, each.reshape(grid, grid)) for each in maps)]
-    panels = [_with_caption(panel, name) for panel, name in zip(panels, names, strict=True)]
+    even = max(weights.sum(axis=1).mean(), 1e-12) / weights.shape[1]
+    ranges = ["", *(f"{each.min() / even:.1f} to {each.max() / even:.1f}" for each in maps)]
+    panels = [_with_caption(*one) for one in zip(panels, names, ranges, strict=True)]
     blank = np.full_like(panels[0], 255)
     panels += [blank] * (-len(panels) % COLUMNS)
     rows = [np.hstack(panels[at : at + COLUMNS]) for at in range(0, len(panels), COLUMNS)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = cv2.imencode(".png", np.vstack(rows))[1]
+    encoded = cv2.imencode(".png", np.vstack([*rows, _scale(rows[0].shape[1])]))[1]
     with whole_file(path, writer=f"{frame.row}-") as side:  # a list may have a file twice
         side.write_bytes(encoded.tobytes())
+    return len(encoded)
 
 
 def _overlay(image, attention):
@@ -92,9 +116,30 @@ def _overlay(image, attention):
     return cv2.addWeighted(colour, SHARE, np.ascontiguousarray(image), 1 - SHARE, 0)
 
 
-def _with_caption(panel, name):
+def _with_caption(panel, name, values):
     edges = (CAPTION, MARGIN, MARGIN, MARGIN)
     framed = cv2.copyMakeBorder(panel, *edges, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-    where = (MARGIN, CAPTION - 6)
-    cv2.putText(framed, name, where, cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    _put(framed, name, MARGIN)
+    if panel.shape[1] > _width(name) + _width(values) + MARGIN:
+        _put(framed, values, framed.shape[1] - MARGIN - _width(values))
     return framed
+
+
+def _scale(width):
+    """What the colours mean, a row as wide as the picture."""
+    row = np.full((CAPTION, width, 3), 255, np.uint8)
+    text = "least to most attention of a map, in multiples of even attention"
+    ramp = np.linspace(0, 255, SCALE[0]).astype(np.uint8)[np.newaxis].repeat(SCALE[1], axis=0)
+    shown = cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[:, : max(0, width - 2 * MARGIN)]
+    row[MARGIN : MARGIN + SCALE[1], MARGIN : MARGIN + shown.shape[1]] = shown
+    if width > SCALE[0] + _width(text) + 4 * MARGIN:
+        _put(row, text, SCALE[0] + 3 * MARGIN)
+    return row
+
+
+def _put(image, text, left):
+    cv2.putText(image, text, (left, CAPTION - 6), *FONT, INK, 1, cv2.LINE_AA)
+
+
+def _width(text):
+    return cv2.getTextSize(text, *FONT, 1)[0][0]

@@ -45,6 +45,16 @@ def test_a_panel_shows_where_each_head_looks(tmp_path):
         assert {name for name, value in found.items() if value > 100} == corners, found
 
 
+def test_the_size_of_all_pictures_is_said_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for number in range(3):
+        assert cv2.imwrite(str(tmp_path / f"op_{number}.png"), np.zeros((8, 16, 3), np.uint8))
+    draw(tmp_path / "out", list_images(tmp_path), range(3), np.ones((3, 1, 4), np.float32), 3)
+    size = sum(file.stat().st_size for file in (tmp_path / "out" / "op").iterdir())
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line == f"{tmp_path}/out: 3 pictures, about {size / 1e6:.0f} MB in all"
+
+
 def test_frames_of_videos_are_numbered_as_extraction_does(tmp_path):
     files = [write_video(tmp_path / f"op{n}.mp4", frames=60) for n in (1, 2)]
     frames = list_videos(files)
