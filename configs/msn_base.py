@@ -115,10 +115,14 @@ def get_config(arg=""):
     config.on_nan = "stop"
     config.max_rollbacks = 3
 
-    # k-NN probe of the target encoder every so many steps and after the last; 0: none.
+    # Probes of the target encoder every so many steps and after the last; 0: none. By its nearest
+    # neighbours a frame's data set is told, or its video (source_knn: near 1 while the task falls,
+    # the encoder learns the camera), and where videos are named below, its label (knn_...).
     config.probe_every = 0
     config.probe = ConfigDict()
     config.probe.root = ()  # dataset directories with labelled frames; (): those of data.root
+    # "phases", "classes" of still images, or a group of labels, as "tools"; "": what there is.
+    config.probe.task = ""
     config.probe.train_videos = ()  # their labelled frames vote
     config.probe.test_videos = ()  # theirs are classified; kept out of pre-training
     config.probe.max_frames = 2000  # of each, evenly spaced

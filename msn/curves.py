@@ -86,7 +86,18 @@ PANELS = (
         },
         scale="log",
     ),
-    Panel("k-NN macro-F1 on other patients", "rises", {"knn_macro_f1": "F1"}, bounds=(0, 0.5)),
+    Panel(
+        "k-NN on other patients",
+        "rises",
+        {"knn_macro_f1": "macro-F1", "knn_average_precision": "average precision"},
+        bounds=(0, 0.5),
+    ),
+    Panel(
+        "k-NN of a frame's source",
+        "not near 1 while the task falls",
+        {"source_knn": "data sets or videos"},
+        bounds=(0, 1),
+    ),
     Panel(
         "Share of time waiting for input",
         "below 0.1",

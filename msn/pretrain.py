@@ -20,7 +20,7 @@ from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.pretraining import UnreadableFrames, pretraining_dataset, whole_batches
 from data.storage.locking import locked
-from data.storage.paths import check_output_folder, to_path
+from data.storage.paths import check_output_folder, to_path, to_paths
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
@@ -35,6 +35,7 @@ from msn.training.configuration import (
 from msn.training.distribution import Distribution, create_distribution
 from msn.training.initialisation import origin_of
 from msn.training.knn_probe import KnnProbe
+from msn.training.source_probe import SourceProbe
 from msn.workdir import checkpoints
 from msn.workdir.metrics_log import MetricsLog, headline
 from msn.workdir.run_directory import (
@@ -82,7 +83,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     distribution.check(config.batch_size, config.accumulation, bool(backbone.stem_channels))
     train_step = distribution.create_step(model, config.accumulation, config.compile_with_xla)
     origin = describe_origin(config, source, total_steps)
-    probe = create_probe(config, model, origin["videos"]) if config.probe_every else None
+    probes = create_probes(config, model, source, origin["videos"])
     check_room(workdir, model, config.keep_checkpoints, config.keep_every, total_steps)
 
     with written_by_chief(workdir, distribution) as log_directory, StopSignal() as stop:
@@ -149,7 +150,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 stopping, is_time = distribution.anywhere(bool(stop.requested), clock.is_time())
                 is_due = is_time or is_turn(step, config.checkpoint_every, total_steps)
                 to_save = stopping or is_due
-                to_probe = probe and is_turn(step, config.probe_every, total_steps)
+                to_probe = probes and is_turn(step, config.probe_every, total_steps)
                 to_log = to_probe or is_turn(step, config.log_every, total_steps)
                 if not (to_save or to_log):
                     continue
@@ -163,7 +164,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                     bar.go_back(step)
                     continue
                 if to_log and not is_skipped:
-                    scores = probe() if to_probe and distribution.is_chief else None
+                    scores = scores_of(probes) if to_probe and distribution.is_chief else None
                     bar.show(headline(log.write(scores)))
                 if to_save:
                     log.sync()
@@ -212,21 +213,32 @@ def written_by_chief(workdir: Path, distribution: Distribution):
         yield workdir if distribution.is_chief else Path(name)
 
 
-def create_probe(config: ConfigDict, model: MSN, seen: list[str]) -> KnnProbe:
-    """The k-NN probe of the target encoder, which has seen the videos `seen`."""
-    probe = config.probe
+def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str]) -> list:
+    """The probes of the target encoder that `config.probe_every` asks for: of sources, and k-NN."""
+    if not config.probe_every:
+        return []
+    probe, encoder = config.probe, model.target_encoder
+    represent = tf.function(encoder.represent, jit_compile=True, autograph=False)
+    sizes = {"image_size": encoder.image_size, "max_frames": probe.max_frames}
+    sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
+    if not (probe.train_videos or probe.test_videos):
+        if sources.number < 2:
+            raise InputError(
+                "probe_every: one video has no sources to tell apart, and probe.train_videos is "
+                "empty; expected names of labelled videos"
+            )
+        return [sources]
     if not probe.root and config.data.source != "images":
         raise InputError(
             "probe.root is empty; expected the dataset directories with labelled frames"
         )
-    return KnnProbe(
-        model.target_encoder,
-        probe.root or config.data.root,
-        probe.train_videos,
-        probe.test_videos,
-        seen=seen,
-        max_frames=probe.max_frames,
-    )
+    roots, videos = probe.root or config.data.root, (probe.train_videos, probe.test_videos)
+    return [sources, KnnProbe(represent, roots, probe.task, *videos, seen, **sizes)]
+
+
+def scores_of(probes: list) -> dict[str, float]:
+    """What all probes measure."""
+    return {name: value for probe in probes for name, value in probe().items()}
 
 
 def is_turn(step: int, every: int, last: int) -> bool:

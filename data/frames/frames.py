@@ -174,6 +174,23 @@ class ImageFrames(Frames):
         return self._index.seconds(rows, self._fps[self.video[rows]])
 
 
+class SelectedFrames(Frames):
+    """Some rows of other frames, in any order."""
+
+    def __init__(self, frames: Frames, rows: np.ndarray):
+        super().__init__(frames.videos, frames.video[rows])
+        self._frames, self._rows = frames, rows
+
+    def read(self, row):
+        return self._frames.read(int(self._rows[row]))
+
+    def paths(self, rows):
+        return self._frames.paths(self._rows[rows])
+
+    def seconds(self, rows):
+        return self._frames.seconds(self._rows[rows])
+
+
 class RecordFrames(Frames):
     """Encoded frames in TFRecord files of tf.train.Example messages.
 

@@ -1,4 +1,4 @@
-"""k-NN probe: how well labelled frames of some videos predict the phases of others, during a run.
+"""k-NN probe: how well labelled frames of some videos predict the labels of others, during a run.
 
 Nothing is fitted, so it is cheap enough to be computed while training goes on; down_stream/main.py
 says what an encoder is worth.
@@ -12,40 +12,48 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
 from data.common.errors import InputError
+from data.dataset.classes import Classes
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import identity
-from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
-from msn.training.neighbours import votes
+from msn.training.neighbours import vote, votes
+from msn.training.source_probe import embed
 
-BATCH_SIZE = 64
+PHASES, CLASSES = "phases", "classes"  # tasks with one label a frame; others have any number
 
 
 class KnnProbe:
     """Scores an encoder on labelled frames, whenever it is called.
 
     Args:
-      encoder: `msn.networks.vit.Encoder`.
+      represent: compiled function, images [64, size, size, 3] -> [64, width].
       roots: dataset directories.
+      task: "phases", "classes" of still images, or a group of labels of which a frame has any
+        number, as "tools"; empty for the classes of a data set that has some, else phases.
       train_videos: names of the videos whose labelled frames vote.
-      test_videos: names of the videos whose phases are predicted.
+      test_videos: names of the videos whose labels are predicted.
       seen: names of the videos that the encoder is pre-trained on.
+      image_size: pixels.
       max_frames: of each part; of more, evenly spaced ones are taken.
 
     Raises:
-      InputError: a video is missing or without labels, is in both parts, or a test video is seen.
+      InputError: a video is missing or without labels, is in both parts, or a test video is seen;
+        no such task.
     """
 
     def __init__(
         self,
-        encoder,
+        represent: tf.function,
         roots: Sequence[str | Path],
+        task: str,
         train_videos: Sequence[str],
         test_videos: Sequence[str],
         seen: Sequence[str],
+        *,
+        image_size: int,
         max_frames: int,
     ):
         tested = {identity(video) for video in test_videos}
@@ -56,45 +64,100 @@ class KnnProbe:
                     "videos (data.exclude_videos keeps videos away from pre-training)"
                 )
         index = load_index(roots)
-        self.number = len(index.classes.phases)
-        self.image_size = encoder.image_size
-        self.represent = tf.function(encoder.represent, jit_compile=True, autograph=False)
-        self.train = labelled(index, "train", train_videos, max_frames)
-        self.test = labelled(index, "test", test_videos, max_frames)
+        self.represent, self.image_size = represent, image_size
+        self.task = choose_task(task, index.classes)
+        self.number = len(names_of(self.task, index.classes))
+        self.train = labelled(index, self.task, "train", train_videos, max_frames)
+        self.test = labelled(index, self.task, "test", test_videos, max_frames)
 
     def __call__(self) -> dict[str, float]:
-        """{"knn_accuracy", "knn_macro_f1"} over all test frames."""
-        train, train_labels = embed(self.represent, self.train, self.image_size)
-        test, labels = embed(self.represent, self.test, self.image_size)
+        """{"knn_accuracy", "knn_macro_f1"} over all test frames.
+
+        Of labels of which a frame has any number, {"knn_average_precision"}: its mean over the
+        names that some test frames have and others have not; nothing where there are none.
+        """
+        (train, train_labels), (test, labels) = (
+            self.embed(part) for part in (self.train, self.test)
+        )
+        if self.task not in (PHASES, CLASSES):
+            score = mean_average_precision(labels, vote_for_each(train, train_labels, test))
+            return {} if np.isnan(score) else {"knn_average_precision": score}
         predictions = vote(train, train_labels, test, self.number)
         return {
             "knn_accuracy": float(accuracy_score(labels, predictions)),
             "knn_macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
         }
 
+    def embed(self, index: FrameIndex) -> tuple[np.ndarray, np.ndarray]:
+        """Representations [frames read, width] and labels [frames read, ...]."""
+        features, rows = embed(self.represent, ImageFrames(index), self.image_size)
+        return features, labels_of(index, self.task)[rows]
 
-def vote(train: np.ndarray, labels: np.ndarray, test: np.ndarray, number: int) -> np.ndarray:
-    """Labels int [m] by the vote of `msn.training.neighbours`; labels int [n] < `number`."""
-    return votes(train, np.eye(number)[labels], test).argmax(axis=1)
+
+def choose_task(task: str, classes: Classes) -> str:
+    """The task that a configuration names, or that a data set is for."""
+    known = [*([PHASES] if classes.phases else []), *([CLASSES] if classes.classes else [])]
+    known += classes.multi_label
+    if not task:
+        task = CLASSES if classes.classes else PHASES
+    if task not in known:
+        raise InputError(f"probe.task is {task!r}; expected one of {', '.join(known) or 'none'}")
+    return task
 
 
-def labelled(index: FrameIndex, part: str, videos: Sequence[str], max_frames: int) -> FrameIndex:
+def names_of(task: str, classes: Classes) -> Sequence[str]:
+    """What the labels of a task are."""
+    if task in classes.multi_label:
+        return classes.multi_label[task]
+    return classes.classes if task == CLASSES else classes.phases
+
+
+def labels_of(index: FrameIndex, task: str) -> np.ndarray:
+    """int [n], or [n, names] of any number of labels; -1 where unknown."""
+    if task in index.classes.multi_label:
+        return index.presence[task]
+    return index.label if task == CLASSES else index.phase
+
+
+def labelled(
+    index: FrameIndex, task: str, part: str, videos: Sequence[str], max_frames: int
+) -> FrameIndex:
     """At most `max_frames` labelled frames of some videos, evenly spaced."""
     if not videos:
         raise InputError(f"probe.{part}_videos is empty; expected names of labelled videos")
     selected = index.select(videos=videos)
-    rows = np.flatnonzero(selected.phase >= 0)
+    is_known = labels_of(selected, task) >= 0
+    rows = np.flatnonzero(is_known if is_known.ndim == 1 else is_known.any(axis=1))
     if not len(rows):
-        raise InputError(f"probe.{part}_videos: no labelled frames of {', '.join(videos)}")
+        raise InputError(
+            f"probe.{part}_videos: no frames of {', '.join(videos)} with labels of {task}"
+        )
     spaced = np.linspace(0, len(rows) - 1, min(max_frames, len(rows))).round().astype(int)
     return selected.take(rows[spaced])
 
 
-def embed(represent, index: FrameIndex, image_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Representations [frames read, width] and phases [frames read]."""
-    frames = ImageFrames(index)
-    batches = list(batches_of_features(represent, frames, image_size, BATCH_SIZE))
-    if not batches:
-        raise InputError(f"probe: none of {len(index)} frames can be read")
-    features, rows = map(np.concatenate, zip(*batches, strict=True))
-    return features.astype(np.float32), index.phase[rows]
+def vote_for_each(train: np.ndarray, presence: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Shares [m, names] of the votes for presence among those of neighbours that are known.
+
+    Args:
+      train: float [n, width].
+      presence: int [n, names]: 1 present, 0 absent, -1 unknown.
+      test: float [m, width].
+    """
+    number = presence.shape[1]
+    both = votes(train, np.concatenate([presence == 1, presence >= 0], axis=1), test)
+    return both[:, :number] / np.maximum(both[:, number:], 1e-12)
+
+
+def mean_average_precision(presence: np.ndarray, scores: np.ndarray) -> float:
+    """Mean over names of which frames are known to have them and others not to; NaN if none is.
+
+    Args:
+      presence: int [n, names]: 1 present, 0 absent, -1 unknown.
+      scores: float [n, names].
+    """
+    found = []
+    for of, score in zip(presence.T, scores.T, strict=True):
+        if {0, 1} <= set(of.tolist()):
+            found.append(average_precision_score(of[of >= 0], score[of >= 0]))
+    return float(np.mean(found)) if found else float("nan")

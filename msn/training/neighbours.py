@@ -40,3 +40,8 @@ def votes(
         weights = np.exp(np.take_along_axis(similarity, nearest, axis=1) / temperature)
         sums[start : start + step] = np.einsum("mk,mkc->mc", weights, targets[nearest])
     return sums
+
+
+def vote(train: np.ndarray, labels: np.ndarray, test: np.ndarray, number: int) -> np.ndarray:
+    """What the nearest neighbours vote for: int [m], of labels int [n] < `number`."""
+    return votes(train, np.eye(number)[labels], test).argmax(axis=1)

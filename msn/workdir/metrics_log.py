@@ -137,8 +137,13 @@ def headline(values: dict) -> dict[str, str]:
         "rank": f"{values['effective_rank']:.1f}",
         "input": f"{values.get('waiting_for_input', 0):.0%}",
     }
-    if "knn_macro_f1" in values:
-        shown["knn"] = f"{values['knn_macro_f1']:.1%}"
+    for name, short in (
+        ("knn_macro_f1", "knn"),
+        ("knn_average_precision", "knn"),
+        ("source_knn", "source"),
+    ):
+        if name in values:
+            shown[short] = f"{values[name]:.1%}"
     return shown
 
 

@@ -28,6 +28,7 @@ CHANGEABLE = (
     "export",
     "probe_every",
     "probe.root",
+    "probe.task",
     "probe.train_videos",
     "probe.test_videos",
     "probe.max_frames",

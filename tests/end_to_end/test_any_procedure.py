@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data.dataset.frame_index import load_index
@@ -155,8 +156,11 @@ def test_tools_and_neighbours_and_tensorflow_datasets(procedure, tmp_path):
     results = run(config_of(root, task="tools"), tmp_path / "tools")
     assert set(results["metrics"]["tool"]["per_class"]) == {"Säge", "Clip"}
     encoder = load_frame_model(workdir / "model").encoder
-    scores = KnnProbe(encoder, [root], ["op1", "op2"], ["op4"], seen=(), max_frames=40)()
-    assert 0 <= scores["knn_accuracy"] <= 1
+    represent = tf.function(encoder.represent, autograph=False)
+    sizes = {"image_size": encoder.image_size, "max_frames": 40}
+    for task, score in (("", "knn_accuracy"), ("tools", "knn_average_precision")):
+        probe = KnnProbe(represent, [root], task, ["op1", "op2"], ["op4"], seen=(), **sizes)
+        assert 0 <= probe()[score] <= 1
     builder = EndoscopicFrames(config=FramesConfig(root=str(root)), data_dir=str(tmp_path / "tfds"))
     builder.download_and_prepare()
     stored = tfds.builder_from_directory(str(builder.data_dir))

@@ -201,7 +201,21 @@ def test_the_probe_is_logged(small_dataset, tmp_path):
     )
     assert pretrain(config, tmp_path)
     assert [line["step"] for line in lines(tmp_path)] == [1, 2]
-    assert all(0 <= line["knn_macro_f1"] <= 1 for line in lines(tmp_path))
+    for name in ("knn_macro_f1", "source_knn"):
+        assert all(0 <= line[name] <= 1 for line in lines(tmp_path))
+
+
+def test_of_frames_without_labels_the_source_is_probed(small_dataset, tmp_path):
+    assert pretrain(small_config(small_dataset, steps=2, probe_every=2), tmp_path)
+    assert lines(tmp_path)[-1]["source_knn"] >= 0
+    assert "knn_macro_f1" not in lines(tmp_path)[-1]
+
+
+PROBED = {
+    "probe__train_videos": ("video01",),
+    "probe__test_videos": ("video04",),
+    "data__exclude_videos": ("video04",),
+}
 
 
 @pytest.mark.parametrize(
@@ -237,7 +251,12 @@ def test_the_probe_is_logged(small_dataset, tmp_path):
         ({"on_nan": "ignore"}, "on_nan is 'ignore'"),
         ({"keep_every": 1, "steps": 10**9}, "MB needed for 1000000004 checkpoints"),
         ({"init": "/nonexistent"}, "init=/nonexistent"),
-        ({"probe_every": 1}, "probe.train_videos is empty"),
+        (
+            {"probe_every": 1, "data__exclude_videos": ("video01", "video02", "video03")},
+            "probe.train_videos is empty",
+        ),
+        ({"probe_every": 1, "probe__train_videos": ("video01",)}, "probe.test_videos is empty"),
+        ({"probe_every": 1, "probe__task": "organs", **PROBED}, "expected one of phases, tools"),
         ({"probe_every": 1, "probe__test_videos": ("video01",)}, "video01 also in pre-training"),
     ],
 )

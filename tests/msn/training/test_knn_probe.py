@@ -1,16 +1,25 @@
+import shutil
+
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.neighbors import KNeighborsClassifier
 
 from data.common.errors import InputError
+from data.dataset.audit import Audit
+from data.dataset.frame_index import load_index
+from data.image_classes.class_folders import prepare_classes
+from data.preparation.indexing import build_index
 from msn.networks.encoder import create_encoder
-from msn.training.knn_probe import KnnProbe, vote
-from msn.training.neighbours import votes
+from msn.training.knn_probe import KnnProbe, mean_average_precision, vote_for_each
+from msn.training.neighbours import vote, votes
 
 
-def probe(root, train=("video01", "video02"), test=("video04",), seen=(), max_frames=100):
-    encoder = create_encoder("vitmicro8", 16, seed=0)
-    return KnnProbe(encoder, [root], train, test, seen, max_frames)
+def probe(root, train=("video01", "video02"), test=("video04",), seen=(), max_frames=100, task=""):
+    represent = tf.function(create_encoder("vitmicro8", 16, seed=0).represent, autograph=False)
+    sizes = {"image_size": 16, "max_frames": max_frames}
+    return KnnProbe(represent, [root], task, train, test, seen, **sizes)
 
 
 def test_votes_are_those_of_scikit_learn():
@@ -43,6 +52,52 @@ def test_labelled_frames_are_scored(small_dataset):
     assert same()["knn_accuracy"] > scores["knn_accuracy"]
 
 
+def test_labels_of_any_number_are_probed(small_dataset, tmp_path):
+    """Of tools that all frames have, or none, nothing can be measured."""
+    assert probe(small_dataset, task="tools")() == {}
+    root = shutil.copytree(small_dataset, tmp_path / "cholec80")
+    for path in (root / "tool_annotations").iterdir():
+        rows = path.read_text().splitlines()
+        late = [row.replace("1\t0\t", "0\t1\t", 1) for row in rows[8:]]
+        path.write_text("\n".join([*rows[:8], *late]) + "\n")
+    build_index(root)
+    own = probe(root, test=("video03",), task="tools")
+    others = own()["knn_average_precision"]
+    own.test = own.train
+    assert 0 < others < own()["knn_average_precision"] <= 1
+
+
+def test_classes_of_still_images_are_probed(tmp_path):
+    for number in range(12):
+        for kind in ("a", "b"):
+            image = np.full((16, 16, 3), 60 + 100 * (kind == "b") + number, np.uint8)
+            path = tmp_path / "images" / kind / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), image)
+    prepare_classes(tmp_path / "set", tmp_path / "images", None, 0, Audit())
+    names = [f"{kind}_{number}" for kind in "ab" for number in range(12)]
+    videos = load_index(tmp_path / "set").videos
+    own = probe(tmp_path / "set", train=videos[::2], test=videos[1::2])
+    assert own.task == "classes" and len(names) == len(videos)
+    assert 0 <= own()["knn_accuracy"] <= 1
+
+
+def test_unknown_labels_do_not_vote():
+    train, test = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), np.array([[1.0, 0.0]])
+    presence = np.array([[1, -1, -1], [0, 1, -1], [0, 0, -1]])
+    ((first, second, third),) = vote_for_each(train, presence, test)
+    assert 0.4 < first < 0.6 and second > 0.99 and third == 0
+
+
+def test_average_precision_is_of_known_labels():
+    presence = np.array([[1, 1, 0], [0, -1, 0], [1, 1, -1], [0, 0, 0]])
+    scores = np.array([[0.9, 0.2, 1], [0.8, 0.9, 1], [0.7, 0.8, 1], [0.1, 0.3, 1]])
+    first = (1 + 2 / 3) / 2  # precisions where one is found
+    second = (1 + 2 / 3) / 2
+    assert mean_average_precision(presence, scores) == pytest.approx((first + second) / 2)
+    assert np.isnan(mean_average_precision(presence[:, 2:], scores[:, 2:]))
+
+
 def test_more_frames_than_wanted_are_thinned_evenly(small_dataset):
     thinned = probe(small_dataset, max_frames=7)
     assert len(thinned.train) == 7
@@ -53,6 +108,7 @@ def test_more_frames_than_wanted_are_thinned_evenly(small_dataset):
     "arguments, named",
     [
         ({"test": ()}, "probe.test_videos is empty"),
+        ({"task": "organs"}, "probe.task is 'organs'; expected one of phases, tools"),
         ({"train": ("video09",)}, "video09"),
         ({"train": ("video04",)}, "video04 also in probe.train_videos"),
         ({"seen": ("video04", "video01")}, "video04 also in pre-training"),
