@@ -5,6 +5,7 @@ percent of the time that decoding takes, and says what frame counts in headers d
 rate is constant, whether the clock jumps, and whether the file is cut off.
 """
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.error import FFmpegError
 
 from data.common.errors import PARTLY_USED, InputError
 from data.video.opening import Packets, VideoFile, find_beginning, read_packets, unroll
@@ -182,7 +184,25 @@ def _missing_seconds(file: VideoFile, packets: Packets) -> float | None:
             return 0.0
         lacking = entries[len(entries) - 1].timestamp - entries[there - 1].timestamp
         return float(lacking * file.stream.time_base)
-    return 0.0 if "matroska" in kind and _is_whole_matroska(file.video) else None
+    is_whole = _is_whole_matroska(file.video) if "matroska" in kind else _has_whole_sound(file)
+    return 0.0 if is_whole else None
+
+
+def _has_whole_sound(file: VideoFile) -> bool:
+    """Whether a track beside the pictures is as long as the file says: they ended before it.
+
+    A header that counts the pictures, as an AVI's, is of them alone.
+    """
+    if file.stream.frames or not file.container.duration:
+        return False
+    others = [stream for stream in file.container.streams if stream.index != file.stream.index]
+    last = 0.0
+    with contextlib.suppress(FFmpegError), av.open(f"file:{file.video.absolute()}") as container:
+        for packet in container.demux([container.streams[stream.index] for stream in others]):
+            if packet.pts is not None:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    start = (file.container.start_time or 0) / av.time_base
+    return bool(others) and last - start > file.container.duration / av.time_base - MAX_SHORT
 
 
 def _is_whole_matroska(video: Path) -> bool:

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -61,6 +62,33 @@ def test_a_file_that_was_cut_off_is_told_from_one_whose_sound_is_longer(tmp_path
         cut.check_end()
     Clock(video, np.arange(200) / 25, Fraction(25), promised=9.5).check_end()
     Clock(video, np.arange(200) / 25, Fraction(25), promised=0).check_end()
+
+
+@pytest.mark.parametrize("name, codec", [("op.flv", "flv"), ("op.wmv", "wmv2")])
+def test_sound_that_goes_on_is_no_end_cut_off(tmp_path, name, codec):
+    """The headers of these files say how long the longest track is."""
+    video = tmp_path / name
+    with av.open(str(video), "w") as container:
+        pictures = container.add_stream(codec, rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("aac" if codec == "flv" else "wmav2", rate=44100)
+        for number in range(100):
+            image = np.full((48, 64, 3), number, np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(image)))
+        container.mux(pictures.encode(None))
+        for number in range(14):
+            noise = np.random.default_rng(number).normal(0, 0.1, (1, 44100)).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44100, 44100 * number
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    clock = read_clock(video)
+    clock.check_end()
+    assert len(clock.times) == 100
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    if codec == "flv":  # a .wmv that was cut off does not know its length
+        with pytest.raises(InputError, match="cut off"):
+            read_clock(video).check_end()
 
 
 def test_what_is_no_video_is_refused_by_name(tmp_path):
