@@ -241,13 +241,15 @@ def test_trajectory_of_ten_steps(jit, dtype):
     """Ten steps of the product's own train step end where the reference ends.
 
     In float64 one run shows it: what differs is the reference's own rounding. Float32 is chaotic
-    here (a last bit of the start weights moves me-max at single steps by up to 3e-3, with XLA and
-    without it, and in the reference as well), so float32 is judged by the median of runs that
-    start a rounding apart.
+    here (a last bit of the start weights moves me-max at single steps by up to 4e-3, with XLA and
+    without it, and in the reference as well; which bit it is depends on the processor), so float32
+    is judged by the median of runs that start a rounding apart, and me-max by twice the bound.
     """
     from tests.support.golden_trajectory import trajectory_runs
 
     errors = trajectory_runs(jit, dtype, seeds=[None] if dtype == "float64" else range(7))
     for name in errors[0]:
         bound = 5e-4 if name.startswith("cross_entropy") else 2e-3
+        if name.startswith("me_max") and dtype == "float32":
+            bound *= 2
         assert np.median([run[name] for run in errors]) <= bound, (name, errors)
