@@ -163,8 +163,9 @@ def test_what_a_step_sees_is_of_the_configuration(small_dataset, tmp_path, monke
         **{"log_every": 1, "checkpoint_every": 100, "ema_start": 0.5},
         **{"optimizer__warmup_epochs": 0.7, "optimizer__start_learning_rate": 1e-4},
     )
-    del config.steps
-    config.steps = None
+    with config.unlocked():
+        del config.steps
+        config.steps = None
     assert pretrain(config, tmp_path)
     (((source,), arguments),) = [((args[0],), kwargs) for args, kwargs in datasets.calls]
     assert len(source) == 56
