@@ -193,16 +193,17 @@ def _has_whole_sound(file: VideoFile) -> bool:
 
     A header that counts the pictures, as an AVI's, is of them alone.
     """
-    if file.stream.frames or not file.container.duration:
+    announced = _header_seconds(file)
+    if file.stream.frames or not announced:
         return False
     others = [stream for stream in file.container.streams if stream.index != file.stream.index]
     last = 0.0
-    with contextlib.suppress(FFmpegError), av.open(f"file:{file.video.absolute()}") as container:
-        for packet in container.demux([container.streams[stream.index] for stream in others]):
-            if packet.pts is not None:
+    with contextlib.suppress(FFmpegError, IndexError), VideoFile(file.video) as whole:
+        for packet in whole.container.demux():
+            if packet.pts is not None and packet.stream.index != file.stream.index:
                 last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     start = (file.container.start_time or 0) / av.time_base
-    return bool(others) and last - start > file.container.duration / av.time_base - MAX_SHORT
+    return bool(others) and last - start > announced - MAX_SHORT
 
 
 def _is_whole_matroska(video: Path) -> bool:

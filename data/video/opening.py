@@ -61,7 +61,11 @@ class VideoFile:
         self.stream.thread_type = "AUTO"
 
     def packets(self) -> Iterator[av.Packet]:
-        """The packets of the pictures from here on, in the order of the file, undecoded."""
+        """The packets of the pictures from here on, in the order of the file, undecoded.
+
+        Where a track begins after FFmpeg has looked for tracks, as in FLV, PyAV raises at each of
+        its packets; they are passed over.
+        """
         failures = 0
         while failures < PATIENCE:
             try:
@@ -72,6 +76,8 @@ class VideoFile:
                 return
             except FFmpegError:  # a damaged place; the next call reads on behind it
                 failures += 1
+            except IndexError:  # PyAV does not know a track that begins later; it is not ours
+                failures = 0
 
     def close(self) -> None:
         self.container.close()

@@ -20,8 +20,8 @@ from data.common.errors import InputError
 from data.frames.frames import Frames
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
+from down_stream.inference.map_picture import plane_picture
 from down_stream.report.figures import CLASS_COLOURS, colour_of, save_png
-from down_stream.report.plane import plane_picture
 from down_stream.report.wording import clock
 
 MAX_POINTS = 4000  # evenly over all frames: more could not be told apart, nor opened at once

@@ -64,24 +64,35 @@ def test_a_file_that_was_cut_off_is_told_from_one_whose_sound_is_longer(tmp_path
     Clock(video, np.arange(200) / 25, Fraction(25), promised=0).check_end()
 
 
-@pytest.mark.parametrize("name, codec", [("op.flv", "flv"), ("op.wmv", "wmv2")])
-def test_sound_that_goes_on_is_no_end_cut_off(tmp_path, name, codec):
-    """The headers of these files say how long the longest track is."""
-    video = tmp_path / name
+def write_with_sound(video, codec, sound_codec, sound_begins):
+    """Four seconds of pictures at 25 a second, and fourteen of sound from a second on."""
     with av.open(str(video), "w") as container:
         pictures = container.add_stream(codec, rate=25)
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
-        sound = container.add_stream("aac" if codec == "flv" else "wmav2", rate=44100)
-        for number in range(100):
-            image = np.full((48, 64, 3), number, np.uint8)
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(image)))
+        sound = container.add_stream(sound_codec, rate=44100, layout="mono", bit_rate=64_000)
+        for second in range(14 + sound_begins):
+            for number in range(25 * second, min(100, 25 * second + 25)):
+                image = np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
+                frame = av.VideoFrame.from_ndarray(image).reformat(format="yuv420p")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                container.mux(pictures.encode(frame))
+            if second >= sound_begins:
+                noise = np.random.default_rng(second).normal(0, 0.1, (1, 44100)).astype("float32")
+                frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts = 44100, 44100 * second
+                container.mux(sound.encode(frame))
         container.mux(pictures.encode(None))
-        for number in range(14):
-            noise = np.random.default_rng(number).normal(0, 0.1, (1, 44100)).astype(np.float32)
-            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = 44100, 44100 * number
-            container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
+
+
+@pytest.mark.parametrize(
+    "name, codec, sound_codec", [("op.flv", "flv", "aac"), ("op.wmv", "wmv2", "wmav2")]
+)
+@pytest.mark.parametrize("sound_begins", [0, 4])
+def test_sound_that_goes_on_is_no_end_cut_off(tmp_path, name, codec, sound_codec, sound_begins):
+    """The headers of these files say how long the longest track is."""
+    video = tmp_path / name
+    write_with_sound(video, codec, sound_codec, sound_begins)
     clock = read_clock(video)
     clock.check_end()
     assert len(clock.times) == 100

@@ -18,9 +18,9 @@ from down_stream.inference.map import (
     project,
     write_map,
 )
+from down_stream.inference.map_picture import plane_picture
 from down_stream.inference.table import Parts
 from down_stream.report.figures import save_png
-from down_stream.report.plane import plane_picture
 
 
 @pytest.fixture
