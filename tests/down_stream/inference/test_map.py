@@ -15,10 +15,10 @@ from down_stream.inference.map import (
     check_map,
     choose,
     keep_thumbnails,
+    plane_picture,
     project,
     write_map,
 )
-from down_stream.inference.map_picture import plane_picture
 from down_stream.inference.table import Parts
 from down_stream.report.figures import save_png
 
