@@ -40,7 +40,7 @@ def test_steps_lower_the_loss_and_keep_what_the_encoder_is(name):
     images = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
     assert relative_error(model.target_encoder(images)[0], before(images)[0]) <= 1e-5
     start = model.target_encoder.get_weights()
-    views, schedule = views_of(np.random.default_rng(0)), as_scalars(SCHEDULE)
+    views, schedule = views_of(np.random.default_rng(0)), as_scalars(SCHEDULE, "float32")
     train = tf.function(model.train_step, autograph=False)
     losses = [float(train(views, KEPT, schedule)["loss"]) for _ in range(12)]
     assert np.isfinite(losses).all()
