@@ -52,6 +52,11 @@ def get_config(arg=""):
     config.validation_videos = videos(41, 48)  # the best epoch on them is tested
     config.test_videos = videos(49, 80)
 
+    # What the epoch (and the probe's pair) is chosen by on them: "score" (macro-F1, mAP), or
+    # "likelihood" of the labels; by default the score, and the likelihood where they are few: fewer
+    # than 5 videos, or 30 sequences of images.
+    config.choose_by = config_dict.placeholder(str)
+
     config.batch_size = 256
     config.epochs = 100
     config.balance_classes = True  # weights in the loss, inverse to a class's frequency

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import logging
 import math
 import time
 from pathlib import Path
@@ -32,7 +31,8 @@ from down_stream.features.encoders import SplitFeatures, describe_encoder, facts
 from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
 from down_stream.features.pooling import FEATURES
 from down_stream.metrics import statistics
-from down_stream.report import tasks
+from down_stream.report.tasks import write_task_report
+from down_stream.tasks import CHOICES as CHOSEN_BY
 from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
@@ -54,6 +54,7 @@ CHOICES = {
     "temporal": ("", *TEMPORAL_MODELS),
     "augmentation": TRANSFORMATIONS,
     "features": (None, *FEATURES),
+    "choose_by": CHOSEN_BY,
 }
 INF = math.inf
 # Key, least and largest value that an experiment can work with.
@@ -113,6 +114,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
     videos = {part: config[f"{part}_videos"] for part in PARTS}
     splits = select_splits(roots, videos, task)
+    task = task.choosing(splits["validation"], config.choose_by)
     encoder = open_encoder(
         encoder_path,
         config.model.variant,
@@ -145,7 +147,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     }
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))
-    warnings += remarks_on_fit(task, fitted, frames.unreadable)
+    warnings += fitting.remarks(task, fitted, frames)
     scores = {name: task.evaluate(table) for name, table in tables.items()}
     results = {
         "name": workdir.name,
@@ -166,6 +168,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "best_epoch": fitted.best_epoch,
         "chosen": fitted.chosen,
         "chosen_by": list(task.chosen_by),
+        "epoch_chosen_by": task.score_name if len(splits["validation"]) else None,
         "warnings": warnings,
         "metrics": scores.pop(config.mode),
         "temporal": {name: {"metrics": s} | sequences.facts for name, s in scores.items()},
@@ -176,7 +179,9 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     with filled_folder(workdir, RESULTS) as folder:
         forget(folder)
         write_tables(task, tables, folder)
-        tasks.write(results, tables, functools.partial(read_frame, test), folder / "report.html")
+        write_task_report(
+            results, tables, functools.partial(read_frame, test), folder / "report.html"
+        )
         if fitted.model is not None:
             learnt = splits["train"].videos if config.mode == "finetune" else ()
             origin = {"experiment": str(workdir), "mode": config.mode}
@@ -260,19 +265,6 @@ def check(config: ConfigDict) -> None:
             "no encoder; expected --config.encoder=PATH, or --model=vits (for instance) or "
             "--config.model.like=PATH to start from random initialisation"
         )
-
-
-def remarks_on_fit(task: Task, fitted, unreadable: dict[str, int]) -> list[str]:
-    """What a reader of the results should know about how they came about; also in the log."""
-    texts = []
-    scores = fitted.history.get(f"val_{task.score_name}", [0])
-    if np.isnan(scores).all():
-        texts.append(f"val_{task.score_name} is undefined in every epoch: the last one is tested")
-    if counts := [f"{count} {part} frames" for part, count in unreadable.items() if count]:
-        texts.append(f"{', '.join(counts)} cannot be read and do not count")
-    for remark in texts:
-        logging.warning("%s", remark)
-    return texts
 
 
 def forget(folder: Path) -> None:

@@ -3,6 +3,7 @@
 One experiment serves every task; what differs between them is said here and nowhere else.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,16 @@ from data.common.errors import InputError
 from data.dataset.classes import CLASSES_FILE, Classes, read_classes
 from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
-from down_stream.metrics import classification, multi_label
+from down_stream.metrics import classification, multi_label, statistics
 from down_stream.metrics import phases as phase_metrics
 from down_stream.metrics.positive import find_positive
 from down_stream.metrics.predictions import Predictions, write_predictions
+
+# Below so many groups of validation frames the best of many epochs is the best by luck. A sequence
+# is one case, right or wrong: of 30, a share of right ones has a standard error of up to 9 points,
+# and of 8, 18. A video has most of the phases in thousands of frames: it is less a matter of luck.
+FEW = {"sequence": 30, "video": 5}
+CHOICES = (None, "score", "likelihood")  # of what epochs are chosen by
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,11 @@ class Task:
       is_video: whether frames are moments of a video, in phases that take time: then temporal
         models apply.
       evaluate: predictions -> scores by protocol, as results.json has them.
-      chosen_by: protocol and score by which the best epoch is chosen, and tables compare.
-      score_name: of that score in a history, after "val_".
-      score: (videos int [n], labels, probabilities [n, classes]) -> that score alone, as quickly as
-        one is wanted that is computed after every epoch; higher is better, NaN where undefined.
+      chosen_by: protocol and score by which tables compare, and by which the best epoch is chosen
+        unless there are few groups to validate (see `choosing`).
+      score_name: of what the epoch is chosen by in a history, after "val_".
+      score: (videos int [n], labels, probabilities [n, classes]) -> that alone, as quickly as one
+        is wanted that is computed after every epoch; higher is better, NaN where undefined.
       write: path, predictions -> None; the table predictions.csv.
       unit: what frames come in, and what is labelled: "video" or "sequence".
       positive: name of the positive class of two; None where there is none, or none is known.
@@ -60,6 +68,22 @@ class Task:
     def number(self) -> int:
         """How many classes there are."""
         return len(self.classes)
+
+    def is_few(self, validation: FrameIndex) -> bool:
+        """Whether the validation frames come in too few groups for the score to choose by."""
+        return len(np.unique(validation.video)) < FEW[self.unit]
+
+    def choosing(self, validation: FrameIndex, by: str | None) -> "Task":
+        """The same task, whose epochs are chosen by the score or the likelihood of the labels.
+
+        Args:
+          validation: labelled frames.
+          by: of CHOICES; None for the likelihood where there are few groups of frames.
+        """
+        if by == "score" or (by is None and not self.is_few(validation)):
+            return self
+        score = statistics.log_likelihood
+        return dataclasses.replace(self, score=score, score_name="log_likelihood")
 
     def labelled(self, index: FrameIndex) -> FrameIndex:
         """The frames of an index whose label is known."""

@@ -128,6 +128,7 @@ def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, d
     """
     if directory is not None:
         state.restore(directory)
+        check_same_choice(state)
     remaining = iter(batches(state.step))
     total = steps * epochs
     with ProgressBar(desc="training", total=total, initial=state.step, unit="step") as bar:
@@ -150,6 +151,16 @@ def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, d
     state.take_best()
     logging.info("epoch %d of %d kept", state.best_epoch + 1, epochs)
     return state.history, state.best_epoch
+
+
+def check_same_choice(state: TrainingState) -> None:
+    """Raises `InputError` if the epochs of before were compared by another score than those now."""
+    before = [name for name in state.history if name.startswith("val_")]
+    if before and state.score not in before:
+        raise InputError(
+            f"the epochs so far were compared by {', '.join(before)}, not {state.score}; start "
+            "with the same choose_by as then (score, or likelihood), or in another workdir"
+        )
 
 
 def finish_epoch(state: TrainingState, steps: int, validate) -> None:

@@ -1,6 +1,7 @@
 """The ways to put an encoder to use: linear probe, logistic regression, k-NN, fine-tuning."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 
 import keras
@@ -17,7 +18,7 @@ from down_stream.classifiers.losses import (
 )
 from down_stream.classifiers.nearest_neighbours import NeighbourProbe
 from down_stream.features.encoders import SplitFeatures
-from down_stream.tasks import Task
+from down_stream.tasks import FEW, Task
 
 
 def fit_head(
@@ -106,6 +107,30 @@ def fit_end_to_end(
     )
     frames.unreadable["train"] = len(unreadable)
     return Fitted(model, history=history, best_epoch=best_epoch, model=model)
+
+
+def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
+    """What a reader of the results should know about how they came about; also in the log."""
+    texts = []
+    scores = fitted.history.get(f"val_{task.score_name}", [0])
+    if np.isnan(scores).all():
+        texts.append(f"val_{task.score_name} is undefined in every epoch: the last one is tested")
+    validation = frames.splits["validation"]
+    is_chosen = bool(fitted.history or fitted.chosen)
+    if is_chosen and len(validation) and task.is_few(validation):
+        groups = len(np.unique(validation.video))
+        by = "their score, which much luck is in"
+        if task.score_name == "log_likelihood":
+            by = "the likelihood of their labels, which less luck is in than in the score"
+        texts.append(
+            f"what is tested was chosen on {groups} validation {task.unit}"
+            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}"
+        )
+    if counts := [f"{count} {part} frames" for part, count in frames.unreadable.items() if count]:
+        texts.append(f"{', '.join(counts)} cannot be read and do not count")
+    for remark in texts:
+        logging.warning("%s", remark)
+    return texts
 
 
 def training_data(task: Task, frames: SplitFeatures) -> tuple[np.ndarray, np.ndarray]:

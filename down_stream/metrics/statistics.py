@@ -62,6 +62,33 @@ def video_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
     return {"accuracy": accuracy(counts)} | means
 
 
+def log_likelihood(video: np.ndarray, label: np.ndarray, probabilities: np.ndarray) -> float:
+    """How probable the labels are held to be: minus the cross-entropy, each class counting alike.
+
+    Unlike a count of right frames it changes with every probability, so that a few lucky frames do
+    not make an epoch the best one. The videos do not matter.
+
+    Args:
+      video: int [n].
+      label: int [n], or with several labels [n, classes] of 1 and 0; -1 where unknown.
+      probabilities: float [n, classes].
+
+    Returns:
+      Mean over the classes in the truth, or over the labels, of the mean over their frames; NaN
+      where no label is known.
+    """
+    chances = np.clip(probabilities, 1e-7, 1 - 1e-7)
+    if label.ndim == 1:
+        of_label = np.take_along_axis(chances, np.maximum(label, 0)[:, np.newaxis], axis=1)
+        counted = label[:, np.newaxis] == np.arange(chances.shape[1])
+    else:
+        of_label = np.where(label == 1, chances, 1 - chances)
+        counted = label >= 0
+    with np.errstate(invalid="ignore"):
+        means = np.where(counted, np.log(of_label), 0).sum(axis=0) / counted.sum(axis=0)
+    return float(mean(means))
+
+
 # Averages over what is there, and the way to JSON.
 
 

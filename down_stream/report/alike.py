@@ -19,6 +19,7 @@ def what_differs(results: Mapping, first: Mapping) -> list[str]:
     for title, key in (
         *(("task", "task"), ("mode", "mode"), ("features", "features"), ("classes", "classes")),
         *(("protocol", "chosen_by"), ("positive class", "positive_class")),
+        ("choice of the epoch", "epoch_chosen_by"),
     ):
         found[title] = [each.get(key) for each in (results, first)]
     for title, key in (

@@ -144,7 +144,9 @@ def summary(results: dict, headline: Mapping[str, tuple[str, str]], noun: str = 
         facts["Positive class"] = f"{results['positive_class']}: sensitivity is its recall"
     if results["best_epoch"] is not None:
         epochs = max((len(values) for values in results["history"].values()), default=0)
-        facts["Epoch tested"] = f"{results['best_epoch'] + 1} of {epochs}"
+        by = (results.get("epoch_chosen_by") or "").replace("_", " ")
+        chosen = f", by {by} on the validation {noun}s" if by else ""
+        facts["Epoch tested"] = f"{results['best_epoch'] + 1} of {epochs}{chosen}"
     return Section(
         "Summary",
         f'<div class="tiles">{tiles}</div>{pairs(facts)}',

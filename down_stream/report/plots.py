@@ -150,7 +150,9 @@ def history(history: dict[str, list[float]], best_epoch: int | None = None) -> F
     """
     curves = {k: np.asarray(v) for k, v in history.items() if k != "learning_rate" and len(v)}
     losses = {name: values for name, values in curves.items() if "loss" in name}
-    parts = {"Loss": losses, "Metrics": {k: v for k, v in curves.items() if k not in losses}}
+    likelihood = {name: values for name, values in curves.items() if "likelihood" in name}
+    others = {k: v for k, v in curves.items() if k not in losses | likelihood}
+    parts = {"Loss": losses, "Log-likelihood": likelihood, "Metrics": others}
     parts = {title: part for title, part in parts.items() if part}
     if not parts:
         return None

@@ -75,7 +75,7 @@ def labels(
 REPORTS = {"phases": phases, "classes": classes}  # of other tasks, multi-label groups, `labels`
 
 
-def write(results: dict, tables: dict, read_frame: ReadFrame, path: Path) -> None:
+def write_task_report(results: dict, tables: dict, read_frame: ReadFrame, path: Path) -> None:
     """Writes the report of the task of the results, and its pictures beside it."""
     sections = REPORTS.get(results["task"], labels)(results, tables, read_frame)
     title = f"{results['task']}: {results['name']}"

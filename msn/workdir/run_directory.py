@@ -42,6 +42,7 @@ CHANGEABLE = (
     # of down-stream experiments
     "workdir",
     "feature_cache",
+    "choose_by",  # fine-tuning itself refuses a change between its epochs
 )
 
 

@@ -1,12 +1,13 @@
 """What is chosen while fitting is chosen on the validation videos: the test videos are not read."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.classes import CHOLEC80
+from data.dataset.classes import CHOLEC80, Classes
 from data.dataset.frame_index import load_index
 from down_stream import experiment
 from down_stream.classifiers import fitting
@@ -14,7 +15,7 @@ from down_stream.classifiers.frame_model import FrameModel
 from down_stream.experiment import fit_classifier
 from down_stream.features.encoders import SplitFeatures
 from down_stream.features.labelled_splits import select_splits
-from down_stream.tasks import phases
+from down_stream.tasks import image_classes, phases
 from down_stream.temporal import fitting as temporal_fitting
 from down_stream.temporal.fitting import fit_sequences
 from msn.networks.encoder import create_encoder
@@ -25,6 +26,7 @@ from tests.support.small_phases import small_config, small_splits
 pytestmark = pytest.mark.usefixtures("eager")
 
 PHASES = phases(CHOLEC80)
+CLASSES = image_classes(Classes(classes=("a", "b")))
 
 
 def small_frames(config, without):
@@ -192,3 +194,23 @@ def test_every_setting_reaches_the_classifier_that_it_is_for(small_dataset, tmp_
     config.mode = "logistic"
     fit_classifier(config, PHASES, None, tmp_path)
     assert calls["fit_head"][1] == {"balance_classes": False}
+
+
+@pytest.mark.parametrize("task, least", [(PHASES, 5), (CLASSES, 30)], ids=["video", "sequence"])
+def test_what_is_few_is_counted_in_groups_not_in_frames(task, least):
+    for groups in (1, least - 1, least):
+        part = SimpleNamespace(video=np.repeat(np.arange(groups), 50))  # as an index has it
+        chosen = task.choosing(part, None).score_name
+        assert task.is_few(part) == (groups < least)
+        assert chosen == ("log_likelihood" if groups < least else "macro_f1")
+        assert task.choosing(part, "score") is task
+        assert task.choosing(part, "likelihood").score_name == "log_likelihood"
+
+
+def test_fine_tuning_does_not_change_its_choice_between_epochs(small_dataset, tmp_path):
+    config = small_config(small_dataset, mode="finetune", epochs=1)
+    frames = small_frames(config, without=("test",))
+    fit_classifier(config, PHASES, frames, tmp_path)
+    other = PHASES.choosing(frames.splits["validation"], None)
+    with pytest.raises(InputError, match="compared by val_macro_f1, not val_log_likelihood"):
+        fit_classifier(config, other, frames, tmp_path)

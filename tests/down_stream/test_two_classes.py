@@ -72,3 +72,28 @@ def test_what_no_name_says_is_asked_for(root, tmp_path, caplog):
     assert "which of a and b is positive is not known" in warning and warning in caplog.text
     with pytest.raises(InputError, match="positive_class is 'c'; expected one of a, b"):
         run(config(renamed, positive_class="c"), tmp_path / "other")
+
+
+def test_few_validation_sequences_choose_by_likelihood_and_say_so(root, tmp_path, caplog):
+    """Two of 24 sequences validate: by the score an early epoch wins that was lucky."""
+    automatic = config(root, epochs=5)
+    automatic.choose_by = None
+    results = run(automatic, tmp_path / "run")
+    groups = len(results["videos"]["validation"])
+    assert results["epoch_chosen_by"] == "log_likelihood"
+    history = results["history"]["val_log_likelihood"]
+    assert results["best_epoch"] == int(np.argmax(history)) and max(history) < 0
+    (warning,) = [text for text in results["warnings"] if "chosen on" in text]
+    assert f"on {groups} validation sequences, fewer than 30, by the likelihood" in warning
+    assert warning in caplog.text
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert f"{groups} validation sequences" in report
+    assert "by log likelihood on the validation sequences" in report
+    by_score = run(config(root, epochs=5), tmp_path / "score")
+    assert by_score["epoch_chosen_by"] == "macro_f1"
+    assert any("by their score, which much luck is in" in text for text in by_score["warnings"])
+    neighbours = run(config(root, mode="knn"), tmp_path / "knn")
+    assert not any("chosen on" in text for text in neighbours["warnings"])
+    assert "in choice of the epoch (macro_f1, not log_likelihood)" in table(
+        [tmp_path / "run", tmp_path / "score"]
+    )
