@@ -21,7 +21,8 @@ def get_config(arg=""):
     config.seed = 0
     config.workdir = "runs/phase"
 
-    # A path that msn.encoders.load_encoder opens; empty for random initialisation, for which
+    # A path that msn.encoders.load_encoder opens, or a table of features that were computed already
+    # (.npz or .parquet, docs/down_stream.md); empty for random initialisation, for which
     # model.variant (or --model) names the architecture. If both are set they must agree.
     config.encoder = ""
     # What that file does not say, else nothing: mean and std of RGB in 0..1, attention heads.

@@ -32,6 +32,7 @@ from msn.networks.resnet import RESNET, ResNetEncoder
 ENCODER_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.weights.h5"
 SAVED_MODEL = "saved_model"
+TABLES = (".npz", ".parquet")  # of features that were computed already
 FORMAT = "msn encoder 1"
 GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 
@@ -193,6 +194,11 @@ def _open_directory(path, given):
 def _open_file(path, given):
     if not path.is_file():
         raise InputError("no such file or directory; pre-training writes encoder/")
+    if path.suffix in TABLES:
+        raise InputError(
+            "a table of features, not an encoder: it has none of other frames; expected as "
+            "--config.encoder of down_stream/main.py"
+        )
     start = read_part(path, 0, 16)
     if start.startswith(torch_files.ZIP_MAGIC):
         return _encoder(path, single_files.read_torch(path), given)

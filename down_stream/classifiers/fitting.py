@@ -18,6 +18,7 @@ from down_stream.classifiers.losses import (
 )
 from down_stream.classifiers.nearest_neighbours import NeighbourProbe
 from down_stream.features.encoders import SplitFeatures
+from down_stream.features.feature_table import FeatureTable
 from down_stream.tasks import FEW, Task
 
 
@@ -45,6 +46,8 @@ def fit_head(
         validation = held_out, task.scorer(index)
     training |= {"classes": task.number, "weights": weights}
     fitted = fit(features, labels, validation, **training)
+    if isinstance(frames.encoder, FeatureTable):  # there is nothing to run on other frames
+        return fitted
     head = fitted.classifier
     model = FrameModel(
         frames.encoder,

@@ -30,6 +30,7 @@ from data.images.image_io import RESIZE_RULE
 from data.storage.paths import check_local, to_path
 from data.storage.whole import PART, whole_file
 from down_stream.features.extraction import representation
+from down_stream.features.feature_table import FeatureTable
 from down_stream.features.pooling import feature_width, is_representation
 from msn.formats.saved_model import FrozenEncoder
 
@@ -103,6 +104,8 @@ def fingerprint(encoder, features: str | None = None) -> str:
 
     With `features`, of those; what `encoder.represent` gives has the name of the encoder.
     """
+    if isinstance(encoder, FeatureTable):
+        return encoder.fingerprint()
     digest = hashlib.sha256()
     if features and not is_representation(encoder, features):
         digest.update(f"features {features} ".encode())

@@ -9,6 +9,7 @@ from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
+from down_stream.features.feature_table import FeatureTable, is_table
 from down_stream.features.pooling import choose_features
 from msn.encoders import load_encoder
 from msn.networks.encoder import Encoder, create_encoder
@@ -29,7 +30,7 @@ def open_encoder(
     """The encoder at a path, or one that starts from scratch where there is none.
 
     Args:
-      path: anything that `load_encoder` opens, or None.
+      path: anything that `load_encoder` opens, a table of features, or None.
       variant: of the encoder; "" for whatever is at the path.
       image_size, resnet_weights, seed: of one that starts from scratch.
       given: what the file at the path does not say, arguments of `load_encoder`.
@@ -52,6 +53,10 @@ def open_encoder(
         if variant == RESNET:
             return create_resnet(resnet_weights, image_size=image_size, seed=seed)
         return create_encoder(variant, image_size=image_size, seed=seed)
+    if is_table(path):
+        if said := [name for name, value in given.items() if value is not None]:
+            raise InputError(f"{path}: a table of features, without {said[0]}; expected none given")
+        return FeatureTable(path)
     encoder = load_encoder(path, **given)
     if variant:
         check_variant(encoder, variant, path)
@@ -62,8 +67,8 @@ def from_scratch(encoder, path: AnyPath, seed: int):
     """An encoder as the one from `path`, of its preprocessing, too, but randomly initialised."""
     if not encoder.trainable_variables:
         raise InputError(
-            f"model.like={path}: a frozen SavedModel does not say its architecture; expected a "
-            "trainable encoder, or model.variant and model.image_size"
+            f"model.like={path}: a frozen SavedModel does not say its architecture, nor a table; "
+            "expected a trainable encoder, or model.variant and model.image_size"
         )
     arguments = encoder.get_config()
     if arguments.get("architecture") == RESNET:
@@ -91,9 +96,9 @@ def facts_of(encoder) -> dict:
     Returns:
       {"image_size", "patch_size": pixels; "mean", "std": of RGB in 0..1}.
     """
-    facts = encoder.get_config()
+    facts = {} if isinstance(encoder, FeatureTable) else encoder.get_config()
     return {
-        "image_size": encoder.image_size,
+        "image_size": getattr(encoder, "image_size", None),
         "patch_size": facts.get("patch_size"),
         **{name: list(getattr(encoder, name, None) or ()) or None for name in ("mean", "std")},
     }
@@ -140,8 +145,16 @@ class SplitFeatures:
     ):
         self.encoder, self.splits = encoder, splits
         self.batch_size, self.cache = batch_size, cache
-        self.features = choose_features(encoder, features)
-        self._function = representation(encoder, self.features)
+        if isinstance(encoder, FeatureTable):
+            if features is not None:
+                raise InputError(
+                    f"features is {features!r} for {encoder.path}, which has what it has; expected "
+                    "none given"
+                )
+            self.features = f"those of {encoder.path.name}"
+        else:
+            self.features = choose_features(encoder, features)
+            self._function = representation(encoder, self.features)
         self._known = {}
         self.unreadable = dict.fromkeys(splits, 0)  # frames of each split
 
@@ -153,17 +166,22 @@ class SplitFeatures:
 
     def compute(self, name: str, description: str = "") -> tuple[np.ndarray, FrameIndex]:
         """The same, as the encoder is now; with a description, behind a progress bar."""
+        split = self.splits[name]
+        if isinstance(self.encoder, FeatureTable):
+            features, rows = self.encoder.of(split)
+        else:
+            features, rows = self._encode(split, description)
+        self.unreadable[name] = len(split) - len(rows)
+        return features, split.take(rows)
+
+    def _encode(self, split, description):
         arguments = {
             "image_size": self.encoder.image_size,
             "batch_size": self.batch_size,
             "description": description,
         }
-        split = self.splits[name]
-        if self.cache is not None:
-            features, rows = cached_features(
-                self.encoder, split, features=self.features, folder=self.cache, **arguments
-            )
-        else:
-            features, rows = over_frames(self._function, split, **arguments)
-        self.unreadable[name] = len(split) - len(rows)
-        return features, split.take(rows)
+        if self.cache is None:
+            return over_frames(self._function, split, **arguments)
+        return cached_features(
+            self.encoder, split, features=self.features, folder=self.cache, **arguments
+        )
