@@ -53,6 +53,9 @@ writes copies without borders to cropped/, which both indices then name.
 data/preparation/cleaning.py says what is measured. Without these flags the next call goes back to
 all frames as they are.
 
+--dry_run says what a call would do and what room it needs; --sheet=sheet.jpg draws frames of each
+video with their times and phases.
+
 Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input (frames
 that were extracted before it was found stay).
 """
@@ -212,12 +215,18 @@ with cli.flag_group("Images with classes"):
         "With --dataset=polypsset: crop the polyps, with this share of their size around them.",
     )
 
-with cli.flag_group("Looking before"):
+with cli.flag_group("Looking, before and after"):
     _DRY_RUN = flags.DEFINE_bool(
         "dry_run",
         False,
         "Write nothing: say which videos there are, which frames would be extracted, how much room "
         "they need, and what cannot be used, as far as headers tell.",
+    )
+    _SHEET = flags.DEFINE_string(
+        "sheet",
+        None,
+        "A picture, .jpg or .png, of frames of each video and their phases; of a dataset that is "
+        "there, without other flags than its name, nothing else is done.",
     )
 
 # What pre-trains on a dataset, and on its miniature.
@@ -226,10 +235,11 @@ CONFIGS = {
     "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
     "classes": ("msn_base", "msn_base"),
 }
+PICTURES = (".jpg", ".jpeg", ".png")
 # Flags with an effect on some kinds of datasets only.
 CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
 PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
-COMMON = {"data_rootdir", "name", "dataset", "dry_run"}
+COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet"}
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
     "classes": {"images", "sequences", "split", "class_folders", "seed"},
@@ -246,6 +256,8 @@ def main() -> int:
     check_flags(root)
     if _DRY_RUN.value:
         return plan(kind, root)
+    if _SHEET.value and given_flags() <= COMMON and (root / "index.parquet").is_file():
+        return draw(root)
     with locked(root, ".lock"):
         return prepare(kind, root)
 
@@ -283,6 +295,14 @@ def plan(kind: str, root: Path) -> int:
     return say_plan(root, made, audit)
 
 
+def draw(root: Path) -> int:
+    """Draws --sheet."""
+    from data.overview.sheet import write_sheet
+
+    print(write_sheet(root, Path(_SHEET.value)))
+    return cli.DONE
+
+
 def prepare(kind: str, root: Path) -> int:
     """Makes the dataset in `root`; nobody else does meanwhile."""
     from data.dataset.audit import Audit
@@ -301,7 +321,8 @@ def prepare(kind: str, root: Path) -> int:
     else:
         manifest = prepare_class_folders(root, audit)
     config = CONFIGS.get(kind, VIDEO_CONFIGS)[_SYNTHETIC.value]
-    return close(root, audit, manifest, is_of_classes, config)
+    code = close(root, audit, manifest, is_of_classes, config)
+    return code if not _SHEET.value else draw(root) or code
 
 
 def find_sources(root: Path, settings: dict, audit) -> tuple:
@@ -417,6 +438,8 @@ def check_flags(root: Path) -> None:
         raise InputError("--synthetic and --archive: one of them at a time")
     if kind in PUBLIC and not _ARCHIVE.value:
         raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
+    if _SHEET.value is not None and Path(_SHEET.value).suffix.lower() not in PICTURES:
+        raise InputError(f"--sheet={_SHEET.value}: expected a name that ends in .jpg or .png")
     if kind == "classes" and not _IMAGES.value:
         raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
 

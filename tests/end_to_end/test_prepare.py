@@ -112,6 +112,20 @@ def test_a_dry_run_of_other_kinds(tmp_path, arguments, lines):
     assert set(tmp_path.rglob("*")) == before
 
 
+def test_a_sheet_is_drawn_at_the_end_or_of_what_is_there(tmp_path):
+    write_video(tmp_path / "in" / "op1.mp4", 25, 80)
+    arguments = (f"--videos={tmp_path / 'in'}", "--name=ours")
+    code, output, errors = prepare(tmp_path / "out", *arguments, "--sheet=first.jpg")
+    assert code == 0, errors
+    assert output.splitlines()[-1] == "first.jpg: 1 videos, 4 frames"
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}
+    code, output, errors = prepare(tmp_path / "out", "--name=ours", "--sheet=second.png")
+    assert (code, output) == (0, "second.png: 1 videos, 4 frames\n"), errors
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")} == before
+    sizes = [cv2.imread(str(tmp_path / name)).shape for name in ("first.jpg", "second.png")]
+    assert sizes[0] == sizes[1]
+
+
 def test_cleaning_and_splits(tmp_path):
     """Borders, black and out-of-body frames, and a recording that a data set beside it has too."""
     scene = np.zeros((120, 160, 3), np.uint8)
@@ -181,6 +195,7 @@ def test_settings_reach_the_frames(tmp_path):
         (["--videos=in", "--workers=0"], "workers=0"),
         (["--videos=in", "--name=../x"], "--name=../x"),
         (["--videos=in", "--name=.."], "--name=.."),
+        (["--videos=in", "--sheet=sheet.gif"], "--sheet=sheet.gif: expected a name that ends in"),
         (["--videos=in", "--synthetic"], "one of them"),
         (["--videos=bad"], "op.mp4"),
         (["--name=ours"], "give --videos"),
