@@ -2,21 +2,19 @@
 
 import functools
 import json
+import logging
 import math
 import time
 from pathlib import Path
 
-import numpy as np
 from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
 from data.common.configurations import flatten
 from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
 from data.common.stopping import StoppedError, StopSignal
-from data.dataset.frame_index import FrameIndex
 from data.dataset.splits import PARTS
 from data.finetuning import TRANSFORMATIONS
-from data.images.image_io import read_image
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_local, check_output_folder, to_path, to_paths
@@ -28,10 +26,17 @@ from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import SplitFeatures, describe_encoder, facts_of, open_encoder
-from down_stream.features.labelled_splits import remarks, select_splits, videos_seen
+from down_stream.features.labelled_splits import (
+    labels_fingerprint,
+    remarks,
+    select_splits,
+    videos_seen,
+)
 from down_stream.features.pooling import FEATURES
 from down_stream.metrics import statistics
+from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
+from down_stream.report.wording import percent
 from down_stream.tasks import CHOICES as CHOSEN_BY
 from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
@@ -43,6 +48,7 @@ from msn.workdir.run_directory import (
     CHECKPOINTS,
     CONFIG_FILE,
     check_configuration,
+    check_unchanged,
     plain,
     write_configuration,
 )
@@ -87,7 +93,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
       workdir: receives results.json, predictions.csv, report.html, the pictures and model/.
 
     Returns:
-      What results.json holds.
+      What results.json holds; fine-tuning that is finished is not done again.
 
     Raises:
       InputError: the configuration or the data cannot work, and nothing is written then; or what
@@ -129,6 +135,9 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         finetuning.check_trainable(encoder)
     seen = videos_seen(encoder_path)
     warnings = remarks(task, splits, seen)
+    facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
+    if config.mode == "finetune" and (results := finished_results(workdir, config, facts)):
+        return results
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
     cache = None if config.mode == "finetune" else config.feature_cache
@@ -154,7 +163,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "task": task.name,
         "mode": config.mode,
         "encoder": describe_encoder(config.encoder, config.resnet_weights, config.model),
-        "encoder_fingerprint": content,
+        **facts,
         "network": facts_of(encoder),
         "features": frames.features,
         "classes": list(task.classes),
@@ -178,7 +187,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     # ---- report: results.json comes last and says that all is there ----------------------------
     with filled_folder(workdir, RESULTS) as folder:
         forget(folder)
-        write_tables(task, tables, folder)
+        task.write_tables(tables, folder)
         write_task_report(
             results, tables, functools.partial(read_frame, test), folder / "report.html"
         )
@@ -267,24 +276,29 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict | None:
+    """The results that are in `workdir`, if they are of this configuration, encoder and labels."""
+    if (workdir / CHECKPOINTS).exists():  # training has begun again since
+        return None
+    try:
+        results = json.loads((workdir / RESULTS).read_text())
+        check_unchanged("results", results["config"], plain(config))
+    except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of something else
+        return None
+    if any(results.get(name) != value for name, value in facts.items()):
+        return None
+    protocol, score = results["chosen_by"]
+    logging.warning(
+        "%s is finished, with this configuration, encoder and labels: %s %s %s. Nothing is "
+        "trained; to train anew, take another --config.workdir, or remove this one",
+        *(workdir, protocol, score, percent(results["metrics"][protocol][score])),
+    )
+    return results
+
+
 def forget(folder: Path) -> None:
     """Removes what an earlier experiment has left in a folder, its results.json first."""
     (folder / RESULTS).unlink(missing_ok=True)
     for path in (folder / "history.png", *folder.glob("predictions_*.csv")):
         path.unlink(missing_ok=True)
     remove_folder(folder / "model")
-
-
-def write_tables(task: Task, tables: dict, folder: Path) -> None:
-    """Writes predictions.csv; predictions_NAME.csv of later tables."""
-    for number, (name, table) in enumerate(tables.items()):
-        file = "predictions.csv" if not number else f"predictions_{name}.csv"
-        task.write(folder / file, table)
-
-
-def read_frame(index: FrameIndex, row: int) -> np.ndarray | None:
-    """A frame, uint8 RGB; None if it cannot be read any more."""
-    try:
-        return read_image(index.paths([row])[0])
-    except (InputError, OSError):
-        return None

@@ -5,7 +5,7 @@ One experiment serves every task; what differs between them is said here and now
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,12 @@ class Task:
         """Function of probabilities [frames, classes] of an index: their score."""
         labels = self.labels(index)
         return lambda probabilities: self.score(index.video, labels, probabilities)
+
+    def write_tables(self, tables: Mapping[str, Any], folder: Path) -> None:
+        """Writes predictions.csv of the first model; predictions_NAME.csv of those after it."""
+        for number, (name, table) in enumerate(tables.items()):
+            file = "predictions.csv" if not number else f"predictions_{name}.csv"
+            self.write(folder / file, table)
 
     def table(self, index: FrameIndex, probabilities: np.ndarray):
         """Joins probabilities [frames, classes] with the frames they belong to, row by row."""

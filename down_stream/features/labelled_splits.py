@@ -1,5 +1,6 @@
 """The labelled frames of training, validation and test, and what a reader should know of them."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,16 @@ def select_splits(
             f"train_videos: fewer than two {task.name} in the labels, nothing to learn"
         )
     return splits
+
+
+def labels_fingerprint(task: Task, splits: Mapping[str, FrameIndex]) -> str:
+    """A text that changes with the frames of any split, and with their labels."""
+    digest = hashlib.sha256()
+    for part, index in splits.items():
+        digest.update(json.dumps([part, *index.videos, *task.classes]).encode())
+        for column in (index.video, index.frame, task.labels(index)):
+            digest.update(np.ascontiguousarray(column, np.int64).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def labelled_videos(

@@ -10,6 +10,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from data.common.errors import InputError
+from data.dataset.frame_index import FrameIndex
+from data.images.image_io import read_image
 from down_stream.metrics.multi_label import MultiLabelPredictions
 from down_stream.metrics.predictions import Predictions
 from down_stream.report.page import Section, swatch
@@ -36,6 +39,14 @@ class Mistake:
     probability: float
     truth: int
     guess: int
+
+
+def read_frame(index: FrameIndex, row: int) -> np.ndarray | None:
+    """A frame, uint8 RGB; None if it cannot be read any more."""
+    try:
+        return read_image(index.paths([row])[0])
+    except (InputError, OSError):
+        return None
 
 
 def most_wrong(

@@ -112,20 +112,6 @@ def test_fine_tuning_an_encoder_directory(small_dataset, tmp_path):
     assert not all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_a_finished_run_may_be_replaced_an_unfinished_one_only_resumed(small_dataset, tmp_path):
-    config = small_config(small_dataset, mode="finetune", epochs=1)
-    run(config, tmp_path)
-    config.epochs = 2
-    assert len(run(config, tmp_path)["history"]["loss"]) == 2
-    assert not (tmp_path / "checkpoints").exists()
-    before = (tmp_path / "results.json").read_bytes()
-    (tmp_path / "checkpoints").mkdir()  # as a run that was killed leaves it
-    config.seed = 1
-    with pytest.raises(InputError, match="seed 0 -> 1"):
-        run(config, tmp_path)
-    assert (tmp_path / "results.json").read_bytes() == before
-
-
 @pytest.mark.parametrize("mode", ["logistic", "knn"])
 def test_other_classifiers_recognise_the_stripes_too(small_dataset, tmp_path, mode):
     config = small_config(small_dataset, model__variant="vitmicro8", mode=mode)

@@ -135,7 +135,7 @@ def test_results_that_are_there_say_that_the_rest_is(small_dataset, tmp_path, mo
         raise OSError("full")
 
     (tmp_path / "results.json").write_text("{}")
-    monkeypatch.setattr(experiment, "write_tables", full)
+    monkeypatch.setattr(experiment, "write_task_report", full)
     with pytest.raises(OSError, match="full"):
         experiment.run(phase_config(small_dataset, mode="knn"), tmp_path)
     assert not (tmp_path / "results.json").exists()

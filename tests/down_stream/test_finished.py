@@ -1,0 +1,73 @@
+"""An experiment that is started again: what is finished stays, unless something has changed."""
+
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data.common.errors import InputError
+from down_stream import experiment
+from down_stream.experiment import run
+from msn.encoders import save_encoder
+from msn.networks.encoder import create_encoder
+from tests.support.small_msn import VARIANT
+from tests.support.small_phases import small_config
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+def test_a_finished_run_may_be_replaced_an_unfinished_one_only_resumed(small_dataset, tmp_path):
+    config = small_config(small_dataset, mode="finetune", epochs=1)
+    run(config, tmp_path)
+    config.epochs = 2
+    assert len(run(config, tmp_path)["history"]["loss"]) == 2
+    assert not (tmp_path / "checkpoints").exists()
+    before = (tmp_path / "results.json").read_bytes()
+    (tmp_path / "checkpoints").mkdir()  # as a run that was killed leaves it
+    config.seed = 1
+    with pytest.raises(InputError, match="seed 0 -> 1"):
+        run(config, tmp_path)
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+def untrained(*_, **__):
+    pytest.fail("trained again")
+
+
+def test_fine_tuning_that_is_finished_says_so_and_what_it_came_to(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    config = small_config(small_dataset, mode="finetune", epochs=1)
+    results = run(config, tmp_path / "run")
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    monkeypatch.setattr(experiment, "fit_classifier", untrained)
+    again = run(config, tmp_path / "run")
+    assert again["metrics"] == results["metrics"] and again["history"] == results["history"]
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()} == files
+    score = f"{100 * results['metrics']['video']['f1']:.1f} %"
+    assert f"run is finished, with this configuration, encoder and labels: video f1 {score}" in (
+        caplog.text
+    )
+    assert "take another --config.workdir, or remove this one" in caplog.text
+
+
+def test_other_labels_or_another_encoder_are_trained_on(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    path = save_encoder(create_encoder(VARIANT, image_size=16, seed=0), tmp_path / "encoder", {})
+    config = small_config(root, mode="finetune", epochs=1, encoder=str(path))
+    first = run(config, tmp_path / "run")
+    table = pq.read_table(root / "index.parquet")
+    phase = table["phase"].to_numpy().copy()
+    phase[np.flatnonzero(phase == 1)[0]] = 2
+    place = table.schema.get_field_index("phase")
+    table = table.set_column(place, table.schema.field("phase"), pa.array(phase))
+    pq.write_table(table, root / "index.parquet")
+    corrected = run(config, tmp_path / "run")
+    assert corrected["labels_fingerprint"] != first["labels_fingerprint"]
+    assert corrected["history"] != first["history"]
+    save_encoder(create_encoder(VARIANT, image_size=16, seed=1), path, {})
+    other = run(config, tmp_path / "run")
+    assert other["encoder_fingerprint"] != corrected["encoder_fingerprint"]
+    assert other["history"] != corrected["history"]
