@@ -26,9 +26,9 @@ from data.views.multi_crop import Views
 from msn import encoders
 from msn.method.model import MSN
 from msn.networks.usual_keras import usual_keras
+from msn.training.checks import check
 from msn.training.configuration import (
     as_scalars,
-    check,
     create_model,
     schedule_of_step,
 )

@@ -20,6 +20,11 @@ flags.mark_flag_as_required("workdir")
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    from data.frames.opening import check_roots
+    from msn.training.checks import check
+
+    check(CONFIG.value)  # in a second, which TensorFlow's import takes several of
+    check_roots(CONFIG.value.data.root)
     cli.import_tensorflow()
     from msn.pretrain import pretrain
 

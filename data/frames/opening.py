@@ -49,12 +49,7 @@ def open_source(
     """
     if kind not in SOURCES:
         raise InputError(f"data.source is {kind!r}; expected one of {', '.join(SOURCES)}")
-    roots = to_paths(roots)
-    if not roots:
-        raise InputError("no dataset directory; expected one or more")
-    for root in roots:
-        if not root.is_dir():
-            raise InputError(f"{root}: no such dataset directory")
+    roots = check_roots(roots)
     exclude = frozenset(exclude)
     if kind == "images":
         return _open_images(roots, exclude)
@@ -63,6 +58,17 @@ def open_source(
     if kind == "tfds":
         return _open_tfds(roots, exclude)
     return _open_videos(roots, exclude, fps)
+
+
+def check_roots(roots: str | AnyPath | Sequence[str | AnyPath]) -> list[AnyPath]:
+    """The folders of datasets, which are there; raises `InputError` where one is not."""
+    roots = to_paths(roots)
+    if not roots:
+        raise InputError("no dataset directory; expected one or more")
+    for root in roots:
+        if not root.is_dir():
+            raise InputError(f"{root}: no such dataset directory")
+    return roots
 
 
 def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageFrames:

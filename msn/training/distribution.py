@@ -17,7 +17,6 @@ from data.common.errors import InputError, one_line
 from msn.method.model import MSN
 from msn.training.gradient_cache import CachedStep
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
 )

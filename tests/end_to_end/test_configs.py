@@ -10,7 +10,7 @@ from data.dataset.patterns import expand
 from data.views.multi_crop import Views
 from down_stream import experiment
 from msn.networks.variants import variant_arguments
-from msn.training import configuration
+from msn.training.checks import check
 from tests.support.places import ROOT
 
 FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
@@ -36,7 +36,7 @@ def test_the_docstring_holds_the_command(name):
 @pytest.mark.parametrize("name", PRETRAINING)
 def test_pre_training_configurations_pass_the_checks_of_a_run(name):
     config = load(name)
-    configuration.check(config)
+    check(config)
     assert Views(**config.views).size % variant_arguments(config.model.variant)["patch_size"] == 0
     for key in ("seed", "batch_size", "epochs", "steps", "checkpoint_every", "strategy"):
         assert key in config
@@ -54,7 +54,7 @@ def test_pre_training_configurations_pass_the_checks_of_a_run(name):
 @pytest.mark.parametrize("name", [n for n in PRETRAINING if n.startswith("msn_vit")])
 def test_ways_to_balance_assignments(name, argument, loss):
     config = load(name, argument)
-    configuration.check(config)
+    check(config)
     assert (config.loss.sinkhorn, config.loss.me_max_weight, config.loss.prior_exponent) == loss
     with pytest.raises(ValueError, match="no_sinkhorn"):
         load(name, "uniform")

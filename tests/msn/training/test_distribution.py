@@ -45,13 +45,13 @@ def train(root, log, dtype, runs, environment=None, signals=None):
 
     from data.common import cli
     from msn import pretrain
-    from msn.training import configuration
+    from msn.training import checks, configuration
 
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.environ |= environment or {}
     # To rewrite the graphs takes longer than they run.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    configuration.DTYPES["float32"] = dtype  # of the encoders
+    checks.DTYPES["float32"] = dtype  # of the encoders
     if not environment:
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(
