@@ -10,6 +10,8 @@ An argument after the file's name chooses how assignments are kept from collapsi
 Sources: Assran et al., arXiv 2204.07141, appendix (ImageNet, batch 1024); facebookresearch/msn,
 configs/pretrain; Hirsch et al., arXiv 2308.12394, section 3 (endoscopic video); Assran et al.,
 arXiv 2210.07277 (PMSN, exponent 0.25).
+
+Needs: any dataset; GPUs, fewer with a smaller batch_size; not measured
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -14,6 +14,8 @@
 
 The strengths are our choice and not measured. Hirsch et al., arXiv 2308.12394, pre-train on private
 colonoscopies, with the MSN paper's augmentations as far as they say.
+
+Needs: PolypsSet, 28,773 frames; GPUs, fewer with a smaller batch_size; not measured
 """
 
 from configs import msn_base, polyps_base

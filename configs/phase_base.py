@@ -3,6 +3,8 @@
 Protocol: Cholec80's default split (videos 1-40 / 41-48 / 49-80), 1 frame per second, macro-F1 per
 video (Hirsch et al., arXiv 2308.12394, section 4; splits and metrics: data/dataset/cholec80.py,
 down_stream/metrics/phases.py).
+
+Needs: any dataset with phases; what the encoder needs; not measured
 """
 
 from ml_collections import ConfigDict, config_dict

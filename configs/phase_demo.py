@@ -6,6 +6,8 @@
 
 A quarter of a minute for a probe, about a minute to fine-tune, on two cores. The videos
 are split by patient: 1-10 train, 11-12 validate, 13-16 test.
+
+Needs: the rendered miniature, 16 videos, and its encoder; 2 cores; 15 seconds, finetune 1 minute
 """
 
 from configs import msn_demo, phase_base

@@ -5,6 +5,8 @@ r"""Fine-tuning for surgical phases on Cholec80, end to end.
 
 Needs a GPU. Published macro-F1 with EndoSSL's private pre-training data: 83.4 (ViT-S), 82.6
 (ViT-B), 84.0 (ViT-L), Hirsch et al., arXiv 2308.12394. Not run on the full data by us yet.
+
+Needs: Cholec80, 80 videos, and an encoder; a GPU; not measured
 """
 
 from configs import phase_base

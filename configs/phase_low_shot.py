@@ -10,6 +10,8 @@ everything in low_shot.json. Stopped, the same command goes on. Features are com
 encoder and video, so that a cell takes about as long as its probe. The protocol of Hirsch et al.,
 arXiv 2308.12394, section 4; not run on the full data by us yet. The demo takes some minutes on two
 cores.
+
+Needs: Cholec80, 80 videos, and encoders; a GPU; not measured, demo some minutes on 2 cores
 """
 
 from configs import msn_demo, phase_base, phase_demo, phase_finetune

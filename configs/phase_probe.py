@@ -5,6 +5,8 @@ r"""Linear probe for surgical phases on Cholec80: what a frozen encoder is worth
 
 Features of all frames are computed once, the probe is fitted on them. Not run on the full data by
 us yet.
+
+Needs: Cholec80, 80 videos, and an encoder; a GPU, or patience; not measured
 """
 
 from configs import phase_base

@@ -7,6 +7,8 @@ The patients are apart: 1-80 pre-training and, as far as they are to have labels
 validation, 86-99 test. Each seed has a pre-training, a random encoder and a choice of labelled
 videos of its own; learning rate and weight decay are chosen alike for both, on the validation
 videos.
+
+Needs: 99 rendered videos of a minute, and encoders of msn_proof.py; 2 cores; some minutes
 """
 
 from configs import msn_proof, phase_base, phase_low_shot

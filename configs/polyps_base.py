@@ -6,6 +6,8 @@ they do not say whether they used whole frames or crops of the polyps, nor wheth
 or sequences. Here: whole frames unless the data set was prepared with --crop_margin, and both
 counts. data/image_classes/polypsset.py says what "train2019-..." is: the archive has no training
 sequences.
+
+Needs: any dataset with a class per image; what the encoder needs; not measured
 """
 
 from configs import phase_base

@@ -6,6 +6,8 @@ r"""Fine-tuning for polyps, hyperplastic or adenomatous, end to end.
 
 Needs a GPU. Published accuracy with EndoSSL's private pre-training data: 78.5 (ViT-S), 78.2
 (ViT-B), 80.4 (ViT-L), Hirsch et al., arXiv 2308.12394. Not run on the real data by us yet.
+
+Needs: PolypsSet and an encoder; a GPU; not measured
 """
 
 from configs import phase_finetune, polyps_base

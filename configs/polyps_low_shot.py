@@ -6,6 +6,8 @@ r"""Few labels: how many annotated polyps does pre-training save?
 As configs/phase_low_shot.py, which explains the keys: a linear probe, or fine-tuning, for every
 encoder, number of labelled training sequences and seed. The sequences of train2019 are an
 approximation (data/image_classes/polypsset.py). Not run on the real data by us yet.
+
+Needs: PolypsSet and encoders; a GPU; not measured
 """
 
 from configs import phase_low_shot, polyps_finetune, polyps_probe

@@ -6,6 +6,8 @@ r"""Linear probe for polyps, hyperplastic or adenomatous: what a frozen encoder 
 
 Features of all frames are computed once, the probe is fitted on them. Not run on the real data by
 us yet.
+
+Needs: PolypsSet, or any images in classes, and an encoder; a GPU, or patience; not measured
 """
 
 from configs import polyps_base

@@ -5,6 +5,8 @@ r"""Fine-tuning for the presence of seven tools on Cholec80, end to end.
 
 Needs a GPU. Scored by average precision, per tool and their mean
 (down_stream/metrics/multi_label.py). Not run on the full data by us yet.
+
+Needs: Cholec80, 80 videos, and an encoder; a GPU; not measured
 """
 
 from configs import phase_finetune

@@ -6,6 +6,8 @@ r"""Linear probe for the presence of seven tools on Cholec80: what a frozen enco
 Features of all frames are computed once, the probe is fitted on them. Scored by average
 precision, per tool and their mean (down_stream/metrics/multi_label.py). Not run on the full data by
 us yet.
+
+Needs: Cholec80, 80 videos, and an encoder; a GPU, or patience; not measured
 """
 
 from configs import phase_probe

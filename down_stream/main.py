@@ -9,9 +9,9 @@ r"""Recognises surgical phases with a pre-trained encoder: fits on some videos, 
       --config.data.root=DIR/cholec80          how much annotation does pre-training save?
 
 Tools, polyps and any other classes are recognised by the same command (configs/tools_probe.py,
-configs/polyps_probe.py). The configuration files explain every key; --model, --optimizer,
---learning_rate and --weight_decay override theirs. Results, predictions, report.html, pictures and
-the model go to the configuration's workdir.
+configs/polyps_probe.py); --list_configs shows which configurations there are. Their files explain
+every key; --model, --optimizer, --learning_rate, --weight_decay and --workdir override theirs.
+Results, predictions, report.html, pictures and the model go to the workdir.
 """
 
 import sys
@@ -33,6 +33,9 @@ MODEL = flags.DEFINE_enum(
 OPTIMIZER = flags.DEFINE_enum(
     "optimizer", None, ["adam", "adamw", "rmsprop", "momentum", "sgd"], "optimizer"
 )
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "where results go (default: the configuration's key workdir, runs/demo/probe)"
+)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "peak learning rate", lower_bound=0)
 WEIGHT_DECAY = flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0)
 
@@ -42,6 +45,8 @@ def main() -> int:
     config = CONFIG.value
     if MODEL.value is not None:
         config.model.variant = MODELS[MODEL.value]
+    if WORKDIR.value is not None:
+        config.workdir = WORKDIR.value
     if OPTIMIZER.value is not None:
         config.optimizer.name = OPTIMIZER.value
     if LEARNING_RATE.value is not None:

@@ -1,6 +1,7 @@
 r"""Pre-trains a Vision Transformer on endoscopic video with Masked Siamese Networks (MSN).
 
   python -m msn.train --config=configs/msn_demo.py --workdir=runs/msn_demo
+  python -m msn.train --list_configs                      which there are, and what each needs
   python -m msn.train --config=configs/msn_vits16.py --workdir=runs/msn_vits16 \
       --config.data.root=DIR/cholec80 --config.batch_size=256 --config.optimizer.learning_rate=5e-4
 
@@ -14,7 +15,7 @@ from data.common import cli
 from data.common.errors import InputError
 
 CONFIG = cli.define_config("configs/msn_demo.py", "configuration of the run")
-WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (made if missing)")
+WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run, made if missing (required)")
 flags.mark_flag_as_required("workdir")
 
 

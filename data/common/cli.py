@@ -19,7 +19,7 @@ from ml_collections import config_dict, config_flags
 
 from data.common import compiled_programs
 from data.common.caught import caught_stderr
-from data.common.configurations import ROOT, check_complete, check_key, read_config
+from data.common.configurations import ROOT, check_complete, check_key, list_configs, read_config
 from data.common.errors import is_utf8, printable
 from data.common.stopping import STOPPED, ended_by_signals
 
@@ -44,9 +44,14 @@ def define_config(default: str, help_string: str) -> flags.FlagHolder:
     global _default_config
     _default_config = ROOT / default
     # Without a default here: absl would read it, overrides included, before mistakes are caught.
-    help_string = f"{help_string} (default: {default}). Single keys: --config.KEY=VALUE."
+    help_string = f"{help_string}. Single keys: --config.KEY=VALUE."
     holder = config_flags.DEFINE_config_file("config", None, help_string, lock_config=True)
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])  # for --help
+    flag = flags.FLAGS["config"]
+    flag.default_as_str = f"'{default}'"
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # for --help
+    listing = "prints the configurations there are, what each is for and needs, and ends"
+    flags.DEFINE_boolean("list_configs", False, listing)
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["list_configs"])
     return holder
 
 
@@ -157,6 +162,9 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
     if _default_config and not _config_files(argv):
         argv = [argv[0], f"--config={_default_config}", *argv[1:]]
     sys.argv = argv  # where ml_collections looks for overrides
+    if _default_config and "--list_configs" in argv:
+        print(list_configs(str(_default_config.relative_to(ROOT))))
+        sys.exit(DONE)
     if _groups and "--help" in argv:
         print(sys.modules["__main__"].__doc__, *map(_group_help, _groups), sep="\n")
         sys.exit(DONE)

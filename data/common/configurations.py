@@ -1,5 +1,6 @@
 """Configurations: files of `configs/` or of users, their keys, and what is wrong in them."""
 
+import ast
 import difflib
 import re
 import runpy
@@ -42,6 +43,30 @@ def read_config(file: str) -> ConfigDict:
         return module["get_config"](*([argument] if argument else []))
     except (AttributeError, ImportError, KeyError, NameError, TypeError) as error:
         raise ValueError(_mistake(error)) from error
+
+
+def list_configs(base: str) -> str:
+    """The files of `configs/` that a command can start from, and what each of them says it needs.
+
+    Args:
+      base: the one that the command starts from itself; others with all of its keys are listed.
+
+    Returns:
+      For each: its data, hardware and time, and below them what it is for: the first sentence and
+      the line "Needs: DATA; HARDWARE; TIME" of its docstring.
+    """
+    keys = flatten(read_config(str(ROOT / base)).to_dict()).keys()
+    rows = [("configuration", "data", "hardware", "time", "")]
+    for path in sorted((ROOT / "configs").glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        needs = re.search(r"^Needs: (.+); (.+); (.+)$", docstring, re.MULTILINE)
+        if needs and keys <= flatten(read_config(str(path)).to_dict()).keys():
+            rows.append((str(path.relative_to(ROOT)), *needs.groups(), docstring.splitlines()[0]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:3]
+    return "\n".join(
+        "  ".join([*map(str.ljust, row, widths), row[3]]) + (f"\n    {row[4]}" if row[4] else "")
+        for row in rows
+    )
 
 
 def check_complete(config: ConfigDict, base: ConfigDict, path: str, base_path: str) -> None:

@@ -1,6 +1,7 @@
 """Every configuration file: it loads, can run as far as can be checked, and says how to."""
 
 import importlib
+import re
 import runpy
 
 import pytest
@@ -31,6 +32,7 @@ def test_the_docstring_holds_the_command(name):
     text = importlib.import_module(f"configs.{name}").__doc__
     assert f"--config=configs/{name}.py" in text
     assert "python" in text
+    assert len(re.search(r"^Needs: (.+)$", text, re.MULTILINE)[1].split("; ")) == 3
 
 
 @pytest.mark.parametrize("name", PRETRAINING)

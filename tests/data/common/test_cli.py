@@ -1,6 +1,7 @@
 """What a mistyped command line looks like: one line, exit code 2, nothing written, no trace."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -110,7 +111,33 @@ def test_help_teaches_and_is_no_error(command, asked, tmp_path):
     assert "--" in result.stdout
     if command in ("train", "main"):
         assert "--config:" in result.stdout
+        assert "(default: 'configs/" in result.stdout and "None" not in result.stdout
+        assert "--workdir:" in result.stdout and "--[no]list_configs:" in result.stdout
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command, own, other", [("train", "msn_", "phase_"), ("main", "phase_", "msn_")]
+)
+def test_configurations_are_listed_as_their_files_have_them(command, own, other, tmp_path):
+    result = call(command, "--list_configs", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"configs/{own}demo.py" in result.stdout and f"configs/{other}" not in (
+        "".join(line for line in result.stdout.splitlines() if not line.startswith(" "))
+    )
+    for name in (f"{own}demo", f"{own}base"):
+        text = (ROOT / f"configs/{name}.py").read_text()
+        for part in re.search(r"^Needs: (.+)$", text, re.MULTILINE)[1].split("; "):
+            assert part in result.stdout
+        assert text.removeprefix("r").removeprefix('"""').splitlines()[0] in result.stdout
+
+
+def test_the_working_directory_is_a_flag_of_experiments_too(tmp_path):
+    result = call("main", f"--workdir={tmp_path / 'none' / 'file'}", "--config.data.root=nowhere")
+    assert "nowhere" in result.stderr
+    (tmp_path / "file").write_text("")
+    result = call("main", f"--workdir={tmp_path / 'file'}")
+    assert result.returncode == 2 and str(tmp_path / "file") in result.stderr
 
 
 @pytest.mark.parametrize("command", ["train", "main", "inference"])
