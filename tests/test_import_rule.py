@@ -33,6 +33,7 @@ DOORS = {
     },
     "msn": {
         *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),
+        "doctor",
     },
     "down_stream": {"main", "experiment", "tasks", "compare"},
 }

@@ -48,7 +48,7 @@ def use() -> None:
     where no folder can be written, and where the system does not tell its processor.
     """
     global _programs
-    folder = os.environ.get(VARIABLE) or str(_user_cache() / "endoscopy-msn" / "programs")
+    folder = os.environ.get(VARIABLE) or str(user_cache("programs"))
     flags = re.sub(_OURS, "", os.environ.get("TF_XLA_FLAGS", ""))  # those of a parent process
     machine = _machine(flags)
     if folder == "off" or _FLAG in flags or not machine:
@@ -160,8 +160,10 @@ class _Programs:
             _remove_oldest(self._store, LIMIT)
 
 
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+def user_cache(kind: str) -> Path:
+    """The folder in the user's cache for what can be made again."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "endoscopy-msn" / kind
 
 
 def _machine(flags: str) -> str:

@@ -1,0 +1,50 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.places import ROOT
+
+
+def diagnose(**environment):
+    command = [sys.executable, "-m", "msn.doctor"]
+    return subprocess.run(
+        command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def line_of(output, what):
+    (line,) = [line for line in output.splitlines() if line.startswith(f"  {what} ")]
+    return line
+
+
+def test_this_machine_is_well(tmp_path):
+    result = diagnose(MSN_PROGRAMS=str(tmp_path / "programs"))
+    assert (result.returncode, result.stderr) == (0, "")
+    for what in ("Python", "memory", "tensorflow", "av", "videos", "images", "CPU:0"):
+        assert line_of(result.stdout, what).endswith(" OK"), what
+    assert "h264, hevc, mpeg2video" in line_of(result.stdout, "videos")
+    assert str(tmp_path / "programs") in line_of(result.stdout, "compiled programs")
+    assert result.stdout.endswith("\nall is well\n")
+
+
+def test_what_is_wrong_says_what_to_do(tmp_path):
+    """Another version than the one that was tested, and a folder that nobody may write to."""
+    info = tmp_path / "tqdm-1.0.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tqdm\nVersion: 1.0.0\n")
+    result = diagnose(PYTHONPATH=str(tmp_path), MSN_PROGRAMS="/proc/programs")
+    assert result.returncode == 1
+    assert "1.0.0" in (line := line_of(result.stdout, "tqdm")) and line.endswith("make setup")
+    assert "expected" in line_of(result.stdout, "compiled programs")
+    assert "2 lines say what to do" in result.stdout
+
+
+@pytest.mark.parametrize("value, said", [("off", "switched off"), ("~/x", "/x, ")])
+def test_the_folder_of_kept_programs_is_the_users(value, said, monkeypatch):
+    from msn import doctor
+
+    monkeypatch.setenv("MSN_PROGRAMS", value)
+    (found,) = [found for what, found, _ in doctor.files() if what == "compiled programs"]
+    assert said in found and "~" not in found
