@@ -96,8 +96,8 @@ def run(
       main: the command; returns an exit code, None for 0.
       wrong_input: exceptions whose message is one line for the user. They end the process with
         code 2. So does an `OSError` (a missing folder, no permission, a full disk).
-      positional: what is given without a flag, "FILE" for one, "FILE ..." for one or more; `main`
-        is called with it.
+      positional: what is given without a flag, "FILE" for one, "FILE ..." for one or more,
+        "[FILE ...]" for any number; `main` is called with it.
       kept: said after a signal or Ctrl-C: what is kept, and how to go on.
     """
 
@@ -187,10 +187,10 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
     ) as error:
         # ml_collections raises the last six for wrong types and broken files.
         sys.exit(refuse(error))
-    if positional and not rest[1:]:
+    if positional and positional[0] != "[" and not rest[1:]:
         sys.exit(refuse(f"required: {positional}"))
     most = 1 + bool(positional)  # with the name of the program
-    if len(rest) > most and not positional.endswith("..."):
+    if len(rest) > most and "..." not in positional:
         sys.exit(refuse(f"unexpected argument {rest[most]!r}: options are given as --name=value"))
     return rest
 
