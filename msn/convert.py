@@ -120,6 +120,7 @@ def convert(
 def open_source(source: AnyPath, output_format: str, given: dict):
     """The encoder to convert; raises `InputError` where the format cannot express it."""
     from msn.encoders import load_encoder
+    from msn.formats.onnx_encoder import OnnxEncoder
     from msn.networks.encoder import Encoder
 
     inside = source / "encoder"
@@ -129,6 +130,11 @@ def open_source(source: AnyPath, output_format: str, given: dict):
         )
     encoder = load_encoder(source, **given)
     if not encoder.trainable_variables:
+        if isinstance(encoder, OnnxEncoder):
+            raise InputError(
+                f"{source}: an ONNX file is frozen: its weights cannot be converted; expected the "
+                "file that it was made of"
+            )
         raise InputError(
             f"{source}: a SavedModel is frozen: its weights cannot be converted; expected the file "
             "that they came with (checkpoint_0, or the encoder directory around saved_model/)"

@@ -22,8 +22,10 @@ from data.images.image_io import RESIZE_RULE
 from data.storage.folders import copy_folder, local_copy, read_part
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
-from msn.formats import hugging_face, saved_model, single_files, torch_files, weight_files
-from msn.formats.flax_files import FLAX_FILE, is_flax, read_flax
+from msn.formats import hugging_face, onnx_encoder, saved_model, single_files
+from msn.formats.files import torch_files, weight_files
+from msn.formats.files.flax_files import FLAX_FILE, is_flax, read_flax
+from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.reference_names import Foreign, encoder_of_state, how_to_give
 from msn.formats.saved_model import FrozenEncoder, save_saved_model
 from msn.networks.encoder import Encoder
@@ -38,12 +40,14 @@ GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 
 
 def save_encoder(
-    encoder: Encoder | ResNetEncoder | FrozenEncoder, path: str | PurePath, origin: dict
+    encoder: Encoder | ResNetEncoder | FrozenEncoder | OnnxEncoder,
+    path: str | PurePath,
+    origin: dict,
 ) -> AnyPath:
     """Writes an encoder directory: encoder.json, encoder.weights.h5 and saved_model/.
 
     Args:
-      encoder: what to write; of a frozen one, the SavedModel is copied.
+      encoder: what to write; of a frozen one, the SavedModel or ONNX file is copied.
       path: the directory; one that is there is replaced when the new one is complete.
       origin: JSON-ready facts about where the weights came from (run, step, network).
 
@@ -51,11 +55,15 @@ def save_encoder(
       InputError: it cannot be written, as on a full disk; one that is there is as it was.
     """
     path = to_path(path)
-    last = saved_model.MODEL_FILE if isinstance(encoder, FrozenEncoder) else ENCODER_FILE
+    last = {FrozenEncoder: saved_model.MODEL_FILE, OnnxEncoder: onnx_encoder.MODEL_FILE}.get(
+        type(encoder), ENCODER_FILE
+    )
     try:
         with whole_folder(path, last) as folder:
             if isinstance(encoder, FrozenEncoder):
                 copy_folder(encoder.directory, folder, last)
+            elif isinstance(encoder, OnnxEncoder):
+                onnx_encoder.write_onnx(encoder, folder)
             else:
                 write_encoder(encoder, folder, origin)
     except OSError as error:
@@ -102,14 +110,15 @@ def load_encoder(
     num_heads: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-) -> Encoder | ResNetEncoder | FrozenEncoder:
+) -> Encoder | ResNetEncoder | FrozenEncoder | OnnxEncoder:
     """Opens an encoder of any known format: `tokens, cls = encoder(images)`, raw RGB 0..255.
 
     By content, it is told apart what `path` is: an encoder directory; a TensorFlow SavedModel (it
     comes back frozen, without a backbone); a Flax checkpoint of the published EndoSSL weights, or
     the folder with `checkpoint_0`; a directory of transformers (ViT, ViTMSN, MAE, DINOv2, DINOv3,
     I-JEPA) or of timm; a PyTorch or safetensors file of msn, DINO, DINOv2, DINOv3, MAE, EndoViT,
-    I-JEPA, timm, or with such an encoder in it (docs/encoders.md). No code in a file is run. What
+    I-JEPA, timm, or with such an encoder in it; an ONNX file with its description beside it, frozen
+    (docs/encoders.md). No code in a file is run. What
     of a file is not used is named in the log.
 
     Args:
@@ -173,6 +182,8 @@ def _open_directory(path, given):
         return _open_encoder_directory(path)
     if (path / saved_model.MODEL_FILE).is_file():
         return FrozenEncoder(path)
+    if (path / onnx_encoder.MODEL_FILE).is_file():
+        return OnnxEncoder(path / onnx_encoder.MODEL_FILE)
     for name, inner in (("encoder", "encoder"), ("model", "model/encoder")):
         if (path / inner / ENCODER_FILE).is_file():  # the directory of a run, or an experiment
             raise InputError(f"a directory with {name}/ in it; expected {path / name}")
@@ -199,6 +210,8 @@ def _open_file(path, given):
             "a table of features, not an encoder: it has none of other frames; expected as "
             "--config.encoder of down_stream/main.py"
         )
+    if path.suffix == onnx_encoder.SUFFIX:
+        return OnnxEncoder(path)
     start = read_part(path, 0, 16)
     if start.startswith(torch_files.ZIP_MAGIC):
         return _encoder(path, single_files.read_torch(path), given)

@@ -15,6 +15,7 @@ from data.dataset.frame_index import FrameIndex
 from data.finetuning import training_dataset
 from down_stream.classifiers.training_state import TrainingState
 from down_stream.features.feature_table import FeatureTable
+from msn.formats.onnx_encoder import OnnxEncoder
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -227,10 +228,10 @@ def learning_rate_scales(model, variables, layer_decay: float) -> list[float]:
 
 def check_trainable(encoder) -> None:
     """Raises `InputError` for an encoder that is frozen."""
-    if isinstance(encoder, FeatureTable):
+    if isinstance(encoder, FeatureTable | OnnxEncoder):
         raise InputError(
-            f"{encoder.path}: a table of features: it can be probed, not fine-tuned; expected the "
-            "encoder that made them, or --config.mode=probe, logistic or knn"
+            f"{encoder.file}: {encoder.kind}: can be probed, not fine-tuned; expected an encoder "
+            "with weights, or --config.mode=probe, logistic or knn"
         )
     if not encoder.trainable_variables:
         beside = encoder.directory.parent / "checkpoint_0"

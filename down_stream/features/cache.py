@@ -27,11 +27,12 @@ from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
 from data.images.image_io import RESIZE_RULE
-from data.storage.paths import check_local, to_path
+from data.storage.paths import AnyPath, check_local, to_path
 from data.storage.whole import PART, whole_file
 from down_stream.features.extraction import representation
 from down_stream.features.feature_table import FeatureTable
 from down_stream.features.pooling import feature_width, is_representation
+from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.saved_model import FrozenEncoder
 
 VERSION = 1  # of what an entry holds
@@ -104,15 +105,12 @@ def fingerprint(encoder, features: str | None = None) -> str:
 
     With `features`, of those; what `encoder.represent` gives has the name of the encoder.
     """
-    if isinstance(encoder, FeatureTable):
-        return encoder.fingerprint()
     digest = hashlib.sha256()
     if features and not is_representation(encoder, features):
         digest.update(f"features {features} ".encode())
-    if isinstance(encoder, FrozenEncoder):
-        files = sorted(path for path in encoder.directory.rglob("*") if path.is_file())
-        for path in files:
-            digest.update(f"{path.relative_to(encoder.directory)} {path.stat().st_size}".encode())
+    if files := _files_of(encoder):
+        for name, path in files.items():
+            digest.update(f"{name} {path.stat().st_size}".encode())
             with path.open("rb") as file:
                 while block := file.read(_BLOCK):
                     digest.update(block)
@@ -126,6 +124,16 @@ def fingerprint(encoder, features: str | None = None) -> str:
             digest.update(f"{value.dtype} {value.shape}".encode())
             digest.update(np.ascontiguousarray(value).view(np.uint8))
     return digest.hexdigest()[:32]
+
+
+def _files_of(encoder) -> dict[str, AnyPath]:
+    """The files that tell all about a frozen encoder or a table, by name; {} for others."""
+    if isinstance(encoder, FrozenEncoder):
+        files = sorted(path for path in encoder.directory.rglob("*") if path.is_file())
+        return {str(path.relative_to(encoder.directory)): path for path in files}
+    if isinstance(encoder, OnnxEncoder):
+        return {"onnx": encoder.file, "description": encoder.description}
+    return {"table": encoder.file} if isinstance(encoder, FeatureTable) else {}
 
 
 def entry_name(video: str, paths: list[str], image_size: int) -> str:

@@ -148,10 +148,10 @@ class SplitFeatures:
         if isinstance(encoder, FeatureTable):
             if features is not None:
                 raise InputError(
-                    f"features is {features!r} for {encoder.path}, which has what it has; expected "
+                    f"features is {features!r} for {encoder.file}, which has what it has; expected "
                     "none given"
                 )
-            self.features = f"those of {encoder.path.name}"
+            self.features = f"those of {encoder.file.name}"
         else:
             self.features = choose_features(encoder, features)
             self._function = representation(encoder, self.features)

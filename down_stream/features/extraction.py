@@ -10,6 +10,7 @@ from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
 from down_stream.features.pooling import FEATURES, choose_features, compute_features
+from msn.formats.onnx_encoder import OnnxEncoder
 from msn.networks.pieces import in_pieces
 
 TOKENS = ("cls", "mean", "all")
@@ -24,7 +25,13 @@ def representation(encoder, features: str) -> Callable:
             lambda rows: compute_features(encoder, images[rows], features), images.shape[0]
         )
 
-    return tf.function(represent, jit_compile=True, autograph=False)
+    return compiled(represent, encoder)
+
+
+def compiled(function: Callable, encoder) -> Callable:
+    """A function of images as one program; of XLA's, unless ONNX Runtime has a part in it."""
+    by_xla = not isinstance(encoder, OnnxEncoder)
+    return tf.function(function, jit_compile=by_xla, autograph=False)
 
 
 def frame_outputs(
@@ -62,9 +69,10 @@ def frame_outputs(
     if tokens not in TOKENS:
         raise InputError(f"tokens={tokens}: expected {', '.join(TOKENS)}")
     if (layers > 1 or attention) and not hasattr(encoder, "backbone"):
+        where = encoder.file if isinstance(encoder, OnnxEncoder) else encoder.directory
         raise InputError(
-            f"{encoder.directory}: a SavedModel gives neither the tokens of several layers "
-            "nor attention; expected an encoder directory or checkpoint_0"
+            f"{where}: {encoder.kind} gives neither the tokens of several layers nor attention; "
+            "expected an encoder directory or checkpoint_0"
         )
     depth = encoder.backbone.depth if hasattr(encoder, "backbone") else 1
     if not 1 <= layers <= depth:
@@ -89,7 +97,7 @@ def frame_outputs(
             found["attention"] = weights[:, :, 0, encoder.backbone.num_special :]
         return found
 
-    return tf.function(outputs, jit_compile=True, autograph=False)
+    return compiled(outputs, encoder)
 
 
 def features_used(encoder, model, features, layers, tokens) -> str:

@@ -4,7 +4,6 @@ A .parquet or .npz file as inference.py writes it: `embeddings`, numbers [frames
 the names of the data set; and `second`, or `frame`, the number in the name of the frame's file.
 """
 
-import hashlib
 import itertools
 import logging
 import zipfile
@@ -21,7 +20,6 @@ from msn.encoders import TABLES
 EMBEDDINGS, VIDEO = "embeddings", "video"
 KEYS = ("frame", "second")  # the first that a table has
 NAMED = 5  # so many frames or videos are named in a message
-_BLOCK = 1 << 24  # bytes
 
 
 def is_table(path: AnyPath | None) -> bool:
@@ -42,24 +40,17 @@ class FeatureTable:
       InputError: it cannot be read, lacks a column, or a frame is in it twice.
     """
 
+    kind = "a table of features"
     trainable_variables = ()
 
     def __init__(self, path: AnyPath):
-        self.path = path
+        self.file = path
         columns = _read(path)
         self.embeddings = columns[EMBEDDINGS]
         self.width = self.embeddings.shape[1]
         self.key = next(key for key in KEYS if key in columns)
         self.places = _places(columns[VIDEO], columns[self.key], self.key)
         self._check_doubled()
-
-    def fingerprint(self) -> str:
-        """Hexadecimal digest of the file."""
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()[:32]
 
     def of(self, index: FrameIndex) -> tuple[np.ndarray, np.ndarray]:
         """Features float32 [found, width] of the frames of an index, and their rows int64 [found].
@@ -84,7 +75,7 @@ class FeatureTable:
         found, rows = np.concatenate(found), np.concatenate(rows)
         if not len(rows):
             raise InputError(
-                f"{self.path}: none of {len(index)} frames of {_some(index.videos)}; it has "
+                f"{self.file}: none of {len(index)} frames of {_some(index.videos)}; it has "
                 f"{_some(sorted(self.places))}"
             )
         order = np.argsort(rows, kind="stable")
@@ -102,13 +93,13 @@ class FeatureTable:
                 pairs = list(zip(nearest[near] / 1000, missing[near] / 1000, strict=True))
                 shown = _some([f"{found:g} s for {wanted:g} s" for found, wanted in pairs])
                 raise InputError(
-                    f"{self.path}: {len(pairs)} frames of {video} are misaligned: {shown}; "
+                    f"{self.file}: {len(pairs)} frames of {video} are misaligned: {shown}; "
                     "expected the data set's seconds, or a column 'frame' with the numbers in its "
                     "files' names"
                 )
         logging.warning(
             "%s: %d of %d frames of %s are missing: %s %s",
-            *(self.path, len(missing), total, video, self.key),
+            *(self.file, len(missing), total, video, self.key),
             _some([f"{key / 1000:g}" if self.key == "second" else str(key) for key in missing]),
         )
 
@@ -118,7 +109,7 @@ class FeatureTable:
             if len(doubled := np.unique(keys[1:][keys[1:] == keys[:-1]])):
                 values = doubled / 1000 if self.key == "second" else doubled
                 raise InputError(
-                    f"{self.path}: {len(doubled)} frames of {video} are in it more than once: "
+                    f"{self.file}: {len(doubled)} frames of {video} are in it more than once: "
                     f"{self.key} {_some([f'{value:g}' for value in values])}"
                 )
 

@@ -6,6 +6,8 @@ import numpy as np
 from keras import ops
 
 from data.common.errors import InputError
+from msn.formats.onnx_encoder import OnnxEncoder
+from msn.networks.encoder import Encoder
 from msn.networks.resnet import ResNetEncoder
 
 FEATURES = ("cls", "mean", "cls+mean", "last4")
@@ -16,7 +18,7 @@ def usual_features(encoder) -> str:
     """What is taken unless told otherwise: "mean" where the encoder's family does, else "cls"."""
     if isinstance(encoder, ResNetEncoder):
         return "mean"
-    return encoder.features if hasattr(encoder, "backbone") else "cls"
+    return encoder.features if isinstance(encoder, Encoder | OnnxEncoder) else "cls"
 
 
 def choose_features(encoder, features: str | None) -> str:
@@ -26,6 +28,8 @@ def choose_features(encoder, features: str | None) -> str:
       InputError: no such name, or the encoder cannot give them.
     """
     features = features or usual_features(encoder)
+    if isinstance(encoder, OnnxEncoder):
+        return _choose_of_onnx(encoder, features)
     if features not in FEATURES:
         raise InputError(f"features is {features!r}; expected {', '.join(FEATURES)}")
     backbone = getattr(encoder, "backbone", None)
@@ -68,7 +72,7 @@ def compute_features(encoder, images, features: str, training=False):
     """
     if is_representation(encoder, features):
         return encoder.represent(images, training) if training else encoder.represent(images)
-    if not hasattr(encoder, "backbone"):
+    if not hasattr(encoder, "backbone"):  # CLS is the first of the tokens, and their second output
         tokens, cls = encoder(images)
         parts = {"cls": cls, "mean": ops.mean(tokens[:, 1:], axis=1)}
         return ops.concatenate([parts[name] for name in features.split("+")], axis=-1)
@@ -78,6 +82,19 @@ def compute_features(encoder, images, features: str, training=False):
         return ops.concatenate([backbone.pool(tokens, "cls") for tokens in blocks], axis=-1)
     tokens = encoder(images, training=training)[0]
     return ops.concatenate([backbone.pool(tokens, name) for name in features.split("+")], axis=-1)
+
+
+def _choose_of_onnx(encoder, features):
+    """Those that the description of an ONNX file names; raises `InputError`."""
+    known = [encoder.features]
+    if encoder.num_tokens > 1:
+        known += ["mean"] + (["cls+mean"] if encoder.features == "cls" else [])
+    if features not in known:
+        raise InputError(
+            f"features is {features!r} for {encoder.file.name}; expected "
+            f"{', '.join(dict.fromkeys(known))}, which its description names"
+        )
+    return features
 
 
 def _problem_of_frozen(encoder, features):

@@ -19,18 +19,18 @@ from data.common.errors import InputError
 from data.storage.paths import AnyPath
 from msn.formats.families import dinov2, dinov3, ijepa, mae, timm, vit
 from msn.formats.families.family import Family, State, agree
-from msn.formats.reference_names import (
-    Foreign,
-    msn_state,
-    sizes_of_state,
-    with_cls_position,
-)
-from msn.formats.weight_files import (
+from msn.formats.files.weight_files import (
     SAFETENSORS,
     read_json,
     read_weights,
     write_json,
     write_safetensors,
+)
+from msn.formats.reference_names import (
+    Foreign,
+    msn_state,
+    sizes_of_state,
+    with_cls_position,
 )
 from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 

@@ -20,7 +20,7 @@ from keras import ops
 from data.common.errors import InputError
 from msn.formats.families import timm
 from msn.formats.families.family import Family, State
-from msn.formats.torch_files import write_torch_file
+from msn.formats.files.torch_files import write_torch_file
 from msn.networks.encoder import Encoder
 from msn.networks.options import OPTIONS
 from msn.networks.variants import SIZES, default_image_size

@@ -34,6 +34,8 @@ class FrozenEncoder(keras.Model):
       InputError: damaged; not such a model; or Keras runs on another backend than TensorFlow.
     """
 
+    kind = "a SavedModel"
+
     def __init__(self, directory: str | AnyPath, name=None):
         super().__init__(name=name, trainable=False, dtype="float32")
         self.directory = to_path(directory)

@@ -1,8 +1,9 @@
 """Single files with an encoder in them: of PyTorch, and safetensors."""
 
 from data.storage.paths import AnyPath
-from msn.formats import hugging_face, torch_files, weight_files
+from msn.formats import hugging_face
 from msn.formats.families import checkpoints, dinov2
+from msn.formats.files import torch_files, weight_files
 from msn.formats.reference_names import Foreign, sizes_of_state
 
 

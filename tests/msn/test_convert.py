@@ -10,7 +10,7 @@ from data.common.errors import InputError
 from msn import convert
 from msn.encoders import load_encoder, save_encoder
 from msn.formats import hugging_face, reference_names
-from msn.formats.torch_files import read_state
+from msn.formats.files.torch_files import read_state
 from msn.networks.encoder import Encoder
 from msn.training.initialisation import origin_of
 from tests.support.places import GOLDEN, ROOT

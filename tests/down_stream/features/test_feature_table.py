@@ -146,7 +146,7 @@ def test_what_a_table_is_not_for_is_refused(tables, small_dataset, tmp_path):
     for changes, said in (
         (
             {"mode": "finetune"},
-            "features.parquet: a table of features: .* not fine-tuned; expected",
+            "features.parquet: a table of features: can be probed, not fine-tuned; expected",
         ),
         ({"features": "mean"}, "features is 'mean' for .*features.parquet, which has what it has"),
         ({"encoder_num_heads": 3}, "features.parquet: a table of features, without num_heads"),

@@ -4,7 +4,7 @@ import pytest
 
 from data.common.errors import InputError
 from msn.encoders import load_encoder
-from msn.formats.flax_files import read_flax, unpack_array
+from msn.formats.files.flax_files import read_flax, unpack_array
 from tests.support.places import GOLDEN
 
 RELEASED = GOLDEN / "endossl-released"

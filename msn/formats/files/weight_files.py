@@ -10,7 +10,7 @@ import safetensors.numpy
 from data.common.errors import InputError, one_line
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath
-from msn.formats.torch_files import is_tensor, read_chosen
+from msn.formats.files.torch_files import is_tensor, read_chosen
 
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"  # after the name of a file that comes in shards

@@ -1,7 +1,7 @@
 """PyTorch's checkpoint files, read and written without PyTorch and without running foreign code.
 
-`torch.save` writes an uncompressed zip: `NAME/data.pkl`, a pickle that describes the content (see
-`msn.formats.torch_pickle`), and one file `NAME/data/KEY` with the raw numbers of each storage.
+`torch.save` writes an uncompressed zip: `NAME/data.pkl`, a pickle that describes the content
+(see `torch_pickle`), and one file `NAME/data/KEY` with the raw numbers of each storage.
 
 Source: PyTorch, "Serialization semantics".
 """
@@ -16,7 +16,14 @@ import numpy as np
 
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
-from msn.formats.torch_pickle import BFLOAT16, PICKLE_ERRORS, STORAGES, Tensor, opcodes, unpickle
+from msn.formats.files.torch_pickle import (
+    BFLOAT16,
+    PICKLE_ERRORS,
+    STORAGES,
+    Tensor,
+    opcodes,
+    unpickle,
+)
 
 ZIP_MAGIC = b"PK\x03\x04"
 # What `torch.save` wrote before PyTorch 1.6: a pickled magic number first (torch/serialization.py).

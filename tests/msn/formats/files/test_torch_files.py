@@ -12,8 +12,8 @@ import pytest
 
 from data.common.errors import InputError
 from msn.encoders import load_encoder
-from msn.formats.torch_files import LEGACY_MAGIC, read_state, write_torch_file
-from msn.formats.torch_pickle import ALLOWED, rebuild_parameter, rebuild_tensor
+from msn.formats.files.torch_files import LEGACY_MAGIC, read_state, write_torch_file
+from msn.formats.files.torch_pickle import ALLOWED, rebuild_parameter, rebuild_tensor
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
 
