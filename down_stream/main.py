@@ -42,6 +42,8 @@ WEIGHT_DECAY = flags.DEFINE_float("weight_decay", None, "decoupled weight decay"
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    from data.frames.opening import check_roots
+
     config = CONFIG.value
     if MODEL.value is not None:
         config.model.variant = MODELS[MODEL.value]
@@ -56,6 +58,7 @@ def main() -> int:
         config.optimizer.weight_decay = WEIGHT_DECAY.value
         config.probe.weight_decays = (WEIGHT_DECAY.value,)
 
+    check_roots(config.data.root)  # before TensorFlow's import, which takes seconds
     cli.import_tensorflow()
     return low_shot(config) if "fractions" in config else experiment(config)
 
