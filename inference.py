@@ -15,10 +15,10 @@ experiment: then probabilities are written, too. One of four inputs:
 
   a dataset   as prepare.py makes it; also TFDS and TF-Cholec80's record files
     python inference.py --model_path runs/demo/probe/model \
-        --data_rootdir runs/demo/data --attention attention --map map.html
+        --data_rootdir runs/demo/data --output demo.npz --attention attention --map map.html
 
   a stream    a video file, a camera (0 is the first) or an address (rtsp://, http://), labelled
-              causally while it runs
+              causally while it runs; with --output=live.npz, live_phases/<video>_stream.csv has all
     python inference.py --model_path runs/demo/probe/model \
         --stream runs/demo/data/cholec80/videos/video13.mp4
 
@@ -29,8 +29,10 @@ The table has one row a frame. In Python:
   table["video"], table["second"], table["path"]        second is NaN where names do not tell it
   table["probabilities"]   float32 [frames, classes], with a phase model; names in table["classes"]
 
-With a phase model, embeddings_phases/<video>.csv and <video>.png (the timeline) are beside it. A
-run that was killed goes on where it was, with the same command. What cannot be read is named last.
+With a phase model, embeddings_phases/<video>.csv and <video>.png (the timeline) are beside it. The
+same command again, whatever ended the one before, costs what is new: videos that were added or have
+changed. Those that are gone are named; with --gone=keep their rows stay. What was made is kept in
+embeddings.npz.parts/; without it, all is made again. What cannot be read is named last.
 
 Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 stopped by a signal
 or Ctrl-C.
@@ -41,6 +43,7 @@ from pathlib import Path
 from absl import flags
 
 from data.common import cli
+from data.common.compiled_programs import user_cache
 from data.common.errors import InputError
 
 MODEL = flags.DEFINE_string("model_path", None, "encoder, or model/ of an experiment")
@@ -76,6 +79,12 @@ TOKENS = flags.DEFINE_enum(
 LAYERS = flags.DEFINE_integer("layers", None, "last blocks whose tokens are put side by side")
 ATTENTION = flags.DEFINE_string("attention", None, "folder for pictures of the last attention")
 MAP = flags.DEFINE_string("map", None, ".html file for a map of the embeddings, with thumbnails")
+GONE = flags.DEFINE_enum(
+    "gone",
+    "drop",
+    ["drop", "keep"],
+    "what becomes of the rows of videos that earlier runs have seen and that are gone",
+)
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 32, "frames at a time; results do not depend on it", lower_bound=1
 )
@@ -104,7 +113,7 @@ def label_stream() -> int:
     check_local("--output", OUTPUT.value)
     if given := GIVEN():
         raise InputError(f"--stream: its model says itself what --{next(iter(given))} would")
-    model, output = to_path(MODEL.value), to_path(OUTPUT.value)
+    model, output = to_path(MODEL.value), to_path(OUTPUT.value) if OUTPUT.present else None
     result = phase_stream.label_stream(model, STREAM.value, output, FPS.value)
     print(phase_stream.summary(result))
     if result.is_stopped:
@@ -123,12 +132,14 @@ def embed() -> int:
     elif VIDEOS.value:
         for path in VIDEOS.value:
             check_local("--video_path", path)
-        operations = OPERATIONS.value and Path(OPERATIONS.value)
-        frames = list_videos(VIDEOS.value, FPS.value, operations, JOIN.value)
+        operations, clocks = OPERATIONS.value and Path(OPERATIONS.value), user_cache("clocks")
+        frames = list_videos(VIDEOS.value, FPS.value, operations, JOIN.value, clocks)
     else:
-        frames = list_dataset(to_path(DATA.value) / NAME.value, FPS.value)
+        root = to_path(DATA.value) / NAME.value
+        frames = list_dataset(root, FPS.value, user_cache("clocks"))
     cli.import_tensorflow()
     from down_stream.inference import embeddings
+    from down_stream.inference.result import summary
 
     options = embeddings.Options(
         features=FEATURES.value,
@@ -138,9 +149,10 @@ def embed() -> int:
         map=MAP.value and to_path(MAP.value),
         batch_size=BATCH_SIZE.value,
         given=GIVEN(),
+        gone=GONE.value,
     )
     result = embeddings.embed(to_path(MODEL.value), frames, to_path(OUTPUT.value), options)
-    print(embeddings.summary(result))
+    print(summary(result))
     return cli.DONE_IN_PART if result.faults else cli.DONE
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data.common.progress import ProgressBar
 from data.frames.frames import Frames
-from data.frames.read_ahead import InputFrame, read_ahead
+from data.frames.read_ahead import InputFrame, Unreadable, read_ahead
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Batch:
       rows: int64 [n], of the readable frames.
       outputs: {name: float32 [n, ...]}.
       frames: the n frames themselves.
-      faults: a line for each frame that is unreadable.
+      faults: of each frame that is unreadable, which and why.
       stop: the row after the last of these frames, readable or not.
       seconds: that the network took.
     """
@@ -29,15 +29,20 @@ class Batch:
     rows: np.ndarray
     outputs: dict[str, np.ndarray]
     frames: list[InputFrame]
-    faults: list[str]
+    faults: list[Unreadable]
     stop: int
     seconds: float
 
 
 def embed_batches(
-    function: Callable, frames: Frames, image_size: int, batch_size: int, start: int = 0
+    function: Callable,
+    frames: Frames,
+    image_size: int,
+    batch_size: int,
+    start: int = 0,
+    end: int | None = None,
 ) -> Iterator[Batch]:
-    """Applies a function to all frames from a row on.
+    """Applies a function to all frames from a row to before another.
 
     The next frames are read while the network works. Every batch has the same size, the last one
     filled up with black: one compiled program serves all of them, and no result depends on what
@@ -48,7 +53,7 @@ def embed_batches(
       frames: what to read.
       image_size: pixels.
       batch_size: int.
-      start: row.
+      start, end: rows; None for the last.
     """
     running, frames_of_batch, faults, stop = None, [], [], start
 
@@ -62,12 +67,12 @@ def embed_batches(
         seconds = time.perf_counter() - begun
         return Batch(rows, outputs, frames_of_batch, faults, stop, seconds)
 
-    for item in read_ahead(frames, image_size, ahead=2 * batch_size, start=start):
+    for item in read_ahead(frames, image_size, ahead=2 * batch_size, start=start, stop=end):
         stop = item.row + 1
         if isinstance(item, InputFrame):
             frames_of_batch.append(item)
         else:
-            faults.append(item.reason)
+            faults.append(item)
         if len(frames_of_batch) == batch_size:
             launched = launch()  # before the last one is waited for: a GPU goes on
             if running:
@@ -100,7 +105,7 @@ def batches_of_features(
             lambda images: {"features": function(images)}, frames, image_size, batch_size
         ):
             for fault in batch.faults:
-                logging.warning("left out: %s", fault)
+                logging.warning("left out: %s", fault.reason)
             if len(batch.rows):
                 yield batch.outputs["features"], batch.rows
             bar.update(len(batch.rows))

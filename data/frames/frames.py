@@ -12,7 +12,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.images.decoding import decode_image
 from data.images.image_io import read_image
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, is_remote, to_path
 from data.tfrecords.offsets import read_bytes_feature
 from data.video.parts import PartsReader, Places
 from data.video.seeking import VideoReader
@@ -43,6 +43,7 @@ class Frames(abc.ABC):
       phases: their names; none where nothing is annotated.
       label, classes: the same of still images in classes, int16 [n].
       excluded: names of the videos that were left out as asked for.
+      fps: frames per second that are taken of the videos; None where that is not one number.
       faults: a line for every input that cannot be used at all, or not to its end.
       passed_over: how many files in the folders are neither images nor videos, as was asked for.
     """
@@ -62,6 +63,7 @@ class Frames(abc.ABC):
         self.phase = np.full(len(self.video), -1, np.int8) if phase is None else phase
         self.phases = tuple(phases)
         self.label, self.classes = np.full(len(self.video), -1, np.int16), ()
+        self.fps = None
         self.excluded = tuple(excluded)
         self.faults = list(faults)
         self.passed_over = passed_over
@@ -103,10 +105,11 @@ class Frames(abc.ABC):
                 item = InputError(f"{self.name(row)}: {(error.strerror or str(error)).lower()}")
             yield item
 
-    def pieces(self, start: int = 0) -> Iterator[range]:
-        """All rows from `start` on, in parts that are well read in order by one thread each."""
-        for first in range(start, len(self), IMAGES_AT_ONCE):
-            yield range(first, min(first + IMAGES_AT_ONCE, len(self)))
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[range]:
+        """The rows from `start` to before `stop`, in parts that one thread each reads well."""
+        stop = len(self) if stop is None else stop
+        for first in range(start, stop, IMAGES_AT_ONCE):
+            yield range(first, min(first + IMAGES_AT_ONCE, stop))
 
     @cached_property
     def second(self) -> np.ndarray:
@@ -135,12 +138,20 @@ class Frames(abc.ABC):
         second = float(self.seconds(row))
         return -np.inf if np.isnan(second) else second
 
-    def digest(self) -> str:
-        """A hash of which frames these are."""
-        digest = hashlib.sha256(self.second.tobytes())
-        for first in range(0, len(self), 4096):
-            rows = range(first, min(first + 4096, len(self)))
-            digest.update("\n".join(self.paths(rows)).encode())
+    def files(self, rows) -> list[AnyPath]:
+        """The files that `paths` names, each once."""
+        return [to_path(path) for path in dict.fromkeys(self.paths(rows))]
+
+    def state(self, rows: range) -> str:
+        """A hash of which frames these are: times, and names, sizes and times of change of files.
+
+        The folder that they are in makes no difference. Of remote files, which take long to ask,
+        the names are all that counts.
+        """
+        digest = hashlib.sha256(self.seconds(slice(rows.start, rows.stop)).tobytes())
+        digest.update("\n".join(PurePath(path).name for path in self.paths(rows)).encode())
+        for file in self.files(rows):
+            digest.update(file_state(file).encode())
         return digest.hexdigest()
 
     def video_names(self, rows) -> list[str]:
@@ -163,6 +174,8 @@ class ImageFrames(Frames):
         self.label, self.classes = index.label, index.classes.classes
         self._index = index
         self._fps = np.broadcast_to(fps, len(index.videos))
+        if len(rates := np.unique(self._fps)) == 1 and np.isfinite(rates).all():
+            self.fps = float(rates[0])
 
     def read(self, row):
         return read_image(self.name(row))
@@ -217,6 +230,9 @@ class RecordFrames(Frames):
         places = zip(self._table["shard"][rows], self._table["begin"][rows], strict=True)
         return [f"{self._files[file]}, record at byte {begin}" for file, begin in places]
 
+    def files(self, rows):
+        return [self._files[file] for file in np.unique(self._table["shard"][rows])]
+
     def seconds(self, rows):
         second = self._table["second"][rows].astype(np.float64)
         return np.where(second < 0, np.nan, second)
@@ -233,18 +249,28 @@ class VideoFrames(Frames):
       timings: {name: what `Clock.take` returns}: which frames of the file are taken, and when they
         are shown.
       fps: frames per second that are taken: the n-th of a video is of second n / fps.
+      states: {name: what `file_state` said of its files before their clocks were read}; of others,
+        it is asked when it is needed.
       **remarks: as for `Frames`.
     """
 
     OPEN = 4  # videos that each thread keeps open for `read`
 
-    def __init__(self, files: Mapping, timings: Mapping, fps: float, **remarks):
+    def __init__(
+        self,
+        files: Mapping[str, Path | Places],
+        timings: Mapping,
+        fps: float,
+        states: Mapping[str, str] | None = None,
+        **remarks,
+    ):
         super().__init__(timings, _repeated([len(n) for n, *_ in timings.values()]), **remarks)
         self._files = [files[name] for name in timings]
         self._numbers = np.concatenate([numbers for numbers, *_ in timings.values()])
         self._times = np.concatenate([seconds for _, seconds, _ in timings.values()])
         self._firsts = [first for *_, first in timings.values()]
-        self._fps, self._of_thread = fps, threading.local()
+        self.fps, self._of_thread = fps, threading.local()
+        self._states = states or {}
 
     def read(self, row):
         video = self.video[row]
@@ -260,11 +286,12 @@ class VideoFrames(Frames):
         except InputError as error:  # it is no video any more
             yield from itertools.repeat(error, len(rows))
 
-    def pieces(self, start=0):
-        at_once = max(1, round(SECONDS_AT_ONCE * self._fps))
+    def pieces(self, start=0, stop=None):
+        stop = len(self) if stop is None else stop
+        at_once = max(1, round(SECONDS_AT_ONCE * self.fps))
         for begin, end in itertools.pairwise(self.starts.tolist()):
-            for first in range(max(begin, start), end, at_once):
-                yield range(first, min(first + at_once, end))
+            for first in range(max(begin, start), min(end, stop), at_once):
+                yield range(first, min(first + at_once, end, stop))
 
     def paths(self, rows):
         return [
@@ -280,7 +307,14 @@ class VideoFrames(Frames):
         return file.path(number) if isinstance(file, Places) else str(file)
 
     def seconds(self, rows):
-        return (np.arange(len(self))[rows] - self.starts[self.video[rows]]) / self._fps
+        return (np.arange(len(self))[rows] - self.starts[self.video[rows]]) / self.fps
+
+    def state(self, rows):
+        state = self._states.get(self.videos[self.video[rows.start]])
+        if state is None:
+            return super().state(rows)
+        seconds = self.seconds(slice(rows.start, rows.stop))
+        return hashlib.sha256(seconds.tobytes() + state.encode()).hexdigest()
 
     def _time(self, row):
         """To the frame: where the rate does not divide the video's, it is not n / fps."""
@@ -298,6 +332,17 @@ class VideoFrames(Frames):
 
 def _open_reader(file: Path | Places) -> VideoReader | PartsReader:
     return PartsReader(file) if isinstance(file, Places) else VideoReader(file)
+
+
+def file_state(file: AnyPath) -> str:
+    """What tells one version of a file from another; "missing" where it is, "" of a remote one."""
+    if is_remote(file):
+        return ""
+    try:
+        state = file.stat()
+    except OSError:
+        return "missing"
+    return f"{state.st_size} {state.st_mtime_ns}"
 
 
 def _repeated(counts: Sequence[int]) -> np.ndarray:

@@ -16,7 +16,7 @@ from data.dataset.audit import Audit
 from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, FrameIndex, load_index
-from data.frames.frames import Frames, ImageFrames, VideoFrames
+from data.frames.frames import Frames, ImageFrames, VideoFrames, file_state
 from data.frames.opening import open_source
 from data.images.finding import find_images
 from data.images.names import place_in_video, plain_path
@@ -25,7 +25,7 @@ from data.preparation.operations import find_operations, join_operations
 from data.storage.paths import to_path
 from data.tfrecords.files import find_records
 from data.tfrecords.tfds_shards import TFDS_INFO
-from data.video.clocks import read_clocks, read_parts
+from data.video.clocks import kept_timings, read_clocks, read_parts
 from data.video.decoding import check_settings
 from data.video.dicom import is_dicom
 from data.video.dicom_names import find_dicoms
@@ -61,6 +61,7 @@ def list_videos(
     fps: float = 1.0,
     operations: Path | None = None,
     join_parts: bool = False,
+    kept: Path | None = None,
 ) -> VideoFrames:
     """The frames of video files, and of the videos in folders, at `fps` frames per second.
 
@@ -73,6 +74,7 @@ def list_videos(
       operations: a table of which files are parts of which operation
         (`data.preparation.operations.read_operations`).
       join_parts: whether to join those that look so by their names; else a warning says so.
+      kept: a folder of the user's cache for time stamps: without it, all files are read each time.
 
     Raises:
       InputError: a path is missing, there is no video, or the table is wrong.
@@ -91,8 +93,12 @@ def list_videos(
         for name, video in videos.items()
         if len(video.files) == 1 and not video.fault and not is_dicom(video.files[0])
     }
-    clocks, faults = read_clocks(files)
-    timings = {name: clock.take(fps) for name, clock in clocks.items()}
+    states = {name: " ".join(map(file_state, video.files)) for name, video in videos.items()}
+    if kept:
+        timings, faults = kept_timings(files, fps, kept)
+    else:
+        clocks, faults = read_clocks(files)
+        timings = {name: clock.take(fps) for name, clock in clocks.items()}
     others = {name: video for name, video in videos.items() if name not in files}
     parts, other_faults = read_parts(others, Path(scratch.name))
     for name, of_video in parts.items():
@@ -106,7 +112,7 @@ def list_videos(
         first = {name: place[video.files[0]] for name, video in videos.items() if video.files}
         videos = dict.fromkeys(sorted(first, key=first.get))
     timings = {name: timings[name] for name in videos if name in timings}
-    frames = VideoFrames(files, timings, fps, faults=faults, passed_over=passed_over)
+    frames = VideoFrames(files, timings, fps, states, faults=faults, passed_over=passed_over)
     frames.scratch = scratch  # removed with the last reference to it
     return frames
 
@@ -131,12 +137,13 @@ def _find_videos(paths: Sequence[str | Path], audit: Audit) -> tuple[dict[str, P
     return names_apart(named, audit.remarks), passed_over
 
 
-def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:
+def list_dataset(root: str | Path, fps: float = 1.0, kept: Path | None = None) -> Frames:
     """The frames of a dataset: by its index; else of its TFDS, record or video files.
 
     Args:
       root: dataset directory.
       fps: frames per second that are taken of videos; frames in files are all taken.
+      kept: as for `list_videos`.
 
     Raises:
       InputError: `root` is no dataset.
@@ -149,7 +156,7 @@ def list_dataset(root: str | Path, fps: float = 1.0) -> Frames:
     if find_records(root):
         return open_source("records", root)
     if (root / "videos").is_dir():
-        return list_videos([root / "videos"], fps)
+        return list_videos([root / "videos"], fps, kept=kept)
     raise InputError(
         f"{root}: neither {INDEX}, {TFDS_INFO}, record files nor videos/ in it; run: "
         f"python prepare.py --data_rootdir {root.parent} --name {root.name}"

@@ -38,9 +38,9 @@ class Unreadable(NamedTuple):
 
 
 def read_ahead(
-    frames: Frames, image_size: int, ahead: int, start: int = 0
+    frames: Frames, image_size: int, ahead: int, start: int = 0, stop: int | None = None
 ) -> Iterator[InputFrame | Unreadable]:
-    """All frames from row `start` on, in order, as `image_io.frame_to_input` makes them.
+    """The frames from row `start` to before row `stop`, as `image_io.frame_to_input` makes them.
 
     Threads, as many as there are cores, work on the next pieces of `frames`: OpenCV and Pillow
     decode and resize without Python's lock.
@@ -49,13 +49,13 @@ def read_ahead(
       frames: what to read.
       image_size: height and width of the results in pixels.
       ahead: this many frames, or a few more, are kept ready.
-      start: row.
+      start, stop: rows; None for the end.
     """
     # What cannot be decoded is said by us, once.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    cores, stop = available_cores(), threading.Event()
+    cores, ended = available_cores(), threading.Event()
     waiting = deque()  # (rows, queue of what was made of them)
-    pieces = frames.pieces(start)
+    pieces = frames.pieces(start, stop)
     with ThreadPoolExecutor(cores) as pool:
         try:
             while True:
@@ -64,21 +64,21 @@ def read_ahead(
                     if rows is None:
                         break
                     waiting.append((rows, queue.SimpleQueue()))
-                    pool.submit(_read, frames, image_size, *waiting[-1], stop)
+                    pool.submit(_read, frames, image_size, *waiting[-1], ended)
                 if not waiting:
                     return
                 yield from _take(waiting[0][1])
                 waiting.popleft()
         finally:  # do not read on when nobody takes the frames any more
-            stop.set()
+            ended.set()
             pool.shutdown(cancel_futures=True)
 
 
-def _read(frames, image_size, rows, made, stop) -> None:
+def _read(frames, image_size, rows, made, ended) -> None:
     """Puts what becomes of `rows` into a queue; at the end None, or what went wrong."""
     try:
         for row, image in zip(rows, frames.read_in_order(rows), strict=True):
-            if stop.is_set():
+            if ended.is_set():
                 return
             if isinstance(image, InputError):
                 made.put(Unreadable(row, str(image)))

@@ -1,8 +1,12 @@
 """The clocks of many videos, read by several threads and kept."""
 
+import contextlib
+import hashlib
 import logging
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,8 @@ from data.common.progress import ProgressBar
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock
 from data.video.parts import Parts, VideoFiles
+
+KEPT_SECONDS = 90 * 24 * 3600
 
 
 def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str, str]]:
@@ -25,19 +31,9 @@ def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str,
       {name: clock} of the videos that have one, and {name: why} of those that cannot be used, or
       only as far as they go.
     """
-
-    def read(file):
-        clock = None
-        try:
-            clock = read_clock(file)
-            clock.check_end()
-        except InputError as error:
-            return clock, str(error)
-        return clock, None
-
     clocks, faults = {}, {}
     with ThreadPoolExecutor(available_cores()) as pool:  # FFmpeg reads without Python's lock
-        results = pool.map(read, videos.values())
+        results = pool.map(_read_clock, videos.values())
         bar = ProgressBar(results, "time stamps", len(videos), unit="video", delay=1)
         for name, (clock, fault) in zip(videos, bar, strict=True):
             if clock:
@@ -80,6 +76,72 @@ def read_parts(
             if fault:
                 faults[name] = fault
     return found, faults
+
+
+def _read_clock(file: Path) -> tuple[Clock | None, str | None]:
+    clock = None
+    try:
+        clock = read_clock(file)
+        clock.check_end()
+    except InputError as error:
+        return clock, str(error)
+    return clock, None
+
+
+def kept_timings(
+    videos: Mapping[str, Path], fps: float, folder: Path
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, float]], dict[str, str]]:
+    """Which frames to take of each video at `fps`; kept video by video, for 90 days.
+
+    Args:
+      videos: {name: file}.
+      fps: frames per second to take.
+      folder: where the results are kept; where it cannot be made, they are made each time.
+
+    Returns:
+      {name: what `Clock.take` returns} of the videos that have a clock, and {name: why} of those
+      that cannot be used, or only as far as they go.
+    """
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.npz"):
+            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+                path.unlink()
+    kept = {
+        name: folder / f"{hashlib.sha256(f'{fps} {file.absolute()}'.encode()).hexdigest()[:32]}.npz"
+        for name, file in videos.items()
+    }
+
+    def read(name):
+        make = partial(_make_timing, videos[name], fps)
+        return cached_table(kept[name], [videos[name]], make)
+
+    timings, faults = {}, {}
+    with ThreadPoolExecutor(available_cores()) as pool:
+        results = pool.map(read, videos)
+        bar = ProgressBar(results, "time stamps", len(videos), unit="video", delay=1)
+        for name, table in zip(videos, bar, strict=True):
+            if table["is_video"]:
+                timings[name] = table["numbers"], table["seconds"], float(table["first"])
+            if jumps := str(table["jumps"]):
+                logging.warning("%s: %s", videos[name], jumps)
+            if fault := str(table["fault"]):
+                faults[name] = fault
+    return timings, faults
+
+
+def _make_timing(file: Path, fps: float) -> dict[str, np.ndarray]:
+    """A table of numbers, seconds and first as `Clock.take` gives them, with fault and jumps."""
+    clock, fault = _read_clock(file)
+    numbers, seconds, first = clock.take(fps) if clock else ((), (), 0.0)
+    return {
+        "is_video": np.array(clock is not None),
+        "numbers": np.asarray(numbers, np.int32),
+        "seconds": np.asarray(seconds, np.float64),
+        "first": np.array(first, np.float64),
+        "fault": np.array(fault or ""),
+        "jumps": np.array((clock and clock.jumps()) or ""),
+    }
 
 
 def read_timings(

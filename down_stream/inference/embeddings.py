@@ -2,22 +2,25 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.frames.batches import embed_batches
-from data.frames.frames import Frames
+from data.frames.frames import Frames, VideoFrames
 from data.storage.locking import locked_file
-from data.storage.paths import AnyPath, check_output_folder, is_remote
+from data.storage.paths import AnyPath, check_output_folder
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
+from down_stream.features.cache import fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
 from down_stream.inference.attention import AttentionPictures
+from down_stream.inference.parts import Parts, WithGone
 from down_stream.inference.phase_files import (
     check_phase_files,
     describe,
@@ -26,11 +29,13 @@ from down_stream.inference.phase_files import (
     remark_time,
     write_phase_files,
 )
-from down_stream.inference.table import Parts, check_output, in_parts, write_table
+from down_stream.inference.result import Result, merged
+from down_stream.inference.table import check_output, in_parts, write_table
 from msn.encoders import load_encoder
 
 PART_SECONDS = 10.0  # what a kill costs at most
 PART_BYTES = 2**25
+GONE = ("drop", "keep")  # what becomes of the rows of videos that are not there any more
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Options:
       batch_size: frames that pass the network together; the results do not depend on it, but for
         rounding.
       given: what the encoder's file does not say, arguments of `load_encoder`.
+      gone: of GONE.
     """
 
     features: str | None = None
@@ -53,31 +59,7 @@ class Options:
     map: AnyPath | None = None
     batch_size: int = 32
     given: dict = field(default_factory=dict)
-
-
-@dataclass
-class Result:
-    """What came of a run: `summary` says it in words.
-
-    Attributes:
-      files: what was written.
-      shape: of the embeddings.
-      before: rows that an earlier run, which was stopped, had tried.
-      frames, seconds, network_seconds: of this run's way through the frames.
-      faults: a line for everything that could not be used.
-      passed_over: files that are neither images nor videos.
-      remarks: lines that a reader of the results should know.
-    """
-
-    files: list[AnyPath]
-    shape: tuple[int, ...]
-    before: int
-    frames: int
-    seconds: float
-    network_seconds: float
-    faults: list[str]
-    passed_over: int
-    remarks: list[str]
+    gone: str = "drop"
 
 
 def open_model(path: AnyPath, given: dict) -> tuple:
@@ -98,7 +80,9 @@ def open_model(path: AnyPath, given: dict) -> tuple:
 def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options) -> Result:
     """Embeds frames and writes the table; with a frame model also a file for every video.
 
-    What there is of a killed run that was asked for the same is gone on with.
+    The table is that of the frames as they are now. What earlier runs have made of videos whose
+    files are as they were is taken from their parts (`down_stream/inference/parts.py`), whether
+    those runs came to their end or not.
 
     Args:
       model_path: what `msn.encoders.load_encoder` opens, or the model/ of an experiment.
@@ -108,7 +92,8 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
       options: what is computed.
 
     Raises:
-      InputError: nothing to embed, nothing to embed it with, or nowhere to write to.
+      InputError: nothing to embed, nothing to embed it with, nowhere to write to, or the table is
+        there already of another model or other options.
       StoppedError: a signal or Ctrl-C came; the same call goes on.
     """
     check_output(output)
@@ -127,28 +112,33 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     if options.attention:
         check_output_folder("attention", options.attention)
     kind = {name: getattr(options, name) for name in ("features", "layers", "tokens")}
-    function = frame_outputs(
-        encoder,
-        model,
-        **kind,
-        attention=options.attention is not None,
-    )
-    parts = Parts(output, _request(model_path, frames, options))
-    before = parts.stop
-    batches = embed_batches(
-        function, frames, encoder.image_size, min(options.batch_size, len(frames)), before
-    )
+    function = frame_outputs(encoder, model, **kind, attention=options.attention is not None)
+    print_of_model = _fingerprint(encoder, model, temporal)
+    parts = Parts(output, _made_with(print_of_model, frames, options))
+    parts.take(frames)
+    gone, replaced = parts.others()
+    new = [of.video for of in parts.videos if not of.is_done]
+    before = sum(of.stop for of in parts.videos)
     started = time.monotonic()
-    network_seconds = _fill(parts, batches, frames, options, before)
+    network_seconds = _fill(parts, function, frames, encoder.image_size, options)
     seconds = time.monotonic() - started
 
-    rows = parts.whole("rows")
-    faults = [*frames.faults, *_merged(parts.faults())]
-    if not len(rows):
+    faults = [*frames.faults, *merged(parts.faults())]
+    if not len(parts.rows()):
         parts.remove()
         raise InputError(f"none of the {len(frames)} frames can be read; {'; '.join(faults[:3])}")
-    columns, files = _columns(parts, frames, rows), [output]
     remarks = [f"features: {features_used(encoder, model, **kind)}"]
+    earlier, made = {of.video for of in replaced}, len(frames) - before
+    if changed := [video for video in new if video in earlier]:
+        remarks.append(f"changed: {some(changed)}; made again")
+    if gone and options.gone == "keep":
+        remarks.append(f"gone: {some([of.video for of in gone])}; their rows are kept")
+        frames = WithGone(frames, gone)
+        parts.append(gone)
+    elif gone:
+        remarks.append(f"gone: {some([of.video for of in gone])}; --gone=keep keeps such rows")
+    rows = parts.rows()
+    columns, files = _columns(parts, frames, rows), [output]
     classes = model.classes if model else ()
     probabilities = None
     if model:
@@ -159,8 +149,11 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         columns["probabilities"] = in_parts(len(rows), lambda part: probabilities[part])
         files += write_phase_files(output, frames, rows, probabilities, model)
         remarks += [f"probabilities: {describe(temporal)}", *remark_time(frames, rows, model)]
-    write_table(output, len(rows), columns, classes)
+    metadata = {"model": str(model_path), "fingerprint": print_of_model, "fps": frames.fps}
+    metadata |= {"features": features_used(encoder, model, **kind)}
+    write_table(output, len(rows), columns, classes, metadata)
     if options.map:
+        inference_map.add_thumbnails(parts, frames, rows, encoder.image_size)
         remarks.append(
             inference_map.write_map(
                 options.map, parts, frames, rows, model, probabilities, options.tokens
@@ -169,13 +162,16 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         files.append(options.map)
     if options.attention:
         files.append(options.attention)
-    shape = (len(rows), *next(columns["embeddings"]()).shape[1:])
-    parts.remove()
+    for of in [*replaced, *(gone if options.gone == "drop" else ())]:
+        of.remove()
     return Result(
         files=files,
-        shape=shape,
+        shape=(len(rows), *next(columns["embeddings"]()).shape[1:]),
         before=before,
-        frames=len(frames) - before,
+        new=[video for video in new if video not in earlier],
+        changed=changed,
+        gone=[of.video for of in gone],
+        frames=made,
         seconds=seconds,
         network_seconds=network_seconds,
         faults=faults,
@@ -184,44 +180,55 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     )
 
 
-def _fill(parts: Parts, batches, frames: Frames, options: Options, before: int) -> float:
-    """Keeps what batches bring, part by part; returns the seconds that the network took."""
-    kept, network_seconds, begun = [], 0.0, time.monotonic()
-    is_drawn = inference_map.choose(len(frames)) if options.map else None
-
-    def flush():
-        made = [batch for batch in kept if len(batch.rows)]
-        names = made[0].outputs if made else ()
-        table = {name: np.concatenate([b.outputs[name] for b in made]) for name in names}
-        table["rows"] = np.concatenate([batch.rows for batch in kept])
-        parts.add(kept[-1].stop, table, [line for batch in kept for line in batch.faults])
-
-    bar = ProgressBar(desc="embedding", total=len(frames), initial=before, unit="frame")
+def _fill(
+    parts: Parts, function: Callable, frames: Frames, image_size: int, options: Options
+) -> float:
+    """Makes the parts that are missing; returns the seconds that the network took."""
+    network_seconds, begun = 0.0, time.monotonic()
+    is_drawn = inference_map.choose(frames) if options.map else None
+    # Each video in batches of its own has the same bits, whatever else there is. Not so stills, of
+    # which a folder may hold a few: batches would be filled up with black.
+    is_video = not np.isnan(frames.second).any()
+    batch_size = min(options.batch_size, len(frames))
+    initial = sum(of.stop for of in parts.videos)
+    bar = ProgressBar(desc="embedding", total=len(frames), initial=initial, unit="frame")
     with bar, StopSignal() as stop, ThreadPoolExecutor(2) as pool:
         pictures = AttentionPictures(options.attention, frames, pool)
-        for batch in batches:
-            network_seconds += batch.seconds
-            if options.attention:
-                pictures.draw(batch.frames, batch.outputs.pop("attention", ()))
-            if options.map:
-                inference_map.keep_thumbnails(parts.folder, batch.frames, is_drawn)
-            batch.frames = []
-            bar.update(batch.stop - bar.n)
-            kept.append(batch)
-            size = sum(value.nbytes for batch in kept for value in batch.outputs.values())
-            is_due = size > PART_BYTES or time.monotonic() - begun > PART_SECONDS
-            if is_due or stop.requested:
-                pictures.wait()
-                flush()
-                kept, begun = [], time.monotonic()
-            if stop.requested:
-                raise StoppedError(
-                    f"stopped by {stop.requested} after frame {batch.stop}; start again to go on"
-                )
-        if kept:
-            pictures.wait()
-            flush()
+        for rows in list(parts.left(is_joined=not is_video)):
+            kept, first = [], rows.start
+            for batch in embed_batches(
+                function, frames, image_size, batch_size, rows.start, rows.stop
+            ):
+                network_seconds += batch.seconds
+                if options.attention:
+                    pictures.draw(batch.frames, batch.outputs.pop("attention", ()))
+                if options.map:
+                    inference_map.keep_thumbnails(parts, batch.frames, is_drawn)
+                batch.frames = []
+                bar.update(batch.stop - (kept[-1].stop if kept else first))
+                kept.append(batch)
+                size = sum(value.nbytes for batch in kept for value in batch.outputs.values())
+                is_due = size > PART_BYTES or time.monotonic() - begun > PART_SECONDS
+                if is_due or stop.requested or batch.stop == rows.stop:
+                    pictures.wait()
+                    parts.add(first, batch.stop, *_joined(kept, frames))
+                    kept, first, begun = [], batch.stop, time.monotonic()
+                if stop.requested:
+                    raise StoppedError(
+                        f"stopped by {stop.requested} after frame {batch.stop}; start again to go "
+                        "on"
+                    )
     return network_seconds
+
+
+def _joined(batches: list, frames: Frames) -> tuple[dict[str, np.ndarray], list]:
+    """The table and the faults of several batches, as `Parts.add` takes them."""
+    made = [batch for batch in batches if len(batch.rows)]
+    names = made[0].outputs if made else ()
+    table = {name: np.concatenate([batch.outputs[name] for batch in made]) for name in names}
+    rows = table["rows"] = np.concatenate([batch.rows for batch in batches])
+    table |= {"second": frames.seconds(rows), "path": np.array(frames.paths(rows), np.str_)}
+    return table, [fault for batch in batches for fault in batch.faults]
 
 
 def _columns(parts: Parts, frames: Frames, rows: np.ndarray) -> dict:
@@ -233,52 +240,24 @@ def _columns(parts: Parts, frames: Frames, rows: np.ndarray) -> dict:
     }
 
 
-def _request(model_path, frames: Frames, options: Options) -> dict:
-    """What tells one run from another; batch sizes do not matter."""
-    files = hashlib.sha256()
-    if not is_remote(model_path):  # of a remote model, its path is all that is compared
-        for file in [model_path] if model_path.is_file() else sorted(model_path.rglob("*")):
-            files.update(f"{file.relative_to(model_path)} {file.stat().st_size} ".encode())
-            files.update(f"{file.stat().st_mtime_ns}\n".encode())
+def _fingerprint(encoder, model, temporal) -> str:
+    """Hexadecimal digest of the weights and arguments of a model: of an encoder alone, its own."""
+    if model is None:
+        return fingerprint(encoder)
+    digest = hashlib.sha256(f"{fingerprint(encoder)} {model.task} {model.classes}".encode())
+    variables = [model.head.kernel, model.head.bias, model.feature_mean, model.feature_std]
+    for variable in [*variables, *(temporal.weights if temporal else ())]:
+        digest.update(np.asarray(variable).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _made_with(print_of_model: str, frames: Frames, options: Options) -> dict:
+    """What all parts of a table have in common; batch sizes do not matter."""
     return {
-        "model_path": str(model_path.absolute()),
-        "model files": files.hexdigest(),
-        "frames": len(frames),
-        "list of frames": frames.digest(),
+        "model": print_of_model,
         "features": options.features,
         "layers": options.layers,
         "tokens": options.tokens,
-        "given": {name: str(value) for name, value in options.given.items()},
+        "frames per second": frames.fps if isinstance(frames, VideoFrames) else None,
         "attention": options.attention and str(options.attention),
-        "map": options.map and str(options.map),
     }
-
-
-def _merged(lines: list[str]) -> list[str]:
-    """Each line once; where one reason holds for several frames, with their number."""
-    counts = {}
-    for line in lines:
-        counts[line] = counts.get(line, 0) + 1
-    return [line if n == 1 else f"{line} ({n} frames)" for line, n in counts.items()]
-
-
-def summary(result: Result) -> str:
-    """A result in words, for people."""
-    lines = [
-        f"embeddings      float32 {list(result.shape)}",
-        f"frames          {result.frames} in {result.seconds:.1f} s, "
-        f"{result.frames / max(result.seconds, 1e-9):.1f} images/s",
-        f"network         {result.network_seconds / max(result.seconds, 1e-9):.0%} of that time",
-    ]
-    if result.before:
-        lines.append(f"before          {result.before} frames were there from a stopped run")
-    if result.passed_over:
-        lines.append(f"passed over     {result.passed_over} files of other kinds")
-    lines += [
-        f"{name:15} {rest.strip()}" for name, _, rest in (r.partition(":") for r in result.remarks)
-    ]
-    lines += [f"written to      {file}" for file in result.files]
-    if result.faults:
-        lines.append(f"unreadable, all or in part ({len(result.faults)}):")
-        lines += [f"  {line}" for line in result.faults]
-    return "\n".join(lines)

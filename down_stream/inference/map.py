@@ -9,6 +9,7 @@ import base64
 import colorsys
 import importlib.util
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,11 @@ from sklearn.decomposition import PCA
 
 from data.common.errors import InputError
 from data.frames.frames import Frames
+from data.frames.read_ahead import InputFrame
+from data.images.image_io import frame_to_input
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
+from down_stream.inference.parts import Parts
 from down_stream.report.figures import (
     CLASS_COLOURS,
     SMALL,
@@ -63,36 +67,58 @@ def check_map(path: AnyPath) -> None:
     check_output_folder("map", path.parent)
 
 
-def choose(length: int) -> np.ndarray:
-    """bool [length], the rows that are drawn."""
-    chosen = np.zeros(length, bool)
-    chosen[np.linspace(0, length - 1, min(length, MAX_POINTS)).round().astype(int)] = True
-    return chosen
+def choose(frames: Frames) -> np.ndarray:
+    """bool [n], the rows that are drawn: of each video every first, second, fourth, ...
+
+    Where videos are added, those that are drawn of the others are as before, or some of them.
+    """
+    place = np.arange(len(frames))
+    if len(frames.videos) <= MAX_POINTS and (np.diff(frames.video) >= 0).all():
+        place -= frames.starts[frames.video]
+    step = 1
+    while (place % step == 0).sum() > MAX_POINTS and step < len(frames):
+        step *= 2
+    return place % step == 0
 
 
-def keep_thumbnails(folder: AnyPath, frames, is_drawn: np.ndarray) -> None:
-    """Writes small pictures of the frames that are drawn, until the map is."""
-    (folder / THUMBNAILS).mkdir(exist_ok=True)
+def keep_thumbnails(parts: Parts, frames: Iterable[InputFrame], is_drawn: np.ndarray) -> None:
+    """Writes small pictures of the frames that are drawn, beside the parts."""
     for frame in frames:
         if is_drawn[frame.row]:
             size = (max(1, round(THUMBNAIL_HEIGHT * frame.aspect)), THUMBNAIL_HEIGHT)
             image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
             quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
             encoded = cv2.imencode(".jpg", image[..., ::-1], quality)[1]
-            _thumbnail(folder, frame.row).write_bytes(encoded.tobytes())
+            path = _thumbnail(parts, frame.row)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded.tobytes())
 
 
-def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -> str:
+def add_thumbnails(parts: Parts, frames: Frames, rows: np.ndarray, image_size: int) -> None:
+    """Writes those that earlier runs have not: the others are read once more."""
+    is_drawn = choose(frames)
+    for row in rows[is_drawn[rows]].tolist():
+        if not _thumbnail(parts, row).is_file():
+            try:
+                image = frames.read(row)
+            except InputError:  # gone
+                image = np.full((8, 8, 3), 127, np.uint8)
+            aspect = image.shape[1] / image.shape[0]
+            frame = InputFrame(row, frame_to_input(image, image_size), aspect)
+            keep_thumbnails(parts, [frame], is_drawn)
+
+
+def write_map(path, parts: Parts, frames: Frames, rows, model, probabilities, tokens) -> str:
     """Writes the map and its picture; returns a line about them.
 
     Args:
       path: of the .html file; the picture is a .png file beside it.
-      parts: `down_stream.inference.table.Parts` with the embeddings and the thumbnails.
+      parts: with the embeddings and the thumbnails.
       frames: the list that `rows`, int64 [n], are of.
       model: None, or the frame model that `probabilities`, float32 [n, classes], are of.
       tokens: as the embeddings were made; of all tokens, CLS is drawn.
     """
-    is_drawn = choose(len(frames))[rows]
+    is_drawn = choose(frames)[rows]
     points, at = [], 0
     for part in parts.column("embeddings")():
         part_is_drawn = is_drawn[at : at + len(part)]
@@ -117,7 +143,7 @@ def write_map(path, parts, frames: Frames, rows, model, probabilities, tokens) -
             name if np.isnan(second) else f"{name}, {clock(second)}"
             for name, second in zip(frames.video_names(rows), seconds, strict=True)
         ],
-        thumbnails=[_thumbnail(parts.folder, row).read_bytes() for row in rows],
+        thumbnails=[_thumbnail(parts, row).read_bytes() for row in rows.tolist()],
     )
     legend = next(iter(colours.values()))
     save_png(plane_picture(plane.points, plane.axes, **legend), path.with_suffix(".png"))
@@ -230,5 +256,6 @@ def _shade(place: int, count: int) -> str:
     return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
 
 
-def _thumbnail(folder: AnyPath, row: int) -> AnyPath:
-    return folder / THUMBNAILS / f"{row:012d}.jpg"
+def _thumbnail(parts: Parts, row: int) -> AnyPath:
+    of_video, row = parts.place(row)
+    return of_video.folder / THUMBNAILS / f"{row:012d}.thumbnail"  # a .jpg could be an input

@@ -10,7 +10,7 @@ from data.storage.folders import read_part
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.classifiers.frame_model import FrameModel
-from down_stream.inference.table import Column
+from down_stream.inference.parts import Column
 from down_stream.metrics import multi_label, predictions
 from down_stream.report.figures import save_png
 from down_stream.report.plots import timeline
@@ -117,7 +117,8 @@ def write_phase_files(
 ) -> list[AnyPath]:
     """Writes `<video>.csv`, and for phases `<video>.png`; returns the folder.
 
-    Those that an earlier run has left of other videos are removed.
+    Those that an earlier run has left of other videos are removed; a picture is drawn where its
+    table is another than before.
 
     A row is a second: the mean over its frames, where there are several. Frames whose time is
     unknown are counted from 0, as if they were a second apart.
@@ -130,11 +131,12 @@ def write_phase_files(
     starts = np.flatnonzero(np.diff(frames.video[rows][order], prepend=-1))
     for places in np.split(order, starts[1:]):
         table = by_second(frames, rows[places], probabilities[places], model)
-        name = table.videos[0]
-        with whole_file(folder / f"{name}.csv") as side:
+        file, picture = (folder / f"{table.videos[0]}{suffix}" for suffix in (".csv", ".png"))
+        before = file.read_bytes() if file.is_file() and picture.is_file() else None
+        with whole_file(file) as side:
             write(side, table)
-        if model.task == PHASES:
-            save_png(timeline({"": table}), folder / f"{name}.png")
+        if model.task == PHASES and file.read_bytes() != before:
+            save_png(timeline({"": table}), picture)
     return [folder]
 
 

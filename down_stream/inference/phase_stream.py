@@ -3,6 +3,7 @@
 No frame knows of a later one. Memory does not depend on how long the video runs.
 """
 
+import contextlib
 import csv
 import itertools
 import time
@@ -36,7 +37,7 @@ class StreamResult:
     """What came of a stream.
 
     Attributes:
-      file: the table that was written.
+      file: the table that was written, or None.
       frames: how many were labelled.
       seconds: of video.
       latency: counts of the seconds from having a frame to having its probabilities.
@@ -45,7 +46,7 @@ class StreamResult:
       is_stopped: whether a signal or Ctrl-C ended it before the end of a video file.
     """
 
-    file: Path
+    file: Path | None
     frames: int = 0
     seconds: float = 0.0
     latency: Counter = field(default_factory=Counter)
@@ -66,7 +67,7 @@ class StreamResult:
 def label_stream(
     model_path: AnyPath,
     source: str,
-    output: Path,
+    output: Path | None,
     fps: float = 1.0,
     say: Callable[[str], None] = print,
 ) -> StreamResult:
@@ -79,7 +80,7 @@ def label_stream(
     Args:
       model_path: the model/ of an experiment; with a temporal model in it, that is used.
       source: a video file, the number of a camera, or an address (rtsp, http).
-      output: names the folder, as for `down_stream.inference.embeddings.embed`.
+      output: names the folder, as for `down_stream.inference.embeddings.embed`; None for none.
       fps: frames per second that are looked at; a temporal model sees the first of each second.
       say: takes one line of text.
 
@@ -93,32 +94,26 @@ def label_stream(
             "--stream"
         )
     model, temporal = load_frame_model(model_path), open_temporal(model_path)
-    folder = files_folder(output, model.task)
-    check_output_folder("output", folder)
+    folder = output and files_folder(output, model.task)
+    if folder:
+        check_output_folder("output", folder)
     if model.multi_label:
         raise InputError(f"{model_path}: a model of {model.task}; expected one of phases")
     label = _labeller(model, temporal)
     frames, name = _open_source(source, fps)
     if (first := next(frames, None)) is None:  # before anything is written
         raise InputError(f"{source}: no frames in it")
-    folder.mkdir(parents=True, exist_ok=True)
-    result = StreamResult(folder / f"{name}_stream.csv", model=describe(temporal))
+    result = StreamResult(folder and folder / f"{name}_stream.csv", model=describe(temporal))
     latest = None
-    with (
-        locked_file(result.file),
-        named_errors(result.file),
-        result.file.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["second", "prediction", *model.classes])
+    with _written(result.file) as write:
+        write(["second", "prediction", *model.classes])
         try:
             for second, image in itertools.chain([first], frames):
                 begun = time.perf_counter()
                 probabilities = label(image, second)
                 result.latency[int((time.perf_counter() - begun) / BIN)] += 1
                 phase = model.classes[int(probabilities.argmax())]
-                writer.writerow([f"{second:g}", phase, *map(str, probabilities)])
-                file.flush()
+                write([f"{second:g}", phase, *map(str, probabilities)])
                 if phase != latest:
                     say(f"{clock(int(second))}  {phase}  {probabilities.max():.2f}")
                 latest = phase
@@ -134,6 +129,26 @@ def label_stream(
     return result
 
 
+@contextlib.contextmanager
+def _written(path: Path | None) -> Iterator[Callable]:
+    """Context with a function that writes a row of a table, at once; without a path it does not."""
+    if path is None:
+        yield lambda row: None
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        locked_file(path),
+        named_errors(path),
+        path.open("w", newline="", encoding="utf-8") as file,
+    ):
+
+        def write(row):
+            csv.writer(file).writerow(row)
+            file.flush()
+
+        yield write
+
+
 def summary(result: StreamResult) -> str:
     """A result in words, for people."""
     median, late = (1000 * result.latency_at(share) for share in (0.5, 0.95))
@@ -141,7 +156,7 @@ def summary(result: StreamResult) -> str:
         f"labelled        {result.frames} frames, {clock(int(result.seconds))} of video",
         f"by              {result.model}",
         f"latency         {median:.1f} ms per frame (median), {late:.1f} ms (95 of 100)",
-        f"written to      {result.file}",
+        f"written to      {result.file or 'no file, as there is no --output'}",
     ]
     return "\n".join([*lines, *([f"remark          {result.fault}"] if result.fault else [])])
 

@@ -107,9 +107,9 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
     )
     command = [sys.executable, "-c", slow, str(ROOT / "inference.py"), *arguments]
     running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    partial = tmp_path / "a.parquet.partial"
+    parts = tmp_path / "a.parquet.parts"
     until = time.monotonic() + 250
-    while not list(partial.glob("part_*")) and time.monotonic() < until:
+    while not list(parts.glob("*/part_*")) and time.monotonic() < until:
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
     running.wait()
@@ -117,8 +117,8 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
     result = call("inference", *arguments)
     assert result.returncode == 0, result.stderr
     assert "[56, 12]" in result.stdout
-    assert "were there from a stopped run" in result.stdout
-    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+    assert "were there from earlier runs" in result.stdout
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.parquet", "a.parquet.parts"]
 
 
 def test_a_stream(models, tmp_path):
@@ -129,7 +129,16 @@ def test_a_stream(models, tmp_path):
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("0:00  ")
     assert "latency " in result.stdout
-    assert len((tmp_path / "embeddings_phases" / "op_stream.csv").read_text().splitlines()) == 5
+    assert [file.name for file in tmp_path.iterdir()] == ["op.mp4"]
+    call(
+        "inference",
+        f"--model_path={models / 'model'}",
+        f"--stream={video}",
+        f"--output={tmp_path / 'out' / 'live.npz'}",
+        cwd=tmp_path,
+    )
+    table = tmp_path / "out" / "live_phases" / "op_stream.csv"
+    assert len(table.read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize(

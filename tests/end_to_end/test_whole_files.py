@@ -18,7 +18,8 @@ from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.features import cache
 from down_stream.inference.attention import write_attention
 from down_stream.inference.map import write_page as write_map
-from down_stream.inference.table import Parts, write_table
+from down_stream.inference.parts import VideoParts
+from down_stream.inference.table import write_table
 from down_stream.low_shot import grid, subsets, table
 from down_stream.report.figures import save_png
 from down_stream.report.page import write_report
@@ -58,7 +59,7 @@ def in_dataset(write):
 
 
 def add_part(folder):
-    Parts(folder / "e.npz", {}).add(5, {"second": np.arange(5)}, [])
+    VideoParts(folder / "e", "op", 5).add(5, {"second": np.arange(5)}, [])
 
 
 # What is written, by its place in a folder: how to write it there.
@@ -83,7 +84,7 @@ WRITERS = {
     "map.html": lambda f: write_map(f / "map.html", np.zeros((1, 2)), "", {}, ["a"], [b""]),
     "e.npz": lambda f: write_table(f / "e.npz", 2, COLUMN),
     "e.parquet": lambda f: write_table(f / "e.parquet", 2, COLUMN),
-    "e.npz.partial/part_000000000005.npz": add_part,
+    "e/part_000000000005.npz": add_part,
     "label_subsets.json": lambda f: subsets.write_subsets(f / "label_subsets.json", {}),
     "low_shot.json": lambda f: grid._write_json(f / "low_shot.json", {}),
     "low_shot.csv": lambda f: table.write_cells(f / "low_shot.csv", [{"score": 1}]),

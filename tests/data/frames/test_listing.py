@@ -10,6 +10,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.preparation.extraction import extract_frames
+from data.video import clock, clocks
 from data.video.dicom import read_header
 from data.video.parts import VideoFiles
 from tests.support.small_dicoms import H264, JPEG, SECRETS, h264, jpegs, write_dicom
@@ -235,8 +236,41 @@ def test_other_datasets(tmp_path):
         list_dataset(tmp_path / "nowhere")
 
 
-def test_the_hash_tells_lists_apart(tmp_path):
+def test_the_state_tells_a_video_from_another_version_of_it(tmp_path):
+    def state(folder):
+        frames = list_images(tmp_path / folder)
+        return frames.state(range(len(frames)))
+
     write_images(tmp_path / "a", "op_{}.png", (1, 2, 3))
     write_images(tmp_path / "b", "op_{}.png", (1, 2, 4))
-    assert list_images(tmp_path / "a").digest() == list_images(tmp_path / "a").digest()
-    assert list_images(tmp_path / "a").digest() != list_images(tmp_path / "b").digest()
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    assert state("a") == state("a") == state("c")  # wherever it is
+    assert state("a") != state("b")
+    (tmp_path / "c" / "op_2.png").touch()
+    assert state("a") != state("c")
+    video = write_video(tmp_path / "op.mp4", frames=60)
+    before = list_videos([video])
+    assert list_videos([video], 2.0).state(range(5)) != before.state(range(3))
+    write_video(video, frames=61)
+    assert before.state(range(3)) == before.state(range(3))  # as it was when its clock was read
+    assert list_videos([video]).state(range(3)) != before.state(range(3))
+
+
+def test_time_stamps_are_read_once(tmp_path, monkeypatch):
+    files = [write_video(tmp_path / f"op{n}.mp4", frames=60) for n in (1, 2)]
+    (tmp_path / "op3.mp4").write_bytes(b"no video")
+    before = list_videos([tmp_path], 2.0, kept=tmp_path / "clocks")
+    read = []
+    monkeypatch.setattr(
+        clocks, "read_clock", lambda file: read.append(file) or clock.read_clock(file)
+    )
+    again = list_videos([tmp_path], 2.0, kept=tmp_path / "clocks")
+    assert not read
+    assert (again.videos, again.faults) == (before.videos, before.faults)
+    assert len(again.faults) == 1
+    np.testing.assert_array_equal(again.second, before.second)
+    assert numbers_of(again) == numbers_of(list_videos([tmp_path], 2.0))
+    read.clear()
+    write_video(files[1], frames=100)
+    assert len(list_videos([tmp_path], 2.0, kept=tmp_path / "clocks")) > len(before)
+    assert read == [files[1]]

@@ -81,7 +81,7 @@ class Long(Noise):
             self.read_rows += 1
             yield picture(row)
 
-    def pieces(self, start=0):
+    def pieces(self, start=0, stop=None):
         yield range(start, len(self))
 
 

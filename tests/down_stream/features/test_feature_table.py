@@ -42,7 +42,7 @@ def tables(encoder, small_dataset, tmp_path_factory):
 
 def columns_of(tables):
     with np.load(tables[".npz"]) as content:
-        return dict(content)
+        return {name: content[name] for name in content.files if content[name].ndim}  # by row
 
 
 def experiment(root, encoder, workdir, **changes):

@@ -18,8 +18,10 @@ from data.images.image_io import frame_to_input, read_image
 from data.preparation.extraction import extract_frames
 from data.tfrecords.files import find_records
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
+from down_stream.features.cache import fingerprint
 from down_stream.inference import embeddings
-from down_stream.inference.embeddings import Options, embed, summary
+from down_stream.inference.embeddings import Options, embed
+from down_stream.inference.result import summary
 from down_stream.temporal.model import TemporalModel, load_temporal, save_temporal
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
@@ -63,9 +65,13 @@ def test_one_row_a_frame_in_any_batch_size(models, small_dataset, tmp_path):
     images = np.stack([frame_to_input(read_image(path), 16) for path in table["path"]])
     np.testing.assert_allclose(table["embeddings"], encoder(images)[1], atol=1e-4)
     for size in (1, 56):
-        other, _ = run(folder / "encoder", frames, tmp_path / "b.npz", batch_size=size)
+        other, _ = run(folder / "encoder", frames, tmp_path / f"{size}.npz", batch_size=size)
         np.testing.assert_allclose(other["embeddings"], table["embeddings"], atol=1e-4)
-    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["a.npz"]
+    assert sorted(file.name for file in (tmp_path / "deep").iterdir()) == ["a.npz", "a.npz.parts"]
+    metadata = json.loads(str(table["metadata"]))
+    assert metadata["model"] == str(folder / "encoder")
+    assert metadata["fingerprint"] == fingerprint(encoder)
+    assert metadata["fps"] == 1.0
 
 
 def test_video_png_and_record_give_the_same(models, tmp_path):
@@ -77,11 +83,11 @@ def test_video_png_and_record_give_the_same(models, tmp_path):
     write_records(record, range(6), images=[file.read_bytes() for file in pngs])
     assert find_records(tmp_path / "records")
     tables = [
-        run(models[1] / "encoder", frames, tmp_path / "a.npz", batch_size=4)[0]
-        for frames in (
-            list_videos([video]),
-            list_images(tmp_path / "frames"),
-            list_dataset(tmp_path / "records"),
+        run(models[1] / "encoder", frames, tmp_path / f"{name}.npz", batch_size=4)[0]
+        for name, frames in (
+            ("video", list_videos([video])),
+            ("png", list_images(tmp_path / "frames")),
+            ("record", list_dataset(tmp_path / "records")),
         )
     ]
     assert np.ptp(tables[0]["embeddings"], axis=0).max() > 1e-3
@@ -97,6 +103,7 @@ def test_parquet_holds_what_npz_does(models, small_dataset, tmp_path):
     embed(models[1] / "model", frames, tmp_path / "a.parquet", Options(tokens="all"))
     table = pq.read_table(tmp_path / "a.parquet")
     assert json.loads(table.schema.metadata[b"classes"]) == whole.pop("classes").tolist()
+    assert table.schema.metadata[b"metadata"].decode() == str(whole.pop("metadata"))
     assert table.column_names == list(whole)
     for name, values in whole.items():
         np.testing.assert_array_equal(np.array(table[name].to_pylist(), values.dtype), values)
@@ -155,17 +162,16 @@ def test_a_killed_run_goes_on_and_ends_with_the_same(models, small_dataset, tmp_
         with pytest.raises(Killed):
             run(models[1] / "encoder", list_dataset(root), tmp_path / "a.npz", **options)
     assert not (tmp_path / "a.npz").exists()
-    with pytest.raises(InputError, match=r"a\.npz\.partial: .*tokens None, not 'mean'"):
+    with pytest.raises(InputError, match=r"a\.npz: made with tokens None, not 'mean'; expected"):
         run(models[1] / "encoder", list_dataset(root), tmp_path / "a.npz", **options, tokens="mean")
     table, result = run(models[1] / "encoder", list_dataset(root), tmp_path / "a.npz", **options)
-    assert 20 <= result.before < 56
+    assert 14 < result.before < 56
     assert result.frames == 56 - result.before
     assert len(result.faults) == 1
     assert "frames were there" in summary(result)
     for name, values in expected.items():
         np.testing.assert_array_equal(table[name], values)
     assert (tmp_path / "map.html").read_text() == page
-    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_sigterm_keeps_what_was_embedded(models, small_dataset, tmp_path, monkeypatch):
@@ -188,7 +194,10 @@ def test_a_changed_model_is_not_gone_on_with(models, small_dataset, tmp_path, mo
         with pytest.raises(Killed):
             run(model, frames, tmp_path / "a.npz")
     (model / "encoder.weights.h5").touch()
-    with pytest.raises(InputError, match="model files"):
+    before = run(model, frames, tmp_path / "a.npz")[1].before
+    assert before > 0
+    save_encoder(Encoder(**models[0].get_config() | {"seed": 6}), model, {})
+    with pytest.raises(InputError, match=r"a\.npz: made with model '.*', not '.*'; expected"):
         run(model, frames, tmp_path / "a.npz")
 
 
@@ -205,7 +214,8 @@ def test_layers_and_tokens(models, small_dataset, tmp_path):
         ("mean", 1): blocks[:, 1:, 12:].mean(axis=1),
     }
     for (tokens, layers), values in expected.items():
-        table, _ = run(folder / "encoder", frames, tmp_path / "a.npz", tokens=tokens, layers=layers)
+        output = tmp_path / f"{tokens}{layers}.npz"
+        table, _ = run(folder / "encoder", frames, output, tokens=tokens, layers=layers)
         np.testing.assert_allclose(table["embeddings"], values, atol=1e-4)
     for wrong in (0, 99):
         with pytest.raises(InputError, match=f"layers={wrong}"):
@@ -239,5 +249,7 @@ def test_batches_say_where_they_end_and_what_was_unreadable(tmp_path, models):
     batches = list(embed_batches(function, frames, 16, 2))
     assert [batch.rows.tolist() for batch in batches] == [[0, 1], [2, 4], [5]]
     assert [batch.stop for batch in batches] == [2, 5, 7]
-    assert [len(batch.faults) for batch in batches] == [0, 1, 1]
+    assert [[fault.row for fault in batch.faults] for batch in batches] == [[], [3], [6]]
+    (batch,) = embed_batches(function, frames, 16, 2, 3, 5)
+    assert (batch.rows.tolist(), batch.stop) == ([4], 5)
     assert [len(batch.outputs["embeddings"]) for batch in batches] == [2, 2, 1]

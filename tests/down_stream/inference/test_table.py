@@ -7,7 +7,7 @@ import pytest
 
 from data.common.errors import InputError
 from down_stream.inference import table as inference_table
-from down_stream.inference.table import Parts, check_output, in_parts, write_table
+from down_stream.inference.table import check_output, in_parts, write_table
 
 
 def columns():
@@ -26,40 +26,25 @@ def whole(column):
 
 
 def test_npz_without_pickle(tmp_path):
-    write_table(tmp_path / "deep" / "a.npz", 10, columns(), ("one", "two"))
+    write_table(tmp_path / "deep" / "a.npz", 10, columns(), ("one", "two"), {"fps": 1.0})
     with np.load(tmp_path / "deep" / "a.npz", allow_pickle=False) as table:
-        assert table.files == ["embeddings", "video", "second", "classes"]
+        assert table.files == ["embeddings", "video", "second", "classes", "metadata"]
         for name, column in columns().items():
             np.testing.assert_array_equal(table[name], whole(column))
         assert table["classes"].tolist() == ["one", "two"]
+        assert json.loads(str(table["metadata"])) == {"fps": 1.0}
     assert zipfile.ZipFile(tmp_path / "deep" / "a.npz").testzip() is None
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["a.npz"]
 
 
 def test_parquet(tmp_path):
-    write_table(tmp_path / "a.parquet", 10, columns(), ("one", "two"))
+    write_table(tmp_path / "a.parquet", 10, columns(), ("one", "two"), {"fps": 1.0})
     table = pq.read_table(tmp_path / "a.parquet")
     assert str(table.schema.field("embeddings").type).count("fixed_size_list") == 2
     for name, column in columns().items():
         np.testing.assert_array_equal(np.array(table[name].to_pylist()), whole(column))
     assert json.loads(table.schema.metadata[b"classes"]) == ["one", "two"]
-
-
-def test_parts_are_found_again(tmp_path):
-    parts = Parts(tmp_path / "a.npz", {"tokens": "cls"})
-    assert parts.stop == 0
-    parts.add(3, {"rows": np.array([0, 2])}, ["row 1 is bad"])
-    parts.add(4, {}, ["row 3 is bad"])
-    parts.add(6, {"rows": np.array([4, 5])}, [])
-    (parts.folder / ".part-part_000000000009.npz").write_bytes(b"half")
-    again = Parts(tmp_path / "a.npz", {"tokens": "cls"})
-    assert again.stop == 6
-    assert again.whole("rows").tolist() == [0, 2, 4, 5]
-    assert again.faults() == ["row 1 is bad", "row 3 is bad"]
-    with pytest.raises(InputError, match=r"a\.npz\.partial: .*tokens 'cls', not 'mean'"):
-        Parts(tmp_path / "a.npz", {"tokens": "mean"})
-    again.remove()
-    assert not list(tmp_path.iterdir())
+    assert json.loads(table.schema.metadata[b"metadata"]) == {"fps": 1.0}
 
 
 def test_columns_are_made_some_rows_at_a_time(monkeypatch):

@@ -1,0 +1,281 @@
+"""What a table is assembled from: parts, video by video, kept for the next run.
+
+They lie beside the table, in `<table>.parts/`:
+
+    made_with.json          the model's fingerprint, and what was asked of it
+    <video>-<digest>/       of one video, in one state of its files
+        video.json          its name, and how many frames it has
+        part_<stop>.npz     the rows up to `stop`, from where the part before ends
+
+A file is there as a whole or not at all, and its name says what it holds: whatever ended a run, the
+next one goes on. All of it may be deleted at any time; it is made again.
+"""
+
+import bisect
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from data.common.errors import InputError
+from data.frames.frames import Frames
+from data.storage.folders import remove_folder
+from data.storage.paths import AnyPath
+from data.storage.whole import whole_file
+
+SUFFIX = ".parts"
+MADE_WITH, VIDEO = "made_with.json", "video.json"
+LIST = "list of images"  # in which videos take turns: it counts as one video
+
+# A column in parts: a function that begins with the first part again, for each time it is read.
+Column = Callable[[], Iterator[np.ndarray]]
+
+
+class VideoParts:
+    """The parts of one video.
+
+    Args:
+      folder: need not exist.
+      video: its name.
+      length: how many frames it has.
+
+    Attributes:
+      stop: the first row of the video that has not been tried.
+    """
+
+    def __init__(self, folder: AnyPath, video: str, length: int):
+        self.folder, self.video, self.length = folder, video, length
+        files = self.files
+        self.stop = int(files[-1].stem.removeprefix("part_")) if files else 0
+
+    @property
+    def files(self) -> list[AnyPath]:
+        """In order; a file's name is the row after its last."""
+        return sorted(self.folder.glob("part_*.npz"))
+
+    @property
+    def is_done(self) -> bool:
+        return self.stop == self.length
+
+    def add(self, stop: int, table: Mapping[str, np.ndarray], faults: Sequence[str]) -> None:
+        """Keeps a part: arrays [n, ...] by name, and a line for each row that is unreadable."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / VIDEO).is_file():
+            _write_note(self.folder / VIDEO, {"video": self.video, "frames": self.length})
+        with whole_file(self.folder / f"part_{stop:012d}.npz", durable=True) as side:
+            np.savez(side, faults=np.array(faults, np.str_), **table)
+        self.stop = stop
+
+    def column(self, name: str) -> Iterator[np.ndarray]:
+        """The arrays of one name, part by part; parts without a readable frame are left out."""
+        for file in self.files:
+            with file.open("rb") as content, np.load(content, allow_pickle=False) as part:
+                if name in part:
+                    yield part[name]
+
+    def whole(self, name: str, dtype=None) -> np.ndarray:
+        """A small column as one array."""
+        return np.concatenate([np.empty(0, dtype), *self.column(name)])
+
+    def remove(self) -> None:
+        remove_folder(self.folder)
+        self.stop = 0
+
+
+class Parts:
+    """The parts of all videos of a table.
+
+    Args:
+      output: the table.
+      made_with: what the parts are made with, as JSON.
+
+    Raises:
+      InputError: there are parts that were made with something else.
+    """
+
+    def __init__(self, output: AnyPath, made_with: Mapping):
+        self.folder = parts_folder(output)
+        note = self.folder / MADE_WITH
+        if note.is_file() and (difference := _difference(note, made_with)):
+            raise InputError(
+                f"{output}: made with {difference}; expected the same, or another --output; or "
+                f"delete {self.folder} to make all of it again"
+            )
+        if not note.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_note(note, made_with)
+        self.videos, self.starts = [], []
+
+    def take(self, frames: Frames) -> None:
+        """Takes those of the videos of `frames`, complete or not, in their order."""
+        for video, rows in _videos(frames):
+            name = re.sub(r"[^\w.-]", "_", video or "list", flags=re.ASCII)[:80]
+            digest = hashlib.sha256(f"{video}\n{frames.state(rows)}".encode()).hexdigest()
+            parts = VideoParts(self.folder / f"{name}-{digest[:32]}", video, len(rows))
+            if parts.is_done and not len(parts.whole("rows")):
+                parts.remove()  # unreadable, but perhaps not for ever
+            self.videos.append(parts)
+            self.starts.append(rows.start)
+
+    def others(self) -> tuple[list[VideoParts], list[VideoParts]]:
+        """Those that were not taken: of videos that are gone, and of earlier states of others."""
+        taken = {parts.folder.name for parts in self.videos}
+        names = {parts.video for parts in self.videos}
+        gone, replaced = [], []
+        for folder in sorted(self.folder.glob("*"), key=lambda folder: folder.name):
+            if folder.name in taken or not folder.is_dir():
+                continue
+            parts = VideoParts(folder, **_read_note(folder / VIDEO))
+            is_gone = parts.video not in (*names, LIST) and parts.is_done and parts.length
+            (gone if is_gone else replaced).append(parts)
+        return gone, replaced
+
+    def append(self, gone: Sequence[VideoParts]) -> None:
+        """Takes those of videos that are gone, after all others."""
+        for parts in gone:
+            self.starts.append(self.starts[-1] + self.videos[-1].length)
+            self.videos.append(parts)
+
+    def left(self, is_joined: bool = True) -> Iterator[range]:
+        """Rows that have not been tried, those of neighbouring videos together or each alone."""
+        first = stop = 0
+        for start, parts in zip(self.starts, self.videos, strict=True):
+            if parts.is_done:
+                continue
+            if stop != start + parts.stop or not is_joined:
+                if first < stop:
+                    yield range(first, stop)
+                first = start + parts.stop
+            stop = start + parts.length
+        if first < stop:
+            yield range(first, stop)
+
+    def add(self, first: int, stop: int, table: Mapping[str, np.ndarray], faults: Sequence) -> None:
+        """Keeps what was made of the rows from `first` to before `stop`.
+
+        Args:
+          first, stop: rows.
+          table: "rows" int64 [n], of the readable ones, and other arrays [n, ...] by name.
+          faults: a (row, reason) of each of the others.
+        """
+        for start, parts in zip(self.starts, self.videos, strict=True):
+            begin, end = max(first, start), min(stop, start + parts.length)
+            if begin < end:
+                of_video = slice(*np.searchsorted(table["rows"], [begin, end]))
+                own = {name: values[of_video] for name, values in table.items()}
+                own["rows"] = own["rows"] - start
+                if not len(own["rows"]):
+                    own = {}
+                parts.add(end - start, own, [why for row, why in faults if begin <= row < end])
+
+    def column(self, name: str) -> Column:
+        """The arrays of one name, part by part."""
+        return lambda: (part for parts in self.videos for part in parts.column(name))
+
+    def whole(self, name: str) -> np.ndarray:
+        """A small column as one array."""
+        return np.concatenate(list(self.column(name)()))
+
+    def rows(self) -> np.ndarray:
+        """int64 [n], the rows that could be read."""
+        own = zip(self.starts, self.videos, strict=True)
+        return np.concatenate([start + parts.whole("rows", np.int64) for start, parts in own])
+
+    def faults(self) -> list[str]:
+        """The lines of all parts."""
+        return [line for lines in self.column("faults")() for line in lines.tolist()]
+
+    def place(self, row: int) -> tuple[VideoParts, int]:
+        """The parts that a row belongs to, and which of their rows it is."""
+        at = bisect.bisect_right(self.starts, row) - 1
+        return self.videos[at], row - self.starts[at]
+
+    def remove(self) -> None:
+        """Removes those that were taken, and where there are no others, all."""
+        for parts in self.videos:
+            parts.remove()
+        if not any(map(list, self.others())):
+            remove_folder(self.folder)
+
+
+class WithGone(Frames):
+    """Frames, and after them those of videos that are gone, of which all but the picture is known.
+
+    Args:
+      frames: those that are there.
+      gone: parts of videos that are not.
+    """
+
+    def __init__(self, frames: Frames, gone: Sequence[VideoParts]):
+        lengths = [parts.length for parts in gone]
+        new = np.arange(len(frames.videos), len(frames.videos) + len(gone))
+        super().__init__(
+            (*frames.videos, *(parts.video for parts in gone)),
+            np.concatenate([frames.video, np.repeat(new, lengths)]),
+            np.concatenate([frames.phase, np.full(sum(lengths), -1, np.int8)]),
+            frames.phases,
+        )
+        self.label = np.concatenate([frames.label, np.full(sum(lengths), -1, np.int16)])
+        self.classes = frames.classes
+        self._frames, self._seconds, self._paths = frames, [frames.second], []
+        for parts in gone:
+            rows = parts.whole("rows", np.int64)
+            second, path = np.full(parts.length, np.nan), np.full(parts.length, "", object)
+            second[rows], path[rows] = parts.whole("second"), parts.whole("path", object)
+            self._seconds.append(second)
+            self._paths += path.tolist()
+        self._seconds = np.concatenate(self._seconds)
+
+    def read(self, row):
+        if row < len(self._frames):
+            return self._frames.read(row)
+        raise InputError(f"{self.name(row)}: is gone")
+
+    def paths(self, rows):
+        """As of any `Frames`; `rows` ascend."""
+        there, gone = np.split(np.asarray(rows), [np.searchsorted(rows, len(self._frames))])
+        return self._frames.paths(there) + [self._paths[row - len(self._frames)] for row in gone]
+
+    def seconds(self, rows):
+        return self._seconds[rows]
+
+
+def parts_folder(output: AnyPath) -> AnyPath:
+    """Where the parts of a table are."""
+    return output.with_name(output.name + SUFFIX)
+
+
+def _videos(frames: Frames) -> Iterator[tuple[str, range]]:
+    """(name, rows) of each video; a list in which videos take turns is one."""
+    if (np.diff(frames.video) < 0).any():
+        yield LIST, range(len(frames))
+        return
+    for name, ends in zip(frames.videos, itertools.pairwise(frames.starts.tolist()), strict=True):
+        yield name, range(*ends)
+
+
+def _write_note(path: AnyPath, content: Mapping) -> None:
+    with whole_file(path, durable=True) as side:
+        side.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _read_note(path: AnyPath) -> dict:
+    """The arguments of `VideoParts` in a file; of none, where a run was killed before the first."""
+    try:
+        note = json.loads(path.read_text())
+    except (OSError, ValueError):
+        note = {"video": "", "frames": 0}
+    return {"video": note["video"], "length": note["frames"]}
+
+
+def _difference(note: AnyPath, made_with: Mapping) -> str:
+    """Which entry of `made_with` is another in a file, in words; "" for none."""
+    try:
+        found = dict(json.loads(note.read_text()))
+    except (ValueError, TypeError):
+        return "something that cannot be read"
+    keys = [key for key in made_with if found.get(key) != made_with[key]]
+    return f"{keys[0]} {found.get(keys[0])!r}, not {made_with[keys[0]]!r}" if keys else ""

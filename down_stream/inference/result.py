@@ -1,0 +1,65 @@
+"""What came of a run of inference, for people."""
+
+from dataclasses import dataclass
+
+from data.storage.paths import AnyPath
+
+
+@dataclass
+class Result:
+    """What came of a run: `summary` says it in words.
+
+    Attributes:
+      files: what was written.
+      shape: of the embeddings.
+      before: rows that earlier runs had tried.
+      new, changed, gone: names of the videos that this run has made, that it has made again since
+        their files changed, and that earlier runs had made and that are not there any more.
+      frames, seconds, network_seconds: of this run's way through the frames.
+      faults: a line for everything that could not be used.
+      passed_over: files that are neither images nor videos.
+      remarks: lines that a reader of the results should know.
+    """
+
+    files: list[AnyPath]
+    shape: tuple[int, ...]
+    before: int
+    new: list[str]
+    changed: list[str]
+    gone: list[str]
+    frames: int
+    seconds: float
+    network_seconds: float
+    faults: list[str]
+    passed_over: int
+    remarks: list[str]
+
+
+def merged(lines: list[str]) -> list[str]:
+    """Each line once; where one reason holds for several frames, with their number."""
+    counts = {}
+    for line in lines:
+        counts[line] = counts.get(line, 0) + 1
+    return [line if n == 1 else f"{line} ({n} frames)" for line, n in counts.items()]
+
+
+def summary(result: Result) -> str:
+    """A result in words, for people."""
+    lines = [
+        f"embeddings      float32 {list(result.shape)}",
+        f"frames          {result.frames} in {result.seconds:.1f} s, "
+        f"{result.frames / max(result.seconds, 1e-9):.1f} images/s",
+        f"network         {result.network_seconds / max(result.seconds, 1e-9):.0%} of that time",
+    ]
+    if result.before:
+        lines.append(f"before          {result.before} frames were there from earlier runs")
+    if result.passed_over:
+        lines.append(f"passed over     {result.passed_over} files of other kinds")
+    lines += [
+        f"{name:15} {rest.strip()}" for name, _, rest in (r.partition(":") for r in result.remarks)
+    ]
+    lines += [f"written to      {file}" for file in result.files]
+    if result.faults:
+        lines.append(f"unreadable, all or in part ({len(result.faults)}):")
+        lines += [f"  {line}" for line in result.faults]
+    return "\n".join(lines)

@@ -1,0 +1,151 @@
+"""Tables of folders that change from run to run: what is there already costs nothing."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from data.common.errors import InputError
+from data.dataset.cholec80 import PHASES
+from data.frames.listing import list_images, list_videos
+from down_stream.classifiers.frame_model import FrameModel, save_frame_model
+from down_stream.inference.embeddings import Options, embed
+from down_stream.inference.parts import Parts, parts_folder
+from down_stream.inference.result import summary
+from msn.networks.encoder import Encoder
+from tests.support.small_videos import write_video
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    encoder = Encoder(image_size=16, patch_size=8, width=12, depth=1, num_heads=3, seed=5)
+    folder = tmp_path_factory.mktemp("model")
+    return save_frame_model(FrameModel(encoder, PHASES, seed=0), folder / "model", {})
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    for name, frames in (("a", 60), ("b", 80), ("c", 40)):
+        write_video(folder / f"{name}.mp4", frames=frames)
+    return folder
+
+
+def run(model, videos, output, **options):
+    """(table, result) of the videos as they are now."""
+    frames = videos if not hasattr(videos, "iterdir") else list_videos([videos])
+    result = embed(model, frames, output, Options(batch_size=4, **options))
+    with np.load(output, allow_pickle=False) as table:
+        return dict(table), result
+
+
+def assert_same(table, other):
+    assert table.keys() == other.keys()
+    for name, values in table.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def test_what_is_done_stays_and_the_rest_is_made(model, videos, tmp_path):
+    output, page = tmp_path / "a.npz", tmp_path / "map.html"
+    _, result = run(model, videos, output, map=page)
+    assert (result.new, result.changed, result.gone) == (["a", "b", "c"], [], [])
+    pictures = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("a_phases/*.png")}
+
+    write_video(videos / "b.mp4", frames=120)
+    write_video(videos / "0.mp4", frames=30)
+    (videos / "c.mp4").unlink()
+    table, result = run(model, videos, output, map=page)
+    assert (result.new, result.changed, result.gone) == (["0"], ["b"], ["c"])
+    assert result.before == 3  # of a
+    assert result.frames == 2 + 5
+    assert "changed         b; made again" in summary(result)
+    assert "gone            c; --gone=keep keeps such rows" in summary(result)
+    fresh, _ = run(model, videos, tmp_path / "fresh.npz", map=tmp_path / "fresh.html")
+    assert_same(table, fresh)
+    assert page.read_text() == (tmp_path / "fresh.html").read_text()
+    assert {file.name[0] for file in parts_folder(output).glob("*-*")} == {"0", "a", "b"}
+    of_phases = {file.name for file in (tmp_path / "a_phases").iterdir()}
+    assert of_phases == {f"{video}.{kind}" for video in "0ab" for kind in ("csv", "png")}
+    assert (tmp_path / "a_phases" / "a.png").stat().st_mtime_ns == pictures["a.png"]
+
+    table, result = run(model, videos, output)
+    assert (result.frames, result.new, result.changed, result.gone) == (0, [], [], [])
+    assert_same(table, fresh)
+
+
+def test_rows_of_videos_that_are_gone_may_stay(model, videos, tmp_path):
+    output = tmp_path / "a.npz"
+    before, _ = run(model, videos, output)
+    (videos / "a.mp4").rename(tmp_path / "a.mp4")
+    for _ in range(2):
+        table, result = run(model, videos, output, gone="keep", map=tmp_path / "map.html")
+        assert result.gone == ["a"]
+        assert "gone            a; their rows are kept" in summary(result)
+        assert table["video"].tolist() == ["b"] * 4 + ["c"] * 2 + ["a"] * 3
+        order = np.argsort(table["video"], kind="stable")
+        for name in ("embeddings", "second", "path", "probabilities"):
+            np.testing.assert_array_equal(table[name][order], before[name])
+        assert (tmp_path / "a_phases" / "a.csv").is_file()
+    (tmp_path / "a.mp4").rename(videos / "a.mp4")
+    table, result = run(model, videos, output)
+    assert (result.frames, result.gone) == (0, [])
+    assert_same(table, before)
+
+
+def test_what_could_not_be_read_at_all_is_tried_again(model, small_dataset, tmp_path):
+    images = tmp_path / "images"
+    for video in ("video01", "video02"):
+        shutil.copytree(small_dataset / "frames" / video, images / video)
+    for file in (images / "video01").iterdir():
+        file.write_bytes(b"x")
+    _, result = run(model, list_images(images), tmp_path / "a.npz")
+    assert len(result.faults) == 14
+    _, result = run(model, list_images(images), tmp_path / "a.npz")
+    assert (result.frames, result.new, len(result.faults)) == (14, ["video01"], 14)
+
+
+def test_a_list_in_which_videos_take_turns_keeps_its_order(model, small_dataset, tmp_path):
+    files = [
+        small_dataset / "frames" / video / f"{video}_{n:06d}.png"
+        for n in (3, 1)
+        for video in ("video02", "video01")
+    ]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, files)))
+    table, _ = run(model, list_images(tmp_path / "list.txt"), tmp_path / "a.npz")
+    assert table["path"].tolist() == list(map(str, files))
+    (tmp_path / "list.txt").write_text("\n".join(map(str, files[1:])))
+    table, result = run(model, list_images(tmp_path / "list.txt"), tmp_path / "a.npz")
+    assert table["path"].tolist() == list(map(str, files[1:]))
+    assert result.frames == 3
+
+
+def test_parts_are_found_again_whatever_ended_a_run(small_dataset, tmp_path):
+    frames = list_images(small_dataset / "frames")  # four videos of 14
+
+    def opened(**made_with):
+        parts = Parts(tmp_path / "a.npz", made_with)
+        parts.take(frames)
+        return parts
+
+    parts = opened(tokens="cls")
+    assert list(parts.left()) == [range(56)]
+    rows = np.array([*range(3), *range(4, 20)])
+    parts.add(0, 20, {"rows": rows, "n": 10 * rows}, [(3, "row 3 is bad")])
+    assert list(parts.left()) == [range(20, 56)]
+    (parts.videos[1].folder / ".part-part_000000000009.npz").write_bytes(b"half")
+    again = opened(tokens="cls")
+    assert list(again.left()) == [range(20, 56)]
+    again.add(20, 28, {"rows": np.arange(20, 28), "n": np.arange(200, 280, 10)}, [])
+    again.videos[0].remove()
+    again = opened(tokens="cls")
+    assert list(again.left()) == [range(14), range(28, 56)]
+    assert again.rows().tolist() == list(range(14, 28))
+    assert again.whole("n").tolist() == list(range(140, 280, 10))
+    (again.videos[2].folder / "thumbnails").mkdir(parents=True)  # killed before its first part
+    assert [of.folder.name for of in opened(tokens="cls").others()[1]] == []
+    with pytest.raises(InputError, match=r"a\.npz: made with tokens 'cls', not 'mean'; expected"):
+        opened(tokens="mean")
+    again.remove()
+    assert not list(tmp_path.iterdir())
