@@ -193,7 +193,7 @@ def test_the_snippets_of_a_page_run(page, place, monkeypatch):
             assert names["cls"].shape[0] == 2
 
 
-@pytest.mark.parametrize("page", [*PAGES, "REPRODUCE.md"])
+@pytest.mark.parametrize("page", [*PAGES, "REPRODUCE.md", ".github/CONTRIBUTING.md"])
 def test_paths_and_links_of_a_page_exist(page):
     text = (ROOT / page).read_text()
     folder = (ROOT / page).parent
