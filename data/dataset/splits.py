@@ -2,8 +2,8 @@
 
 Cholec80 gets the published protocols (`data/dataset/cholec80.py`), and so do other public datasets
 (`protocols.json`, written by `data/public_datasets`). Every other data set gets one split, drawn by
-video from a seed. No operation is in two splits of a protocol; that two videos are
-of one patient can only the user know.
+video from a seed. No operation is in two splits of a protocol. A drawn one has no patient in two
+parts, either, as far as the names of the videos tell (`data/dataset/patients.py`).
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.classes import read_classes
 from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
+from data.dataset.patients import suggested_patient
 from data.images.names import natural_key
 from data.storage.whole import write_json
 
@@ -84,13 +85,16 @@ def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
 
 
 def draw_split(videos: Iterable[str], seed: int = 0) -> dict[str, tuple[str, ...]]:
-    """Splits videos at random, in the proportions of `DRAWN`, one operation in one part."""
-    operations = {}
+    """Splits videos at random, in the proportions of `DRAWN`, one patient in one part.
+
+    Videos are of one patient if they are one operation, or if their names say so.
+    """
+    patients = {}
     for video in videos:
-        operations.setdefault(identity(video), []).append(video)
+        patients.setdefault(suggested_patient(video) or identity(video), []).append(video)
     return {
-        part: tuple(sorted((v for name in names for v in operations[name]), key=natural_key))
-        for part, names in draw(operations, seed).items()
+        part: tuple(sorted((v for name in names for v in patients[name]), key=natural_key))
+        for part, names in draw(patients, seed).items()
     }
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
+from data.dataset.patients import suggested_overlaps
 from data.dataset.patterns import expand
 from data.dataset.splits import MANIFEST, PARTS
 from data.storage.paths import AnyPath
@@ -137,6 +138,16 @@ def remarks(task: Task, splits: dict[str, FrameIndex], seen: list[str]) -> list[
         found.append(f"pre-training has seen test videos: {', '.join(same)}")
     if possible:
         found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
+    pairs = (("test", "training", "train"), ("test", "validation", "validation"))
+    pairs += (("validation", "training", "train"),)
+    for part, name, other in pairs:
+        if shared := suggested_overlaps(splits[part].videos, splits[other].videos):
+            found.append(
+                f"{some(shared)}: in {part}, of patients who are in {name} by their names; scores "
+                "of patients that were seen promise too much"
+            )
+    if shared := suggested_overlaps(splits["test"].videos, seen):
+        found.append(f"{some(shared)}: in test, of patients in pre-training by their names")
     if task.unit == "sequence" and len(task.classes) == 2 and not task.positive:
         found.append(
             f"which of {' and '.join(task.classes)} is positive is not known: no sensitivity and "

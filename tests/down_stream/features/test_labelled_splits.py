@@ -1,0 +1,55 @@
+"""What a reader of results should know of the data: patients who may be in two parts."""
+
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data.dataset.classes import CHOLEC80
+from down_stream.features.labelled_splits import remarks, select_splits
+from down_stream.tasks import phases
+
+NAMES = {
+    "video01": "Pat_001_video",
+    "video02": "Pat_002_video",
+    "video03": "Pat_002_video_part2",
+    "video04": "Pat_001_video_part2",
+}
+
+
+@pytest.fixture
+def root(small_dataset, tmp_path):
+    """The small dataset, whose four videos are of two patients by their names."""
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    table = pq.read_table(root / "index.parquet")
+    field = table.schema.field("video")
+    renamed = pa.array([NAMES[name] for name in table["video"].to_pylist()]).cast(field.type)
+    table = table.set_column(table.schema.get_field_index("video"), field, renamed)
+    pq.write_table(table, root / "index.parquet")
+    return root
+
+
+def said(root, train, validation, test, seen=()):
+    videos = {"train": train, "validation": validation, "test": test}
+    task = phases(CHOLEC80)
+    texts = remarks(task, select_splits([root], videos, task), list(seen))
+    return [text for text in texts if "patients" in text]
+
+
+def test_a_patient_in_two_parts_is_said(root, caplog):
+    first, second, twin, test = NAMES.values()
+    (learnt, validated) = said(root, (first, second), (twin,), (test,))
+    assert learnt.startswith(f"{test} ({first}): in test, of patients who are in training by")
+    assert validated.startswith(f"{twin} ({second}): in validation, of patients who are in train")
+    assert learnt in caplog.text
+    assert said(root, (first, test), (second,), (twin,))[0].startswith(
+        f"{twin} ({second}): in test, of patients who are in validation by"
+    )
+
+
+def test_a_patient_of_pre_training_is_said(root):
+    first, second, twin, test = NAMES.values()
+    texts = said(root, (second, twin), (), (test,), seen=(first, "other"))
+    assert texts == [f"{test} ({first}): in test, of patients in pre-training by their names"]
+    assert said(root, (second, twin), (), (first, test), seen=("Pat_009",)) == []
