@@ -68,14 +68,9 @@ from absl import flags
 from data.common import cli
 from data.common.errors import InputError
 from data.dataset import cholec80
+from data.overview.kinds import COMMON, KINDS, OF_CLASSES, PUBLIC, check_flags_of, config_for
 from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder
-
-# Public datasets that are made as their modules in data/public_datasets say.
-PUBLIC = (
-    *("autolaparo", "cataract101", "cholect45", "cholect50", "heichole", "m2cai16"),
-    "multibypass140",
-)
 
 with cli.flag_group("The dataset"):
     _ROOT = flags.DEFINE_string("data_rootdir", None, "The folder of all datasets.", required=True)
@@ -87,7 +82,7 @@ with cli.flag_group("The dataset"):
     _DATASET = flags.DEFINE_enum(
         "dataset",
         "cholec80",
-        ["cholec80", *PUBLIC, "polypsset", "classes"],
+        [*KINDS],
         "The kind of dataset: Cholec80 and everything else with videos; a public dataset; or "
         "images in a folder for each class.",
     )
@@ -229,23 +224,7 @@ with cli.flag_group("Looking, before and after"):
         "there, without other flags than its name, nothing else is done.",
     )
 
-# What pre-trains on a dataset, and on its miniature.
-VIDEO_CONFIGS = ("msn_base", "msn_demo")
-CONFIGS = {
-    "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
-    "classes": ("msn_base", "msn_base"),
-}
 PICTURES = (".jpg", ".jpeg", ".png")
-# Flags with an effect on some kinds of datasets only.
-CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
-PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
-COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet"}
-KNOWN = {
-    "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
-    "classes": {"images", "sequences", "split", "class_folders", "seed"},
-}
-PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}
-PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}
 
 
 def main() -> int:
@@ -272,7 +251,7 @@ def plan(kind: str, root: Path) -> int:
     from data.overview.plan_videos import plan_videos
     from data.preparation.pipeline import check_annotations
 
-    check_kind(root, is_of_classes=kind in KNOWN)
+    check_kind(root, is_of_classes=kind in OF_CLASSES)
     audit, archive = Audit(), _path(_ARCHIVE)
     if kind in PUBLIC:
         made = plan_archives.plan_public(kind, root, archive, frame_settings(), audit)
@@ -309,7 +288,7 @@ def prepare(kind: str, root: Path) -> int:
     from data.dataset.classes import check_kind
     from data.overview.closing import close
 
-    is_of_classes = kind in KNOWN
+    is_of_classes = kind in OF_CLASSES
     check_kind(root, is_of_classes)
     audit = Audit()
     if kind == "cholec80":
@@ -320,8 +299,7 @@ def prepare(kind: str, root: Path) -> int:
         manifest = prepare_polypsset(root, audit)
     else:
         manifest = prepare_class_folders(root, audit)
-    config = CONFIGS.get(kind, VIDEO_CONFIGS)[_SYNTHETIC.value]
-    code = close(root, audit, manifest, is_of_classes, config)
+    code = close(root, audit, manifest, is_of_classes, config_for(kind, _SYNTHETIC.value))
     return code if not _SHEET.value else draw(root) or code
 
 
@@ -417,13 +395,7 @@ def given_flags() -> set[str]:
 def check_flags(root: Path) -> None:
     """Raises `InputError` for flags that do not fit together, or if `root` cannot be a dataset."""
     kind, given = _DATASET.value, given_flags()
-    useless = (
-        given & CLASSES_ONLY
-        if kind == "cholec80"
-        else given - COMMON - KNOWN.get(kind, PUBLIC_FLAGS)
-    )
-    if useless:
-        raise InputError(f"--{min(useless)}: without effect for --dataset={kind}{_why(useless)}")
+    check_flags_of(kind, given)
     annotations = (_ANNOTATIONS, _PHASES, _PHASE_MAP)
     for flag in (_ROOT, _VIDEOS, _OPERATIONS, _ARCHIVE, _IMAGES, _SEQUENCES, _SPLIT, *annotations):
         if flag.value == "":
@@ -434,7 +406,7 @@ def check_flags(root: Path) -> None:
         check_output_folder("--data_rootdir", folder)
     if root.name in ("", ".", "..") or (_NAME.present and Path(_NAME.value).name != _NAME.value):
         raise InputError(f"--name={_NAME.value}: expected the name of a folder in --data_rootdir")
-    if kind in KNOWN and _SYNTHETIC.value and _ARCHIVE.value:
+    if kind in OF_CLASSES and _SYNTHETIC.value and _ARCHIVE.value:
         raise InputError("--synthetic and --archive: one of them at a time")
     if kind in PUBLIC and not _ARCHIVE.value:
         raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
@@ -442,16 +414,6 @@ def check_flags(root: Path) -> None:
         raise InputError(f"--sheet={_SHEET.value}: expected a name that ends in .jpg or .png")
     if kind == "classes" and not _IMAGES.value:
         raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
-
-
-def _why(useless: set[str]) -> str:
-    """What to do about flags that are for images, or for what has time, where it is the other."""
-    if useless & PHASES_ONLY and _DATASET.value in KNOWN:
-        return "; phases need the time of each image, classes do not; expected --videos for phases"
-    if useless <= CLASSES_ONLY and _DATASET.value == "cholec80":
-        other = "polypsset" if "crop_margin" in useless else "classes"
-        return f"; expected --dataset={other}, or --videos for images with time or without classes"
-    return ""
 
 
 def _path(flag) -> Path | None:

@@ -1,0 +1,49 @@
+"""The kinds of datasets that `prepare.py` makes: what affects which, and what trains on them."""
+
+from data.common.errors import InputError
+
+# Public datasets that are made as their modules in data/public_datasets say.
+PUBLIC = (
+    *("autolaparo", "cataract101", "cholect45", "cholect50", "heichole", "m2cai16"),
+    "multibypass140",
+)
+OF_CLASSES = ("polypsset", "classes")  # of images, without time
+KINDS = ("cholec80", *PUBLIC, *OF_CLASSES)
+# What pre-trains on a dataset, and on its miniature.
+VIDEO_CONFIGS = ("msn_base", "msn_demo")
+CONFIGS = {
+    "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
+    "classes": ("msn_base", "msn_base"),
+}
+# Flags with an effect on some kinds only.
+CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
+PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
+COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet"}
+KNOWN = {
+    "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
+    "classes": {"images", "sequences", "split", "class_folders", "seed"},
+}
+PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}
+PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}
+
+
+def config_for(kind: str, is_synthetic: bool) -> str:
+    """The configuration that pre-trains on a kind of dataset, or on its miniature."""
+    return CONFIGS.get(kind, VIDEO_CONFIGS)[is_synthetic]
+
+
+def check_flags_of(kind: str, given: set[str]) -> None:
+    """Raises `InputError` for a flag, of those that are given, that has no effect on a kind."""
+    if kind == "cholec80":
+        useless = given & CLASSES_ONLY
+    else:
+        useless = given - COMMON - KNOWN.get(kind, PUBLIC_FLAGS)
+    if not useless:
+        return
+    why = ""
+    if kind in OF_CLASSES and useless & PHASES_ONLY:
+        why = "; phases need the time of each image, classes do not; expected --videos for phases"
+    elif kind == "cholec80":
+        other = "polypsset" if "crop_margin" in useless else "classes"
+        why = f"; expected --dataset={other}, or --videos for images with time or without classes"
+    raise InputError(f"--{min(useless)}: without effect for --dataset={kind}{why}")
