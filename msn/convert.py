@@ -74,6 +74,7 @@ def convert(
     from msn.encoders import load_encoder, save_encoder
     from msn.formats import export  # TensorFlow: after the flags are checked
     from msn.formats.hugging_face import write_directory, write_timm
+    from msn.formats.model_card import licence_beside, write_card
     from msn.formats.reference_names import write_msn_checkpoint
     from msn.training.initialisation import origin_of
 
@@ -96,11 +97,16 @@ def convert(
         measure = functools.partial(export.difference, encoder, output_format, frames)
     else:
         seen = {"videos": origin_of(source).get("source", {}).get("videos", [])}
-        origin = {"converted_from": str(source)} | seen
+        origin = {"converted_from": str(source), "licence": licence_beside(source)} | seen
+
+        def write_hugging_face(path):
+            write_directory(encoder, path)
+            write_card(path, output.name, encoder, origin, "transformers")
+
         write = {
-            "encoder": lambda path: save_encoder(encoder, path, origin),
+            "encoder": lambda path: save_encoder(encoder, path, origin, output.name),
             "msn": lambda path: write_msn_checkpoint(encoder, path),
-            "hf": lambda path: write_directory(encoder, path),
+            "hf": write_hugging_face,
             "timm": lambda path: write_timm(encoder, path),
         }[output_format]
         measure = lambda path: difference(load_encoder(path), encoder)  # noqa: E731

@@ -25,6 +25,7 @@ from data.storage.whole import whole_folder
 from msn.formats import hugging_face, onnx_encoder, saved_model, single_files
 from msn.formats.files import torch_files, weight_files
 from msn.formats.files.flax_files import FLAX_FILE, is_flax, read_flax
+from msn.formats.model_card import write_card
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.reference_names import Foreign, encoder_of_state, how_to_give
 from msn.formats.saved_model import FrozenEncoder, save_saved_model
@@ -43,13 +44,15 @@ def save_encoder(
     encoder: Encoder | ResNetEncoder | FrozenEncoder | OnnxEncoder,
     path: str | PurePath,
     origin: dict,
+    name: str | None = None,
 ) -> AnyPath:
-    """Writes an encoder directory: encoder.json, encoder.weights.h5 and saved_model/.
+    """Writes an encoder directory: encoder.json, encoder.weights.h5, saved_model/ and README.md.
 
     Args:
       encoder: what to write; of a frozen one, the SavedModel or ONNX file is copied.
       path: the directory; one that is there is replaced when the new one is complete.
       origin: JSON-ready facts about where the weights came from (run, step, network).
+      name: what its card calls it; None for the directory's name.
 
     Raises:
       InputError: it cannot be written, as on a full disk; one that is there is as it was.
@@ -65,7 +68,7 @@ def save_encoder(
             elif isinstance(encoder, OnnxEncoder):
                 onnx_encoder.write_onnx(encoder, folder)
             else:
-                write_encoder(encoder, folder, origin)
+                write_encoder(encoder, folder, origin, name or path.name)
     except OSError as error:
         raise InputError(
             f"{path}: the encoder cannot be written ({error}); the same command tries again"
@@ -73,8 +76,8 @@ def save_encoder(
     return path
 
 
-def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict) -> None:
-    """Writes the files of an encoder directory into a new one."""
+def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict, name: str) -> None:
+    """Writes the files of an encoder directory into a new one; `name` is what it will be called."""
     path.mkdir(parents=True)
     check_room(path, encoder)
     if encoder.compute_dtype != encoder.variable_dtype:  # trained in mixed precision
@@ -95,6 +98,7 @@ def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict) ->
     (path / ENCODER_FILE).write_text(json.dumps(description, indent=2) + "\n")
     encoder.save_weights(path / WEIGHTS_FILE)
     save_saved_model(encoder, path / SAVED_MODEL)
+    write_card(path, name, encoder, origin, "keras")
 
 
 def check_room(folder: Path, encoder: Encoder) -> None:
