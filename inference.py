@@ -34,6 +34,9 @@ same command again, whatever ended the one before, costs what is new: videos tha
 changed. Those that are gone are named; with --gone=keep their rows stay. What was made is kept in
 embeddings.npz.parts/; without it, all is made again. What cannot be read is named last.
 
+--summary=FILE.json tells other programs what was done, what is new and what could not be used;
+--known_problems=FILE, the summary of another run, keeps what was broken then from being a failure.
+
 Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 stopped by a signal
 or Ctrl-C.
 """
@@ -42,7 +45,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data.common import cli
+from data.common import cli, summary
 from data.common.compiled_programs import user_cache
 from data.common.errors import InputError
 
@@ -90,6 +93,7 @@ BATCH_SIZE = flags.DEFINE_integer(
 )
 GIVEN = cli.define_encoder_facts()
 flags.mark_flag_as_required("model_path")
+summary.define_summary()
 
 
 def main() -> int:
@@ -101,6 +105,7 @@ def main() -> int:
         raise InputError(f"input: {' and '.join(given) or 'none'}; expected one of {names}")
     if (OPERATIONS.value or JOIN.value) and not VIDEOS.value:
         raise InputError("--operations and --join_parts: need --video_path, the files to join")
+    summary.note(inputs=VIDEOS.value or [IMAGES.value or DATA.value or STREAM.value])
     return label_stream() if STREAM.value else embed()
 
 
@@ -116,6 +121,7 @@ def label_stream() -> int:
     model, output = to_path(MODEL.value), to_path(OUTPUT.value) if OUTPUT.present else None
     result = phase_stream.label_stream(model, STREAM.value, output, FPS.value)
     print(phase_stream.summary(result))
+    summary.note(problems=filter(None, [result.fault]), outputs=filter(None, [result.file]))
     if result.is_stopped:
         return cli.STOPPED
     return cli.DONE_IN_PART if result.fault else cli.DONE
@@ -139,7 +145,7 @@ def embed() -> int:
         frames = list_dataset(root, FPS.value, user_cache("clocks"))
     cli.import_tensorflow()
     from down_stream.inference import embeddings
-    from down_stream.inference.result import summary
+    from down_stream.inference.result import describe
 
     options = embeddings.Options(
         features=FEATURES.value,
@@ -152,7 +158,9 @@ def embed() -> int:
         gone=GONE.value,
     )
     result = embeddings.embed(to_path(MODEL.value), frames, to_path(OUTPUT.value), options)
-    print(summary(result))
+    print(describe(result))
+    lists = {name: getattr(result, name) for name in ("new", "changed", "gone")}
+    summary.note(result.faults, done=result.videos, outputs=result.files, **lists)
     return cli.DONE_IN_PART if result.faults else cli.DONE
 
 

@@ -56,6 +56,10 @@ all frames as they are.
 --dry_run says what a call would do and what room it needs; --sheet=sheet.jpg draws frames of each
 video with their times and phases.
 
+The same command again adds what is new, and extracts again what has changed. What is gone stays in
+the dataset, with a remark. --summary=FILE.json tells other programs about it;
+--known_problems=FILE, the summary of another run, keeps what was broken then from being a failure.
+
 Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input (frames
 that were extracted before it was found stay).
 """
@@ -65,7 +69,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data.common import cli
+from data.common import cli, summary
 from data.common.errors import InputError
 from data.dataset import cholec80
 from data.overview.kinds import COMMON, KINDS, OF_CLASSES, PUBLIC, check_flags_of, config_for
@@ -224,6 +228,9 @@ with cli.flag_group("Looking, before and after"):
         "there, without other flags than its name, nothing else is done.",
     )
 
+with cli.flag_group("For other programs"):
+    summary.define_summary()
+
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
@@ -232,6 +239,8 @@ def main() -> int:
     kind = _DATASET.value
     name = _NAME.value if _NAME.present or kind == "cholec80" else kind
     root = Path(_ROOT.value) / name
+    sources = [flag.value for flag in (_VIDEOS, _ARCHIVE, _IMAGES, _ANNOTATIONS) if flag.value]
+    summary.note(inputs=sources or [root], outputs=[root])
     check_flags(root)
     if _DRY_RUN.value:
         return plan(kind, root)
@@ -284,13 +293,14 @@ def draw(root: Path) -> int:
 
 def prepare(kind: str, root: Path) -> int:
     """Makes the dataset in `root`; nobody else does meanwhile."""
-    from data.dataset.audit import Audit
+    from data.dataset.audit import Audit, read_videos
     from data.dataset.classes import check_kind
     from data.overview.closing import close
 
     is_of_classes = kind in OF_CLASSES
     check_kind(root, is_of_classes)
     audit = Audit()
+    before = read_videos(root)
     if kind == "cholec80":
         manifest = prepare_cholec80(root, audit)
     elif kind in PUBLIC:
@@ -299,6 +309,9 @@ def prepare(kind: str, root: Path) -> int:
         manifest = prepare_polypsset(root, audit)
     else:
         manifest = prepare_class_folders(root, audit)
+    new = [name for name in audit.videos if name not in before]
+    summary.note(audit.problems, done=audit.videos, new=new)
+    summary.note(changed=audit.changed, gone=audit.gone)
     code = close(root, audit, manifest, is_of_classes, config_for(kind, _SYNTHETIC.value))
     return code if not _SHEET.value else draw(root) or code
 

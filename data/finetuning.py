@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
-from data.common.seeds import generator
 from data.dataset.frame_index import FrameIndex
 from data.frames.frames import Frames, ImageFrames
 from data.frames.prefetching import prefetched
+from data.frames.seeds import generator
 from data.images.image_io import frame_to_input
 from data.views.multi_crop import Views, augment, random_resized_crop
 from data.views.randaug import LAYERS, MAGNITUDE, rand_augment

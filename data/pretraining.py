@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
-from data.common.seeds import generator
 from data.frames.frames import Frames
 from data.frames.prefetching import prefetched
 from data.frames.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
+from data.frames.seeds import generator
 from data.views.multi_crop import Views, make_views
 
 NAMES = ("target", "anchor", "focal", "unreadable")

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script, 
 
 from absl import flags
 
-from data.common import cli
+from data.common import cli, summary
 from data.common.errors import InputError
 
 CONFIG = cli.define_config("configs/phase_demo.py", "configuration of the experiment")
@@ -38,6 +38,7 @@ WORKDIR = flags.DEFINE_string(
 )
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "peak learning rate", lower_bound=0)
 WEIGHT_DECAY = flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0)
+summary.define_summary()
 
 
 def main() -> int:
@@ -58,6 +59,8 @@ def main() -> int:
         config.optimizer.weight_decay = WEIGHT_DECAY.value
         config.probe.weight_decays = (WEIGHT_DECAY.value,)
 
+    summary.note(inputs=[*config.data.root, *filter(None, [config.encoder])])
+    summary.note(outputs=[config.workdir])
     check_roots(config.data.root)  # before TensorFlow's import, which takes seconds
     cli.import_tensorflow()
     return low_shot(config) if "fractions" in config else experiment(config)
@@ -84,17 +87,19 @@ def low_shot(config) -> int:
 def experiment(config) -> int:
     """Runs one experiment, and prints its scores."""
     from down_stream.experiment import run
-    from down_stream.metrics.phases import summary
+    from down_stream.metrics import phases
 
     results = run(config, config.workdir)
-    print(summary(results["metrics"]))
+    summary.note(done=sorted({video for part in results["videos"].values() for video in part}))
+    print(phases.summary(results["metrics"]))
     if results["positive_class"]:
         print(f"sensitivity is that of {results['positive_class']}, the positive class")
     for name, found in results["temporal"].items():
-        print(f"\n{name}, after the frame model:\n{summary(found['metrics'])}")
+        print(f"\n{name}, after the frame model:\n{phases.summary(found['metrics'])}")
     print(f"report: {config.workdir}/report.html; results, predictions and the model beside it")
     if any(results["unreadable_frames"].values()):
         print(results["warnings"][-1])
+        summary.note(problems=results["warnings"][-1:])
         return cli.DONE_IN_PART
     return cli.DONE
 

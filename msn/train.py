@@ -7,16 +7,18 @@ r"""Pre-trains a Vision Transformer on endoscopic video with Masked Siamese Netw
 
 The configuration files explain every key. Started again, the same command goes on from its last
 checkpoint. The result is WORKDIR/encoder, which down_stream/main.py and inference.py open.
+--summary=FILE.json tells other programs how it ended.
 """
 
 from absl import flags
 
-from data.common import cli
+from data.common import cli, summary
 from data.common.errors import InputError
 
 CONFIG = cli.define_config("configs/msn_demo.py", "configuration of the run")
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run, made if missing (required)")
 flags.mark_flag_as_required("workdir")
+summary.define_summary()
 
 
 def main() -> int:
@@ -24,12 +26,14 @@ def main() -> int:
     from data.frames.opening import check_roots
     from msn.training.checks import check
 
-    check(CONFIG.value)  # in a second, which TensorFlow's import takes several of
-    check_roots(CONFIG.value.data.root)
+    config, workdir = CONFIG.value, WORKDIR.value
+    check(config)  # in a second, which TensorFlow's import takes several of
+    summary.note(inputs=[*config.data.root, *filter(None, [config.init])], outputs=[workdir])
+    check_roots(config.data.root)
     cli.import_tensorflow()
     from msn.pretrain import pretrain
 
-    complete = pretrain(CONFIG.value, WORKDIR.value)
+    complete = pretrain(config, workdir)
     return cli.DONE if complete else cli.STOPPED
 
 

@@ -10,7 +10,14 @@ import pytest
 
 # Files that take a minute or more begin first: the last one would run while a core is idle.
 LONG = (
-    *("distribution", "reproduce", "documentation", "commands_chained", "pretrain_killed"),
+    *(
+        "distribution",
+        "reproduce",
+        "documentation",
+        "commands_chained",
+        "pretrain_killed",
+        "nights",
+    ),
     "golden",
 )
 

@@ -17,15 +17,16 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_dict, config_flags
 
-from data.common import compiled_programs
+from data.common import compiled_programs, summary
 from data.common.caught import caught_stderr
 from data.common.configurations import ROOT, check_complete, check_key, list_configs, read_config
-from data.common.errors import is_utf8, printable
+from data.common.errors import InputError, is_utf8, one_line, printable
 from data.common.stopping import STOPPED, ended_by_signals
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
 
 DONE, DONE_IN_PART, WRONG_INPUT = 0, 1, 2
+FAILED = 1  # Python's own, after a stack trace
 
 _default_config = None
 _groups = {}  # title -> names of the flags that `flag_group` was open for
@@ -107,11 +108,19 @@ def run(
         for package in STORES:
             logging.getLogger(package).setLevel(logging.WARNING)
         try:
-            return main(*argv[1:]) or DONE
-        except wrong_input as error:
+            told = summary.begin(sys.argv)
+        except (InputError, OSError) as error:
             return refuse(error)
+        try:
+            return told.end(main(*argv[1:]) or DONE, DONE_IN_PART)
+        except wrong_input as error:
+            return told.end(refuse(error), DONE_IN_PART, str(error))
         except OSError as error:
-            return refuse(describe(error))
+            return told.end(refuse(describe(error)), DONE_IN_PART, describe(error))
+        except BaseException as error:  # a signal, or a mistake of ours
+            code = STOPPED if isinstance(error, KeyboardInterrupt) else FAILED
+            told.end(getattr(error, "code", code), DONE_IN_PART, one_line(error))
+            raise
 
     try:
         with ended_by_signals(kept):

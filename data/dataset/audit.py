@@ -30,6 +30,8 @@ class Audit:
         "tool_rows" or others, and where frames were cleaned those of `CLEANED` that were asked for.
       sizes: (width, height) -> how many frames.
       neighbours: remarks about data sets beside this one.
+      changed, gone: names of videos that were extracted again since their files have changed, and
+        of those whose files are not there any more.
     """
 
     remarks: list[str] = field(default_factory=list)
@@ -37,6 +39,8 @@ class Audit:
     videos: dict[str, dict[str, int]] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     neighbours: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
     def remark(self, text: str) -> None:
         """Adds a remark."""
@@ -126,6 +130,14 @@ def _width(column: str) -> int:
 
 def _and_more(count: int, what: str) -> list[str]:
     return [f"... and {count} more {what}: audit.json"] if count > 0 else []
+
+
+def read_videos(root: Path) -> list[str]:
+    """The names of the videos in the audit of a data set, as far as there is one."""
+    try:
+        return list(json.loads((root / AUDIT).read_text())["videos"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def remark_shared(root: Path, audit: Audit) -> None:

@@ -8,8 +8,8 @@ step * batch size + its place in the global batch.
 import numpy as np
 import tensorflow as tf
 
-from data.common.seeds import generator
 from data.frames.frames import Frames
+from data.frames.seeds import generator
 
 # Streams of random numbers beside those of the views (data/views/multi_crop.py counts these from 0)
 # and that of the masks (data/views/masking.py has 2**32).

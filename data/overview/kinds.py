@@ -18,7 +18,7 @@ CONFIGS = {
 # Flags with an effect on some kinds only.
 CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
 PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
-COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet"}
+COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet", "summary", "known_problems"}
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
     "classes": {"images", "sequences", "split", "class_folders", "seed"},

@@ -18,7 +18,7 @@ from data.dataset.audit import TABLE_ROWS, Audit
 from data.dataset.extraction_log import frame_numbers, read_log
 from data.images.image_io import encode_frame
 from data.overview.plan import Plan
-from data.preparation.extraction import is_extracted, noted_faults, taken_names
+from data.preparation.extraction import changed_names, is_extracted, noted_faults, taken_names
 from data.preparation.media import Media, own_videos
 from data.tfrecords.files import find_records
 from data.video.clock import estimate_seconds
@@ -65,6 +65,9 @@ def plan_videos(
     videos = {name: file for name, file in own_videos(root, audit).items() if name not in records}
     videos |= media.videos if media else {}
     log = read_log(frames_dir, settings)["videos"]
+    for name in changed_names(videos, log):
+        audit.remark(f"{name}: its file has changed; its frames would be extracted again")
+        del log[name]
     taken = taken_names(videos, log)
     audit.problems += taken.values()
     audit.problems += noted_faults(

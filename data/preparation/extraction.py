@@ -18,6 +18,7 @@ from data.common.progress import ProgressBar
 from data.dataset.extraction_log import LOG, frame_numbers, is_complete, read_log, write_log
 from data.images.image_io import write_frame
 from data.preparation.stillness import Stillness
+from data.storage.folders import remove_folder
 from data.video.decoding import check_settings
 from data.video.names import unique_names
 from data.video.parts import Parts, VideoFiles
@@ -36,7 +37,8 @@ def extract_frames(
     """Writes `frames_dir/<video>/<video>_NNNNNN.<format>`, NNNNNN counted from 1.
 
     Frames that are there, in whatever image format, are kept; a video whose frames are complete is
-    not opened again. Stopped at any moment, the next call goes on.
+    not opened again, unless its file has changed: then its frames are removed first. Stopped at any
+    moment, the next call goes on.
 
     Args:
       videos: files, named by their stems; or a mapping from names to a file or several.
@@ -69,6 +71,7 @@ def extract_frames(
             f"fps={fps}: {frames_dir} holds frames already, most likely at 1 fps; "
             "use another --name or --fps=1"
         )
+    _forget_changed(videos, frames_dir, log)
     reasons = taken_names(videos, log["videos"])
     free = {name: video for name, video in videos.items() if name not in reasons}
     todo = {
@@ -98,7 +101,8 @@ def extract_frames(
                 note_settings()
                 facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
             sizes = video.sizes
-            return facts | {"bytes": sum(sizes)} | ({"parts": sizes} if len(sizes) > 1 else {})
+            facts |= {"bytes": sum(sizes), "source": video.source}
+            return facts | ({"parts": sizes} if len(sizes) > 1 else {})
 
         reasons |= extract_all(todo, frames_dir, log, extract, pool, stop)
     return dict(sorted(reasons.items()))
@@ -150,17 +154,39 @@ def noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
 
 
 def taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, str]:
-    """{name: reason} of the videos under whose name another file was extracted before.
+    """{name: reason} of the videos under whose name another file was extracted before."""
+    reason = "another video has this name in this dataset; rename one"
+    others = _others(videos, done)
+    return {
+        name: f"{name}: {reason}" for name, is_same_place in others.items() if not is_same_place
+    }
+
+
+def changed_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> list[str]:
+    """The names of the videos whose files have changed since they were extracted."""
+    return [name for name, is_same_place in _others(videos, done).items() if is_same_place]
+
+
+def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, bool]:
+    """{name: whether its file lies where it lay} of the videos of which another file was extracted.
 
     One that has got more parts since is the same.
     """
-    taken = {}
+    others = {}
     for name, video in videos.items():
         if name in done and (sizes := video.sizes):
             noted = _noted_sizes(done[name])
             if sizes[: len(noted)] != noted:
-                taken[name] = f"{name}: another video has this name in this dataset; rename one"
-    return taken
+                others[name] = done[name].get("source") == video.source
+    return others
+
+
+def _forget_changed(videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict) -> None:
+    """Removes what was extracted of files that have changed since."""
+    for name in changed_names(videos, log["videos"]):
+        remove_folder(frames_dir / name)  # before the note: a kill in between changes nothing
+        del log["videos"][name]
+        write_log(frames_dir, log)
 
 
 def is_extracted(

@@ -15,7 +15,7 @@ from data.dataset.patients import suggested_groups
 from data.dataset.splits import write_splits
 from data.images.linking import link_images
 from data.preparation.cleaning import Cleaning
-from data.preparation.extraction import extract_frames
+from data.preparation.extraction import changed_names, extract_frames
 from data.preparation.indexing import build_index
 from data.preparation.media import (
     Media,
@@ -165,10 +165,16 @@ def prepare_videos(
     frames_dir = root / "frames"
     if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
         write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
+    audit.changed = changed_names(videos, read_log(frames_dir)["videos"])
+    for name in audit.changed:
+        audit.remark(f"{name}: its file has changed; its frames are extracted again")
     audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
     for name, noted in read_log(frames_dir)["videos"].items():
         if name in videos and "jumps" in noted:
             audit.remark(f"{name}: {noted['jumps']}")
+        if media and name not in videos and name not in records and "source" in noted:
+            audit.gone.append(name)
+            audit.remark(f"{name}: its file is gone; its frames stay in the dataset")
     if media:
         size, quality = settings["size"], settings["quality"]
         if size and media.images and not (frames_dir / LOG).is_file():

@@ -6,7 +6,9 @@ before it ends. What was not recorded in between has no time.
 
 import bisect
 import contextlib
+import hashlib
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +39,11 @@ class VideoFiles:
     def sizes(self) -> list[int]:
         """The files' bytes, as far as they are there: by them the video is known again."""
         return [file.stat().st_size for file in self.files if file.is_file()]
+
+    @property
+    def source(self) -> str:
+        """A hash of where the first file lies: paths may name a patient."""
+        return hashlib.sha256(os.fsencode(self.files[0].absolute())).hexdigest()[:16]
 
     def estimate_seconds(self) -> float:
         """As `data.video.clock.estimate_seconds`."""

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from data.common.seeds import generator
+from data.frames.seeds import generator
 
 MASK_STREAM = 2**32  # beside the views of every example, see data.views.multi_crop
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from data.common.errors import InputError, check_range
-from data.common.seeds import generator
+from data.frames.seeds import generator
 from data.views.image_ops import (
     adjust_brightness,
     adjust_contrast,

@@ -15,9 +15,9 @@ from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 from data.common.errors import InputError, check_range
-from data.common.seeds import generator
 from data.frames.frames import Frames
 from data.frames.opening import open_source
+from data.frames.seeds import generator
 from data.images.image_io import resize
 from data.storage.whole import whole_file
 from data.views.masking import kept_patches

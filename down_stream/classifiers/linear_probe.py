@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
-from data.common.seeds import generator
+from data.frames.seeds import generator
 from down_stream.classifiers.finetuning import create_optimizer
 from down_stream.classifiers.linear_head import (
     Fitted,

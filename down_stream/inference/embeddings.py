@@ -11,6 +11,7 @@ import numpy as np
 from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
+from data.common.summary import version
 from data.frames.batches import embed_batches
 from data.frames.frames import Frames, VideoFrames
 from data.storage.locking import locked_file
@@ -150,6 +151,7 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         files += write_phase_files(output, frames, rows, probabilities, model)
         remarks += [f"probabilities: {describe(temporal)}", *remark_time(frames, rows, model)]
     metadata = {"model": str(model_path), "fingerprint": print_of_model, "fps": frames.fps}
+    metadata["version"] = version()
     metadata |= {"features": features_used(encoder, model, **kind)}
     write_table(output, len(rows), columns, classes, metadata)
     if options.map:
@@ -167,6 +169,7 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     return Result(
         files=files,
         shape=(len(rows), *next(columns["embeddings"]()).shape[1:]),
+        videos=list(dict.fromkeys(frames.video_names(rows))),
         before=before,
         new=[video for video in new if video not in earlier],
         changed=changed,

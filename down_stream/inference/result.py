@@ -12,6 +12,7 @@ class Result:
     Attributes:
       files: what was written.
       shape: of the embeddings.
+      videos: names of those that the table has.
       before: rows that earlier runs had tried.
       new, changed, gone: names of the videos that this run has made, that it has made again since
         their files changed, and that earlier runs had made and that are not there any more.
@@ -23,6 +24,7 @@ class Result:
 
     files: list[AnyPath]
     shape: tuple[int, ...]
+    videos: list[str]
     before: int
     new: list[str]
     changed: list[str]
@@ -43,7 +45,7 @@ def merged(lines: list[str]) -> list[str]:
     return [line if n == 1 else f"{line} ({n} frames)" for line, n in counts.items()]
 
 
-def summary(result: Result) -> str:
+def describe(result: Result) -> str:
     """A result in words, for people."""
     lines = [
         f"embeddings      float32 {list(result.shape)}",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.common.errors import InputError, check_range
-from data.common.seeds import generator
+from data.frames.seeds import generator
 from data.images.names import natural_key
 from data.storage.whole import whole_file
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.common.seeds import generator
 from data.frames.frames import Frames
 from data.frames.sampling import balanced_row, neighbour_row, shuffled_row
+from data.frames.seeds import generator
 
 STARTS = np.array([0, 2, 7, 47])  # videos of 2, 5 and 40 frames
 

@@ -70,6 +70,11 @@ def test_problems_that_headers_tell(tmp_path):
     extract_frames([folder / "x.mp4"], tmp_path / "out" / "frames")
     write_video(folder / "x.mp4", frames=60)
     _, audit = plan(tmp_path / "out", folder)
+    assert "x: its file has changed; its frames would be extracted again" in audit.remarks
+    (folder / "x.mp4").rename(tmp_path / "x.mp4")
+    extract_frames([tmp_path / "x.mp4"], tmp_path / "other" / "frames")
+    write_video(folder / "x.mp4", frames=50)
+    _, audit = plan(tmp_path / "other", folder)
     assert any("x: another video has this name in this dataset" in p for p in audit.problems)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
+from data.dataset.extraction_log import read_log
 from data.images import image_io
 from data.preparation import extraction
-from data.preparation.extraction import extract_frames
+from data.preparation.extraction import changed_names, extract_frames
 from data.preparation.stillness import Stillness
 from data.video.clock import Clock
 from data.video.decoding import read_frames
@@ -244,6 +245,24 @@ def test_two_videos_with_one_name_are_refused(tmp_path):
     assert extract_frames(videos[:1], tmp_path / "frames") == {}
     other = write_video(tmp_path / "c" / "op.mp4", frames=60)
     assert "rename" in extract_frames([other], tmp_path / "frames")["op"]
+
+
+def test_a_video_that_has_changed_is_extracted_again(tmp_path):
+    def extracted(folder):
+        videos = {"op": VideoFiles((folder / "op.mp4",))}
+        changed = changed_names(videos, read_log(tmp_path / "frames")["videos"])
+        problems = extract_frames(videos, tmp_path / "frames", format="png")
+        return changed, problems, list(read_numbers(tmp_path / "frames" / "op").values())
+
+    write_video(tmp_path / "in" / "op.mp4", frames=80)
+    assert extracted(tmp_path / "in") == ([], {}, [0, 25, 50, 75])
+    assert extracted(tmp_path / "in") == ([], {}, [0, 25, 50, 75])
+    write_video(tmp_path / "in" / "op.mp4", frames=60, first=100)
+    assert extracted(tmp_path / "in") == (["op"], {}, [100, 125, 150])
+    write_video(tmp_path / "other" / "op.mp4", frames=30)
+    changed, problems, numbers = extracted(tmp_path / "other")
+    assert (changed, numbers) == ([], [100, 125, 150])
+    assert "another video has this name" in problems["op"]
 
 
 def test_names_come_from_folders(tmp_path):

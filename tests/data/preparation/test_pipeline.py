@@ -94,3 +94,25 @@ def test_frames_without_a_video_have_the_rate_that_the_user_says(tmp_path):
     prepare(tmp_path, 5.0)
     with pytest.raises(InputError, match=r"was extracted with fps=5\.0"):
         prepare(tmp_path, 2.0)
+
+
+def test_the_same_call_on_a_folder_that_grows(tmp_path):
+    folder, root = tmp_path / "in", tmp_path / "ours"
+    write_video(folder / "a.mp4", frames=50)
+    write_video(folder / "b.mp4", frames=50)
+    first = prepare(root, videos=folder)
+    assert (first.changed, first.gone) == ([], [])
+    (folder / "a.mp4").unlink()
+    write_video(folder / "b.mp4", frames=100)
+    write_video(folder / "c.mp4", frames=75)
+    audit = prepare(root, videos=folder)
+    assert (audit.problems, audit.changed, audit.gone) == ([], ["b"], ["a"])
+    assert {name: counts["frames"] for name, counts in audit.videos.items()} == {
+        **{"a": 2, "b": 4, "c": 3}
+    }
+    assert "a: its file is gone; its frames stay in the dataset" in audit.remarks
+    assert "b: its file has changed; its frames are extracted again" in audit.remarks
+    assert len(load_index(root)) == 9
+    again = prepare(root, videos=folder)
+    assert (again.changed, again.gone) == ([], ["a"])
+    assert prepare(root).gone == []  # nobody has said where videos are

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from data.common.errors import InputError
-from data.common.seeds import generator
+from data.frames.seeds import generator
 from data.views import image_ops
 from data.views import multi_crop as v
 

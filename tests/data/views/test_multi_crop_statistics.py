@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data.common.seeds import generator
+from data.frames.seeds import generator
 from data.images.image_io import read_image
 from data.views.multi_crop import Views, augment, random_resized_crop
 from tests.support.places import GOLDEN

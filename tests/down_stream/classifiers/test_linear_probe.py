@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.common.seeds import generator
+from data.frames.seeds import generator
 from down_stream.classifiers import finetuning
 from down_stream.classifiers.linear_probe import Heads, fit_linear_probe, loss_targets
 

@@ -10,6 +10,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.common.stopping import StoppedError
+from data.common.summary import version
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
 from data.frames.batches import embed_batches
@@ -21,7 +22,7 @@ from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.features.cache import fingerprint
 from down_stream.inference import embeddings
 from down_stream.inference.embeddings import Options, embed
-from down_stream.inference.result import summary
+from down_stream.inference.result import describe
 from down_stream.temporal.model import TemporalModel, load_temporal, save_temporal
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
@@ -72,6 +73,7 @@ def test_one_row_a_frame_in_any_batch_size(models, small_dataset, tmp_path):
     assert metadata["model"] == str(folder / "encoder")
     assert metadata["fingerprint"] == fingerprint(encoder)
     assert metadata["fps"] == 1.0
+    assert metadata["version"] == version()
 
 
 def test_video_png_and_record_give_the_same(models, tmp_path):
@@ -119,7 +121,7 @@ def test_unreadable_frames_are_named_and_left_out(models, small_dataset, tmp_pat
     (fault,) = result.faults
     assert "video01_000004.png: empty" in fault
     assert result.passed_over == 1
-    text = summary(result)
+    text = describe(result)
     assert "[13, 12]" in text
     assert "passed over     1 files" in text
     assert text.endswith(f"unreadable, all or in part (1):\n  {fault}")
@@ -168,7 +170,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same(models, small_dataset, tmp_
     assert 14 < result.before < 56
     assert result.frames == 56 - result.before
     assert len(result.faults) == 1
-    assert "frames were there" in summary(result)
+    assert "frames were there" in describe(result)
     for name, values in expected.items():
         np.testing.assert_array_equal(table[name], values)
     assert (tmp_path / "map.html").read_text() == page

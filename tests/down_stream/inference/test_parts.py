@@ -11,7 +11,7 @@ from data.frames.listing import list_images, list_videos
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.inference.embeddings import Options, embed
 from down_stream.inference.parts import Parts, parts_folder
-from down_stream.inference.result import summary
+from down_stream.inference.result import describe
 from msn.networks.encoder import Encoder
 from tests.support.small_videos import write_video
 
@@ -60,8 +60,8 @@ def test_what_is_done_stays_and_the_rest_is_made(model, videos, tmp_path):
     assert (result.new, result.changed, result.gone) == (["0"], ["b"], ["c"])
     assert result.before == 3  # of a
     assert result.frames == 2 + 5
-    assert "changed         b; made again" in summary(result)
-    assert "gone            c; --gone=keep keeps such rows" in summary(result)
+    assert "changed         b; made again" in describe(result)
+    assert "gone            c; --gone=keep keeps such rows" in describe(result)
     fresh, _ = run(model, videos, tmp_path / "fresh.npz", map=tmp_path / "fresh.html")
     assert_same(table, fresh)
     assert page.read_text() == (tmp_path / "fresh.html").read_text()
@@ -82,7 +82,7 @@ def test_rows_of_videos_that_are_gone_may_stay(model, videos, tmp_path):
     for _ in range(2):
         table, result = run(model, videos, output, gone="keep", map=tmp_path / "map.html")
         assert result.gone == ["a"]
-        assert "gone            a; their rows are kept" in summary(result)
+        assert "gone            a; their rows are kept" in describe(result)
         assert table["video"].tolist() == ["b"] * 4 + ["c"] * 2 + ["a"] * 3
         order = np.argsort(table["video"], kind="stable")
         for name in ("embeddings", "second", "path", "probabilities"):
