@@ -22,6 +22,9 @@ def get_config(arg=""):
     config.positive_class = config_dict.placeholder(str)
     config.seed = 0
     config.workdir = "runs/phase"
+    # 5 or 10 for tasks too small for a split: all videos of the three parts below are in one fold
+    # each, and are tested by a classifier of the other folds. 0: one experiment with that split.
+    config.folds = 0
 
     # A path that msn.encoders.load_encoder opens, or a table of features that were computed already
     # (.npz or .parquet, docs/down_stream.md); empty for random initialisation, for which

@@ -66,6 +66,7 @@ INF = math.inf
 # Key, least and largest value that an experiment can work with.
 RANGES = (
     ("seed", 0, INF),
+    ("folds", 0, INF),
     ("epochs", 1, INF),
     ("batch_size", 1, INF),
     ("optimizer.learning_rate", 0, INF),

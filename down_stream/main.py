@@ -63,6 +63,8 @@ def main() -> int:
     summary.note(outputs=[config.workdir])
     check_roots(config.data.root)  # before TensorFlow's import, which takes seconds
     cli.import_tensorflow()
+    if "fractions" in config and config.folds:
+        raise InputError(f"folds is {config.folds} in a low-shot grid; expected 0 there")
     return low_shot(config) if "fractions" in config else experiment(config)
 
 
@@ -86,10 +88,11 @@ def low_shot(config) -> int:
 
 def experiment(config) -> int:
     """Runs one experiment, and prints its scores."""
+    from down_stream.cross_validation import cross_validate
     from down_stream.experiment import run
     from down_stream.metrics import phases
 
-    results = run(config, config.workdir)
+    results = (cross_validate if config.folds else run)(config, config.workdir)
     summary.note(done=sorted({video for part in results["videos"].values() for video in part}))
     print(phases.summary(results["metrics"]))
     if results["positive_class"]:

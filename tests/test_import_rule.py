@@ -36,7 +36,7 @@ DOORS = {
         *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),
         "doctor",
     },
-    "down_stream": {"main", "experiment", "tasks", "compare", "caches"},
+    "down_stream": {"main", "experiment", "cross_validation", "tasks", "compare", "caches"},
 }
 COMMANDS = {"prepare", "inference", "msn.train", "down_stream.main"}
 FILES_IN_A_FOLDER = range(4, 10)

@@ -41,6 +41,7 @@ CHANGEABLE = (
     "max_rollbacks",
     # of down-stream experiments
     "workdir",
+    "folds",  # each is an experiment in a workdir of its own
     "feature_cache",
     "choose_by",  # fine-tuning itself refuses a change between its epochs
 )

@@ -1,0 +1,208 @@
+"""Cross-validation: every video is tested once, by a classifier that has seen none of its frames.
+
+For tasks with too few videos or sequences for a split: a part of so few says little. The folds are
+of whole videos (or sequences), and have the classes in like shares. Each fold is an experiment of
+its own, whose validation videos, by which epoch and regularisation are chosen, come from its
+training videos; the predictions of all folds together are scored as those of one experiment are.
+"""
+
+import functools
+import json
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from data.common.errors import InputError
+from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.splits import PARTS
+from data.storage.folders import filled_folder
+from data.storage.locking import locked
+from data.storage.paths import check_local, check_output_folder, to_paths
+from data.storage.whole import whole_file
+from down_stream.experiment import RESULTS, check, run
+from down_stream.features.labelled_splits import names_of
+from down_stream.metrics import multi_label, predictions, statistics
+from down_stream.report.frames import read_frame
+from down_stream.report.tasks import write_task_report
+from down_stream.report.wording import duration
+from down_stream.tasks import Task, open_task
+from msn.workdir.run_directory import plain
+
+VALIDATION = 5  # an n-th of the training videos, or more where there are fewer
+
+
+def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
+    """Runs an experiment for each of `config.folds` folds, and scores all predictions together.
+
+    Args:
+      config: see configs/phase_base.py, which explains every key. The folds are of the videos of
+        all three parts of its split: those that no part names stay apart.
+      workdir: receives fold1/, fold2/ and so on, what an experiment leaves each, and results.json,
+        predictions and report.html of all.
+
+    Returns:
+      What results.json holds: what an experiment's does, and "folds", a list of {"test": names,
+      "score", "chosen"}.
+
+    Raises:
+      InputError: as of `down_stream.experiment.run`; or fewer videos with labels than folds.
+    """
+    check(config)
+    check_local("workdir", workdir)
+    check_output_folder("workdir", workdir)
+    workdir = Path(workdir)
+    roots = to_paths(config.data.root)
+    task = open_task(config.task, roots, config.positive_class)
+    index = load_index(roots)
+    names = [
+        name
+        for part in PARTS
+        for name in names_of(part, config[f"{part}_videos"], roots, index.videos)
+    ]
+    index = task.labelled(index.select(videos=names))
+    splits = draw_splits(task, index, config.folds, config.seed)
+    with locked(workdir):
+        results = [
+            _run_fold(config, workdir / f"fold{number}", split, number)
+            for number, split in enumerate(splits, 1)
+        ]
+        return _write(config, workdir, task, index, results)
+
+
+def draw_splits(task: Task, index: FrameIndex, folds: int, seed: int) -> list[dict]:
+    """For each fold {"train", "validation", "test"}: names of videos, of which each is tested once.
+
+    Args:
+      task: whose classes have like shares in all folds; of several labels a frame, the frames do.
+      index: labelled frames.
+      folds: how many; at least 2.
+      seed: of the drawing.
+    """
+    groups = len(np.unique(index.video))
+    if not 2 <= folds <= groups:
+        raise InputError(
+            f"folds is {folds}; expected 2 to {groups}, as many as there are "
+            f"{task.unit}s with labels"
+        )
+    splits = []
+    for rest, test in _draw(task, index, np.arange(len(index)), folds, seed):
+        left = len(np.unique(index.video[rest]))
+        train, validation = rest, rest[:0]
+        if left > 1:
+            train, validation = _draw(task, index, rest, min(VALIDATION, left), seed)[0]
+        splits.append(
+            {
+                part: [index.videos[video] for video in np.unique(index.video[rows])]
+                for part, rows in zip(PARTS, (train, validation, test), strict=True)
+            }
+        )
+    return splits
+
+
+def _draw(task: Task, index: FrameIndex, rows: np.ndarray, folds: int, seed: int) -> list[tuple]:
+    """(rows of the other folds, rows of the fold) for each fold of some rows."""
+    arguments = {"n_splits": folds, "shuffle": True, "random_state": seed}
+    folding = GroupKFold if task.multi_label else StratifiedGroupKFold
+    labels = None if task.multi_label else task.labels(index)[rows]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # said by each experiment
+        parts = folding(**arguments).split(rows, labels, index.video[rows])
+        return [(rows[others], rows[own]) for others, own in parts]
+
+
+def _run_fold(config: ConfigDict, workdir: Path, split: dict, number: int) -> dict:
+    """The results of a fold: features are cached, and fine-tuning is done once."""
+    cell = config.copy_and_resolve_references()
+    cell.folds = 0
+    for part, names in split.items():
+        cell[f"{part}_videos"] = tuple(names)
+    cell.workdir = str(workdir)
+    started = time.monotonic()
+    results = run(cell, workdir)
+    logging.info(
+        "fold %d of %d: %s in %s",
+        *(number, config.folds, _score(results), duration(time.monotonic() - started)),
+    )
+    return results
+
+
+def _score(results: dict) -> str:
+    protocol, name = results["chosen_by"]
+    score = results["metrics"][protocol][name]
+    return f"{protocol} {name} " + ("undefined" if score is None else f"{score:.3f}")
+
+
+def _write(
+    config: ConfigDict, workdir: Path, task: Task, index: FrameIndex, folds: Sequence[dict]
+) -> dict:
+    """Scores all predictions, and writes results.json, the tables and the report."""
+    models = [config.mode, *folds[0]["temporal"]]
+    tables = {
+        name: _joined(
+            task, [workdir / f"fold{n}" / _file(place, name) for n in range(1, len(folds) + 1)]
+        )
+        for place, name in enumerate(models)
+    }
+    scores = {name: task.evaluate(table) for name, table in tables.items()}
+    protocol, score = folds[0]["chosen_by"]
+    results = folds[0] | {
+        "name": workdir.name,
+        "seconds": sum(fold["seconds"] for fold in folds),
+        "seconds_to_fit": sum(fold["seconds_to_fit"] for fold in folds),
+        "frames": {part: sum(fold["frames"][part] for fold in folds) for part in ("test",)},
+        "videos": {"test": [name for fold in folds for name in fold["videos"]["test"]]},
+        "unreadable_frames": {"test": sum(fold["unreadable_frames"]["test"] for fold in folds)},
+        "history": {},
+        "best_epoch": None,
+        "chosen": {},
+        "warnings": list(dict.fromkeys(text for fold in folds for text in fold["warnings"])),
+        "metrics": scores.pop(config.mode),
+        "temporal": {name: {"metrics": found} for name, found in scores.items()},
+        "folds": [
+            {
+                "test": fold["videos"]["test"],
+                "score": fold["metrics"][protocol][score],
+                "chosen": fold["chosen"],
+            }
+            for fold in folds
+        ],
+        "config": plain(config),
+    }
+    results = statistics.plain(results)
+    frames = _in_order(index, tables[config.mode])
+    with filled_folder(workdir, RESULTS) as folder:
+        task.write_tables(tables, folder)
+        write_task_report(
+            results, tables, functools.partial(read_frame, frames), folder / "report.html"
+        )
+        with whole_file(folder / RESULTS, durable=True) as side:
+            side.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    return results
+
+
+def _file(place: int, name: str) -> str:
+    """Of an experiment's predictions by its models."""
+    return f"predictions_{name}.csv" if place else "predictions.csv"
+
+
+def _joined(task: Task, files: Sequence[Path]):
+    """The predictions of several files as one table."""
+    read = multi_label if task.multi_label else predictions
+    tables = [read.read_predictions(file) for file in files]
+    columns = {field.name for field in fields(tables[0])} - {"classes"}
+    joined = {name: np.concatenate([getattr(table, name) for table in tables]) for name in columns}
+    return type(tables[0])(**joined, classes=tables[0].classes)
+
+
+def _in_order(index: FrameIndex, table) -> FrameIndex:
+    """The frames that a table's rows are of."""
+    names = np.asarray(index.videos)[index.video]
+    rows = {key: row for row, key in enumerate(zip(names, index.second, strict=True))}
+    return index.take(np.array([rows[key] for key in zip(table.video, table.second, strict=True)]))
