@@ -1,7 +1,8 @@
 """Cross-validation: every video is tested once, by a classifier that has seen none of its frames.
 
 For tasks with too few videos or sequences for a split: a part of so few says little. The folds are
-of whole videos (or sequences), and have the classes in like shares. Each fold is an experiment of
+of whole videos (or sequences; of one patient by their names, they stay together), and have the
+classes in like shares. Each fold is an experiment of
 its own, whose validation videos, by which epoch and regularisation are chosen, come from its
 training videos; the predictions of all folds together are scored as those of one experiment are.
 """
@@ -21,6 +22,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.patients import suggested_patient
 from data.dataset.splits import PARTS
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
@@ -85,18 +87,19 @@ def draw_splits(task: Task, index: FrameIndex, folds: int, seed: int) -> list[di
       folds: how many; at least 2.
       seed: of the drawing.
     """
-    groups = len(np.unique(index.video))
-    if not 2 <= folds <= groups:
+    group = _groups(index)
+    number = len(np.unique(group))
+    if not 2 <= folds <= number:
+        what = "patients" if number < len(np.unique(index.video)) else f"{task.unit}s"
         raise InputError(
-            f"folds is {folds}; expected 2 to {groups}, as many as there are "
-            f"{task.unit}s with labels"
+            f"folds is {folds}; expected 2 to {number}, as many as there are {what} with labels"
         )
     splits = []
-    for rest, test in _draw(task, index, np.arange(len(index)), folds, seed):
-        left = len(np.unique(index.video[rest]))
+    for rest, test in _draw(task, index, group, np.arange(len(index)), folds, seed):
+        left = len(np.unique(group[rest]))
         train, validation = rest, rest[:0]
         if left > 1:
-            train, validation = _draw(task, index, rest, min(VALIDATION, left), seed)[0]
+            train, validation = _draw(task, index, group, rest, min(VALIDATION, left), seed)[0]
         splits.append(
             {
                 part: [index.videos[video] for video in np.unique(index.video[rows])]
@@ -106,14 +109,22 @@ def draw_splits(task: Task, index: FrameIndex, folds: int, seed: int) -> list[di
     return splits
 
 
-def _draw(task: Task, index: FrameIndex, rows: np.ndarray, folds: int, seed: int) -> list[tuple]:
+def _groups(index: FrameIndex) -> np.ndarray:
+    """int [n]: frames that must not be in two folds: of a video, or of a patient by the names."""
+    names = [suggested_patient(video) or f"video {video}" for video in index.videos]
+    return np.unique(names, return_inverse=True)[1][index.video]
+
+
+def _draw(
+    task: Task, index: FrameIndex, group: np.ndarray, rows: np.ndarray, folds: int, seed: int
+) -> list[tuple]:
     """(rows of the other folds, rows of the fold) for each fold of some rows."""
     arguments = {"n_splits": folds, "shuffle": True, "random_state": seed}
     folding = GroupKFold if task.multi_label else StratifiedGroupKFold
     labels = None if task.multi_label else task.labels(index)[rows]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")  # said by each experiment
-        parts = folding(**arguments).split(rows, labels, index.video[rows])
+        parts = folding(**arguments).split(rows, labels, group[rows])
         return [(rows[others], rows[own]) for others, own in parts]
 
 

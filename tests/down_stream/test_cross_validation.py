@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import cv2
@@ -95,3 +96,14 @@ def test_lesions_are_cross_validated(lesions, tmp_path):
     results = cross_validate(config, tmp_path)
     assert results["frames"] == {"test": 60}
     assert results["metrics"]["sequence"]["interval"]["accuracy"][0] is not None
+
+
+def test_videos_of_one_patient_by_their_names_stay_together(lesions):
+    index, task = load_index(lesions), open_task("classes", [lesions])
+    names = [f"Pat_{number // 4:03d}_part{number % 4}" for number in range(len(index.videos))]
+    index = dataclasses.replace(index, videos=tuple(names))
+    for split in draw_splits(task, index, 5, seed=0):
+        patients = [{name[:7] for name in split[part]} for part in PARTS]
+        assert sum(map(len, patients)) == 5
+    with pytest.raises(InputError, match="expected 2 to 5, as many as there are patients"):
+        draw_splits(task, index, 6, seed=0)
