@@ -62,9 +62,9 @@ def main() -> int:
     summary.note(inputs=[*config.data.root, *filter(None, [config.encoder])])
     summary.note(outputs=[config.workdir])
     check_roots(config.data.root)  # before TensorFlow's import, which takes seconds
-    cli.import_tensorflow()
     if "fractions" in config and config.folds:
         raise InputError(f"folds is {config.folds} in a low-shot grid; expected 0 there")
+    cli.import_tensorflow()
     return low_shot(config) if "fractions" in config else experiment(config)
 
 
@@ -99,7 +99,8 @@ def experiment(config) -> int:
         print(f"sensitivity is that of {results['positive_class']}, the positive class")
     for name, found in results["temporal"].items():
         print(f"\n{name}, after the frame model:\n{phases.summary(found['metrics'])}")
-    print(f"report: {config.workdir}/report.html; results, predictions and the model beside it")
+    models = "the models in fold1 and so on" if config.folds else "the model beside it"
+    print(f"report: {config.workdir}/report.html; results, predictions and {models}")
     if any(results["unreadable_frames"].values()):
         print(results["warnings"][-1])
         summary.note(problems=results["warnings"][-1:])
