@@ -80,7 +80,7 @@ def list_videos(
       InputError: a path is missing, there is no video, or the table is wrong.
     """
     check_settings(fps)
-    audit, scratch = Audit(), tempfile.TemporaryDirectory(prefix="videos_of_dicom_")
+    audit = Audit()
     paths = [Path(path) for path in paths]
     found, passed_over = _find_videos(paths, audit)
     folders = [plain_path(path if path.is_dir() else path.parent) for path in paths]
@@ -100,9 +100,13 @@ def list_videos(
         clocks, faults = read_clocks(files)
         timings = {name: clock.take(fps) for name, clock in clocks.items()}
     others = {name: video for name, video in videos.items() if name not in files}
-    parts, other_faults = read_parts(others, Path(scratch.name))
+    is_needed = any(is_dicom(file) for video in others.values() for file in video.files)
+    # Which nobody else can read; where it is not needed, it is not made.
+    scratch = tempfile.TemporaryDirectory(prefix="videos_of_dicom_") if is_needed else None
+    folder = Path(scratch.name if scratch else "videos_of_dicom")
+    parts, other_faults = read_parts(others, folder)
     for name, of_video in parts.items():
-        files[name] = of_video.places(Path(scratch.name))
+        files[name] = of_video.places(folder)
         timings[name] = (*of_video.take(fps), 0.0)
     faults = [*audit.problems, *faults.values(), *other_faults.values()]
     if not timings:

@@ -112,6 +112,7 @@ def test_parts_are_joined_as_extraction_joins_them(tmp_path, fps):
     videos = {"Galle 7": VideoFiles((parts[2], parts[0])), "op_part2": VideoFiles((parts[1],))}
     videos["other"] = VideoFiles((other,))
     equal_to_extracted(frames, tmp_path / "listed", videos, fps=fps)
+    assert frames.scratch is None
     single = list_videos(parts[::-1], fps, operations=table)
     assert single.videos == ("Galle 7", "op_part2")
 
