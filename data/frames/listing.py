@@ -16,8 +16,9 @@ from data.dataset.audit import Audit
 from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, FrameIndex, load_index
-from data.frames.frames import Frames, ImageFrames, VideoFrames, file_state
+from data.frames.frames import Frames, ImageFrames, file_state
 from data.frames.opening import open_source
+from data.frames.video_frames import VideoFrames
 from data.images.finding import find_images
 from data.images.names import place_in_video, plain_path
 from data.preparation.media import find_videos

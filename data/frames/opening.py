@@ -11,7 +11,8 @@ from data.dataset.classes import frame_rate, has_times
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
-from data.frames.frames import Frames, ImageFrames, RecordFrames, VideoFrames
+from data.frames.frames import Frames, ImageFrames, RecordFrames
+from data.frames.video_frames import VideoFrames
 from data.images.folders import list_files
 from data.images.names import official_number
 from data.storage.cached_table import cached_table

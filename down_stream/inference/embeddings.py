@@ -13,7 +13,8 @@ from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.common.summary import version
 from data.frames.batches import embed_batches
-from data.frames.frames import Frames, VideoFrames
+from data.frames.frames import Frames
+from data.frames.video_frames import VideoFrames
 from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_output_folder
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model

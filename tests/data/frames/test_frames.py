@@ -5,8 +5,9 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.frames.frames import ImageFrames, VideoFrames
+from data.frames.frames import ImageFrames
 from data.frames.opening import open_source
+from data.frames.video_frames import VideoFrames
 from data.images.image_io import read_image
 from data.video.clocks import read_timings
 from tests.support.small_records import write_records

@@ -172,7 +172,7 @@ def test_dicom_videos_give_the_frames_that_extraction_writes(tmp_path, caplog):
 
 
 def test_a_video_can_be_begun_in_its_middle(tmp_path, monkeypatch):
-    monkeypatch.setattr("data.frames.frames.SECONDS_AT_ONCE", 3)
+    monkeypatch.setattr("data.frames.video_frames.SECONDS_AT_ONCE", 3)
     frames = list_videos([write_video(tmp_path / "op.mp4", frames=250)])
     assert list(frames.pieces(4)) == [range(4, 7), range(7, 10)]
     assert numbers_of(frames, 4) == [100, 125, 150, 175, 200, 225]

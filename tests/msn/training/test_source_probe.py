@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.frames.frames import VideoFrames
 from data.frames.opening import open_source
+from data.frames.video_frames import VideoFrames
 from data.preparation.indexing import build_index
 from msn.training.source_probe import SourceProbe, halves, spaced, videos_of_sources
 from tests.support.small_videos import write_video
