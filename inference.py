@@ -114,11 +114,12 @@ def label_stream() -> int:
     cli.import_tensorflow()
     from data.storage.paths import check_local, to_path
     from down_stream.inference import phase_stream
+    from msn.formats.hub import encoder_path
 
     check_local("--output", OUTPUT.value)
     if given := GIVEN():
         raise InputError(f"--stream: its model says itself what --{next(iter(given))} would")
-    model, output = to_path(MODEL.value), to_path(OUTPUT.value) if OUTPUT.present else None
+    model, output = encoder_path(MODEL.value), to_path(OUTPUT.value) if OUTPUT.present else None
     result = phase_stream.label_stream(model, STREAM.value, output, FPS.value)
     print(phase_stream.summary(result))
     summary.note(problems=filter(None, [result.fault]), outputs=filter(None, [result.file]))
@@ -146,6 +147,7 @@ def embed() -> int:
     cli.import_tensorflow()
     from down_stream.inference import embeddings
     from down_stream.inference.result import describe
+    from msn.formats.hub import encoder_path
 
     options = embeddings.Options(
         features=FEATURES.value,
@@ -157,7 +159,7 @@ def embed() -> int:
         given=GIVEN(),
         gone=GONE.value,
     )
-    result = embeddings.embed(to_path(MODEL.value), frames, to_path(OUTPUT.value), options)
+    result = embeddings.embed(encoder_path(MODEL.value), frames, to_path(OUTPUT.value), options)
     print(describe(result))
     lists = {name: getattr(result, name) for name in ("new", "changed", "gone")}
     summary.note(result.faults, done=result.videos, outputs=result.files, **lists)

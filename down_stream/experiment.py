@@ -42,6 +42,7 @@ from down_stream.tasks import Task, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.encoders import facts_in
+from msn.formats.hub import encoder_path
 from msn.networks.resnet import RESNET
 from msn.networks.usual_keras import usual_keras
 from msn.workdir.run_directory import (
@@ -115,7 +116,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     if (workdir / CHECKPOINTS).exists():  # of fine-tuning that was stopped
         check_configuration(workdir, config)
     roots = to_paths(config.data.root)
-    encoder_path = to_path(config.encoder) if config.encoder else None
+    path = encoder_path(config.encoder) if config.encoder else None
     task = open_task(config.task, roots, config.positive_class)
     if config.temporal and not task.is_video:
         raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
@@ -123,18 +124,18 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     splits = select_splits(roots, videos, task)
     task = task.choosing(splits["validation"], config.choose_by)
     encoder = open_encoder(
-        encoder_path,
+        path,
         config.model.variant,
         image_size=config.model.image_size,
         resnet_weights=config.resnet_weights,
         seed=config.seed,
         given=facts_in(config, "encoder"),
-        like=to_path(config.model.like) if config.model.like else None,
+        like=encoder_path(config.model.like) if config.model.like else None,
     )
     content = fingerprint(encoder)  # before it is trained
     if config.mode == "finetune":
         finetuning.check_trainable(encoder)
-    seen = videos_seen(encoder_path)
+    seen = videos_seen(path)
     warnings = remarks(task, splits, seen)
     facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
     if config.mode == "finetune" and (results := finished_results(workdir, config, facts)):

@@ -37,7 +37,7 @@ from absl import flags
 from data.common import cli
 from data.common.errors import InputError
 from data.storage.locking import locked_file
-from data.storage.paths import AnyPath, check_local, to_path
+from data.storage.paths import AnyPath, check_local
 from data.storage.whole import whole_file, whole_folder
 
 FORMATS = ("encoder", "msn", "hf", "timm")
@@ -73,13 +73,14 @@ def convert(
     """
     from msn.encoders import load_encoder, save_encoder
     from msn.formats import export  # TensorFlow: after the flags are checked
+    from msn.formats.hub import encoder_path
     from msn.formats.hugging_face import write_directory, write_timm
     from msn.formats.model_card import licence_beside, write_card
     from msn.formats.reference_names import write_msn_checkpoint
     from msn.training.initialisation import origin_of
 
     check_local("--output", output)
-    source = to_path(source)
+    source = encoder_path(source)
     if image_path is not None and output_format not in EXPORTS:
         raise InputError(
             f"--image_path: without effect for --format={output_format}; expected one of "

@@ -25,6 +25,7 @@ from data.storage.whole import whole_folder
 from msn.formats import hugging_face, onnx_encoder, saved_model, single_files
 from msn.formats.files import torch_files, weight_files
 from msn.formats.files.flax_files import FLAX_FILE, is_flax, read_flax
+from msn.formats.hub import encoder_path
 from msn.formats.model_card import write_card
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.reference_names import Foreign, encoder_of_state, how_to_give
@@ -126,7 +127,8 @@ def load_encoder(
     of a file is not used is named in the log.
 
     Args:
-      path: file or directory, on a disk or a remote file system.
+      path: file or directory, on a disk or a remote file system; or an address on the Hugging Face
+        Hub, hf://owner/name[@revision] or hf-hub:owner/name.
       num_heads: attention heads, for files that do not say it (PyTorch's, timm's) and whose width
         is of no known variant.
       mean, std: of RGB in 0..1, for files that do not say it and whose family has several; where a
@@ -136,7 +138,7 @@ def load_encoder(
       InputError: nothing there that is an encoder, or a damaged one, or an argument is missing or
         is not the file's; the message names the path and what was found.
     """
-    path = to_path(path)
+    path = encoder_path(path)
     given = {"num_heads": num_heads, "mean": mean, "std": std}
     given = {name: value for name, value in given.items() if value is not None}
     check_colours(given)

@@ -24,6 +24,7 @@ from data.storage.paths import check_output_folder, to_path, to_paths
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
+from msn.formats.hub import encoder_path
 from msn.formats.model_card import licence_beside
 from msn.method.model import MSN
 from msn.networks.usual_keras import usual_keras
@@ -291,8 +292,8 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
     if not config.init:
         origin["variant"] = config.model.variant
     else:
-        origin["init"] = origin_of(to_path(config.init))
-        origin["licence"] = licence_beside(to_path(config.init))
+        origin["init"] = origin_of(encoder_path(config.init))
+        origin["licence"] = licence_beside(encoder_path(config.init))
         before = origin["init"].get("source", {}).get("videos", [])
         origin["videos"] += [video for video in before if video not in source.videos]
     return origin

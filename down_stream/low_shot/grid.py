@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.storage.locking import locked
-from data.storage.paths import check_local, check_output_folder, to_path
+from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import open_encoder
@@ -28,6 +28,7 @@ from down_stream.report.figures import save_png
 from down_stream.report.low_shot_curve import low_shot_curve
 from down_stream.report.wording import duration
 from msn.encoders import facts_in
+from msn.formats.hub import encoder_path
 from msn.workdir.run_directory import check_unchanged, plain
 
 RESULTS = "results.json"
@@ -173,12 +174,12 @@ def _unless_trained_anew(cell: Cell, results: dict | None, known: dict) -> dict 
     path = cell.config.encoder
     if not path or not results or "encoder_fingerprint" not in results:
         return results
-    if not to_path(path).exists():  # removed since
+    if not encoder_path(path).exists():  # removed since
         return results
     if path not in known:
         known[path] = fingerprint(
             open_encoder(
-                to_path(path),
+                encoder_path(path),
                 cell.config.model.variant,
                 image_size=cell.config.model.image_size,
                 resnet_weights=cell.config.resnet_weights,

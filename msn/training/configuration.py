@@ -6,8 +6,8 @@ configs/msn_base.py explains every key.
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from data.storage.paths import to_path
 from msn.encoders import facts_in
+from msn.formats.hub import encoder_path
 from msn.method import schedules
 from msn.method.model import MSN
 from msn.networks.variants import variant_arguments
@@ -23,7 +23,7 @@ def create_model(config: ConfigDict) -> MSN:
     """
     pretrained = None
     if config.init:
-        pretrained = open_pretrained(to_path(config.init), facts_in(config, "init"))
+        pretrained = open_pretrained(encoder_path(config.init), facts_in(config, "init"))
         arguments = continued_arguments(pretrained, config.views.size, config.init_patch_size)
         check_views(config, arguments["patch_size"], f"init={config.init}")
     else:

@@ -9,7 +9,8 @@ from msn.formats.reference_names import named_variables
 from msn.networks.embedding import linear_matrix
 from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
-from msn.training.configuration import check, create_model
+from msn.training.checks import check
+from msn.training.configuration import create_model
 from tests.support.places import GOLDEN
 from tests.support.small_msn import VARIANT, small_config
 
