@@ -139,10 +139,14 @@ def draw(workdirs: Sequence[str | Path], output: str | Path) -> None:
     if not 1 <= len(workdirs) <= len(COLOURS):
         raise InputError(f"{len(workdirs)} runs; expected 1 to {len(COLOURS)}")
     runs = [read_run(to_path(workdir)) for workdir in workdirs]
-    figure = Figure(figsize=(13, 9.5), dpi=DPI, layout="constrained")
+    rows = -(-len(PANELS) // 3)
+    figure = Figure(figsize=(13, 3.2 * rows), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
-    for axes, panel in zip(figure.subplots(3, 3).flat, PANELS, strict=True):
+    places = iter(figure.subplots(rows, 3).flat)
+    for panel, axes in zip(PANELS, places, strict=False):
         draw_panel(axes, panel, runs)
+    for axes in places:  # of the last row
+        axes.remove()
     handles = [Line2D([], [], color=c, lw=2.5) for c, _ in zip(COLOURS, runs, strict=False)]
     names = [run.name for run in runs]
     figure.legend(handles, names, loc="outside upper left", ncols=len(runs), frameon=False)
