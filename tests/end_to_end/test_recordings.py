@@ -246,4 +246,4 @@ def test_phases_of_images_without_time_are_refused_in_words(tmp_path):
     )
     assert code == 1
     assert "2 frames, 0 of them labelled" in output
-    assert "phases need the time of each image; classes of images without one need" in output
+    assert "annotations of case: phases need the time of each image, as names like" in output
