@@ -136,15 +136,15 @@ def test_the_working_directory_is_a_flag_of_experiments_too(tmp_path):
     result = call("main", f"--workdir={tmp_path / 'none' / 'file'}", "--config.data.root=nowhere")
     assert "nowhere" in result.stderr
     (tmp_path / "file").write_text("")
-    result = call("main", f"--workdir={tmp_path / 'file'}")
+    result = call("main", f"--workdir={tmp_path / 'file'}", f"--config.data.root={tmp_path}")
     assert result.returncode == 2 and str(tmp_path / "file") in result.stderr
 
 
 @pytest.mark.parametrize("command", ["train", "main", "inference"])
 def test_another_keras_backend_is_said(command, tmp_path):
     arguments = {
-        "train": [CONFIG, f"--workdir={tmp_path / 'run'}"],
-        "main": [],
+        "train": [CONFIG, f"--workdir={tmp_path / 'run'}", f"--config.data.root={tmp_path}"],
+        "main": [f"--config.data.root={tmp_path}"],
         "inference": ["--model_path=x", "--stream=x"],
     }
     result = call(command, *arguments[command], environment={"KERAS_BACKEND": "jax"})
