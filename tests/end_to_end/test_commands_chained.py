@@ -131,7 +131,11 @@ def test_experiments_side_by_side(chain):
     root, _ = chain
     command = [sys.executable, "-m", "down_stream.compare", root / "probe", root / "finetune"]
     table = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert [line.split()[0] for line in table.splitlines()] == ["name", "probe", "finetune"]
+    lines = table.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["name", "probe", "finetune"]
+    assert (
+        "finetune differs from probe in" in lines[-1] and "mode (finetune, not probe)" in lines[-1]
+    )
 
 
 def test_a_second_run_does_nothing_twice(chain):
