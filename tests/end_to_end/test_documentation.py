@@ -110,11 +110,13 @@ def place(s3, tmp_path_factory):
 @pytest.fixture
 def tiny(place, monkeypatch, eager):
     """The commands train tiny networks; all else is theirs."""
+    import down_stream.cross_validation
     import down_stream.experiment
     import down_stream.features.labelled_splits
     import down_stream.low_shot.grid
     import msn.pretrain
 
+    cross_validate = down_stream.cross_validation.cross_validate
     pretrain, run, run_grid = (
         msn.pretrain.pretrain,
         down_stream.experiment.run,
@@ -132,6 +134,11 @@ def tiny(place, monkeypatch, eager):
             config.update(own)
         return run(config, workdir)
 
+    def small_folds(config, workdir):
+        documented.shrink_experiment(config)
+        config.folds = 2
+        return cross_validate(config, workdir)
+
     def small_grid(config, workdir, **arguments):
         config.fractions, config.seeds = (0.5,), (0,)
         config.model.variant = VARIANT
@@ -139,6 +146,7 @@ def tiny(place, monkeypatch, eager):
 
     monkeypatch.setattr(msn.pretrain, "pretrain", small_pretrain)
     monkeypatch.setattr(down_stream.experiment, "run", small_run)
+    monkeypatch.setattr(down_stream.cross_validation, "cross_validate", small_folds)
     monkeypatch.setattr(down_stream.low_shot.grid, "run_grid", small_grid)
     labelled = down_stream.features.labelled_splits
     monkeypatch.setattr(labelled, "labelled_videos", lambda *_: ("video01", "video02"))
