@@ -2,6 +2,7 @@
 # make setup   the environment for running and developing, in .venv
 # make test    all tests          make lint   style          make clean   removes what they made
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
+# make test-encoders   encoders that transformers, timm and PyTorch write now
 # make test-export     ONNX and TFLite, in an environment of its own
 # make mutants         wrong lines that no test notices; hours; docs/mutants.md
 # make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
@@ -18,9 +19,10 @@ BENCHMARKS := pretrain_step inference views extraction index input probe
 BACKENDS := .venv-backends/requirements.installed
 BEAM := .venv-beam/requirements.installed
 EXPORT := .venv-export/requirements.installed
+ENCODERS := .venv-encoders/requirements.installed
 MUTANTS := .venv/requirements-mutants.installed
 
-.PHONY: demo proof setup test test-backends test-beam test-export mutants bench lint clean
+.PHONY: demo proof setup test test-backends test-beam test-encoders test-export mutants bench lint clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -57,6 +59,9 @@ test-backends: $(BACKENDS)
 # In an environment of its own: Apache Beam asks for older versions of what the others need.
 test-beam: $(BEAM)
 	.venv-beam/bin/python -m pytest tests/data/test_tfds_builder.py
+
+test-encoders: $(ENCODERS)
+	.venv-encoders/bin/python -m pytest tests/msn/formats/families/test_real_libraries.py
 
 test-export: $(EXPORT)
 	.venv-export/bin/python -m pytest tests/msn/formats/test_export.py
@@ -117,6 +122,15 @@ $(BEAM): requirements.txt requirements-dev.txt requirements-beam.txt | $(PY)
 	    -r requirements.txt -r requirements-dev.txt
 	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements-beam.txt
+	touch $@
+
+$(ENCODERS): requirements.txt requirements-dev.txt requirements-encoders.txt | $(PY)
+	@echo "installing requirements-encoders.txt into .venv-encoders (some minutes)"
+	$(PYTHON) -m venv .venv-encoders
+	.venv-encoders/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -r requirements-encoders.txt
+	.venv-encoders/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --no-deps timm==1.0.31
 	touch $@
 
 $(EXPORT): requirements.txt requirements-dev.txt requirements-export.txt | $(PY)

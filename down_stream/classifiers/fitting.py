@@ -127,7 +127,8 @@ def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
             by = "the likelihood of their labels, which less luck is in than in the score"
         texts.append(
             f"what is tested was chosen on {groups} validation {task.unit}"
-            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}"
+            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}; "
+            "--config.folds=5 tests every one of them"
         )
     if counts := [f"{count} {part} frames" for part, count in frames.unreadable.items() if count]:
         texts.append(f"{', '.join(counts)} cannot be read and do not count")

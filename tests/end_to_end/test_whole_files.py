@@ -17,6 +17,7 @@ from down_stream import experiment
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.features import cache
 from down_stream.inference.attention import write_attention
+from down_stream.inference.map import Plane
 from down_stream.inference.map import write_page as write_map
 from down_stream.inference.parts import VideoParts
 from down_stream.inference.table import write_table
@@ -33,6 +34,7 @@ from tests.support.small_phases import small_config as phase_config
 
 IMAGE = np.zeros((16, 16, 3), np.uint8)
 FRAME = SimpleNamespace(image=IMAGE, aspect=1.0, row=3)
+PLANE = Plane(np.zeros((1, 2)), "", ("", ""))
 COLUMN = {"embeddings": lambda: iter([np.zeros((2, 3), np.float32)])}
 
 
@@ -81,7 +83,7 @@ WRITERS = {
     "temporal": lambda f: save_temporal(TemporalModel(3, 2, num_layers=1), f / "temporal"),
     "entry.npy": lambda f: cache._write(f / "entry.npy", np.arange(3)),
     "attention.png": lambda f: write_attention(f / "attention.png", FRAME, np.ones((2, 4))),
-    "map.html": lambda f: write_map(f / "map.html", np.zeros((1, 2)), "", {}, ["a"], [b""]),
+    "map.html": lambda f: write_map(f / "map.html", PLANE, {}, ["a"], [b""]),
     "e.npz": lambda f: write_table(f / "e.npz", 2, COLUMN),
     "e.parquet": lambda f: write_table(f / "e.parquet", 2, COLUMN),
     "e/part_000000000005.npz": add_part,
