@@ -37,6 +37,10 @@ KINDS = ("programs", "clocks", "images", "features", "checkpoints")
 PASSED_OVER = {"frames", "cropped", "videos", "saved_model"}  # large, and without caches
 _ENCODER = re.compile(r"[0-9a-f]{32}")  # the folder of an encoder's features
 _ENTRY = re.compile(r".+-[0-9a-f]{32}\.npy")
+_CHECKPOINTS = "checkpoints"  # as msn.workdir.run_directory names it, whose import takes seconds
+_CHECKPOINT = re.compile(r"step_\d{8,}\.safetensors")
+_MACHINE = re.compile(r"[0-9a-f]{16}")  # the folder of one kind of machine's programs
+_PROGRAM = re.compile(r"[0-9a-f]{8}\..+\.pb")
 _DAY = 24 * 3600
 
 
@@ -98,7 +102,9 @@ def _of_user() -> Found:
     programs = os.environ.get(VARIABLE) or str(user_cache("programs"))
     if programs != "off":
         for machine in _folders(Path(programs).expanduser()):
-            yield "programs", machine, list(machine.glob("*.pb")), ""
+            if _MACHINE.fullmatch(machine.name):  # the folder may be one with other things in it
+                files = [file for file in machine.glob("*.pb") if _PROGRAM.fullmatch(file.name)]
+                yield "programs", machine, files, ""
     clocks = user_cache("clocks")
     yield "clocks", clocks, [file for file in clocks.rglob("*") if file.is_file()], ""
 
@@ -118,7 +124,9 @@ def _below(place: Path) -> Found:
 
 def _old_checkpoints(folder: Path) -> tuple[list[Path], str]:
     """Those before the newest that is whole, and which that is."""
-    files = checkpoints(folder)
+    if folder.name != _CHECKPOINTS:
+        return [], ""
+    files = [file for file in checkpoints(folder) if _CHECKPOINT.fullmatch(file.name)]
     for place, file in reversed([*enumerate(files)]):
         if _is_whole(file):
             return files[:place], f"all before step {step_of(file)}"

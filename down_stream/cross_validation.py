@@ -7,6 +7,7 @@ its own, whose validation videos, by which epoch and regularisation are chosen, 
 training videos; the predictions of all folds together are scored as those of one experiment are.
 """
 
+import contextlib
 import functools
 import json
 import logging
@@ -22,13 +23,15 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.overlaps import identity
 from data.dataset.patients import suggested_patient
 from data.dataset.splits import PARTS
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder, to_paths
 from data.storage.whole import whole_file
-from down_stream.experiment import RESULTS, check, run
+from down_stream.classifiers.fitting import UNREADABLE
+from down_stream.experiment import RESULTS, check, forget, run
 from down_stream.features.labelled_splits import names_of
 from down_stream.metrics import multi_label, predictions, statistics
 from down_stream.report.frames import read_frame
@@ -111,21 +114,27 @@ def draw_splits(task: Task, index: FrameIndex, folds: int, seed: int) -> list[di
 
 def _groups(index: FrameIndex) -> np.ndarray:
     """int [n]: frames that must not be in two folds: of a video, or of a patient by the names."""
-    names = [suggested_patient(video) or f"video {video}" for video in index.videos]
+    names = [suggested_patient(video) or f"video {identity(video)}" for video in index.videos]
     return np.unique(names, return_inverse=True)[1][index.video]
 
 
 def _draw(
     task: Task, index: FrameIndex, group: np.ndarray, rows: np.ndarray, folds: int, seed: int
 ) -> list[tuple]:
-    """(rows of the other folds, rows of the fold) for each fold of some rows."""
+    """(rows of the other folds, rows of the fold) for each fold of some rows.
+
+    Where stratified ones cannot be drawn, or one would be empty, they are of like sizes.
+    """
     arguments = {"n_splits": folds, "shuffle": True, "random_state": seed}
-    folding = GroupKFold if task.multi_label else StratifiedGroupKFold
-    labels = None if task.multi_label else task.labels(index)[rows]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")  # said by each experiment
-        parts = folding(**arguments).split(rows, labels, group[rows])
-        return [(rows[others], rows[own]) for others, own in parts]
+    groups, drawn = group[rows], []
+    if not task.multi_label:
+        labels = task.labels(index)[rows]
+        with warnings.catch_warnings(), contextlib.suppress(ValueError):  # too few of each class
+            warnings.filterwarnings("ignore", "The least populated class")
+            drawn = [*StratifiedGroupKFold(**arguments).split(rows, labels, groups)]
+    if not drawn or not all(len(own) for _, own in drawn):
+        drawn = GroupKFold(**arguments).split(rows, groups=groups)
+    return [(rows[others], rows[own]) for others, own in drawn]
 
 
 def _run_fold(config: ConfigDict, workdir: Path, split: dict, number: int) -> dict:
@@ -173,7 +182,7 @@ def _write(
         "history": {},
         "best_epoch": None,
         "chosen": {},
-        "warnings": list(dict.fromkeys(text for fold in folds for text in fold["warnings"])),
+        "warnings": _warnings(folds),
         "metrics": scores.pop(config.mode),
         "temporal": {name: {"metrics": found} for name, found in scores.items()},
         "folds": [
@@ -189,6 +198,7 @@ def _write(
     results = statistics.plain(results)
     frames = _in_order(index, tables[config.mode])
     with filled_folder(workdir, RESULTS) as folder:
+        forget(folder)
         task.write_tables(tables, folder)
         write_task_report(
             results, tables, functools.partial(read_frame, frames), folder / "report.html"
@@ -196,6 +206,14 @@ def _write(
         with whole_file(folder / RESULTS, durable=True) as side:
             side.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
     return results
+
+
+def _warnings(folds: Sequence[dict]) -> list[str]:
+    """Those of all folds; that frames cannot be read is the last, once."""
+    texts = [text for fold in folds for text in fold["warnings"]]
+    texts = [text for text in dict.fromkeys(texts) if not text.endswith(UNREADABLE)]
+    count = sum(fold["unreadable_frames"]["test"] for fold in folds)
+    return texts + [f"{count} frames {UNREADABLE}"] * (count > 0)
 
 
 def _file(place: int, name: str) -> str:

@@ -97,8 +97,8 @@ def convert(
         write = functools.partial(export.write_export, encoder, output_format)
         measure = functools.partial(export.difference, encoder, output_format, frames)
     else:
-        seen = {"videos": origin_of(source).get("source", {}).get("videos", [])}
-        origin = {"converted_from": str(source), "licence": licence_beside(source)} | seen
+        origin = {"videos": []} | origin_of(source).get("source", {})
+        origin |= {"converted_from": str(source), "licence": licence_beside(source)}
 
         def write_hugging_face(path):
             write_directory(encoder, path)

@@ -117,10 +117,7 @@ def files() -> Iterator[Line]:
     for what, folder in (
         ("current folder", Path.cwd()),
         ("temporary files", Path(tempfile.gettempdir())),
-        (
-            "compiled programs",
-            Path(programs or compiled_programs.user_cache("programs")).expanduser(),
-        ),
+        ("compiled programs", Path(programs).expanduser()),
     ):
         if (what, programs) == ("compiled programs", "off"):
             yield what, "switched off", ""
@@ -130,8 +127,10 @@ def files() -> Iterator[Line]:
         verdict = OK if free >= SMALLEST_DISK else f"expected {SMALLEST_DISK} GB free or more"
         if not os.access(there, os.W_OK | os.X_OK):
             verdict = "expected a folder that you may write to"
-        size = sum(file.stat().st_size for file in folder.rglob("*.pb")) / 1e9
-        kept = f", {size:.1f} GB kept" if what == "compiled programs" else ""
+        kept = ""
+        if what == "compiled programs":
+            size = sum(file.stat().st_size for file in folder.glob("*/*.pb"))
+            kept = f", {size / 1e9:.1f} GB kept"
         yield what, f"{folder}, {free:,.0f} GB free{kept}", verdict
 
 

@@ -33,7 +33,8 @@ def close(root: Path, audit: Audit, manifest: dict, is_of_classes: bool, config:
             print(f"{group}: {', '.join(names)}")
     if audit.cleaned():
         print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
-    print("next:", shlex.join(_next_command(root, audit.total("frames"), f"configs/{config}.py")))
+    frames = audit.total("pretraining") if audit.cleaned() else audit.total("frames")
+    print("next:", shlex.join(_next_command(root, frames, f"configs/{config}.py")))
     if audit.problems:
         more = len(audit.problems) - 1
         print(say_problem(audit.problems[0]) + (f"; and {more} more, above" if more else ""))

@@ -21,6 +21,8 @@ from down_stream.features.encoders import SplitFeatures
 from down_stream.features.feature_table import FeatureTable
 from down_stream.tasks import FEW, Task
 
+UNREADABLE = "cannot be read and do not count"  # how the remark on such frames ends
+
 
 def fit_head(
     fit: Callable[..., Fitted],
@@ -127,11 +129,10 @@ def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
             by = "the likelihood of their labels, which less luck is in than in the score"
         texts.append(
             f"what is tested was chosen on {groups} validation {task.unit}"
-            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}; "
-            "--config.folds=5 tests every one of them"
+            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}"
         )
     if counts := [f"{count} {part} frames" for part, count in frames.unreadable.items() if count]:
-        texts.append(f"{', '.join(counts)} cannot be read and do not count")
+        texts.append(f"{', '.join(counts)} {UNREADABLE}")
     for remark in texts:
         logging.warning("%s", remark)
     return texts

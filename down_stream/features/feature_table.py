@@ -89,7 +89,8 @@ class FeatureTable:
             beside = keys[np.clip([after - 1, after], 0, len(keys) - 1)]
             distance = np.abs(beside - missing)
             nearest = np.take_along_axis(beside, distance.argmin(axis=0)[None], axis=0)[0]
-            if (near := distance.min(axis=0) < step).any():
+            # A millisecond less: both keys are rounded to one.
+            if (near := distance.min(axis=0) < step - 1).any():
                 pairs = list(zip(nearest[near] / 1000, missing[near] / 1000, strict=True))
                 shown = _some([f"{found:g} s for {wanted:g} s" for found, wanted in pairs])
                 raise InputError(

@@ -40,7 +40,13 @@ def scorer(
     if protocol == "video":
         rows = statistics.video_scores(counts)
         return lambda index: {name: statistics.mean(v[index]) for name, v in rows.items()}
-    return lambda index: statistics.video_scores(counts[index].sum(axis=-3))
+
+    def of_frames(index):
+        # How often each video is drawn: the counts of all draws side by side would fill memory.
+        times = np.stack([np.bincount(drawn, minlength=len(names)) for drawn in index])
+        return statistics.video_scores(np.tensordot(times, counts, axes=1))
+
+    return of_frames
 
 
 def paired_difference(

@@ -12,10 +12,11 @@ from data.common.errors import InputError
 # Words of a name that make it a negative, in languages that hospitals name folders in. That the
 # hyperplastic polyp is the negative of the adenoma, which is resected, is the NICE classification's
 # (Hewett et al., Gastroenterology 143:599, 2012).
-NEGATIONS = """
-    no non not without absent absence negative neg normal healthy benign control background none
-    other false 0 hyperplastic kein keine ohne gesund negativ sans sain sin sano senza
+NEGATIVES = """
+    absent absence negative neg normal healthy benign control background none other false 0
+    hyperplastic gesund negativ sain sano
 """
+NOT = {"no", "non", "not", "without", "kein", "keine", "ohne", "sans", "sin", "senza"}
 
 
 def find_positive(classes: Sequence[str], given: str | None = None) -> int | None:
@@ -67,4 +68,7 @@ def _is_negative(name: str, other: str) -> bool:
     words = re.findall(r"[^\W_]+", name.lower())
     if words in ([f"non{other.lower()}"], [f"no{other.lower()}"]):
         return True
-    return sum(word in NEGATIONS.split() for word in words) % 2 == 1  # twice is none: non_normal
+    if len(words) > 1 and words[0].isdigit() and re.match(r"[\W_]*\d", other):  # both are numbered
+        words = words[1:]
+    turned = sum(word in NOT for word in words) % 2 == 1
+    return turned != any(word in NEGATIVES.split() for word in words)  # non_normal is none

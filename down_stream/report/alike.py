@@ -28,6 +28,11 @@ def what_differs(results: Mapping, first: Mapping) -> list[str]:
     ):
         found[title] = [(each.get("network") or {}).get(key) for each in (results, first)]
     found["data"] = [_roots(each) for each in (results, first)]
+    found["folds"] = [len(each.get("folds", [])) for each in (results, first)]
+    if all(found["folds"]):
+        found["drawing of the folds, seed"] = [
+            each.get("config", {}).get("seed") for each in (results, first)
+        ]
     texts = [
         f"{title} ({_said(one)}, not {_said(other)})"
         for title, (one, other) in found.items()

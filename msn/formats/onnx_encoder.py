@@ -155,7 +155,13 @@ class OnnxEncoder(keras.Model):
             )
         black = np.zeros((1, self.image_size, self.image_size, 3), np.float32)
         values = np.ascontiguousarray(black.transpose(LAYOUTS[self.layout]), self.input_type)
-        found = self.session.run(list(self.names.values()), {self.input_name: values})
+        try:
+            found = self.session.run(list(self.names.values()), {self.input_name: values})
+        except Exception as error:  # its errors have no class in common
+            raise InputError(
+                f"does not run on images of {self.image_size} pixels as {self.layout}, as "
+                f"{self.description.name} says ({one_line(error)})"
+            ) from error
         shapes = {kind: one.shape for kind, one in zip(self.names, found, strict=True)}
         for kind, shape in shapes.items():
             axes = 3 if kind == "tokens" else 2

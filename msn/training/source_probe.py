@@ -80,7 +80,7 @@ class SourceProbe:
 
 def videos_of_sources(frames: Frames, roots: Sequence[AnyPath]) -> list[np.ndarray]:
     """Positions of the videos of each data set; of each video, where there is one data set."""
-    prefixes = [f"{root.absolute()}/" for root in roots]
+    prefixes = [(f"{root.absolute()}/", f"{root}/") for root in roots]  # videos' are as given
     paths = frames.paths(frames.starts[:-1])
     of = [next((n for n, p in enumerate(prefixes) if path.startswith(p)), -1) for path in paths]
     sets = [np.flatnonzero(np.equal(of, n)) for n in np.unique(of)]

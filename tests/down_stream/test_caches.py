@@ -24,7 +24,7 @@ def place(tmp_path, monkeypatch):
         state = {"weights": np.full(1000, step, np.float32)}
         save_state(tmp_path / "runs" / "msn" / "checkpoints", step, state, {}, keep=9)
     for file in (
-        "cache/endoscopy-msn/programs/abc/0123abcd.program.pb",
+        "cache/endoscopy-msn/programs/0123456789abcdef/0123abcd.program.pb",
         "cache/endoscopy-msn/clocks/op.npz",
         f"runs/features/{'a' * 32}/op1-{'b' * 32}.npy",
         f"runs/features/{'a' * 32}/op2-{'c' * 32}.npy",
@@ -33,6 +33,13 @@ def place(tmp_path, monkeypatch):
         "datasets/ours/.clocks-1.0.npz",
         "datasets/tfds/.frames.npz",
         # What is none of these.
+        "cache/endoscopy-msn/programs/somebodys/saved_model.pb",
+        "cache/endoscopy-msn/programs/0123456789abcdef/saved_model.pb",
+        "other/step_500.safetensors",
+        "other/step_1000.safetensors",
+        "other/checkpoints/step_final.safetensors",
+        "other/checkpoints/step_500.safetensors",
+        "other/checkpoints/step_1000.safetensors",
         "datasets/ours/index.parquet",
         "datasets/ours/features.npy",
         "runs/msn/encoder/encoder.weights.h5",
@@ -54,7 +61,7 @@ def test_all_kinds_are_found_with_size_and_age(place):
         os.utime(file, (time.time() - 10 * DAY,) * 2)
     groups = find_groups([place / "runs", place / "datasets", place / "runs" / "msn"])
     assert [(group.kind, group.folder.name, len(group.files)) for group in groups] == [
-        ("programs", "abc", 1),
+        ("programs", "0123456789abcdef", 1),
         ("clocks", "clocks", 1),
         ("clocks", "ours", 1),
         ("clocks", "tfds", 1),
@@ -88,7 +95,9 @@ def test_what_is_chosen_is_removed_and_nothing_else(place):
     assert [file.name for file in checkpoints(place / "runs/msn/checkpoints")] == [
         "step_00000040.safetensors"
     ]
-    assert tree(place) == {name for name in tree(place) if "cache" not in name}
+    left = {name for name in tree(place) if name.startswith("cache/")}
+    assert left == {name for name in before if "saved_model.pb" in name}
+    assert {name for name in before if name.startswith("other/")} < tree(place)
 
 
 def test_the_newest_checkpoint_that_is_whole_stays(place):

@@ -11,7 +11,7 @@ from data.dataset.frame_index import load_index
 from data.dataset.splits import PARTS
 from data.image_classes.class_folders import prepare_classes
 from down_stream.compare import table
-from down_stream.cross_validation import cross_validate, draw_splits
+from down_stream.cross_validation import _warnings, cross_validate, draw_splits
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import read_predictions
 from down_stream.tasks import open_task
@@ -107,3 +107,29 @@ def test_videos_of_one_patient_by_their_names_stay_together(lesions):
         assert sum(map(len, patients)) == 5
     with pytest.raises(InputError, match="expected 2 to 5, as many as there are patients"):
         draw_splits(task, index, 6, seed=0)
+
+
+def test_an_operation_under_two_names_stays_together(lesions):
+    index, task = load_index(lesions), open_task("classes", [lesions])
+    names = [f"{'VID' if n % 2 else 'video'}{n // 2 + 1:02d}" for n in range(len(index.videos))]
+    index = dataclasses.replace(index, videos=tuple(names))
+    for split in draw_splits(task, index, 5, seed=0):
+        operations = [{name[-2:] for name in split[part]} for part in PARTS]
+        assert sum(map(len, operations)) == 10
+
+
+def test_more_folds_than_a_class_has_sequences_are_drawn_all_the_same(lesions):
+    """Of the rarer class there are five; stratified ones cannot be, or leave a fold empty."""
+    index, task = load_index(lesions), open_task("classes", [lesions])
+    for folds in (12, 20):
+        splits = draw_splits(task, index, folds, seed=0)
+        assert sorted(name for split in splits for name in split["test"]) == sorted(index.videos)
+        assert all(split["test"] and split["train"] for split in splits)
+
+
+def test_what_cannot_be_read_is_said_once_and_last():
+    text = "test frames cannot be read and do not count"
+    fold = {"unreadable_frames": {"test": 1}, "warnings": ["a", f"1 {text}"]}
+    other = {"unreadable_frames": {"test": 0}, "warnings": ["1 train frames " + text[12:], "b"]}
+    assert _warnings([fold, other]) == ["a", "b", "1 frames cannot be read and do not count"]
+    assert _warnings([other]) == ["b"]

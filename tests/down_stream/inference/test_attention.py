@@ -98,7 +98,7 @@ def test_attention_is_that_of_the_encoder():
 
 def test_a_saved_model_has_no_attention():
     class Frozen:
-        directory = "released"
+        directory, kind = "released", "a SavedModel"
 
     for options in ({"attention": True}, {"layers": 2}):
         with pytest.raises(

@@ -1,6 +1,7 @@
 """Differences of two models on the same test videos."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -59,6 +60,25 @@ def test_the_draws_are_those_of_the_results(protocol, evaluate, table, score):
     assert interval(scorer(protocol, table)(drawn)[score]) == pytest.approx(
         found["interval"][score]
     )
+
+
+def test_many_single_images_of_many_classes_fit_into_memory():
+    """Two thousand sequences of one image, 23 classes, a thousand draws: 9 GB if side by side."""
+    random = np.random.default_rng(0)
+    label = random.integers(23, size=2000)
+    table = Predictions(
+        video=np.array([f"s{n:04d}" for n in range(2000)]),
+        second=np.zeros(2000, np.int64),
+        label=label,
+        prediction=np.where(random.uniform(size=2000) < 0.5, label, 0),
+        probabilities=np.full((2000, 23), 1 / 23, np.float32),
+        classes=tuple(map(str, range(23))),
+    )
+    tracemalloc.start()
+    scores = scorer("frame", table)(draw_videos(2000, 1000, 0))
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    assert len(scores["f1"]) == 1000
 
 
 def test_a_difference_is_narrower_than_the_scores_are():

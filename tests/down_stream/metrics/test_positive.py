@@ -21,6 +21,8 @@ from down_stream.metrics.positive import explain_positive, find_positive
         ("negative", "positive"),
         ("0", "1"),
         ("kein_Polyp", "Polyp"),
+        ("0_normal", "1_polyp"),
+        ("normal_control", "lesion"),
     ],
 )
 def test_the_other_of_a_negative_is_positive(negative, positive):
@@ -33,7 +35,14 @@ def test_the_other_of_a_negative_is_positive(negative, positive):
 
 
 @pytest.mark.parametrize(
-    "classes", [("a", "b"), ("normal-cecum", "normal-pylorus"), ("no", "none"), ("cyst", "polyp")]
+    "classes",
+    [
+        ("a", "b"),
+        ("normal-cecum", "normal-pylorus"),
+        ("no", "none"),
+        ("cyst", "polyp"),
+        ("0_polyp", "1_adenoma"),
+    ],
 )
 def test_where_no_name_says_it_nobody_knows(classes):
     assert find_positive(classes) is None

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -70,6 +72,16 @@ def test_sources_are_as_frequent_as_one_another(tmp_path):
     for _, labels in own.parts:
         assert np.bincount(labels).tolist() == [3, 4]
     assert probe(blind, roots, max_frames=8)()["source_knn"] == 0.5
+
+
+def test_data_sets_of_relative_paths_are_data_sets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    roots = [Path("a"), Path("b")]
+    for root in roots:
+        for number in range(2):
+            write_video(root / f"{root}{number}.mp4", frames=50)
+    frames = open_source("videos", roots)
+    assert [videos.tolist() for videos in videos_of_sources(frames, roots)] == [[0, 1], [2, 3]]
 
 
 def test_one_source_is_nothing_to_tell(tmp_path):
