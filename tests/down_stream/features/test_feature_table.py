@@ -1,5 +1,6 @@
 """Features that were computed elsewhere, in files as inference.py or another program writes."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -111,6 +112,22 @@ def test_frames_that_are_missing_are_named_and_do_not_count(
     assert (
         "9 of 14 frames of video04 are missing: second 5, 6, 7, 8, 9, ... (9 in all)" in caplog.text
     )
+
+
+@pytest.mark.parametrize("fps", [3, 29.97, 30])
+def test_a_missing_frame_is_missing_at_any_rate(fps, small_dataset, tmp_path):
+    """Thirds of a second, in milliseconds, are not as far apart as they are."""
+    index = load_index(small_dataset).select(videos=["video01"])
+    index = dataclasses.replace(index, fps=np.array([fps]))
+    features = np.random.default_rng(0).normal(size=(14, 4)).astype(np.float32)
+    for lost in (1, 5, 12):
+        kept = np.arange(14) != lost
+        file = tmp_path / f"{lost}.npz"
+        video = np.full(13, "video01")
+        np.savez(file, video=video, second=index.second[kept], embeddings=features[kept])
+        found, rows = FeatureTable(file).of(index)
+        assert rows.tolist() == np.flatnonzero(kept).tolist()
+        np.testing.assert_array_equal(found, features[kept])
 
 
 @pytest.mark.parametrize(
