@@ -28,8 +28,9 @@ def test_probe_and_inference(small_dataset, tmp_path):
     images = list_images(small_dataset / "frames" / "video04")
 
     def table_of(path):
-        embed(path, images, tmp_path / "table.npz", Options(batch_size=4))
-        with np.load(tmp_path / "table.npz") as table:
+        output = tmp_path / f"{path.name}.npz"
+        embed(path, images, output, Options(batch_size=4))
+        with np.load(output) as table:
             return dict(table)
 
     table = table_of(tmp_path / "model")
