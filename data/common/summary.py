@@ -90,8 +90,9 @@ class Summary:
           The exit code; 0 for `in_part` if all problems are known.
         """
         keys = {key_of(problem) for problem in self.problems}
-        is_over = code in (0, in_part)  # else there may be problems that it has not come to
-        if code == in_part and self.problems and keys <= self._known:
+        # Else there may be problems that it has not come to; a mistake of ours has `in_part` too.
+        is_over = error is None and code in (0, in_part)
+        if is_over and self.problems and keys <= self._known:
             code = 0
         self._write(code, error, known=keys & self._known if is_over else self._known)
         return code

@@ -35,6 +35,8 @@ def main():
         print("begun", flush=True)
         time.sleep(60)
     summary.note([f"{name}: damaged" for name in BROKEN.value], done=["a", "b"], new=["b"])
+    if WAY.value == "late mistake":
+        1 / 0
     return cli.DONE_IN_PART if BROKEN.value else cli.DONE
 
 cli.run(main, (InputError,), kept="all is kept")
@@ -98,6 +100,10 @@ def test_known_problems_are_no_failure_and_new_ones_are(run, tmp_path):
     assert third.told["new_problems"] == [key_of("d: damaged")]
     # A night that fails, or is killed, forgets nothing.
     assert run("--way=wrong", every_night).returncode == 2
+    for way in ("mistake", "late mistake"):
+        failed = run(f"--way={way}", "--broken=c", every_night)
+        assert failed.returncode == failed.told["exit_code"] == 1
+        assert failed.told["error"] == "division by zero"
     process = run("--way=waits", every_night, wait=False)
     assert process.stdout.readline() == "begun\n"
     process.kill()
