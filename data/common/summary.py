@@ -19,6 +19,7 @@ The file is there as a whole or not at all. It is written when a command begins,
 import datetime
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -79,7 +80,7 @@ class Summary:
         self._write(None, None, known=self._known)
 
     def end(self, code: int, in_part: int, error: str | None = None) -> int:
-        """Writes how the command ended.
+        """Writes how the command ended; a line says so where that cannot be written.
 
         Args:
           code: its exit code.
@@ -94,7 +95,11 @@ class Summary:
         is_over = error is None and code in (0, in_part)
         if is_over and self.problems and keys <= self._known:
             code = 0
-        self._write(code, error, known=keys & self._known if is_over else self._known)
+        try:
+            self._write(code, error, known=keys & self._known if is_over else self._known)
+        except OSError as failure:  # the disk is full: what the command has to say matters more
+            reason = (failure.strerror or str(failure)).lower()
+            logging.error("--summary=%s: the end is not written: %s", self.path, reason)
         return code
 
     def _write(self, code: int | None, error: str | None, known: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from tests.data.common.test_cli import call
 from tests.support.places import ROOT
 
 COMMAND = """
-import sys, time
+import resource, sys, time
 from absl import flags
 from data.common import cli, summary
 from data.common.errors import InputError
@@ -37,6 +37,10 @@ def main():
     summary.note([f"{name}: damaged" for name in BROKEN.value], done=["a", "b"], new=["b"])
     if WAY.value == "late mistake":
         1 / 0
+    if WAY.value.startswith("full"):  # as a full disk: nothing can be written from here on
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if WAY.value == "full, wrong":
+        raise InputError("in: empty; expected a file")
     return cli.DONE_IN_PART if BROKEN.value else cli.DONE
 
 cli.run(main, (InputError,), kept="all is kept")
@@ -128,6 +132,24 @@ def test_a_command_that_fails_says_so(run, way, code, error):
     assert process.returncode == process.told["exit_code"] == code
     assert process.told["error"] == error
     assert process.told["inputs"] == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--way=full"], 0, []),
+        (["--way=full", "--broken=c"], 1, []),
+        (["--way=full, wrong"], 2, ["error: in: empty; expected a file"]),
+    ],
+)
+def test_an_end_that_cannot_be_written_is_a_line_beside_the_commands_own(
+    run, arguments, code, said
+):
+    process = run(*arguments)
+    line = "--summary=deep/s.json: the end is not written: file too large"
+    assert process.err.splitlines() == [*said, line]
+    assert process.returncode == code
+    assert process.told["ended"] is process.told["exit_code"] is None
 
 
 def test_a_signal_is_told(run, tmp_path):
