@@ -16,6 +16,7 @@ def cached_table(
     path: AnyPath,
     files: Sequence[AnyPath],
     make: Callable[[], dict[str, np.ndarray]],
+    is_kept: Callable[[dict[str, np.ndarray]], bool] = lambda made: True,
 ) -> dict[str, np.ndarray]:
     """What `make` returns, or what it returned before for the same files.
 
@@ -24,6 +25,10 @@ def cached_table(
         read-only disk, the table is made again each time.
       files: what the table is made of: their paths, sizes and times of change are compared.
       make: returns arrays of numbers or strings, none of them named "files".
+      is_kept: whether what was made is to be kept.
+
+    Raises:
+      OSError: one of the files is not there.
     """
     states = [(file, file.stat()) for file in files]
     now = np.array(
@@ -39,6 +44,8 @@ def cached_table(
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # missing or damaged: it is made again
     made = make()
+    if not is_kept(made):
+        return made
     try:
         with whole_file(path, writer=uuid.uuid4().hex) as side:  # readers may run side by side
             np.savez(side, files=now, **made)

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from data.common.cores import available_cores
-from data.common.errors import InputError, say_problem
+from data.common.errors import InputError, one_line, say_problem
 from data.common.progress import ProgressBar
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock
 from data.video.parts import Parts, VideoFiles
 
 KEPT_SECONDS = 90 * 24 * 3600
+FORMAT = 2  # of what is kept: another one where clocks are read in another way
 
 
 def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str, str]]:
@@ -85,6 +86,8 @@ def _read_clock(file: Path) -> tuple[Clock | None, str | None]:
         clock.check_end()
     except InputError as error:
         return clock, str(error)
+    except OSError as error:  # a network disk is away
+        return clock, f"{file}: {(error.strerror or one_line(error)).lower()}"
     return clock, None
 
 
@@ -92,6 +95,9 @@ def kept_timings(
     videos: Mapping[str, Path], fps: float, folder: Path
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, float]], dict[str, str]]:
     """Which frames to take of each video at `fps`; kept video by video, for 90 days.
+
+    A video with a fault is read each time: permission, or a network disk, is mended without
+    a change of its file.
 
     Args:
       videos: {name: file}.
@@ -107,18 +113,21 @@ def kept_timings(
         for path in folder.glob("*.npz"):
             if time.time() - path.stat().st_mtime > KEPT_SECONDS:
                 path.unlink()
-    kept = {
-        name: folder / f"{hashlib.sha256(f'{fps} {file.absolute()}'.encode()).hexdigest()[:32]}.npz"
-        for name, file in videos.items()
-    }
 
-    def read(name):
-        make = partial(_make_timing, videos[name], fps)
-        return cached_table(kept[name], [videos[name]], make)
+    def is_faultless(table):
+        return not str(table["fault"])
+
+    def read(file):
+        make = partial(_make_timing, file, fps)
+        key = hashlib.sha256(f"{FORMAT} {fps} {file.absolute()}".encode()).hexdigest()[:32]
+        try:
+            return cached_table(folder / f"{key}.npz", [file], make, is_faultless)
+        except OSError:  # moved away since it was listed: that is its fault, and no other video's
+            return make()
 
     timings, faults = {}, {}
     with ThreadPoolExecutor(available_cores()) as pool:
-        results = pool.map(read, videos)
+        results = pool.map(read, videos.values())
         bar = ProgressBar(results, "time stamps", len(videos), unit="video", delay=1)
         for name, table in zip(videos, bar, strict=True):
             if table["is_video"]:

@@ -1,4 +1,5 @@
 import gc
+import os
 import shutil
 from pathlib import Path
 
@@ -266,7 +267,7 @@ def test_time_stamps_are_read_once(tmp_path, monkeypatch):
         clocks, "read_clock", lambda file: read.append(file) or clock.read_clock(file)
     )
     again = list_videos([tmp_path], 2.0, kept=tmp_path / "clocks")
-    assert not read
+    assert read == [tmp_path / "op3.mp4"]  # what has a fault is read each time
     assert (again.videos, again.faults) == (before.videos, before.faults)
     assert len(again.faults) == 1
     np.testing.assert_array_equal(again.second, before.second)
@@ -274,4 +275,32 @@ def test_time_stamps_are_read_once(tmp_path, monkeypatch):
     read.clear()
     write_video(files[1], frames=100)
     assert len(list_videos([tmp_path], 2.0, kept=tmp_path / "clocks")) > len(before)
-    assert read == [files[1]]
+    assert sorted(read) == [files[1], tmp_path / "op3.mp4"]
+
+
+def test_a_fault_that_went_without_the_file_changing_is_no_fault_any_more(tmp_path):
+    """As one of permissions does, or of a network disk."""
+    video = write_video(tmp_path / "op.mp4", frames=60)
+    content, time = video.read_bytes(), video.stat().st_mtime_ns
+    listed = []
+    for now in (bytes(len(content)), content):
+        video.write_bytes(now)
+        os.utime(video, ns=(time, time))
+        listed.append(clocks.kept_timings({"op": video}, 1.0, tmp_path / "clocks"))
+    assert list(listed[0][1]) == ["op"]
+    assert (list(listed[1][0]), listed[1][1]) == (["op"], {})
+
+
+def test_a_video_that_is_moved_away_stops_no_other(tmp_path):
+    videos = {"here": write_video(tmp_path / "here.mp4", frames=60), "op": tmp_path / "op.mp4"}
+    timings, faults = clocks.kept_timings(videos, 1.0, tmp_path / "clocks")
+    assert list(timings) == ["here"]
+    assert faults == {"op": f"{videos['op']}: no such video"}
+
+
+def test_what_another_version_kept_is_not_used(tmp_path, monkeypatch):
+    videos = {"op": write_video(tmp_path / "op.mp4", frames=60)}
+    clocks.kept_timings(videos, 1.0, tmp_path / "clocks")
+    monkeypatch.setattr(clocks, "FORMAT", clocks.FORMAT + 1)
+    clocks.kept_timings(videos, 1.0, tmp_path / "clocks")
+    assert len(list((tmp_path / "clocks").iterdir())) == 2
