@@ -6,11 +6,12 @@ Nothing is extracted and nothing is written. What is held in memory is some byte
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from data.archives.room import free_space, say_bytes
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.classes import Classes, frame_rate
@@ -31,6 +32,7 @@ from data.video.decoding import check_settings
 from data.video.dicom import is_dicom
 from data.video.dicom_names import find_dicoms
 from data.video.names import names_apart
+from data.video.parts import VideoFiles
 
 
 def list_images(path: str | Path) -> ImageFrames:
@@ -67,7 +69,8 @@ def list_videos(
     """The frames of video files, and of the videos in folders, at `fps` frames per second.
 
     Videos are named as `prepare.py` names those of a folder, also in DICOM files; these are copied
-    without their headers to a temporary folder that lasts as long as the result.
+    without their headers to a temporary folder that lasts as long as the result. Those that it
+    has no room for are among the faults.
 
     Args:
       paths: files and folders.
@@ -105,11 +108,13 @@ def list_videos(
     # Which nobody else can read; where it is not needed, it is not made.
     scratch = tempfile.TemporaryDirectory(prefix="videos_of_dicom_") if is_needed else None
     folder = Path(scratch.name if scratch else "videos_of_dicom")
+    no_room = _find_no_room(others, folder) if scratch else {}
+    others = {name: video for name, video in others.items() if name not in no_room}
     parts, other_faults = read_parts(others, folder)
     for name, of_video in parts.items():
         files[name] = of_video.places(folder)
         timings[name] = (*of_video.take(fps), 0.0)
-    faults = [*audit.problems, *faults.values(), *other_faults.values()]
+    faults = [*audit.problems, *(faults | no_room | other_faults).values()]
     if not timings:
         raise InputError(some(faults, "; "))
     if len(paths) > 1:  # else they are in the order of their names
@@ -140,6 +145,24 @@ def _find_videos(paths: Sequence[str | Path], audit: Audit) -> tuple[dict[str, P
             found = {path.stem: path}
         named += found.items()
     return names_apart(named, audit.remarks), passed_over
+
+
+def _find_no_room(videos: Mapping[str, VideoFiles], folder: Path) -> dict[str, str]:
+    """{name: why} of the videos whose DICOM files do not fit on the disk of `folder` any more.
+
+    They say nothing that changes from run to run: by its words a problem is known again.
+    """
+    free, faults = free_space(folder), {}
+    for name, video in videos.items():
+        needed = sum(VideoFiles(tuple(filter(is_dicom, video.files))).sizes)
+        if needed <= free:
+            free -= needed
+        else:
+            faults[name] = (
+                f"{name}: no room to copy its {say_bytes(needed)} of DICOM to {folder.parent}; "
+                "expected TMPDIR=FOLDER of a larger disk"
+            )
+    return faults
 
 
 def list_dataset(root: str | Path, fps: float = 1.0, kept: Path | None = None) -> Frames:

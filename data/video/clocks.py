@@ -62,6 +62,10 @@ def read_parts(
             parts = files.read(name, scratch)
         except InputError as error:
             return None, str(error).replace(f"{scratch}/", "")
+        except OSError as error:  # of a disk that is full or away; the other videos go on
+            files.forget(name, scratch)
+            reason = (error.strerror or one_line(error)).lower()
+            return None, f"{name}: {reason}, where it was read, or copied to {scratch.parent}"
         return parts, parts.fault.replace(f"{scratch}/", "")
 
     found, faults = {}, {}

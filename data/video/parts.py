@@ -74,8 +74,7 @@ class VideoFiles:
         for part, file in enumerate(self.files, 1):
             try:
                 if is_dicom(file):
-                    stream = name if len(self.files) == 1 else f"{name}, part {part}"
-                    clocks.append(read_dicom_clock(file, scratch / stream))
+                    clocks.append(read_dicom_clock(file, scratch / self._stream(name, part)))
                 else:
                     clocks.append(read_clock(file))
                 clocks[-1].check_end()
@@ -86,6 +85,15 @@ class VideoFiles:
         if not clocks:
             raise InputError(fault)
         return Parts(tuple(clocks), join_clocks(clocks), fault)
+
+    def forget(self, name: str, scratch: Path) -> None:
+        """Removes from `scratch` what `read` has written there, also where it failed."""
+        for part, file in enumerate(self.files, 1):
+            if is_dicom(file):
+                (scratch / self._stream(name, part)).unlink(missing_ok=True)
+
+    def _stream(self, name: str, part: int) -> str:
+        return name if len(self.files) == 1 else f"{name}, part {part}"
 
 
 @dataclass(frozen=True)

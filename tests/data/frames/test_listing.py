@@ -1,6 +1,7 @@
 import gc
-import os
+import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
+from data.frames import listing
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.preparation.extraction import extract_frames
 from data.video import clock, clocks
@@ -172,6 +174,40 @@ def test_dicom_videos_give_the_frames_that_extraction_writes(tmp_path, caplog):
     assert list_videos([files[2]]).videos == ("IM1",)
 
 
+@pytest.fixture
+def two_dicoms_and_a_video(tmp_path):
+    write_dicom(tmp_path / "in" / "large", h264(120), H264, 120, CineRate=10)
+    write_dicom(tmp_path / "in" / "small", jpegs(20), JPEG, 20, CineRate=10)
+    write_video(tmp_path / "in" / "video.mp4", frames=60)
+    return tmp_path / "in"
+
+
+def test_a_disk_that_gets_full_costs_the_video_that_does_not_fit(two_dicoms_and_a_video):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        frames = list_videos([two_dicoms_and_a_video])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert frames.videos == ("small", "video")
+    place = tempfile.gettempdir()
+    assert list(frames.faults) == [
+        f"large: file too large, where it was read, or copied to {place}"
+    ]
+    assert [file.name for file in Path(frames.scratch.name).iterdir()] == ["small"]
+    assert len(numbers_of(frames)) == len(frames)
+
+
+def test_what_there_is_no_room_for_is_not_copied(two_dicoms_and_a_video, monkeypatch):
+    monkeypatch.setattr(listing, "free_space", lambda folder: 50_000)
+    frames = list_videos([two_dicoms_and_a_video])
+    assert frames.videos == ("small", "video")
+    (fault,) = frames.faults
+    assert fault.startswith("large: no room to copy its ")
+    assert fault.endswith("of a larger disk")
+    assert [file.name for file in Path(frames.scratch.name).iterdir()] == ["small"]
+
+
 def test_a_video_can_be_begun_in_its_middle(tmp_path, monkeypatch):
     monkeypatch.setattr("data.frames.video_frames.SECONDS_AT_ONCE", 3)
     frames = list_videos([write_video(tmp_path / "op.mp4", frames=250)])
@@ -276,31 +312,3 @@ def test_time_stamps_are_read_once(tmp_path, monkeypatch):
     write_video(files[1], frames=100)
     assert len(list_videos([tmp_path], 2.0, kept=tmp_path / "clocks")) > len(before)
     assert sorted(read) == [files[1], tmp_path / "op3.mp4"]
-
-
-def test_a_fault_that_went_without_the_file_changing_is_no_fault_any_more(tmp_path):
-    """As one of permissions does, or of a network disk."""
-    video = write_video(tmp_path / "op.mp4", frames=60)
-    content, time = video.read_bytes(), video.stat().st_mtime_ns
-    listed = []
-    for now in (bytes(len(content)), content):
-        video.write_bytes(now)
-        os.utime(video, ns=(time, time))
-        listed.append(clocks.kept_timings({"op": video}, 1.0, tmp_path / "clocks"))
-    assert list(listed[0][1]) == ["op"]
-    assert (list(listed[1][0]), listed[1][1]) == (["op"], {})
-
-
-def test_a_video_that_is_moved_away_stops_no_other(tmp_path):
-    videos = {"here": write_video(tmp_path / "here.mp4", frames=60), "op": tmp_path / "op.mp4"}
-    timings, faults = clocks.kept_timings(videos, 1.0, tmp_path / "clocks")
-    assert list(timings) == ["here"]
-    assert faults == {"op": f"{videos['op']}: no such video"}
-
-
-def test_what_another_version_kept_is_not_used(tmp_path, monkeypatch):
-    videos = {"op": write_video(tmp_path / "op.mp4", frames=60)}
-    clocks.kept_timings(videos, 1.0, tmp_path / "clocks")
-    monkeypatch.setattr(clocks, "FORMAT", clocks.FORMAT + 1)
-    clocks.kept_timings(videos, 1.0, tmp_path / "clocks")
-    assert len(list((tmp_path / "clocks").iterdir())) == 2
