@@ -42,7 +42,7 @@ def read_config(file: str) -> ConfigDict:
             raise ValueError(f"--config={path}: no get_config() in it; see {ROOT}/configs")
         return module["get_config"](*([argument] if argument else []))
     except (AttributeError, ImportError, KeyError, NameError, TypeError) as error:
-        raise ValueError(_mistake(error)) from error
+        raise ValueError(_mistake(error, path)) from error
 
 
 def list_configs(base: str) -> str:
@@ -96,7 +96,7 @@ def _unknown(key: str, node) -> str:
     return f"unknown key {key!r}{hint} known here: {', '.join(known) or 'none'}"
 
 
-def _mistake(error: Exception) -> str:
+def _mistake(error: Exception, path: str) -> str:
     """What is wrong in a configuration file, and where, of an error that executing it raised."""
     frames = list(traceback.walk_tb(error.__traceback__))
     own = [
@@ -104,13 +104,16 @@ def _mistake(error: Exception) -> str:
         for frame, line in frames
         if not frame.f_code.co_filename.startswith((_LIBRARY, "<")) and frame.f_code != _CODE
     ]
-    where = "{}, line {}".format(*own[-1])
+    # None where get_config() does not take what it is called with.
+    where = "{}, line {}".format(*own[-1]) if own else path
     owners = [frame.f_locals.get("self") for frame, _ in frames]
     nodes = [one for one in owners if isinstance(one, ConfigDict)]
     if nodes and isinstance(error, AttributeError | KeyError):
-        key = re.search(r"[\"'](\w+)\\?[\"']", str(error))[1]
-        added = "; a key of your own is added in `with config.unlocked():`"
-        return f"{where}: {_unknown(key, nodes[-1])}{added}"
+        said = str(error)  # with all keys and values there are, or with the key alone, in quotes
+        key = re.search(r'Key "(.+?)" does', said) or re.search(r"[\"']([^\"'\\]+)\\?[\"']", said)
+        if key:
+            added = "; a key of your own is added in `with config.unlocked():`"
+            return f"{where}: {_unknown(key[1], nodes[-1])}{added}"
     return f"{where}: {type(error).__name__}: {error}"
 
 

@@ -29,6 +29,10 @@ def write_config(folder, lines, base="msn_base"):
         ("config['batchsize'] = 3", "unknown key 'batchsize'; did you mean batch_size?"),
         ("config.views.update(sise=64)", "unknown key 'sise'; did you mean size?"),
         ("config.optimiser.learning_rate = 3", "unknown key 'optimiser'; did you mean optimizer?"),
+        ("config['batch-size'] = 3", "unknown key 'batch-size'; did you mean batch_size?"),
+        ("config.views.update({'focal views': 3})", "unknown key 'focal views'; did you mean foc"),
+        ("getattr(config, 'batch size')", "unknown key 'batch size'; did you mean batch_size?"),
+        ("getattr(config, '\"')", "AttributeError: "),
         ("config.batch_size = 'many'", "TypeError: Could not override field 'batch_size'"),
         ("config.batch_size = mnay", "NameError: name 'mnay' is not defined"),
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
@@ -40,6 +44,21 @@ def test_a_mistake_is_said_with_its_line(tmp_path, line, found):
     with pytest.raises(ValueError) as error:
         read_config(str(path))
     assert str(error.value).startswith(f"{path}, line 7: {found}")
+
+
+@pytest.mark.parametrize(
+    "parameters, given, found",
+    [
+        ("", ":foo", "get_config() takes 0 positional arguments but 1 was given"),
+        ("size", "", "get_config() missing 1 required positional argument: 'size'"),
+    ],
+)
+def test_an_argument_that_is_not_taken_or_missing_is_said(tmp_path, parameters, given, found):
+    path = tmp_path / "my.py"
+    path.write_text(f"def get_config({parameters}):\n    return None\n")
+    with pytest.raises(ValueError) as error:
+        read_config(f"{path}{given}")
+    assert str(error.value) == f"{path}: TypeError: {found}"
 
 
 def test_known_keys_and_the_way_to_add_one_are_said(tmp_path):
