@@ -60,6 +60,9 @@ The same command again adds what is new, and extracts again what has changed. Wh
 the dataset, with a remark. --summary=FILE.json tells other programs about it;
 --known_problems=FILE, the summary of another run, keeps what was broken then from being a failure.
 
+An image in the dataset stays where the one it came from was replaced by a newer one: a remark names
+those to be removed, for the next call to take the new ones.
+
 Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input (frames
 that were extracted before it was found stay).
 """

@@ -12,6 +12,8 @@ from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.image_io import image_size, read_image, write_frame
 from data.storage.whole import whole_file
 
+ROUGH = 2  # seconds to which some disks keep a file's time, as FAT does
+
 
 def link_images(
     groups: Mapping[str, Sequence[Path]],
@@ -31,12 +33,7 @@ def link_images(
       {file: reason} of the images that could not be used.
     """
     settings = {"size": size, "quality": quality}
-    pairs = [
-        (file, frames_dir / video / _name_in_dataset(file))
-        for video, files in groups.items()
-        for file in files
-    ]
-
+    pairs = _pairs(groups, frames_dir)
     new = [file for file, target in pairs if not target.exists()]
     with fault_finder(frames_dir.parent / WHOLE_IMAGES) as find_faults:
         checked = ProgressBar(find_faults(new), desc="images", total=len(new), unit="image")
@@ -54,6 +51,29 @@ def link_images(
     with ThreadPoolExecutor(available_cores()) as pool:  # decoding leaves Python's lock to others
         added = list(pool.map(add, *zip(*pairs, strict=True))) if pairs else []
     return {str(file): fault for (file, _), fault in zip(pairs, added, strict=True) if fault}
+
+
+def find_newer(groups: Mapping[str, Sequence[Path]], frames_dir: Path) -> list[Path]:
+    """The images, of those that `link_images` takes, that are newer than what it has found there.
+
+    What is there may be someone's only copy, so nothing is written over it.
+    """
+    return [
+        file
+        for file, target in _pairs(groups, frames_dir)
+        if target.exists()
+        and file.exists()
+        and file.stat().st_mtime > target.stat().st_mtime + ROUGH
+    ]
+
+
+def _pairs(groups: Mapping[str, Sequence[Path]], frames_dir: Path) -> list[tuple[Path, Path]]:
+    """Each image and where it appears."""
+    return [
+        (file, frames_dir / video / _name_in_dataset(file))
+        for video, files in groups.items()
+        for file in files
+    ]
 
 
 def _add_image(file: Path, target: Path, settings: Mapping) -> None:

@@ -13,7 +13,7 @@ from data.dataset.extraction_log import LOG, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.patients import suggested_groups
 from data.dataset.splits import write_splits
-from data.images.linking import link_images
+from data.images.linking import find_newer, link_images
 from data.preparation.cleaning import Cleaning
 from data.preparation.extraction import changed_names, extract_frames
 from data.preparation.indexing import build_index
@@ -181,6 +181,11 @@ def prepare_videos(
             # The next call has to ask for the same size.
             write_log(frames_dir, {**settings, "videos": {}})
         audit.problems += link_images(media.images, frames_dir, size, quality).values()
+        if newer := find_newer(media.images, frames_dir):
+            audit.remark(
+                f"{some(newer)}: newer than the images of these names in {frames_dir}, which stay; "
+                "remove those there, and the next call takes these"
+            )
         audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
     if not frames_dir.is_dir():
         raise InputError(f"nothing could be used: {some(audit.problems, '; ')}")

@@ -1,6 +1,7 @@
 """The rate of frames that were there before anything was extracted."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -27,8 +28,9 @@ def write_frames(root, count):
         cv2.imwrite(str(folder / f"op1_{number:06d}.jpg"), np.full((16, 16, 3), 90, np.uint8))
 
 
-def prepare(root, fps=None, videos=None):
-    settings, audit = settings_of(1.0 if fps is None else fps), Audit()
+def prepare(root, fps=None, videos=None, size=None):
+    settings = settings_of(1.0 if fps is None else fps) | {"size": size}
+    audit = Audit()
     media = check_sources(
         root,
         videos=videos,
@@ -79,6 +81,33 @@ def test_frames_at_another_rate_than_is_asked_for_are_refused(root, frames, fps,
     with pytest.raises(InputError, match=message):
         prepare(root, fps)
     assert not (root / "index.parquet").exists()
+
+
+@pytest.mark.parametrize("size", [None, 8])
+def test_images_that_were_replaced_are_named_and_not_written_over(tmp_path, size):
+    folder, root = tmp_path / "in", tmp_path / "ours"
+    write_frames(folder, 3)
+    (folder / "frames").rename(folder / "images")
+    replaced = folder / "images" / "op1" / "op1_000002.jpg"
+    for file in replaced.parent.iterdir():
+        os.utime(file, (1e9, 1e9))
+    assert not newer_images(prepare(root, videos=folder, size=size))
+    (there,) = (root / "frames").rglob(replaced.name)
+    before = there.read_bytes()
+    os.utime(there, (1e9, 1e9))  # as if that call had been made long ago
+    replaced.unlink()
+    cv2.imwrite(str(replaced), np.full((16, 16, 3), 200, np.uint8))
+    (remark,) = newer_images(prepare(root, videos=folder, size=size))
+    assert remark.startswith(f"{replaced}: newer than the images of these names in ")
+    assert there.read_bytes() == before
+    there.unlink()
+    assert not newer_images(prepare(root, videos=folder, size=size))
+    assert there.read_bytes() != before
+
+
+def newer_images(audit):
+    assert audit.problems == []
+    return [remark for remark in audit.remarks if "newer" in remark]
 
 
 def test_frames_at_one_a_second_are_gone_on_with(root):
