@@ -26,7 +26,8 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
       frames_dir: the folder; without a log in it, the answer is `settings` and no videos. "videos"
         has "frames" and "bytes" of each that is complete, and since they are noted "seconds",
         "source_fps" and "source", a hash of where its file lies; a "fault" and the frames that are
-        "missing" where it is damaged, and "jumps" of its clock, in words.
+        "missing" where it is damaged, "jumps" of its clock, in words, and whether its frames were
+        "found", that is, there before anything was extracted.
       settings: fps, format, quality, size that are asked for now; None accepts any.
 
     Raises:

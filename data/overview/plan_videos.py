@@ -65,10 +65,10 @@ def plan_videos(
     videos = {name: file for name, file in own_videos(root, audit).items() if name not in records}
     videos |= media.videos if media else {}
     log = read_log(frames_dir, settings)["videos"]
-    for name in changed_names(videos, log):
+    for name in changed_names(videos, frames_dir, log):
         audit.remark(f"{name}: its file has changed; its frames would be extracted again")
         del log[name]
-    taken = taken_names(videos, log)
+    taken = taken_names(videos, frames_dir, log)
     audit.problems += taken.values()
     audit.problems += noted_faults(
         [name for name in videos if name in log], {"videos": log}

@@ -37,8 +37,8 @@ def extract_frames(
     """Writes `frames_dir/<video>/<video>_NNNNNN.<format>`, NNNNNN counted from 1.
 
     Frames that are there, in whatever image format, are kept; a video whose frames are complete is
-    not opened again, unless its file has changed: then its frames are removed first. Stopped at any
-    moment, the next call goes on.
+    not opened again, unless its file has changed: then its frames are removed first, if they were
+    extracted here and the new file is a video. Stopped at any moment, the next call goes on.
 
     Args:
       videos: files, named by their stems; or a mapping from names to a file or several.
@@ -71,8 +71,8 @@ def extract_frames(
             f"fps={fps}: {frames_dir} holds frames already, most likely at 1 fps; "
             "use another --name or --fps=1"
         )
-    _forget_changed(videos, frames_dir, log)
-    reasons = taken_names(videos, log["videos"])
+    reasons = _forget_changed(videos, frames_dir, log)
+    reasons |= taken_names(videos, frames_dir, log["videos"])
     free = {name: video for name, video in videos.items() if name not in reasons}
     todo = {
         name: video
@@ -86,6 +86,7 @@ def extract_frames(
     workers = min(len(todo), workers or cores)
     threads = max(1, cores // workers)  # of one video: more would cost time by their coordination
     stop, lock = threading.Event(), threading.Lock()
+    is_noted = (frames_dir / LOG).is_file()
 
     def note_settings():
         """Before the first frame is written: frames without a log are taken for others'."""
@@ -97,11 +98,14 @@ def extract_frames(
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
 
         def extract(name, video):
+            present = len(frame_numbers(frames_dir / name, name))
             with video.open(name, frames_dir / f".{name}") as parts:
                 note_settings()
                 facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
             sizes = video.sizes
             facts |= {"bytes": sum(sizes), "source": video.source}
+            if present and name not in log["videos"]:
+                facts["found"] = not is_noted or present >= facts["frames"]
             return facts | ({"parts": sizes} if len(sizes) > 1 else {})
 
         reasons |= extract_all(todo, frames_dir, log, extract, pool, stop)
@@ -153,18 +157,36 @@ def noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
     return {name: log["videos"][name]["fault"] for name in names if "fault" in log["videos"][name]}
 
 
-def taken_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, str]:
-    """{name: reason} of the videos under whose name another file was extracted before."""
-    reason = "another video has this name in this dataset; rename one"
+def taken_names(
+    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
+) -> dict[str, str]:
+    """{name: reason} of the videos under whose name there are frames that are to stay.
+
+    Another file was extracted under it before, or they were there before anything was extracted.
+    """
+    reasons = {}
+    for name, is_same_place in _others(videos, done).items():
+        if not is_same_place:
+            reasons[name] = f"{name}: another video has this name in this dataset; rename one"
+        elif _is_found(name, frames_dir, done):
+            reasons[name] = (
+                f"{name}: its file has changed, and its frames, which were not extracted here, "
+                f"stay; remove {frames_dir / name} to have them extracted"
+            )
+    return reasons
+
+
+def changed_names(
+    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
+) -> list[str]:
+    """The names of the videos whose files have changed since they were extracted here."""
     others = _others(videos, done)
-    return {
-        name: f"{name}: {reason}" for name, is_same_place in others.items() if not is_same_place
-    }
+    return [name for name in others if others[name] and not _is_found(name, frames_dir, done)]
 
 
-def changed_names(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> list[str]:
-    """The names of the videos whose files have changed since they were extracted."""
-    return [name for name, is_same_place in _others(videos, done).items() if is_same_place]
+def _is_found(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
+    """Whether frames are there that were there before anything was extracted."""
+    return done[name].get("found", False) and (frames_dir / name).is_dir()
 
 
 def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, bool]:
@@ -181,12 +203,31 @@ def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> di
     return others
 
 
-def _forget_changed(videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict) -> None:
-    """Removes what was extracted of files that have changed since."""
-    for name in changed_names(videos, log["videos"]):
-        remove_folder(frames_dir / name)  # before the note: a kill in between changes nothing
+def _forget_changed(
+    videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict
+) -> dict[str, str]:
+    """Removes what was extracted of files that have changed since.
+
+    Returns:
+      {name: reason} of those of which it stays, since the new file is no video, or it cannot be
+      removed.
+    """
+    reasons = {}
+    for name in changed_names(videos, frames_dir, log["videos"]):
+        folder = frames_dir / name
+        try:
+            with videos[name].open(name, frames_dir / f".{name}"):
+                pass
+        except InputError as error:
+            reasons[name] = f"{error}; the frames of the file before it stay"
+            continue
+        remove_folder(folder)  # before the note: a kill in between changes nothing
+        if folder.exists():
+            reasons[name] = f"{folder}: cannot be removed, but its video has changed; remove it"
+            continue
         del log["videos"][name]
         write_log(frames_dir, log)
+    return reasons
 
 
 def is_extracted(

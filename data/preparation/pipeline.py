@@ -165,11 +165,14 @@ def prepare_videos(
     frames_dir = root / "frames"
     if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
         write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
-    audit.changed = changed_names(videos, read_log(frames_dir)["videos"])
+    changed = changed_names(videos, frames_dir, read_log(frames_dir)["videos"])
+    audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
+    done = read_log(frames_dir)["videos"]
+    kept = changed_names(videos, frames_dir, done)  # the new file is no video
+    audit.changed = [name for name in changed if name not in kept]
     for name in audit.changed:
         audit.remark(f"{name}: its file has changed; its frames are extracted again")
-    audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
-    for name, noted in read_log(frames_dir)["videos"].items():
+    for name, noted in done.items():
         if name in videos and "jumps" in noted:
             audit.remark(f"{name}: {noted['jumps']}")
         if media and name not in videos and name not in records and "source" in noted:

@@ -249,8 +249,8 @@ def test_two_videos_with_one_name_are_refused(tmp_path):
 
 def test_a_video_that_has_changed_is_extracted_again(tmp_path):
     def extracted(folder):
-        videos = {"op": VideoFiles((folder / "op.mp4",))}
-        changed = changed_names(videos, read_log(tmp_path / "frames")["videos"])
+        videos, frames = {"op": VideoFiles((folder / "op.mp4",))}, tmp_path / "frames"
+        changed = changed_names(videos, frames, read_log(frames)["videos"])
         problems = extract_frames(videos, tmp_path / "frames", format="png")
         return changed, problems, list(read_numbers(tmp_path / "frames" / "op").values())
 
@@ -263,6 +263,45 @@ def test_a_video_that_has_changed_is_extracted_again(tmp_path):
     changed, problems, numbers = extracted(tmp_path / "other")
     assert (changed, numbers) == ([], [100, 125, 150])
     assert "another video has this name" in problems["op"]
+
+
+def test_frames_stay_until_the_changed_file_is_known_to_be_a_video(tmp_path, monkeypatch):
+    def extracted():
+        problems = extract_frames(videos, tmp_path / "frames", format="png")
+        return problems, list(read_numbers(tmp_path / "frames" / "op").values())
+
+    file = write_video(tmp_path / "op.mp4", frames=60)
+    videos = {"op": VideoFiles((file,))}
+    assert extracted() == ({}, [0, 25, 50])
+    file.write_bytes(b"no video")
+    for _ in range(2):
+        problems, numbers = extracted()
+        assert numbers == [0, 25, 50]
+        assert problems["op"].endswith("; the frames of the file before it stay")
+    write_video(file, frames=30, first=100)
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "remove_folder", lambda folder: None)  # root may remove all
+        problems, numbers = extracted()
+    assert numbers == [0, 25, 50]
+    assert "frames/op: cannot be removed" in problems["op"]
+    assert extracted() == ({}, [100, 125])
+
+
+@pytest.mark.parametrize("number", [3, 2])  # of frames that are there: all, or some
+def test_frames_that_were_not_extracted_here_are_never_removed(tmp_path, number):
+    file, frames = write_video(tmp_path / "op.mp4", frames=60), tmp_path / "frames"
+    (frames / "op").mkdir(parents=True)
+    for n in range(1, number + 1):
+        cv2.imwrite(str(frames / "op" / f"op_{n:06d}.png"), draw_number(7))
+    assert extract_frames([file], frames, format="png") == {}
+    before = read_numbers(frames / "op")
+    write_video(file, frames=130)
+    reasons = extract_frames([file], frames, format="png")
+    assert "op: its file has changed, and its frames, which were not extracted" in reasons["op"]
+    assert read_numbers(frames / "op") == before
+    (frames / "op").rename(tmp_path / "removed")
+    assert extract_frames([file], frames, format="png") == {}
+    assert len(read_numbers(frames / "op")) == 6
 
 
 def test_names_come_from_folders(tmp_path):

@@ -145,3 +145,9 @@ def test_the_same_call_on_a_folder_that_grows(tmp_path):
     again = prepare(root, videos=folder)
     assert (again.changed, again.gone) == ([], ["a"])
     assert prepare(root).gone == []  # nobody has said where videos are
+
+    (folder / "b.mp4").write_bytes(b"no video")
+    broken = prepare(root, videos=folder)
+    assert broken.changed == [] and "b.mp4" in broken.problems[0]
+    assert broken.videos["b"]["frames"] == 4
+    assert not any("extracted again" in remark for remark in broken.remarks)
