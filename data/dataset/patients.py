@@ -8,8 +8,13 @@ import re
 from collections.abc import Iterable
 
 from data.common.errors import some
+from data.dataset.overlaps import identity
 
-_PATIENT = re.compile(r"(?<![a-z])(patient|pat|pt|subject|subj|case)[ _-]*(\d+)", re.IGNORECASE)
+_YEAR = r"(?:19|20)\d\d(?!\d)"
+_PATIENT = re.compile(
+    rf"(?<![a-z])(patient|pat|pt|subject|subj|case)[ _-]*(?!{_YEAR})(\d+)", re.IGNORECASE
+)
+FEWEST = 3  # patients that a split is drawn by
 
 
 def suggested_patient(video: str) -> str | None:
@@ -32,6 +37,30 @@ def suggested_groups(videos: Iterable[str]) -> dict[str, list[str]]:
         if patient := suggested_patient(video):
             groups.setdefault(patient, []).append(video)
     return {patient: names for patient, names in groups.items() if len(names) > 1}
+
+
+def drawn_groups(videos: Iterable[str]) -> tuple[dict[str, list[str]], str]:
+    """The videos that a drawn split leaves together, by what they have in common.
+
+    They are of one operation, or of one patient by their names. Names that would leave too little
+    to draw are not believed: one patient with most videos, or fewer than three.
+
+    Returns:
+      The groups, and why they are not of patients, in words; "" where they are.
+    """
+    videos = list(videos)
+    patients, operations = {}, {}
+    for video in videos:
+        operations.setdefault(identity(video), []).append(video)
+        patients.setdefault(suggested_patient(video) or identity(video), []).append(video)
+    largest = max(patients.values(), key=len, default=[])
+    if len(patients) == len(operations):
+        return patients, ""
+    if len(patients) < FEWEST:
+        return operations, f"all videos: fewer than {FEWEST} patients by their names"
+    if 2 * len(largest) > len(videos):
+        return operations, f"{some(largest)}: one patient by their names, of most videos"
+    return patients, ""
 
 
 def suggested_overlaps(videos: Iterable[str], others: Iterable[str]) -> list[str]:

@@ -19,7 +19,7 @@ from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.classes import read_classes
 from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
-from data.dataset.patients import suggested_patient
+from data.dataset.patients import drawn_groups
 from data.images.names import natural_key
 from data.storage.whole import write_json
 
@@ -87,14 +87,12 @@ def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
 def draw_split(videos: Iterable[str], seed: int = 0) -> dict[str, tuple[str, ...]]:
     """Splits videos at random, in the proportions of `DRAWN`, one patient in one part.
 
-    Videos are of one patient if they are one operation, or if their names say so.
+    Videos are of one patient as `data.dataset.patients.drawn_groups` says.
     """
-    patients = {}
-    for video in videos:
-        patients.setdefault(suggested_patient(video) or identity(video), []).append(video)
+    groups, _ = drawn_groups(videos)
     return {
-        part: tuple(sorted((v for name in names for v in patients[name]), key=natural_key))
-        for part, names in draw(patients, seed).items()
+        part: tuple(sorted((v for name in names for v in groups[name]), key=natural_key))
+        for part, names in draw(groups, seed).items()
     }
 
 

@@ -77,7 +77,8 @@ def test_a_folder_of_videos_and_images(tmp_path, recordings):
 
 
 def test_videos_of_one_patient_are_kept_together(tmp_path):
-    for place in ("Pat_003/video.mp4", "Pat_003/video_part2.mp4", "Pat_004/video.mp4"):
+    first = ("Pat_003/video.mp4", "Pat_003/video_part2.mp4")
+    for place in (*first, "Pat_004/video.mp4", "Pat_005/video.mp4"):
         write_video(tmp_path / "in" / place, 25, 50)
     code, stdout, _ = prepare(tmp_path, "--name=ours", "--videos", tmp_path / "in")
     assert code == 0
@@ -85,6 +86,7 @@ def test_videos_of_one_patient_are_kept_together(tmp_path):
     splits = json.loads((tmp_path / "ours" / "splits.json").read_text())
     parts = [part["videos"] for part in splits["protocols"][splits["default"]].values()]
     assert ["Pat_003_video", "Pat_003_video_part2"] in parts and ["Pat_004_video"] in parts
+    assert ["Pat_005_video"] in parts
 
 
 def test_a_dry_run_says_it_all_and_writes_nothing(tmp_path, recordings):
