@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
+from data.dataset.audit import Audit
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.classes import read_classes
 from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
-from data.dataset.patients import drawn_groups
+from data.dataset.patients import drawn_groups, suggested_groups
 from data.images.names import natural_key
 from data.storage.whole import write_json
 
@@ -94,6 +95,23 @@ def draw_split(videos: Iterable[str], seed: int = 0) -> dict[str, tuple[str, ...
         part: tuple(sorted((v for name in names for v in groups[name]), key=natural_key))
         for part, names in draw(groups, seed).items()
     }
+
+
+def remark_drawn(root: Path, audit: Audit) -> None:
+    """Says which videos of an audit a drawn split takes for one patient's, or why it takes none."""
+    videos = sorted(audit.videos, key=natural_key)
+    if choose_protocols(root, videos)[0] != DRAWN:
+        return
+    _, fault = drawn_groups(videos)
+    groups = [some(names) for names in suggested_groups(videos).values()]
+    if fault:
+        audit.remark(f"{fault}; the split is drawn by video")
+    elif groups:
+        each = "each " if len(groups) > 1 else ""
+        audit.remark(
+            f"{some(groups, '; ')}: {each}one patient by their names, and so in one part of the "
+            "split, which is drawn; rename them if they are not"
+        )
 
 
 def draw(

@@ -23,6 +23,7 @@ from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
+from data.dataset.splits import remark_drawn
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.finding import group_images
 from data.images.folders import list_folder
@@ -73,6 +74,7 @@ def build_index(
             raise InputError(f"{root / 'frames'}: no {none}; {some(audit.problems, '; ')}")
         _remark_annotations(root, annotated, audit)
         _remark_large(root, audit)
+        remark_drawn(root, audit)
         rates = {"fps": annotated.fps, "annotation_fps": annotated.annotation_fps}
         write_classes(root, annotated.classes, **rates)
     if not cleaning.drops:

@@ -11,7 +11,6 @@ from data.common.errors import InputError, some
 from data.dataset.audit import Audit, remark_shared
 from data.dataset.extraction_log import LOG, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
-from data.dataset.patients import suggested_groups
 from data.dataset.splits import write_splits
 from data.images.linking import find_newer, link_images
 from data.preparation.cleaning import Cleaning
@@ -194,9 +193,4 @@ def prepare_videos(
         raise InputError(f"nothing could be used: {some(audit.problems, '; ')}")
     remark_shared(root, audit)
     build_index(root, audit, cleaning, annotation_fps)
-    for names in suggested_groups(audit.videos).values():
-        audit.remark(
-            f"{some(names)}: one patient by their names, and so in one part of a split that is "
-            "drawn; rename them if they are not"
-        )
     return write_splits(root)

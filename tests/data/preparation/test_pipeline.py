@@ -10,6 +10,7 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
+from data.dataset.splits import write_protocols
 from data.preparation.cleaning import Cleaning
 from data.preparation.pipeline import check_sources, prepare_videos
 from tests.support.small_videos import write_video
@@ -123,6 +124,26 @@ def test_frames_without_a_video_have_the_rate_that_the_user_says(tmp_path):
     prepare(tmp_path, 5.0)
     with pytest.raises(InputError, match=r"was extracted with fps=5\.0"):
         prepare(tmp_path, 2.0)
+
+
+def test_patients_by_name_are_one_remark_of_the_audit_where_a_split_is_drawn(tmp_path):
+    folder, root = tmp_path / "in", tmp_path / "ours"
+    for name in [f"Pat_{number}_{take}" for number in range(5) for take in "ab"]:
+        write_video(folder / f"{name}.mp4", frames=1)
+    prepare(root, videos=folder)
+    written = json.loads((root / "audit.json").read_text())["remarks"]
+    (remark,) = [remark for remark in written if "patient" in remark]
+    assert remark.startswith("Pat_0_a, Pat_0_b; Pat_1_a, Pat_1_b; Pat_2_a, Pat_2_b and 2 more")
+    names = sorted(file.stem for file in folder.iterdir())
+    write_protocols(root, {"ours": {"train": names, "validation": [], "test": []}})
+    assert not any("patient" in remark for remark in prepare(root, videos=folder).remarks)
+    (root / "protocols.json").unlink()
+    for name in names:
+        if "Pat_0" not in name:
+            (folder / f"{name}.mp4").rename(folder / f"{name.replace('Pat', 'Pat_0')}.mp4")
+    prepare(tmp_path / "other", videos=folder)
+    written = json.loads((tmp_path / "other" / "audit.json").read_text())["remarks"]
+    assert any("the split is drawn by video" in remark for remark in written)
 
 
 def test_the_same_call_on_a_folder_that_grows(tmp_path):
