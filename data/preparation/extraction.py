@@ -103,7 +103,7 @@ def extract_frames(
                 note_settings()
                 facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
             sizes = video.sizes
-            facts |= {"bytes": sum(sizes), "source": video.source}
+            facts |= {"bytes": sum(sizes), "source": video.sources[0]}
             if present and name not in log["videos"]:
                 facts["found"] = not is_noted or present >= facts["frames"]
             return facts | ({"parts": sizes} if len(sizes) > 1 else {})
@@ -199,7 +199,7 @@ def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> di
         if name in done and (sizes := video.sizes):
             noted = _noted_sizes(done[name])
             if sizes[: len(noted)] != noted:
-                others[name] = done[name].get("source") == video.source
+                others[name] = done[name].get("source") in video.sources
     return others
 
 

@@ -1,10 +1,13 @@
 """Which files are videos, and what the videos are called."""
 
+import hashlib
 import itertools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from data.common.errors import InputError
+from data.images.names import plain_path
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".divx", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -25,6 +28,15 @@ def name_videos(folder: Path, files: Iterable[Path], remarks: list[str]) -> dict
 def is_video(name: str) -> bool:
     """Whether a file's name is that of a video; hidden files are none."""
     return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def sources_of(file: Path) -> tuple[str, str]:
+    """Hashes of where a file lies, for paths may name a patient.
+
+    One of the plain path; and one of the path as it is written, "..", too, which earlier logs have.
+    """
+    paths = plain_path(file), file.absolute()
+    return tuple(hashlib.sha256(os.fsencode(path)).hexdigest()[:16] for path in paths)
 
 
 def names_apart(named: Iterable[tuple[str, Path]], remarks: list[str]) -> dict[str, Path]:

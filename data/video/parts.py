@@ -6,9 +6,7 @@ before it ends. What was not recorded in between has no time.
 
 import bisect
 import contextlib
-import hashlib
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from data.storage.folders import remove_folder
 from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import decode, say_lost
 from data.video.dicom import is_dicom, read_dicom_clock
+from data.video.names import sources_of
 from data.video.seeking import VideoReader
 
 
@@ -41,9 +40,9 @@ class VideoFiles:
         return [file.stat().st_size for file in self.files if file.is_file()]
 
     @property
-    def source(self) -> str:
-        """A hash of where the first file lies: paths may name a patient."""
-        return hashlib.sha256(os.fsencode(self.files[0].absolute())).hexdigest()[:16]
+    def sources(self) -> tuple[str, str]:
+        """`data.video.names.sources_of` of the first file."""
+        return sources_of(self.files[0])
 
     def estimate_seconds(self) -> float:
         """As `data.video.clock.estimate_seconds`."""

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_log
+from data.dataset.extraction_log import read_log, write_log
 from data.images import image_io
 from data.preparation import extraction
 from data.preparation.extraction import changed_names, extract_frames
 from data.preparation.stillness import Stillness
 from data.video.clock import Clock
 from data.video.decoding import read_frames
-from data.video.names import name_videos
+from data.video.names import name_videos, sources_of
 from data.video.parts import VideoFiles
 from tests.support.encoded_videos import encode
 from tests.support.small_videos import (
@@ -263,6 +263,23 @@ def test_a_video_that_has_changed_is_extracted_again(tmp_path):
     changed, problems, numbers = extracted(tmp_path / "other")
     assert (changed, numbers) == ([], [100, 125, 150])
     assert "another video has this name" in problems["op"]
+
+
+@pytest.mark.parametrize("first", [0, 1])  # the plain path, and that of earlier logs
+def test_a_place_is_the_same_however_it_is_written(tmp_path, first):
+    write_video(tmp_path / "in" / "op.mp4", frames=30)
+    paths = [tmp_path / "in" / "op.mp4", tmp_path / "in" / ".." / "in" / "op.mp4"]
+    frames = tmp_path / "frames"
+    assert extract_frames([paths[first]], frames) == {}
+    log = read_log(frames)
+    log["videos"]["op"]["source"] = sources_of(paths[first])[first]
+    write_log(frames, log)
+    write_video(paths[0], frames=60)
+    assert extract_frames([paths[1]], frames) == {}
+    assert len(read_numbers(frames / "op")) == 3
+    write_video(paths[0], frames=130)
+    assert extract_frames([paths[0]], frames) == {}
+    assert len(read_numbers(frames / "op")) == 6
 
 
 def test_frames_stay_until_the_changed_file_is_known_to_be_a_video(tmp_path, monkeypatch):
