@@ -51,6 +51,15 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     return log
 
 
+def known_names(frames_dir: Path) -> dict[str, str]:
+    """{hash of where a file lies: the name of its video}, of a log; not of videos in several."""
+    names = {}
+    for name, noted in read_log(frames_dir)["videos"].items():
+        if "source" in noted and "parts" not in noted:
+            names.setdefault(noted["source"], name)
+    return names
+
+
 def write_log(frames_dir: Path, log: Mapping) -> None:
     """Writes what `read_log` reads."""
     frames_dir.mkdir(parents=True, exist_ok=True)

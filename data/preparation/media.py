@@ -9,7 +9,7 @@ import numpy as np
 from data.annotations.rates import TOLERANCE, USUAL
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.dataset.extraction_log import LOG, frame_numbers
+from data.dataset.extraction_log import LOG, frame_numbers, known_names
 from data.images.finding import group_images
 from data.images.folders import list_files
 from data.images.names import is_image, natural_key
@@ -112,7 +112,9 @@ def _search(
     if hidden := is_nameable.count(False):
         audit.problem(f"{hidden} files or folders whose names have data of a patient; not readable")
     audit.remarks += found.remarks
-    videos = name_videos(folder, (file for file in rest if is_video(file.name)), audit.remarks)
+    known = known_names(outside / "frames") if outside else {}
+    nameless = [file for file in rest if is_video(file.name)]
+    videos = name_videos(folder, nameless, audit.remarks, known)
     for name in sorted(found.videos.keys() & videos.keys()):
         raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
     videos |= found.videos
@@ -128,7 +130,8 @@ def own_videos(root: Path, audit: Audit) -> dict[str, VideoFiles]:
     """
     folder = root / "videos"
     files = list_files(folder, audit.problems) if folder.is_dir() else []
-    found = name_videos(folder, (file for file in files if is_video(file.name)), audit.remarks)
+    files = [file for file in files if is_video(file.name)]
+    found = name_videos(folder, files, audit.remarks, known_names(root / "frames"))
     return {name: VideoFiles((file,)) for name, file in found.items()}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from data.common.errors import InputError
@@ -15,14 +15,26 @@ VIDEO_SUFFIXES = (
 )
 
 
-def name_videos(folder: Path, files: Iterable[Path], remarks: list[str]) -> dict[str, Path]:
+def name_videos(
+    folder: Path, files: Iterable[Path], remarks: list[str], known: Mapping[str, str] | None = None
+) -> dict[str, Path]:
     """Names videos by where they lie below `folder`: `case 1/left.mp4` is "case 1_left".
 
     Where several would have one name, the first keeps it: `op.avi` is "op", `op.mkv` "op_mkv".
-    `remarks` receives a line for each of the others.
+    Before that, a file keeps the name that it has in `known`, {hash of its place (`sources_of`):
+    name}. `remarks` receives a line for each that is called otherwise.
     """
-    named = (("_".join(file.relative_to(folder).with_suffix("").parts), file) for file in files)
-    return names_apart(named, remarks)
+    known, kept, named = known or {}, {}, []
+    for file in files:
+        name = "_".join(file.relative_to(folder).with_suffix("").parts)
+        before = next((known[source] for source in sources_of(file) if source in known), None)
+        if before is None or before in kept:
+            named.append((name, file))
+            continue
+        kept[before] = file
+        if before != name:
+            remarks.append(f"{file}: named {before}, as before")
+    return names_apart(named, remarks, kept)
 
 
 def is_video(name: str) -> bool:
@@ -39,10 +51,15 @@ def sources_of(file: Path) -> tuple[str, str]:
     return tuple(hashlib.sha256(os.fsencode(path)).hexdigest()[:16] for path in paths)
 
 
-def names_apart(named: Iterable[tuple[str, Path]], remarks: list[str]) -> dict[str, Path]:
-    """A mapping of pairs (name, file); a name that is taken gets the file's suffix, or a number."""
+def names_apart(
+    named: Iterable[tuple[str, Path]], remarks: list[str], kept: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
+    """A mapping of pairs (name, file); a name that is taken gets the file's suffix, or a number.
+
+    The names `kept` are taken, and in it.
+    """
     named = list(named)
-    videos, wanted = {}, {name for name, _ in named}
+    videos, wanted = dict(kept or {}), {name for name, _ in named}
     for name, file in named:
         others = itertools.chain((file.suffix.lstrip("."),), itertools.count(2))
         free = (f"{name}_{other}" for other in others)

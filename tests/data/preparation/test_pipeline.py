@@ -126,6 +126,32 @@ def test_frames_without_a_video_have_the_rate_that_the_user_says(tmp_path):
         prepare(tmp_path, 2.0)
 
 
+@pytest.mark.parametrize("place", ["in", "ours/videos"])
+def test_a_video_keeps_its_name_whatever_comes_beside_it(tmp_path, place):
+    folder, root = tmp_path / place, tmp_path / "ours"
+    videos = folder if place == "in" else None
+    write_video(folder / "y.mkv", frames=50)
+    prepare(root, videos=videos)
+    write_video(folder / "y.avi", frames=100)
+    for why in (f"as y is {folder / 'y.mkv'}", "as before"):
+        audit = prepare(root, videos=videos)
+        assert audit.problems == []
+        assert {name: counts["frames"] for name, counts in audit.videos.items()} == {
+            **{"y": 2, "y_avi": 4}
+        }
+        assert audit.remarks == [f"{folder / 'y.avi'}: named y_avi, {why}"]
+
+
+def test_a_video_keeps_its_name_when_a_folder_above_it_is_searched(tmp_path):
+    write_video(tmp_path / "in" / "day" / "y.mp4", frames=50)
+    prepare(tmp_path / "ours", videos=tmp_path / "in" / "day")
+    write_video(tmp_path / "in" / "y.mp4", frames=100)
+    audit = prepare(tmp_path / "ours", videos=tmp_path / "in")
+    assert {name: counts["frames"] for name, counts in audit.videos.items()} == {
+        **{"y": 2, "y_mp4": 4}
+    }
+
+
 def test_patients_by_name_are_one_remark_of_the_audit_where_a_split_is_drawn(tmp_path):
     folder, root = tmp_path / "in", tmp_path / "ours"
     for name in [f"Pat_{number}_{take}" for number in range(5) for take in "ab"]:
