@@ -56,9 +56,10 @@ all frames as they are.
 --dry_run says what a call would do and what room it needs; --sheet=sheet.jpg draws frames of each
 video with their times and phases.
 
-The same command again adds what is new, and extracts again what has changed. What is gone stays in
-the dataset, with a remark. --summary=FILE.json tells other programs about it;
---known_problems=FILE, the summary of another run, keeps what was broken then from being a failure.
+The same command again adds what is new, and extracts again what has changed. What is not among the
+usable files of --videos any more stays in the dataset, with a remark. --summary=FILE.json tells
+other programs about it; --known_problems=FILE, the summary of another run, keeps what was broken
+then from being a failure.
 
 An image in the dataset stays where the one it came from was replaced by a newer one: a remark names
 those to be removed, for the next call to take the new ones.

@@ -8,7 +8,7 @@ The file is there as a whole or not at all. It is written when a command begins,
     inputs      what it was given
     done        what its outputs have, such as videos
     new, changed    of which what this run has made, or made again since files have changed
-    gone        what earlier runs have done and is not there any more
+    gone        what earlier runs have done and is not among the usable inputs any more
     not_used    of each input that could not be used, or not to its end, the "reason", and a "key"
                 that stays the same from run to run
     new_problems    keys of those that the known problems lack

@@ -31,7 +31,7 @@ class Audit:
       sizes: (width, height) -> how many frames.
       neighbours: remarks about data sets beside this one.
       changed, gone: names of videos that were extracted again since their files have changed, and
-        of those whose files are not there any more.
+        of those whose files are not among the usable ones any more.
     """
 
     remarks: list[str] = field(default_factory=list)

@@ -176,7 +176,7 @@ def prepare_videos(
             audit.remark(f"{name}: {noted['jumps']}")
         if media and name not in videos and name not in records and "source" in noted:
             audit.gone.append(name)
-            audit.remark(f"{name}: its file is gone; its frames stay in the dataset")
+            audit.remark(f"{name}: not among the usable files of --videos; its frames stay")
     if media:
         size, quality = settings["size"], settings["quality"]
         if size and media.images and not (frames_dir / LOG).is_file():

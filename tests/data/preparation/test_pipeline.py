@@ -186,7 +186,7 @@ def test_the_same_call_on_a_folder_that_grows(tmp_path):
     assert {name: counts["frames"] for name, counts in audit.videos.items()} == {
         **{"a": 2, "b": 4, "c": 3}
     }
-    assert "a: its file is gone; its frames stay in the dataset" in audit.remarks
+    assert "a: not among the usable files of --videos; its frames stay" in audit.remarks
     assert "b: its file has changed; its frames are extracted again" in audit.remarks
     assert len(load_index(root)) == 9
     again = prepare(root, videos=folder)
