@@ -65,7 +65,8 @@ def plan_videos(
     videos = {name: file for name, file in own_videos(root, audit).items() if name not in records}
     videos |= media.videos if media else {}
     log = read_log(frames_dir, settings)["videos"]
-    for name in changed_names(videos, frames_dir, log):
+    changed = changed_names(videos, frames_dir, log)
+    for name in changed:
         audit.remark(f"{name}: its file has changed; its frames would be extracted again")
         del log[name]
     taken = taken_names(videos, frames_dir, log)
@@ -79,6 +80,9 @@ def plan_videos(
         if name not in taken
         and (row := _read_row(name, video, frames_dir, log, settings["fps"], audit))
     ]
+    for row in rows:
+        if row.name in changed:  # its frames would be removed
+            row.there = 0
     plan = Plan(_table(rows, settings["fps"]))
     sizes = _frame_sizes(rows, settings)
     plan.needed += sum(row.missing * sizes.get(row.name, 0) for row in rows)

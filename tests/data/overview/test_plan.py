@@ -69,7 +69,8 @@ def test_problems_that_headers_tell(tmp_path):
     (tmp_path / "out" / "frames").mkdir(parents=True)
     extract_frames([folder / "x.mp4"], tmp_path / "out" / "frames")
     write_video(folder / "x.mp4", frames=60)
-    _, audit = plan(tmp_path / "out", folder)
+    made, audit = plan(tmp_path / "out", folder)
+    assert cells(made)["x"] == ("3", "0", "3")
     assert "x: its file has changed; its frames would be extracted again" in audit.remarks
     (folder / "x.mp4").rename(tmp_path / "x.mp4")
     extract_frames([tmp_path / "x.mp4"], tmp_path / "other" / "frames")
