@@ -248,7 +248,7 @@ def main() -> int:
     check_flags(root)
     if _DRY_RUN.value:
         return plan(kind, root)
-    if _SHEET.value and given_flags() <= COMMON and (root / "index.parquet").is_file():
+    if is_sheet_alone(root):
         return draw(root)
     with locked(root, ".lock"):
         return prepare(kind, root)
@@ -409,6 +409,12 @@ def given_flags() -> set[str]:
     return {flag.name for flag in known if flag.present}
 
 
+def is_sheet_alone(root: Path) -> bool:
+    """Whether a dataset that is there is to be drawn, and nothing else done."""
+    is_asked = _SHEET.value and given_flags() <= COMMON
+    return bool(is_asked) and (root / "index.parquet").is_file()
+
+
 def check_flags(root: Path) -> None:
     """Raises `InputError` for flags that do not fit together, or if `root` cannot be a dataset."""
     kind, given = _DATASET.value, given_flags()
@@ -425,10 +431,14 @@ def check_flags(root: Path) -> None:
         raise InputError(f"--name={_NAME.value}: expected the name of a folder in --data_rootdir")
     if kind in OF_CLASSES and _SYNTHETIC.value and _ARCHIVE.value:
         raise InputError("--synthetic and --archive: one of them at a time")
-    if kind in PUBLIC and not _ARCHIVE.value:
-        raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
     if _SHEET.value is not None and Path(_SHEET.value).suffix.lower() not in PICTURES:
         raise InputError(f"--sheet={_SHEET.value}: expected a name that ends in .jpg or .png")
+    if _SHEET.value and _DRY_RUN.value:
+        raise InputError("--sheet and --dry_run: one of them at a time; a dry run writes nothing")
+    if is_sheet_alone(root):
+        return
+    if kind in PUBLIC and not _ARCHIVE.value:
+        raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
     if kind == "classes" and not _IMAGES.value:
         raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
 

@@ -135,8 +135,26 @@ def test_a_sheet_is_drawn_at_the_end_or_of_what_is_there(tmp_path):
     code, output, errors = prepare(tmp_path / "out", "--name=ours", "--sheet=second.png")
     assert (code, output) == (0, "second.png: 1 videos, 4 frames\n"), errors
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")} == before
+    public = ("--dataset=heichole", "--name=ours", "--sheet=third.png")
+    assert prepare(tmp_path / "out", *public)[:2] == (0, "third.png: 1 videos, 4 frames\n")
+    code, _, errors = prepare(tmp_path / "out", *arguments, "--sheet=fourth.png", "--dry_run")
+    assert code == 2 and "--sheet and --dry_run: one of them at a time" in errors
+    assert not (tmp_path / "fourth.png").exists()
     sizes = [cv2.imread(str(tmp_path / name)).shape for name in ("first.jpg", "second.png")]
     assert sizes[0] == sizes[1]
+
+
+def test_a_sheet_of_classes_that_are_there_needs_no_images(tmp_path):
+    for place in range(4):
+        write_image(tmp_path / "in" / "ab"[place % 2] / f"{place}.png")
+    arguments = (tmp_path / "out", "--dataset=classes")
+    code, _, errors = prepare(*arguments, "--sheet=first.png")
+    assert code == 2 and "--dataset=classes: needs --images" in errors
+    code, _, errors = prepare(*arguments, f"--images={tmp_path / 'in'}")
+    assert code == 0, errors
+    code, output, errors = prepare(*arguments, "--sheet=first.png")
+    assert (code, output) == (0, "first.png: 2 classes, 4 images\n"), errors
+    assert (tmp_path / "first.png").is_file()
 
 
 def test_cleaning_and_splits(tmp_path):
