@@ -130,7 +130,8 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         parts.remove()
         raise InputError(f"none of the {len(frames)} frames can be read; {'; '.join(faults[:3])}")
     remarks = [f"features: {features_used(encoder, model, **kind)}"]
-    earlier, made = {of.video for of in replaced}, len(frames) - before
+    earlier = {*parts.regained, *(of.video for of in replaced)}
+    made = len(frames) - before
     if changed := [video for video in new if video in earlier]:
         remarks.append(f"changed: {some(changed)}; made again")
     if gone and options.gone == "keep":

@@ -49,7 +49,7 @@ class VideoParts:
     def __init__(self, folder: AnyPath, video: str, length: int):
         self.folder, self.video, self.length = folder, video, length
         files = self.files
-        self.stop = int(files[-1].stem.removeprefix("part_")) if files else 0
+        self.stop = _stop(files[-1]) if files else 0
 
     @property
     def files(self) -> list[AnyPath]:
@@ -80,6 +80,13 @@ class VideoParts:
         """A small column as one array."""
         return np.concatenate([np.empty(0, dtype), *self.column(name)])
 
+    def drop_from(self, row: int) -> None:
+        """Removes the part with a row and those after it, the last first: no gap is left."""
+        while self.stop > row:
+            *before, last = self.files
+            last.unlink()
+            self.stop = _stop(before[-1]) if before else 0
+
     def remove(self) -> None:
         remove_folder(self.folder)
         self.stop = 0
@@ -91,6 +98,9 @@ class Parts:
     Args:
       output: the table.
       made_with: what the parts are made with, as JSON.
+
+    Attributes:
+      regained: names of the videos that were made but for frames of which some can now be read.
 
     Raises:
       InputError: there are parts that were made with something else.
@@ -107,16 +117,24 @@ class Parts:
         if not note.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
             _write_note(note, made_with)
-        self.videos, self.starts = [], []
+        self.videos, self.starts, self.regained = [], [], []
 
     def take(self, frames: Frames) -> None:
-        """Takes those of the videos of `frames`, complete or not, in their order."""
+        """Takes those of the videos of `frames`, complete or not, in their order.
+
+        Frames that were unreadable are tried once more: from the first that no longer is, a video
+        is made again.
+        """
         for video, rows in _videos(frames):
             name = re.sub(r"[^\w.-]", "_", video or "list", flags=re.ASCII)[:80]
             digest = hashlib.sha256(f"{video}\n{frames.state(rows)}".encode()).hexdigest()
             parts = VideoParts(self.folder / f"{name}-{digest[:32]}", video, len(rows))
-            if parts.is_done and not len(parts.whole("rows")):
-                parts.remove()  # unreadable, but perhaps not for ever
+            if parts.is_done:
+                known = parts.whole("rows", np.int64)
+                row = _readable_again(frames, rows, known)
+                if row is not None and len(known):
+                    self.regained.append(video)
+                parts.drop_from(len(rows) if row is None else row)
             self.videos.append(parts)
             self.starts.append(rows.start)
 
@@ -255,6 +273,23 @@ def _videos(frames: Frames) -> Iterator[tuple[str, range]]:
         return
     for name, ends in zip(frames.videos, itertools.pairwise(frames.starts.tolist()), strict=True):
         yield name, range(*ends)
+
+
+def _stop(part: AnyPath) -> int:
+    return int(part.stem.removeprefix("part_"))
+
+
+def _readable_again(frames: Frames, rows: range, known: np.ndarray) -> int | None:
+    """The first row of a video that is not among the `known`, int64 [n], and can be read now."""
+    lost = rows.start + np.setdiff1d(np.arange(len(rows)), known)
+    for piece in frames.pieces(lost[0], lost[-1] + 1) if lost.size else ():
+        of_piece = lost[slice(*np.searchsorted(lost, [piece.start, piece.stop]))].tolist()
+        if of_piece:
+            tried = range(of_piece[0], of_piece[-1] + 1)
+            for row, item in zip(tried, frames.read_in_order(tried), strict=True):
+                if row in of_piece and not isinstance(item, InputError):
+                    return row - rows.start
+    return None
 
 
 def _write_note(path: AnyPath, content: Mapping) -> None:

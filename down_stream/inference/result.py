@@ -15,7 +15,8 @@ class Result:
       videos: names of those that the table has.
       before: rows that earlier runs had tried.
       new, changed, gone: names of the videos that this run has made, that it has made again since
-        their files changed, and that earlier runs had made and that are not there any more.
+        their files changed or more of their frames can be read, and that earlier runs had made and
+        that are not there any more.
       frames, seconds, network_seconds: of this run's way through the frames.
       faults: a line for everything that could not be used.
       passed_over: files that are neither images nor videos.

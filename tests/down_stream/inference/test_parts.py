@@ -1,5 +1,6 @@
 """Tables of folders that change from run to run: what is there already costs nothing."""
 
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.frames.listing import list_images, list_videos
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
+from down_stream.inference import embeddings
 from down_stream.inference.embeddings import Options, embed
 from down_stream.inference.parts import Parts, parts_folder
 from down_stream.inference.result import describe
@@ -94,16 +96,34 @@ def test_rows_of_videos_that_are_gone_may_stay(model, videos, tmp_path):
     assert_same(table, before)
 
 
-def test_what_could_not_be_read_at_all_is_tried_again(model, small_dataset, tmp_path):
-    images = tmp_path / "images"
+def test_what_could_not_be_read_is_tried_again(model, small_dataset, tmp_path, monkeypatch):
+    """Reading fails for reasons that leave files as they are: rights, or a share that drops."""
+    monkeypatch.setattr(embeddings, "PART_SECONDS", 0)  # parts of four frames
+    images, output = tmp_path / "images", tmp_path / "a.npz"
     for video in ("video01", "video02"):
         shutil.copytree(small_dataset / "frames" / video, images / video)
-    for file in (images / "video01").iterdir():
-        file.write_bytes(b"x")
-    _, result = run(model, list_images(images), tmp_path / "a.npz")
-    assert len(result.faults) == 14
-    _, result = run(model, list_images(images), tmp_path / "a.npz")
-    assert (result.frames, result.new, len(result.faults)) == (14, ["video01"], 14)
+    expected, _ = run(model, list_images(images), tmp_path / "expected.npz")
+    files = [*images.glob("video01/*"), images / "video02" / "video02_000007.png"]
+    whole = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+    for file, (content, time) in whole.items():
+        file.write_bytes(b"x" * len(content))
+        os.utime(file, ns=(time, time))
+    _, result = run(model, list_images(images), output)
+    assert (result.frames, len(result.faults)) == (28, 15)
+    _, result = run(model, list_images(images), output)
+    assert (result.frames, len(result.faults)) == (0, 15)
+    assert (result.new, result.changed) == ([], [])
+    for file, (content, time) in whole.items():
+        file.write_bytes(content)
+        os.utime(file, ns=(time, time))
+    table, result = run(model, list_images(images), output)
+    assert (result.frames, result.before) == (14 + 10, 4)
+    assert (result.new, result.changed, result.faults) == (["video01"], ["video02"], [])
+    for column in ("video", "second", "path"):
+        np.testing.assert_array_equal(table[column], expected[column])
+    np.testing.assert_allclose(table["embeddings"], expected["embeddings"], atol=1e-4)
+    _, result = run(model, list_images(images), output)
+    assert (result.frames, result.new, result.changed) == (0, [], [])
 
 
 def test_a_list_in_which_videos_take_turns_keeps_its_order(model, small_dataset, tmp_path):
@@ -122,10 +142,12 @@ def test_a_list_in_which_videos_take_turns_keeps_its_order(model, small_dataset,
 
 
 def test_parts_are_found_again_whatever_ended_a_run(small_dataset, tmp_path):
-    frames = list_images(small_dataset / "frames")  # four videos of 14
+    images = shutil.copytree(small_dataset / "frames", tmp_path / "images")  # four videos of 14
+    (images / "video01" / "video01_000004.png").write_bytes(b"")
+    frames, output = list_images(images), tmp_path / "out" / "a.npz"
 
     def opened(**made_with):
-        parts = Parts(tmp_path / "a.npz", made_with)
+        parts = Parts(output, made_with)
         parts.take(frames)
         return parts
 
@@ -148,4 +170,4 @@ def test_parts_are_found_again_whatever_ended_a_run(small_dataset, tmp_path):
     with pytest.raises(InputError, match=r"a\.npz: made with tokens 'cls', not 'mean'; expected"):
         opened(tokens="mean")
     again.remove()
-    assert not list(tmp_path.iterdir())
+    assert not list(output.parent.iterdir())
