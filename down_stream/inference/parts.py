@@ -139,7 +139,7 @@ class Parts:
             self.starts.append(rows.start)
 
     def others(self) -> tuple[list[VideoParts], list[VideoParts]]:
-        """Those that were not taken: of videos that are gone, and of earlier states of others."""
+        """Those that were not taken: of videos that are gone, and of earlier states of any."""
         taken = {parts.folder.name for parts in self.videos}
         names = {parts.video for parts in self.videos}
         gone, replaced = [], []
@@ -149,7 +149,10 @@ class Parts:
             parts = VideoParts(folder, **_read_note(folder / VIDEO))
             is_gone = parts.video not in (*names, LIST) and parts.is_done and parts.length
             (gone if is_gone else replaced).append(parts)
-        return gone, replaced
+        gone.sort(key=lambda parts: parts.files[-1].stat().st_mtime_ns)
+        latest = {parts.video: parts for parts in gone}
+        replaced += [parts for parts in gone if latest[parts.video] is not parts]
+        return sorted(latest.values(), key=lambda parts: parts.folder.name), replaced
 
     def append(self, gone: Sequence[VideoParts]) -> None:
         """Takes those of videos that are gone, after all others."""

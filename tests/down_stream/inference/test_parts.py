@@ -96,6 +96,26 @@ def test_rows_of_videos_that_are_gone_may_stay(model, videos, tmp_path):
     assert_same(table, before)
 
 
+@pytest.mark.parametrize("first, last", [(60, 100), (100, 60)])
+def test_of_a_video_that_is_gone_the_latest_state_stays(model, videos, tmp_path, first, last):
+    """It changed, its run was killed before it removed the old parts, and then it disappeared."""
+    output = tmp_path / "a.npz"
+    write_video(videos / "a.mp4", frames=first)
+    run(model, videos, output)
+    (old,) = parts_folder(output).glob("a-*")
+    shutil.copytree(old, tmp_path / old.name)
+    write_video(videos / "a.mp4", frames=last)
+    changed, _ = run(model, videos, output)
+    shutil.copytree(tmp_path / old.name, old)  # with its times
+    (videos / "a.mp4").unlink()
+    table, result = run(model, videos, output, gone="keep")
+    assert result.gone == ["a"]
+    order = np.argsort(table["video"], kind="stable")
+    for name in ("embeddings", "video", "second", "path"):
+        np.testing.assert_array_equal(table[name][order], changed[name])
+    assert not old.exists()
+
+
 def test_what_could_not_be_read_is_tried_again(model, small_dataset, tmp_path, monkeypatch):
     """Reading fails for reasons that leave files as they are: rights, or a share that drops."""
     monkeypatch.setattr(embeddings, "PART_SECONDS", 0)  # parts of four frames
