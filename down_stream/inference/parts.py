@@ -238,7 +238,10 @@ class WithGone(Frames):
             np.concatenate([frames.video, np.repeat(new, lengths)]),
             np.concatenate([frames.phase, np.full(sum(lengths), -1, np.int8)]),
             frames.phases,
+            faults=frames.faults,
+            passed_over=frames.passed_over,
         )
+        self.fps = frames.fps
         self.label = np.concatenate([frames.label, np.full(sum(lengths), -1, np.int16)])
         self.classes = frames.classes
         self._frames, self._seconds, self._paths = frames, [frames.second], []

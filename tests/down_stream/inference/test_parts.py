@@ -81,9 +81,11 @@ def test_rows_of_videos_that_are_gone_may_stay(model, videos, tmp_path):
     output = tmp_path / "a.npz"
     before, _ = run(model, videos, output)
     (videos / "a.mp4").rename(tmp_path / "a.mp4")
+    (videos / "notes.txt").write_text("x")
     for _ in range(2):
         table, result = run(model, videos, output, gone="keep", map=tmp_path / "map.html")
-        assert result.gone == ["a"]
+        assert (result.gone, result.passed_over) == (["a"], 1)
+        assert table["metadata"] == before["metadata"]  # with the frame rate
         assert "gone            a; their rows are kept" in describe(result)
         assert table["video"].tolist() == ["b"] * 4 + ["c"] * 2 + ["a"] * 3
         order = np.argsort(table["video"], kind="stable")
