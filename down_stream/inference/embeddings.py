@@ -134,12 +134,18 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     made = len(frames) - before
     if changed := [video for video in new if video in earlier]:
         remarks.append(f"changed: {some(changed)}; made again")
-    if gone and options.gone == "keep":
-        remarks.append(f"gone: {some([of.video for of in gone])}; their rows are kept")
-        frames = WithGone(frames, gone)
-        parts.append(gone)
-    elif gone:
-        remarks.append(f"gone: {some([of.video for of in gone])}; --gone=keep keeps such rows")
+    # Where a part of the input cannot be read, a video is not gone because it was not found there.
+    not_read = [of for of in gone if of.may_be_there()] if frames.faults else []
+    gone, is_kept = [of for of in gone if of not in not_read], options.gone == "keep"
+    if gone:
+        fate = "their rows are kept" if is_kept else "--gone=keep keeps such rows"
+        remarks.append(f"gone: {some([of.video for of in gone])}; {fate}")
+    if not_read:
+        fate = "their rows are kept" if is_kept else "left out; what was made of them stays"
+        remarks.append(f"cannot be read: {some([of.video for of in not_read])}; {fate}")
+    if is_kept and (gone or not_read):
+        frames = WithGone(frames, gone + not_read)
+        parts.append(gone + not_read)
     rows = parts.rows()
     columns, files = _columns(parts, frames, rows), [output]
     classes = model.classes if model else ()
@@ -166,7 +172,7 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         files.append(options.map)
     if options.attention:
         files.append(options.attention)
-    for of in [*replaced, *(gone if options.gone == "drop" else ())]:
+    for of in [*replaced, *(() if is_kept else gone)]:
         of.remove()
     return Result(
         files=files,

@@ -17,13 +17,14 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePath
 
 import numpy as np
 
 from data.common.errors import InputError
 from data.frames.frames import Frames
 from data.storage.folders import remove_folder
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_file
 
 SUFFIX = ".parts"
@@ -59,6 +60,10 @@ class VideoParts:
     @property
     def is_done(self) -> bool:
         return self.stop == self.length
+
+    def may_be_there(self) -> bool:
+        """Whether one of its files is there, or nothing can tell."""
+        return any(map(_may_be_there, set(self.whole("path", object))))
 
     def add(self, stop: int, table: Mapping[str, np.ndarray], faults: Sequence[str]) -> None:
         """Keeps a part: arrays [n, ...] by name, and a line for each row that is unreadable."""
@@ -279,6 +284,16 @@ def _videos(frames: Frames) -> Iterator[tuple[str, range]]:
         return
     for name, ends in zip(frames.videos, itertools.pairwise(frames.starts.tolist()), strict=True):
         yield name, range(*ends)
+
+
+def _may_be_there(path: str) -> bool:
+    try:
+        to_path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return PurePath(path).name == path  # of what was in DICOM files no path is known
+    except OSError:
+        return True
+    return True
 
 
 def _stop(part: AnyPath) -> int:

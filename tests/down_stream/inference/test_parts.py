@@ -11,8 +11,8 @@ from data.dataset.cholec80 import PHASES
 from data.frames.listing import list_images, list_videos
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.inference import embeddings
-from down_stream.inference.embeddings import Options, embed
-from down_stream.inference.parts import Parts, parts_folder
+from down_stream.inference.embeddings import GONE, Options, embed
+from down_stream.inference.parts import Parts, VideoParts, parts_folder
 from down_stream.inference.result import describe
 from msn.networks.encoder import Encoder
 from tests.support.small_videos import write_video
@@ -96,6 +96,49 @@ def test_rows_of_videos_that_are_gone_may_stay(model, videos, tmp_path):
     table, result = run(model, videos, output)
     assert (result.frames, result.gone) == (0, [])
     assert_same(table, before)
+
+
+@pytest.mark.parametrize("gone", GONE)
+def test_what_cannot_be_read_tonight_is_not_gone(model, videos, tmp_path, gone):
+    """A copy that is under way, and a folder that cannot be opened: here a link to itself."""
+    output = tmp_path / "a.npz"
+    write_video(videos / "deep" / "d.mp4", frames=40)
+    before, _ = run(model, videos, output)
+    whole = (videos / "a.mp4").read_bytes()
+    state = (videos / "a.mp4").stat()
+    (videos / "a.mp4").write_bytes(whole[:2000])
+    (videos / "deep").rename(tmp_path / "deep")
+    (videos / "deep").symlink_to("deep")
+    (videos / "b.mp4").unlink()
+    table, result = run(model, videos, output, gone=gone)
+    assert len(result.faults) == 2
+    assert result.gone == ["b"]
+    stay = {"drop": {"c"}, "keep": {"a", "b", "c", "deep_d"}}[gone]
+    assert set(table["video"].tolist()) == set(result.videos) == stay
+    fate = {"drop": "left out; what was made of them stays", "keep": "their rows are kept"}[gone]
+    assert f"cannot be read  a, deep_d; {fate}" in describe(result)
+
+    (videos / "a.mp4").write_bytes(whole)
+    os.utime(videos / "a.mp4", ns=(state.st_mtime_ns, state.st_mtime_ns))
+    (videos / "deep").unlink()
+    (tmp_path / "deep").rename(videos / "deep")
+    table, result = run(model, videos, output)
+    assert (result.frames, result.faults) == (0, [])
+    for name in ("embeddings", "video", "second", "path"):
+        np.testing.assert_array_equal(table[name], before[name][before["video"] != "b"])
+
+
+def test_of_what_is_gone_some_may_be_there(tmp_path):
+    def parts_of(path):
+        parts = VideoParts(tmp_path / path.replace("/", "-"), "a", 1)
+        parts.add(1, {"rows": np.array([0]), "path": np.array([path])}, [])
+        return parts
+
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "there").write_bytes(b"")
+    for name, is_maybe in (("loop/a.mp4", True), ("there", True), ("no/a.mp4", False)):
+        assert parts_of(f"{tmp_path}/{name}").may_be_there() == is_maybe
+    assert parts_of("patient 1").may_be_there()  # in DICOM files, wherever they are
 
 
 @pytest.mark.parametrize("first, last", [(60, 100), (100, 60)])
