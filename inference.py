@@ -32,7 +32,8 @@ The table has one row a frame. In Python:
 With a phase model, embeddings_phases/<video>.csv and <video>.png (the timeline) are beside it. The
 same command again, whatever ended the one before, costs what is new: videos that were added or have
 changed. Those that are gone are named; with --gone=keep their rows stay. What was made is kept in
-embeddings.npz.parts/; without it, all is made again. What cannot be read is named last.
+embeddings.npz.parts/; without it, all is made again but for rows of videos that are gone. What
+cannot be read is named last.
 
 --summary=FILE.json tells other programs what was done, what is new and what could not be used;
 --known_problems=FILE, the summary of another run, keeps what was broken then from being a failure.

@@ -84,7 +84,8 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
 
     The table is that of the frames as they are now. What earlier runs have made of videos whose
     files are as they were is taken from their parts (`down_stream/inference/parts.py`), whether
-    those runs came to their end or not.
+    those runs came to their end or not. Without its parts all is made again, but for the rows of
+    videos that are gone.
 
     Args:
       model_path: what `msn.encoders.load_encoder` opens, or the model/ of an experiment.

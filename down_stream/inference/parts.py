@@ -8,7 +8,8 @@ They lie beside the table, in `<table>.parts/`:
         part_<stop>.npz     the rows up to `stop`, from where the part before ends
 
 A file is there as a whole or not at all, and its name says what it holds: whatever ended a run, the
-next one goes on. All of it may be deleted at any time; it is made again.
+next one goes on. All of it may be deleted at any time and is made again, but for what is of videos
+that are gone: their rows, which `--gone=keep` keeps, are here and in the table alone.
 """
 
 import bisect
@@ -117,7 +118,7 @@ class Parts:
         if note.is_file() and (difference := _difference(note, made_with)):
             raise InputError(
                 f"{output}: made with {difference}; expected the same, or another --output; or "
-                f"delete {self.folder} to make all of it again"
+                f"delete {self.folder} to make all of it again (but for videos that are gone)"
             )
         if not note.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
