@@ -35,7 +35,7 @@ from down_stream.features.pooling import feature_width, is_representation
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.saved_model import FrozenEncoder
 
-VERSION = 1  # of what an entry holds
+VERSION = 1  # of what an entry holds: raised, too, where decoding gives a file's frames otherwise
 _STALE = 3600  # seconds; to write a file takes moments
 _BLOCK = 1 << 24  # bytes
 

@@ -15,10 +15,11 @@ from data.common.summary import version
 from data.frames.batches import embed_batches
 from data.frames.frames import Frames
 from data.frames.video_frames import VideoFrames
+from data.images.image_io import RESIZE_RULE
 from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_output_folder
 from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
-from down_stream.features.cache import fingerprint
+from down_stream.features.cache import VERSION, fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
 from down_stream.inference.attention import AttentionPictures
@@ -267,6 +268,7 @@ def _made_with(print_of_model: str, frames: Frames, options: Options) -> dict:
     """What all parts of a table have in common; batch sizes do not matter."""
     return {
         "model": print_of_model,
+        "frames": f"{VERSION} {RESIZE_RULE}",
         "features": options.features,
         "layers": options.layers,
         "tokens": options.tokens,

@@ -15,11 +15,11 @@ from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
 from data.frames.batches import embed_batches
 from data.frames.listing import list_dataset, list_images, list_videos
-from data.images.image_io import frame_to_input, read_image
+from data.images.image_io import RESIZE_RULE, frame_to_input, read_image
 from data.preparation.extraction import extract_frames
 from data.tfrecords.files import find_records
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
-from down_stream.features.cache import fingerprint
+from down_stream.features.cache import VERSION, fingerprint
 from down_stream.inference import embeddings
 from down_stream.inference.embeddings import Options, embed
 from down_stream.inference.result import describe
@@ -201,6 +201,20 @@ def test_a_changed_model_is_not_gone_on_with(models, small_dataset, tmp_path, mo
     save_encoder(Encoder(**models[0].get_config() | {"seed": 6}), model, {})
     with pytest.raises(InputError, match=r"a\.npz: made with model '.*', not '.*'; expected"):
         run(model, frames, tmp_path / "a.npz")
+
+
+def test_frames_that_were_read_otherwise_are_not_gone_on_with(models, small_dataset, tmp_path):
+    """Nor where a table does not say how: it is of before that was asked."""
+    frames, output = list_images(small_dataset / "frames" / "video01"), tmp_path / "a.npz"
+    run(models[1] / "encoder", frames, output)
+    note = tmp_path / "a.npz.parts" / "made_with.json"
+    made_with = json.loads(note.read_text())
+    assert made_with["frames"] == f"{VERSION} {RESIZE_RULE}"
+    before = {name: value for name, value in made_with.items() if name != "frames"}
+    for other in (made_with | {"frames": "0 nearest"}, before):
+        note.write_text(json.dumps(other))
+        with pytest.raises(InputError, match=r"a\.npz: made with frames .*, not .*; expected"):
+            run(models[1] / "encoder", frames, output)
 
 
 def test_layers_and_tokens(models, small_dataset, tmp_path):
