@@ -132,10 +132,12 @@ def write_phase_files(
     for places in np.split(order, starts[1:]):
         table = by_second(frames, rows[places], probabilities[places], model)
         file, picture = (folder / f"{table.videos[0]}{suffix}" for suffix in (".csv", ".png"))
-        before = file.read_bytes() if file.is_file() and picture.is_file() else None
+        before = file.read_bytes() if file.is_file() else None
         with whole_file(file) as side:
             write(side, table)
-        if model.task == PHASES and file.read_bytes() != before:
+            if side.read_bytes() != before:
+                picture.unlink(missing_ok=True)  # before: a kill leaves no old one
+        if model.task == PHASES and not picture.is_file():
             save_png(timeline({"": table}), picture)
     return [folder]
 

@@ -5,6 +5,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.frames.frames import Frames
 from down_stream.classifiers.frame_model import FrameModel
+from down_stream.inference import phase_files
 from down_stream.inference.phase_files import (
     check_phase_files,
     in_time,
@@ -53,6 +54,24 @@ def test_a_table_and_a_timeline_for_every_video(tmp_path):
     assert table.label.tolist() == [2, 0, 1]
     np.testing.assert_array_equal(table.probabilities, probabilities[1:])
     np.testing.assert_array_equal(table.prediction, probabilities[1:].argmax(axis=1))
+
+
+def test_a_kill_after_the_table_leaves_no_timeline_of_another(tmp_path, monkeypatch):
+    frames, rows, picture = Moments(["a"], [0] * 3, range(3)), np.arange(3), []
+    for values in (draw(3), draw(3, seed=1)):
+        write_phase_files(tmp_path / "x.npz", frames, rows, values, model())
+        picture.append((tmp_path / "x_phases" / "a.png").read_bytes())
+    assert picture[0] != picture[1]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phase_files, "save_png", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_phase_files(tmp_path / "x.npz", frames, rows, draw(3), model())
+    write_phase_files(tmp_path / "x.npz", frames, rows, draw(3), model())
+    assert (tmp_path / "x_phases" / "a.png").read_bytes() == picture[0]
 
 
 def test_several_frames_of_a_second_become_one_row(tmp_path):
