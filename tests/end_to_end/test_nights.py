@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+import traceback
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from tests.data.common.test_cli import call
 from tests.support.small_videos import write_video
 
 NIGHTS = 14
-DONE, IN_PART, REFUSED = 0, 1, 2
+DONE, IN_PART, REFUSED, MISTAKE = 0, 1, 2, 9
+SAID = ("new", "changed", "gone", "videos", "frames")
 
 
 def embed_night(folder, model, output, cache):
@@ -38,25 +40,29 @@ def embed_night(folder, model, output, cache):
     try:
         frames = list_videos([folder], 2.0, kept=cache)
         result = embeddings.embed(model, frames, output, embeddings.Options(batch_size=4))
+        lists = {name: getattr(result, name) for name in SAID}
+        output.with_suffix(".json").write_text(json.dumps(lists))
     except InputError:
         sys.exit(REFUSED)
-    lists = {name: getattr(result, name) for name in ("new", "changed", "gone", "videos", "frames")}
-    output.with_suffix(".json").write_text(json.dumps(lists))
+    except BaseException:  # noqa: BLE001 - Python would exit with 1, which is IN_PART
+        output.with_suffix(".trace").write_text(traceback.format_exc())
+        os._exit(MISTAKE)
     sys.exit(IN_PART if result.faults else DONE)
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """Starts a night on a folder, with a table to write; returns its process."""
+    """Starts a night on a folder, with a table to write; returns its process, and what it says."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["down_stream.inference.embeddings"])
     home = tmp_path_factory.mktemp("home")
     encoder = Encoder(image_size=16, patch_size=8, width=12, depth=1, num_heads=3, seed=5)
     save_encoder(encoder, home / "encoder", {})
 
-    def start(folder, output):
-        arguments = (folder, home / "encoder", output, home / "clocks")
+    def start(folder, output, model=home / "encoder"):
+        arguments = (folder, model, output, home / "clocks")
         process = context.Process(target=embed_night, args=arguments)
+        process.trace = output.with_suffix(".trace")
         process.start()
         return process
 
@@ -105,7 +111,15 @@ def load(path):
 
 def end_of(process):
     process.join(120)
+    if process.exitcode == MISTAKE:
+        pytest.fail(process.trace.read_text())
     return process.exitcode
+
+
+def test_a_mistake_of_ours_is_no_night_that_is_done(start, tmp_path):
+    write_video(tmp_path / "in" / "a.mp4", frames=30)
+    with pytest.raises(pytest.fail.Exception, match="TypeError: unsupported operand"):
+        end_of(start(tmp_path / "in", tmp_path / "a.npz", model=3))
 
 
 def test_two_weeks_of_nights(start, tmp_path):
@@ -116,6 +130,7 @@ def test_two_weeks_of_nights(start, tmp_path):
         processes = [start(recordings.folder, output) for _ in range(1 + (night % 5 == 4))]
         if night % 3 == 1:
             killed += kill_on_its_way(processes[0], output, chance)
+            assert [end_of(other) for other in processes[1:]] in ([], [DONE], [IN_PART], [REFUSED])
         else:
             codes = [end_of(process) for process in processes]
             assert min(codes) in (DONE, IN_PART), codes
