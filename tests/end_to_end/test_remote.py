@@ -24,7 +24,7 @@ from tests.data.common.test_cli import call
 from tests.data.frames.test_opening import write_tfds
 from tests.support.object_store import new_place
 from tests.support.record_files import write_records
-from tests.support.small_msn import VARIANT, small_config
+from tests.support.small_msn import small_config
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 192, "depth": 1, "num_heads": 3}
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
