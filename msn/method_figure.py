@@ -25,11 +25,6 @@ from msn.method.losses import log_predictions, sharpen
 from msn.training.configuration import create_model
 from msn.workdir import checkpoint_files, checkpoints
 
-WORKDIR = flags.DEFINE_string("workdir", "runs/demo/msn", "run directory of msn.train")
-IMAGE = flags.DEFINE_string("image", None, "frame to draw", required=True)
-OUTPUT = flags.DEFINE_string("output", "method.png", "file that receives the picture")
-SEED = flags.DEFINE_integer("seed", 0, "of the views and the mask", lower_bound=0)
-
 INK, ANCHOR_COLOUR, TARGET_COLOUR = "#333333", "#1f5fa8", "#b5541c"
 
 
@@ -181,12 +176,17 @@ def diagram(figure, prototypes):
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    draw(Path(WORKDIR.value), Path(IMAGE.value), Path(OUTPUT.value), SEED.value)
-    print(f"written to {OUTPUT.value}")
+    given = flags.FLAGS
+    draw(Path(given.workdir), Path(given.image), Path(given.output), given.seed)
+    print(f"written to {given.output}")
     return cli.DONE
 
 
 if __name__ == "__main__":
     from data.common import cli
 
+    flags.DEFINE_string("workdir", "runs/demo/msn", "run directory of msn.train")
+    flags.DEFINE_string("image", None, "frame to draw", required=True)
+    flags.DEFINE_string("output", "method.png", "file that receives the picture")
+    flags.DEFINE_integer("seed", 0, "of the views and the mask", lower_bound=0)
     cli.run(main, wrong_input=(InputError,))

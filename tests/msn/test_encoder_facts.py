@@ -50,13 +50,12 @@ def test_every_way_to_open_an_encoder_passes_it_on(small_dataset, tmp_path):
     np.testing.assert_allclose(*tables, atol=1e-5)
 
 
-def test_a_run_that_was_stopped_does_not_go_on_with_another_mean(small_dataset):
-    from down_stream.inference.embeddings import _request
-
+def test_a_table_is_not_gone_on_with_by_another_mean(small_dataset, tmp_path):
     frames = list_images(small_dataset / "frames" / "video01")
+    embed(MAE, frames, tmp_path / "a.npz", Options(given=FACTS))
     other = FACTS | {"mean": (0.2, 0.2, 0.3)}
-    one, two = (_request(MAE, frames, Options(given=given)) for given in (FACTS, other))
-    assert one != two
+    with pytest.raises(InputError, match=r"a\.npz: made with model .*expected the same"):
+        embed(MAE, frames, tmp_path / "a.npz", Options(given=other))
 
 
 def test_the_message_names_flags_and_keys_that_there_are():
