@@ -29,9 +29,9 @@ from msn.formats.files.weight_files import (
 from msn.formats.reference_names import (
     Foreign,
     msn_state,
-    sizes_of_state,
     with_cls_position,
 )
+from msn.formats.state_sizes import sizes_of_state
 from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 
 CONFIG_FILE = "config.json"
@@ -203,7 +203,7 @@ def from_hugging_face(weights: dict[str, np.ndarray]) -> State:
 
 
 def configured_sizes(sizes: dict, config: dict) -> dict:
-    """`msn.formats.reference_names.sizes_of_state` under the keys of config.json."""
+    """`msn.formats.state_sizes.sizes_of_state` under the keys of config.json."""
     hidden = int(sizes["width"] * sizes["mlp_ratio"])
     found = {
         "image_size": sizes["image_size"],

@@ -4,7 +4,8 @@ from data.storage.paths import AnyPath
 from msn.formats import hugging_face
 from msn.formats.families import checkpoints, dinov2
 from msn.formats.files import torch_files, weight_files
-from msn.formats.reference_names import Foreign, sizes_of_state
+from msn.formats.reference_names import Foreign
+from msn.formats.state_sizes import sizes_of_state
 
 
 def read_torch(path: AnyPath) -> Foreign:

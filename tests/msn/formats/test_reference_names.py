@@ -7,8 +7,6 @@ from msn.formats.reference_names import (
     load_msn_state,
     msn_state,
     named_variables,
-    ratio_of,
-    sizes_of_state,
 )
 from msn.method.heads import ProjectionHead
 from msn.method.model import MSN
@@ -113,29 +111,6 @@ def test_what_does_not_fit_is_named_and_nothing_is_set():
     with pytest.raises(InputError, match=r"norm\.weight"):
         load_msn_state(state, backbone)
     assert all(np.array_equal(before[name], value) for name, value in msn_state(backbone).items())
-
-
-@BOTH
-@pytest.mark.parametrize("cls_position", [True, False])
-def test_sizes_follow_from_the_shapes(cls_position, arguments):
-    arguments = arguments | {"cls_position": cls_position, "mlp_ratio": 2.5}
-    state = msn_state(Encoder(**arguments).backbone)
-    assert sizes_of_state(state) | {"num_heads": 3} == arguments
-    encoder = encoder_of_state(state, 3, gelu="tanh")
-    assert encoder.get_config() == Encoder(**arguments, gelu="tanh").get_config()
-
-
-def test_patches_that_do_not_divide_224():
-    state = msn_state(VisionTransformer(220, 10, width=12, depth=1, num_heads=3))
-    assert state["pos_embed"].shape == (1, 484 + 1, 12)
-    sizes = sizes_of_state(state)
-    assert (sizes["image_size"], sizes["patch_size"]) == (220, 10)
-    assert encoder_of_state(state, 3).image_size == 220
-
-
-def test_every_hidden_width_has_a_ratio():
-    for width in range(1, 200):
-        assert all(int(width * ratio_of(hidden, width)) == hidden for hidden in range(1, 900))
 
 
 def test_heads_follow_from_the_width_of_a_known_variant():
