@@ -1,5 +1,7 @@
 """Frames of a video that comes over the network: rtsp://, http://, https://."""
 
+import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -9,13 +11,15 @@ import cv2
 import numpy as np
 from av.error import FFmpegError
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError
 from data.video.decoding import Finisher, with_neighbours
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 ATTEMPTS = 5  # to connect, one after the other
 TIMEOUT = 10.0  # seconds
+LASTING = 10.0  # seconds of video after which a new connection counts as made
 LONGEST_STEP = 10.0  # seconds between two frames: what is longer is a clock that jumps
+MAX_SHORT = 2.0  # seconds by which a file that a server plays may end before it said
 OPTIONS = {
     "http": {  # FFmpeg goes on where a connection broke
         "reconnect": "1",
@@ -23,7 +27,7 @@ OPTIONS = {
         "reconnect_max_retries": str(ATTEMPTS),
         "reconnect_delay_max": "4",
     },
-    "rtsp": {"rtsp_transport": "tcp"},
+    "rtsp": {"rtsp_flags": "prefer_tcp"},  # UDP where the server has nothing else
 }
 
 
@@ -41,8 +45,10 @@ def shown(url: str) -> str:
 def network_frames(url: str, fps: float, wait: float = 1.0) -> Iterator[tuple[float, np.ndarray]]:
     """Frames of a stream, the first of each 1 / fps seconds by its time stamps, until it ends.
 
-    A connection that breaks is made again, `ATTEMPTS` times in a row at most; the time without one
-    passes. Where time stamps jump, the clock goes on.
+    A connection that breaks is made again, `ATTEMPTS` times in a row at most. Of a file that the
+    server plays, no frame is missed or comes twice; of a live stream, the time without a connection
+    passes. RTSP does not tell the end of a live stream from a server that is gone: both are tried
+    again. Where time stamps jump, the clock goes on.
 
     Args:
       url: an address.
@@ -55,30 +61,60 @@ def network_frames(url: str, fps: float, wait: float = 1.0) -> Iterator[tuple[fl
     Raises:
       InputError: no video there, or the connection is gone for good.
     """
+    scheme = urlsplit(url).scheme.lower().rstrip("s")
     second, taken, failures, finish = 0.0, 0, 0, Finisher()
-    is_begun, broken = False, None
+    before = broken = None  # a time stamp; when the connection broke
     while True:
+        connected = second
+        opened = time.monotonic()
         try:
-            options = OPTIONS.get(urlsplit(url).scheme.lower().rstrip("s"), {})
-            with av.open(url, timeout=TIMEOUT, options=options) as container:
-                before = None
+            with av.open(url, timeout=TIMEOUT, options=OPTIONS.get(scheme, {})) as container:
+                length = (container.duration or 0) / av.time_base  # of a file; a live one has none
+                if length and before is not None:
+                    with contextlib.suppress(FFmpegError):  # then all up to there comes once more
+                        container.seek(int(before * av.time_base))
                 for picture in with_neighbours(_frames(container, shown(url))):
                     step = 0.0 if before is None else picture.number - before
-                    if before is None and broken is not None:
+                    if broken is not None and length:
+                        if step <= 0:
+                            continue
+                    elif broken is not None:
                         step = time.monotonic() - broken
-                    second += step if 0 < step < LONGEST_STEP or broken is not None else 0.0
-                    before, failures, is_begun, broken = picture.number, 0, True, None
+                    elif not 0 < step < LONGEST_STEP:
+                        step = 0.0
+                    second += step
+                    before, broken = picture.number, None
+                    if second - connected > LASTING:
+                        failures = 0
                     if second >= taken / fps - 1e-6:
                         yield second, cv2.cvtColor(finish(picture), cv2.COLOR_BGR2RGB)
                         taken = int(second * fps + 1e-6) + 1
-            return
+            if scheme == "http" or (length and second > length - MAX_SHORT):
+                return
+            reason = "the connection ended"
         except FFmpegError as error:
-            failures += 1
-            broken = broken or (time.monotonic() if is_begun else None)
-            if failures > ATTEMPTS or not is_begun:
-                tried = f"; {failures - 1} attempts to connect again failed" if is_begun else ""
-                raise InputError(f"{shown(url)}: {one_line(error)}{tried}") from None
-            time.sleep(wait * 2 ** (failures - 1))
+            is_late = second == connected and time.monotonic() - opened > TIMEOUT
+            reason = _reason(error, is_late)
+        if before is None:
+            raise InputError(f"{shown(url)}: {reason}")
+        failures += 1
+        if failures > ATTEMPTS:
+            raise InputError(
+                f"{shown(url)}: {reason}, after second {second:.0f}; {ATTEMPTS} attempts to "
+                "connect again failed"
+            )
+        logging.warning("%s: %s, after second %.0f; trying again", shown(url), reason, second)
+        broken = broken or time.monotonic()
+        time.sleep(wait * 2 ** (failures - 1))
+
+
+def _reason(error: FFmpegError, is_late: bool) -> str:
+    """What went wrong, in words; the error as text would hold the address with its password."""
+    if is_late or isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return f"no answer in {TIMEOUT:g} seconds"
+    if isinstance(error, av.error.PermissionError):  # FFmpeg's -1
+        return "the server hung up"
+    return error.strerror[:1].lower() + error.strerror[1:]
 
 
 def _frames(container, name: str):

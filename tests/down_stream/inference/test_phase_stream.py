@@ -19,6 +19,8 @@ from down_stream.inference.phase_stream import (
 )
 from down_stream.temporal.model import TemporalModel, save_temporal
 from msn.networks.encoder import Encoder
+from tests.support.encoded_videos import encode
+from tests.support.rtsp_server import RtspServer
 from tests.support.small_videos import draw_number, read_number, write_video
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}
@@ -147,3 +149,17 @@ def test_wrong_input_is_named(model, video, tmp_path):
             label_stream(path, source, tmp_path / "x.npz")
     with pytest.raises(InputError, match="camera 97: cannot be opened"):
         next(camera_frames(97, 1.0))
+
+
+def test_a_stream_whose_server_goes_away(model, tmp_path, monkeypatch):
+    """What came before is in the table, and the remark says where it ended."""
+    monkeypatch.setattr("down_stream.inference.network.ATTEMPTS", 1)
+    video = encode(tmp_path / "op.h264", frames=100, g="25", bf="0", tune="zerolatency")
+    server = RtspServer(video, [(0, 100, "close")])
+    result = label_stream(model[0] / "frame", server.url, tmp_path / "x.npz", 1.0, print)
+    server.shutdown()
+    server.server_close()
+    _, seconds, _, _ = read(tmp_path / "x_phases" / "live_stream.csv")
+    assert [round(second) for second in seconds] == [0, 1, 2, 3]
+    assert "after second 4; 1 attempts to connect again failed" in result.fault
+    assert "remark          rtsp://127.0.0.1:" in summary(result)
