@@ -16,10 +16,11 @@ import numpy as np
 from av.error import FFmpegError
 
 from data.common.errors import PARTLY_USED, InputError
-from data.video.opening import Packets, VideoFile, find_beginning, read_packets, unroll
+from data.video.opening import GAP, SLOW, Packets, VideoFile, find_beginning, read_packets, unroll
 
 MAX_DENOMINATOR = 1001  # of the rates in use: 30000/1001 is the oddest
 MAX_SHORT = 2.0  # seconds by which a sound track may outlast the pictures
+LOST = -1  # place of a frame whose bytes are there, and are damaged: no packet has it
 LONGEST = 48 * 3600  # seconds that a guess from the first and the last time stamp may give
 
 
@@ -32,8 +33,9 @@ class Clock:
       times: float64 [frames], seconds since the first frame, ascending.
       rate: frames per second; None where it varies.
       promised: seconds that the file announces, 0 where it does not.
-      places: int64 [frames], which packet of the file, from 0, has each frame; None where time
-        stamps do not tell: then the frames are counted as they come.
+      places: int64 [frames], which packet of the file, from 0, has each frame, -1 (`LOST`) where
+        none has it any more; None where time stamps do not tell: then the frames are counted as
+        they come.
       starts: places of the packets before which the decoder begins anew: 0, and where the clock
         jumps, since the file goes on there as another recording.
       first: time stamp in seconds of the first frame; NaN where frames cannot be found by time.
@@ -148,6 +150,8 @@ def read_clock(video: Path) -> Clock:
         ordered = stamps[places[beginning or 0 :]]
         places = None if beginning is None else places[beginning:]
         times = (ordered - ordered[0]) * unit
+        if places is not None and packets.may_jump:
+            times, places = _with_lost(times, places, packets.is_key[places])
     is_ascending = _is_ascending(times)
     rate = _constant_rate(video, times, float(header or 0))
     if rate and not is_ascending:
@@ -156,9 +160,41 @@ def read_clock(video: Path) -> Clock:
     if places is not None:
         is_found_by_time = is_ascending and len(starts) == 1
         first = float(stamps[places[0]]) * unit if is_found_by_time else float("nan")
-        clock = replace(clock, first=first, sizes=packets.size[places])
+        sizes = np.where(places == LOST, 0, packets.size[places])
+        clock = replace(clock, first=first, sizes=sizes)
         clock = replace(clock, keys=np.flatnonzero(packets.is_key))
     return clock if missing is None else replace(clock, promised=clock.seconds + missing)
+
+
+def _with_lost(
+    times: np.ndarray, places: np.ndarray, is_key: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds the frames that an MPEG stream lacks, though it has bytes for their time.
+
+    (Where it has none, the clock jumps: `unroll`.) A file says for how long a picture is shown by
+    nothing else than the next one, which here would be the picture of another second. What comes
+    behind a hole is lost, too, up to a key frame: it would be made of the picture before the hole.
+
+    Args:
+      times: float64 [frames], seconds, ascending.
+      places: int64 [frames], their packets.
+      is_key: bool [frames], whether decoding can begin with them.
+
+    Returns:
+      The times and places of all frames, `LOST` the place of those that are lost.
+    """
+    steps = np.diff(times)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    holes = np.flatnonzero(steps > max(GAP, SLOW * usual)) if usual > 0 else ()
+    if not len(holes):
+        return times, places
+    counts = np.rint(steps[holes] / usual).astype(int) - 1
+    lost, places = [], places.copy()
+    for hole, count in zip(holes, counts, strict=True):
+        lost.append(times[hole] + steps[hole] * np.arange(1, count + 1) / (count + 1))
+        places[hole + 1 : hole + 1 + np.argmax(is_key[hole + 1 :])] = LOST
+    behind = np.repeat(holes + 1, counts)
+    return np.insert(times, behind, np.concatenate(lost)), np.insert(places, behind, LOST)
 
 
 def _header_seconds(file: VideoFile) -> float:

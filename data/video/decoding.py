@@ -20,7 +20,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from data.common.errors import ELSE_USED, InputError
-from data.video.clock import Clock, read_clock
+from data.video.clock import LOST, Clock, read_clock
 from data.video.opening import VideoFile
 
 MIN_FPS = 0.001
@@ -176,7 +176,8 @@ class _Naming:
         self._numbers = None
         if clock.places is not None:
             self._numbers = np.full(clock.places.max() + 1, -1)
-            self._numbers[clock.places] = np.arange(len(clock.places))
+            there = np.flatnonzero(clock.places != LOST)
+            self._numbers[clock.places[there]] = there
 
     def name(self, frames: list[VideoFrame]) -> Iterator[tuple[int, VideoFrame | None]]:
         """Pairs (number, frame), None for frames that are damaged, or missing before these."""
@@ -212,7 +213,7 @@ class _Naming:
         shown = times[missing[-1]] - times[max(0, missing[0] - 1)]
         is_torn = shown > LONGEST_REPEAT or (self.failed and self._sound <= max(self.failed))
         for number in missing:
-            if is_torn or places is None or places[number] in self.failed:
+            if is_torn or places is None or places[number] in {LOST, *self.failed}:
                 yield number, None
 
 

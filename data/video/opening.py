@@ -35,6 +35,7 @@ class VideoFile:
     Attributes:
       video: the file.
       container, stream: PyAV's; `stream` is the one of the pictures.
+      may_jump: whether the clock of this format may jump without anything being shown longer.
 
     Raises:
       InputError: no video.
@@ -57,6 +58,7 @@ class VideoFile:
         if self.stream is None:
             self.close()
             raise InputError(f"{video}: holds no frames")
+        self.may_jump = Flags.ts_discont in Flags(self.container.format.flags)
         self.stream.thread_count = threads
         self.stream.thread_type = "AUTO"
 
@@ -100,7 +102,7 @@ class Packets:
       size: int64 [n], bytes.
       is_key: bool [n], whether decoding can begin there.
       shown: int64 [frames], those whose frames are shown; an edit list hides others.
-      may_jump: whether the clock of this format may jump without anything being shown longer.
+      may_jump: as `VideoFile`'s.
     """
 
     stamps: np.ndarray
@@ -133,7 +135,7 @@ def read_packets(file: VideoFile) -> Packets:
         size=size,
         is_key=is_key.astype(bool),
         shown=np.flatnonzero(is_hidden == 0),
-        may_jump=Flags.ts_discont in Flags(file.container.format.flags),
+        may_jump=file.may_jump,
     )
 
 

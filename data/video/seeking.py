@@ -19,7 +19,7 @@ from av.error import FFmpegError
 from data.common.errors import InputError
 from data.video.clock import Clock, read_clock
 from data.video.decoding import Finisher, Picture, decode_pictures, pick, with_neighbours
-from data.video.opening import VideoFile
+from data.video.opening import GAP, VideoFile
 
 MARGINS = (0.0, 1.0, 4.0, 16.0)  # seconds before the frame at which decoding begins
 SAME_TIME = 0.001  # seconds; time stamps have at least milliseconds
@@ -111,15 +111,21 @@ class VideoReader:
         return with_neighbours(self._frames())
 
     def _frames(self) -> Iterator[tuple[int, VideoFrame | None]]:
-        decoder = self._file.stream.codec_context
+        """Pairs (time stamp, frame) from here on; behind a hole, None up to a key frame."""
+        decoder, latest, is_behind_hole = self._file.stream.codec_context, None, False
         for packet in itertools.chain(self._file.packets(), [None]):
             try:
                 frames = decoder.decode(packet)
             except FFmpegError:
                 frames = []
             for frame in frames:
-                if frame.pts is not None:
-                    yield frame.pts, None if frame.is_corrupt else frame
+                if frame.pts is None:
+                    continue
+                if latest is not None and (frame.pts - latest) * self._unit > GAP:
+                    is_behind_hole = self._file.may_jump
+                is_behind_hole &= not frame.key_frame
+                latest = frame.pts
+                yield frame.pts, None if frame.is_corrupt or is_behind_hole else frame
 
     @cached_property
     def _clock(self) -> Clock:

@@ -1,5 +1,7 @@
 """Recordings as they are: interlaced, spliced, damaged; and progressive ones, bit for bit."""
 
+import re
+
 import av
 import cv2
 import numpy as np
@@ -8,10 +10,16 @@ import pytest
 from data.common.errors import InputError
 from data.preparation.extraction import extract_frames
 from data.video.clock import read_clock
-from data.video.decoding import decode, read_frames
+from data.video.decoding import decode, read_frames, say_lost
 from data.video.seeking import VideoReader
 from tests.support.encoded_videos import encode, make_noise, moving_square
-from tests.support.small_videos import read_number, read_numbers, set_timing, write_video
+from tests.support.small_videos import (
+    draw_number,
+    read_number,
+    read_numbers,
+    set_timing,
+    write_video,
+)
 
 
 def decode_all(path, threads=1, lost=None):
@@ -134,6 +142,56 @@ def test_damage_costs_the_damaged_seconds(tmp_path, codec):
     assert extract_frames([path], tmp_path / "frames", fps=25) == reasons, "told again"
     with pytest.raises(InputError, match=r"seconds? \d.* cannot be read"):
         list(read_frames(path))
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"bf": "0"}),
+        ("libx264", {}),
+        ("mpeg2video", {"bf": "2"}),
+    ],
+)
+@pytest.mark.parametrize("filling", ["noise", "empty packets"])
+def test_seconds_without_frames_have_none(tmp_path, codec, options, filling):
+    """A transport stream of 20 s, of which the bytes of six are overwritten.
+
+    No second has the picture of another one: neither one in the hole, nor the first behind it,
+    whose frames were made from those that are gone.
+    """
+    path = encode(tmp_path / "op.ts", codec, 500, draw=noisy_number, g="25", **options)
+    content = bytearray(path.read_bytes())
+    begin, end = (int(share * len(content)) // 188 * 188 for share in (0.4, 0.7))
+    content[begin:end] = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * ((end - begin) // 188)
+    if filling == "noise":
+        content[begin:end] = np.random.default_rng(0).bytes(end - begin)
+    path.write_bytes(content)
+    clock, lost = read_clock(path), []
+    wanted = enumerate(clock.source_frames(1.0).tolist())
+    images = dict(decode(clock, wanted, lost=lost))
+    assert len(clock.source_frames(1.0)) == 20
+    assert {n: read_number(image) for n, image in images.items()} == {n: 25 * n for n in images}
+    assert {0, 6, 15, 19} <= set(images)
+    assert not {9, 10, 11, 12} & set(images)
+    assert re.fullmatch(r"seconds [78] to 1[34] cannot be read, all else is used", say_lost(lost))
+    numbers, times, first = clock.take(1.0)
+    reader = VideoReader(path)
+    for second in range(20):
+        if second in images:
+            image = reader.read(numbers[second], times[second] + first)
+            np.testing.assert_array_equal(image[..., ::-1], images[second])
+        else:
+            with pytest.raises(InputError, match=f"second {second} cannot be read"):
+                reader.read(numbers[second], times[second] + first)
+    reader.close()
+
+
+def noisy_number(number):
+    """A number on a picture with noise, so that all frames take about as many bytes."""
+    noise = np.random.default_rng(number).integers(0, 40, (96, 192, 3), np.uint8)
+    return (
+        cv2.resize(draw_number(number), (192, 96), interpolation=cv2.INTER_NEAREST) // 5 * 4 + noise
+    )
 
 
 def test_a_last_frame_that_is_shown_for_long_is_no_fault(tmp_path):
