@@ -1,5 +1,6 @@
 # make demo    the whole way on a miniature data set: videos, pre-training, phases, embeddings
-# make setup   the environment for running and developing, in .venv
+# make setup   the environment for running and developing, in .venv; with LOCKED=1 every package
+#              and file as in requirements.lock, which `make lock` writes anew
 # make test    all tests          make lint   style          make clean   removes what they made
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
 # make test-encoders   encoders that transformers, timm and PyTorch write now
@@ -21,8 +22,9 @@ BEAM := .venv-beam/requirements.installed
 EXPORT := .venv-export/requirements.installed
 ENCODERS := .venv-encoders/requirements.installed
 MUTANTS := .venv/requirements-mutants.installed
+LOCK := .venv/requirements-lock.installed
 
-.PHONY: demo proof setup test test-backends test-beam test-encoders test-export mutants bench lint clean
+.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-export mutants bench lint clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -47,6 +49,12 @@ proof: $(RUN)
 	$(PY) down_stream/main.py --config=configs/phase_proof.py
 
 setup: $(DEV)
+
+# After a change of requirements*.txt: exact versions of all packages, for Python 3.11 to 3.13.
+lock: $(LOCK)
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-annotate --custom-compile-command "make lock" \
+	    requirements-dev.txt --output-file requirements.lock
 
 test: $(DEV)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -91,6 +99,15 @@ $(PY):
 	    echo "error: no virtual environment could be made; on Debian and Ubuntu:" \
 	    "apt install python3-venv"; exit 2; }
 
+ifdef LOCKED
+$(RUN): requirements.lock | $(PY)
+	@echo "installing requirements.lock into .venv (a minute or two)"
+	$(PIP) --require-hashes -r requirements.lock
+	touch $@
+
+$(DEV): $(RUN)
+	touch $@
+else
 $(RUN): requirements.txt | $(PY)
 	@echo "installing requirements.txt into .venv (a minute or two)"
 	$(PIP) -r requirements.txt
@@ -98,6 +115,11 @@ $(RUN): requirements.txt | $(PY)
 
 $(DEV): requirements-dev.txt $(RUN)
 	$(PIP) -r requirements-dev.txt
+	touch $@
+endif
+
+$(LOCK): requirements-lock.txt $(DEV)
+	$(PIP) -r requirements-lock.txt
 	touch $@
 
 $(MUTANTS): requirements-mutants.txt $(DEV)
