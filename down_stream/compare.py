@@ -3,9 +3,10 @@
   python -m down_stream.compare runs/demo/probe runs/demo/random runs/demo/finetune
 
 A run directory is the workdir of an experiment of down_stream/main.py. Intervals are of 95 %, by
-bootstrap over the test videos; the last one is of the difference to the first row, on the same
-draws of the same test videos. What differs between the rows beside what is compared (image size,
-patch, features, mode, data, split) is said below the table.
+bootstrap over the test videos, or over their patients where these are known; the last one is of the
+difference to the first row, on the same draws of the same test videos. What differs between the
+rows beside what is compared (image size, patch, features, mode, data, split) is said below the
+table, and which patients are in two parts of a split.
 """
 
 import json
@@ -18,7 +19,7 @@ from data.common.errors import InputError
 from down_stream.metrics import multi_label, predictions
 from down_stream.metrics.draws import paired_difference
 from down_stream.report.alike import not_noted, what_differs
-from down_stream.report.wording import duration, percent
+from down_stream.report.wording import drawn_cases, duration, percent
 
 _TITLES = {"f1": "macro-F1", "average_precision": "mAP"}
 
@@ -86,6 +87,9 @@ def table(run_dirs: Sequence[str | Path]) -> str:
     ]
     positive = dict.fromkeys(row.results.get("positive_class") for row in rows)
     said = [f"positive class: {name}" for name in positive if name]
+    noted = [row.results for row in rows if "patients" in row.results]
+    drawn = dict.fromkeys(drawn_cases(results, _noun(results)) for results in noted)
+    said += [f"intervals over {text}" for text in drawn]
     return "\n".join([*lines, *said, *why, *_warnings(rows)])
 
 
@@ -96,6 +100,11 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
         f"warning: {row.name} differs from {first.name} in {', '.join(texts)}"
         for _, row in others
         if (texts := what_differs(row.results, first.results))
+    ]
+    lines += [
+        f"warning: {row.name}: {text}"
+        for row in (first, *(row for _, row in others))
+        for text in row.results.get("patients", {}).get("in_two_parts", ())
     ]
     earlier = [row.name for row in (first, *(row for _, row in others)) if not_noted(row.results)]
     if others and earlier:
@@ -135,12 +144,23 @@ def _difference(row: Row, first: Row) -> tuple[str, str]:
         return "-", "the protocols are not the same"
     try:
         tables = [read.read_predictions(each.predictions) for each in (row, first)]
-        found, interval = paired_difference(*row.chosen_by, *tables)
+        patients = {**_patients(row.results), **_patients(first.results)}
+        found, interval = paired_difference(*row.chosen_by, *tables, patients=patients)
     except InputError as error:
         return "-", str(error)
     if found != found or interval[0] != interval[0]:  # NaN
-        return "-", "one test video, or a score that is undefined"
+        return "-", "one test video or patient, or a score that is undefined"
     return f"{100 * found:+.1f} {_brackets(interval, '+')}", ""
+
+
+def _noun(results: dict) -> str:
+    """What the frames of its task come in."""
+    return "sequence" if results["task"] == "classes" else "video"
+
+
+def _patients(results: dict) -> dict:
+    """{test video: number of its patient}, as far as the experiment knew."""
+    return results.get("patients", {}).get("test", {})
 
 
 def _read(run_dir: Path) -> list[Row]:

@@ -1,10 +1,10 @@
 """Cross-validation: every video is tested once, by a classifier that has seen none of its frames.
 
 For tasks with too few videos or sequences for a split: a part of so few says little. The folds are
-of whole videos (or sequences; of one patient by their names, they stay together), and have the
-classes in like shares. Each fold is an experiment of
-its own, whose validation videos, by which epoch and regularisation are chosen, come from its
-training videos; the predictions of all folds together are scored as those of one experiment are.
+of whole videos or sequences (those of one patient stay together, as far as patients are known), and
+have the classes in like shares. Each fold is an experiment of its own, whose validation videos, by
+which epoch and regularisation are chosen, come from its training videos; the predictions of all
+folds together are scored as those of one experiment are.
 """
 
 import contextlib
@@ -23,8 +23,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex, load_index
-from data.dataset.overlaps import identity
-from data.dataset.patients import suggested_patient
+from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import PARTS
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
@@ -32,7 +31,7 @@ from data.storage.paths import check_local, check_output_folder, to_paths
 from data.storage.whole import whole_file
 from down_stream.classifiers.fitting import UNREADABLE
 from down_stream.experiment import RESULTS, check, forget, run
-from down_stream.features.labelled_splits import names_of
+from down_stream.features.labelled_splits import describe_patients, names_of, patients_of
 from down_stream.metrics import multi_label, predictions, statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
@@ -72,16 +71,19 @@ def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
         for name in names_of(part, config[f"{part}_videos"], roots, index.videos)
     ]
     index = task.labelled(index.select(videos=names))
-    splits = draw_splits(task, index, config.folds, config.seed)
+    patients = patients_of(roots, {"test": index})
+    splits = draw_splits(task, index, config.folds, config.seed, patients)
     with locked(workdir):
         results = [
             _run_fold(config, workdir / f"fold{number}", split, number)
             for number, split in enumerate(splits, 1)
         ]
-        return _write(config, workdir, task, index, results)
+        return _write(config, workdir, task, index, results, patients)
 
 
-def draw_splits(task: Task, index: FrameIndex, folds: int, seed: int) -> list[dict]:
+def draw_splits(
+    task: Task, index: FrameIndex, folds: int, seed: int, patients: Patients = NOBODY
+) -> list[dict]:
     """For each fold {"train", "validation", "test"}: names of videos, of which each is tested once.
 
     Args:
@@ -89,8 +91,9 @@ def draw_splits(task: Task, index: FrameIndex, folds: int, seed: int) -> list[di
       index: labelled frames.
       folds: how many; at least 2.
       seed: of the drawing.
+      patients: whose videos must not be in two folds.
     """
-    group = _groups(index)
+    group = _groups(index, patients)
     number = len(np.unique(group))
     if not 2 <= folds <= number:
         what = "patients" if number < len(np.unique(index.video)) else f"{task.unit}s"
@@ -112,9 +115,11 @@ def draw_splits(task: Task, index: FrameIndex, folds: int, seed: int) -> list[di
     return splits
 
 
-def _groups(index: FrameIndex) -> np.ndarray:
-    """int [n]: frames that must not be in two folds: of a video, or of a patient by the names."""
-    names = [suggested_patient(video) or f"video {identity(video)}" for video in index.videos]
+def _groups(index: FrameIndex, patients: Patients) -> np.ndarray:
+    """int [n]: frames that must not be in two folds: of a video, or of a patient."""
+    groups = patients.group(index.videos).groups
+    name_of = {video: name for name, videos in groups.items() for video in videos}
+    names = [name_of[video] for video in index.videos]
     return np.unique(names, return_inverse=True)[1][index.video]
 
 
@@ -160,7 +165,12 @@ def _score(results: dict) -> str:
 
 
 def _write(
-    config: ConfigDict, workdir: Path, task: Task, index: FrameIndex, folds: Sequence[dict]
+    config: ConfigDict,
+    workdir: Path,
+    task: Task,
+    index: FrameIndex,
+    folds: Sequence[dict],
+    patients: Patients,
 ) -> dict:
     """Scores all predictions, and writes results.json, the tables and the report."""
     models = [config.mode, *folds[0]["temporal"]]
@@ -170,7 +180,8 @@ def _write(
         )
         for place, name in enumerate(models)
     }
-    scores = {name: task.evaluate(table) for name, table in tables.items()}
+    known = describe_patients(patients, {"test": index})
+    scores = {name: task.evaluate(table, patients=known["test"]) for name, table in tables.items()}
     protocol, score = folds[0]["chosen_by"]
     results = folds[0] | {
         "name": workdir.name,
@@ -182,6 +193,7 @@ def _write(
         "history": {},
         "best_epoch": None,
         "chosen": {},
+        "patients": known,
         "warnings": _warnings(folds),
         "metrics": scores.pop(config.mode),
         "temporal": {name: {"metrics": found} for name, found in scores.items()},

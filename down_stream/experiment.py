@@ -27,7 +27,9 @@ from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import SplitFeatures, describe_encoder, facts_of, open_encoder
 from down_stream.features.labelled_splits import (
+    describe_patients,
     labels_fingerprint,
+    patients_of,
     remarks,
     select_splits,
     videos_seen,
@@ -136,7 +138,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     if config.mode == "finetune":
         finetuning.check_trainable(encoder)
     seen = videos_seen(path)
-    warnings = remarks(task, splits, seen)
+    patients = patients_of(roots, splits)
+    warnings = remarks(task, splits, seen, patients)
     facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
     if config.mode == "finetune" and (results := finished_results(workdir, config, facts)):
         return results
@@ -159,7 +162,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))
     warnings += fitting.remarks(task, fitted, frames)
-    scores = {name: task.evaluate(table) for name, table in tables.items()}
+    known = describe_patients(patients, splits)
+    scores = {name: task.evaluate(table, patients=known["test"]) for name, table in tables.items()}
     results = {
         "name": workdir.name,
         "task": task.name,
@@ -170,6 +174,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "features": frames.features,
         "classes": list(task.classes),
         "positive_class": task.positive,
+        "patients": known,
         "seconds": round(time.monotonic() - started, 1),
         "seconds_to_fit": round(seconds_to_fit, 1),
         "frames": {name: len(index) for name, index in splits.items()},

@@ -30,7 +30,8 @@ ORDER = (
 # What users import or run, beside the folders.
 DOORS = {
     "data": {
-        *("cholec80_images", "cholec80_tfrecords", "finetuning", "pretraining", "tfds_builder"),
+        *("cholec80_images", "cholec80_tfrecords", "finetuning", "pretraining", "preparing"),
+        "tfds_builder",
     },
     "msn": {
         *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),

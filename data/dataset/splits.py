@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from data.common.errors import InputError, some
+from data.common.errors import ELSE_USED, InputError, some
 from data.dataset.audit import Audit
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.classes import read_classes
 from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
-from data.dataset.patients import drawn_groups, suggested_groups
+from data.dataset.patients import FILE, NOBODY, PATIENTS, SAID_BY, Patients, read_patients
 from data.images.names import natural_key
 from data.storage.whole import write_json
 
@@ -28,6 +28,8 @@ MANIFEST = "splits.json"
 PROTOCOLS = "protocols.json"  # published splits, {name: {part: videos}}, the default first
 DRAWN = "70/10/20 by video"  # per cent of the operations
 PARTS = ("train", "validation", "test")
+SEEN = "scores of patients that were seen promise too much"
+PAIRS = (("test", "train"), ("test", "validation"), ("validation", "train"))
 
 
 def write_splits(root: str | Path) -> dict:
@@ -67,7 +69,7 @@ def choose_protocols(root: Path, videos: Sequence[str]) -> tuple[str, dict]:
     published = {video for part in SPLITS[DEFAULT_SPLIT].values() for video in part}
     if set(videos) <= published and not (root / SYNTHETIC).is_file():
         return DEFAULT_SPLIT, dict(SPLITS)
-    return DRAWN, {DRAWN: draw_split(videos)}
+    return DRAWN, {DRAWN: draw_split(videos, patients=read_patients(root))}
 
 
 def write_protocols(root: Path, protocols: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
@@ -85,33 +87,63 @@ def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
     return counts
 
 
-def draw_split(videos: Iterable[str], seed: int = 0) -> dict[str, tuple[str, ...]]:
-    """Splits videos at random, in the proportions of `DRAWN`, one patient in one part.
-
-    Videos are of one patient as `data.dataset.patients.drawn_groups` says.
-    """
-    groups, _ = drawn_groups(videos)
+def draw_split(
+    videos: Iterable[str], seed: int = 0, patients: Patients = NOBODY
+) -> dict[str, tuple[str, ...]]:
+    """Splits videos at random, in the proportions of `DRAWN`, one patient in one part."""
+    groups = patients.group(videos).groups
     return {
         part: tuple(sorted((v for name in names for v in groups[name]), key=natural_key))
         for part, names in draw(groups, seed).items()
     }
 
 
-def remark_drawn(root: Path, audit: Audit) -> None:
-    """Says which videos of an audit a drawn split takes for one patient's, or why it takes none."""
-    videos = sorted(audit.videos, key=natural_key)
-    if choose_protocols(root, videos)[0] != DRAWN:
+def audit_patients(root: Path, audit: Audit) -> None:
+    """Says who is one patient in a drawn split, and who is in two parts of any other.
+
+    Args:
+      root: dataset directory.
+      audit: with the videos; patients in two parts are a problem where a user has said who they
+        are, and a remark where names or folders suggest it.
+    """
+    videos, patients = sorted(audit.videos, key=natural_key), read_patients(root)
+    default, protocols = choose_protocols(root, videos)
+    if default != DRAWN:
+        say_torn_patients(protocols, patients.believing(videos), audit)
         return
-    _, fault = drawn_groups(videos)
-    groups = [some(names) for names in suggested_groups(videos).values()]
-    if fault:
-        audit.remark(f"{fault}; the split is drawn by video")
-    elif groups:
+    remark_groups(patients, videos, "video", audit)
+
+
+def remark_groups(patients: Patients, videos: Sequence[str], unit: str, audit: Audit) -> None:
+    """Says which videos (or sequences, the `unit`) a drawn split takes for one patient's."""
+    found = patients.group(videos)
+    groups = [some(names) for names in found.groups.values() if len(names) > 1]
+    if found.fault:
+        audit.remark(f"{found.fault}; the split is drawn by {unit}")
+    elif groups and found.by:
         each = "each " if len(groups) > 1 else ""
+        end = "" if found.by == FILE else "; if they are not, --patients=FILE says who is"
         audit.remark(
-            f"{some(groups, '; ')}: {each}one patient by their names, and so in one part of the "
-            "split, which is drawn; rename them if they are not"
+            f"{some(groups, '; ')}: {each}one patient {SAID_BY[found.by]}, and so in one part of "
+            f"the split, which is drawn{end}"
         )
+    if found.by == FILE and len(found.groups) < len(PARTS):
+        audit.problem(
+            f"{PATIENTS}: {len(found.groups)} patients in all; a split without a patient in two "
+            f"parts needs {len(PARTS)}"
+        )
+
+
+def say_torn_patients(
+    protocols: Mapping[str, Mapping[str, Sequence[str]]], patients: Patients, audit: Audit
+) -> None:
+    """Says which patients are in two parts of a split, {name: {part: videos}}."""
+    for name, split in protocols.items():
+        for part, other in PAIRS:
+            for how, found in patients.shared(split[part], split[other]).items():
+                say = audit.problem if how == FILE else audit.remark
+                text = f"{some(found)}: in {part}, of patients who are in {other} {SAID_BY[how]}"
+                say(f"split {name}: {text}; {SEEN}; {ELSE_USED}")
 
 
 def draw(

@@ -6,14 +6,17 @@ together, in which order, and in which part of a split it is: images of one pati
 that without `sequence` a test measures in part what was learnt by heart.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
 import numpy as np
 
+from data.annotations.patients import take_patients
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.dataset.splits import PARTS
+from data.dataset.patients import Patients, read_patients
+from data.dataset.splits import PARTS, remark_groups, say_torn_patients
 from data.image_classes.image_table import (
     FOLD,
     SEQUENCE,
@@ -22,6 +25,7 @@ from data.image_classes.image_table import (
     parts_of,
     read_images,
 )
+from data.image_classes.layout import PARTS as PART_NAMES
 from data.image_classes.layout import read_layout
 from data.image_classes.writing import (
     LabelledImage,
@@ -49,6 +53,7 @@ def prepare_classes(
     audit: Audit,
     split: Path | None = None,
     level: str | None = None,
+    patients: Path | None = None,
 ) -> dict:
     """Makes the data set in `root`, with hard links to the images (copies on another disk).
 
@@ -61,6 +66,7 @@ def prepare_classes(
         cannot be read are problems.
       split: a table with `split` or `fold`; `sequences` may have these columns, too.
       level: as for `read_layout`.
+      patients: a table of whose the sequences, or the images, are.
 
     Returns:
       What `data.image_classes.writing.write_dataset` returns.
@@ -88,7 +94,8 @@ def prepare_classes(
         names = _own_sequences(layout.images, folder)
         audit.remark(
             f"{folder}: no --sequences, every image is a sequence of its own: images of one "
-            "patient can be in training and in test, which then promises too much"
+            "patient can be in training and in test, which then promises too much, where neither "
+            "--patients nor names or folders tell them"
         )
     parts = parts_of(split or sequences, columns[SPLIT]) if SPLIT in columns else layout.parts
     places = parts or columns.get(FOLD, {})
@@ -113,10 +120,11 @@ def prepare_classes(
     _check(images, place_of)
     for file, image in rows:
         place_image(file, root / image.file)
+    known = _take_patients(root, patients, rows, folder, classes, SEQUENCE in columns, audit)
     counts = count_classes(images, len(classes))
     _remark_few(counts, classes, audit)
     where = {name: next(iter(of)) for name, of in place_of.items()} if places else {}
-    protocols = _protocols(counts, where, bool(parts), seed, audit)
+    protocols = _protocols(counts, where, bool(parts), seed, audit, known)
     return write_dataset(
         root, images, classes, protocols, audit, fps=numbered[1] if numbered else None
     )
@@ -143,10 +151,12 @@ def _protocols(
     are_parts: bool,
     seed: int,
     audit: Audit,
+    patients: Patients,
 ) -> dict[str, dict]:
     """The splits: drawn, as given, or one for each fold, in which that is the test."""
     if not where:
-        return {PROTOCOL: draw_stratified(counts, seed)}
+        remark_groups(patients, list(counts), "sequence", audit)
+        return {PROTOCOL: draw_stratified(counts, seed, patients)}
     groups = {}
     for name, place in where.items():
         groups.setdefault(place, []).append(name)
@@ -165,9 +175,40 @@ def _protocols(
         if not split["test"]:
             audit.remark(f"split {name}: has no test images; an experiment needs some")
         if not split["validation"] and split["train"]:
-            split |= set_aside({of: counts[of] for of in split["train"]}, seed)
+            split |= set_aside({of: counts[of] for of in split["train"]}, seed, patients)
             audit.remark(f"split {name}: validation is an eighth of the training sequences, drawn")
+    say_torn_patients(protocols, patients, audit)
     return protocols
+
+
+def _take_patients(
+    root: Path,
+    given: Path | None,
+    rows: Sequence[tuple[Path, LabelledImage]],
+    folder: Path,
+    classes: Sequence[str],
+    are_sequences_given: bool,
+    audit: Audit,
+) -> Patients:
+    """Notes who is the patient of which sequence, and says what is known of them.
+
+    Folders that name a class or a part of a split say nothing of patients, and none does where the
+    user has said what belongs together.
+    """
+    aliases, places = {}, {}
+    said = {*classes, *PART_NAMES}
+    for file, image in rows:
+        aliases |= {file.relative_to(folder).as_posix(): image.sequence}
+        if is_image(file.name) and not are_sequences_given:
+            parts = file.relative_to(folder).parts
+            above = (part for part in parts[:-1] if part not in said and part.lower() not in said)
+            places.setdefault(image.sequence, PurePath(*above, parts[-1]))
+    by_name = Counter(file.name for file, _ in rows)
+    aliases |= {file.name: image.sequence for file, image in rows if by_name[file.name] == 1}
+    sequences = {image.sequence for _, image in rows}
+    take_patients(root, given, sequences, places, audit, aliases)
+    known = read_patients(root)
+    return known.believing(sequences)
 
 
 def _place(file: Path, of_class: str, folder: Path) -> Path:

@@ -17,6 +17,7 @@ from data.common.errors import InputError, some
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import Classes, write_classes
 from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
+from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
 from data.images.names import natural_key
 from data.preparation.index_table import index_table
@@ -100,33 +101,42 @@ def count_classes(images: Iterable[LabelledImage], number: int) -> dict[str, np.
     return counts
 
 
-def set_aside(counts: Mapping[str, np.ndarray], seed: int) -> dict[str, list[str]]:
+def set_aside(
+    counts: Mapping[str, np.ndarray], seed: int, patients: Patients = NOBODY
+) -> dict[str, list[str]]:
     """Draws an eighth of sequences, in each class, for validation: {"train", "validation"}.
 
-    Of a class with two sequences or more, one at least.
+    Of a class with two sequences or more, one at least; those of one patient stay together.
     """
-    drawn = [draw(names, seed, (0, 1 / 8)) for names in _by_class(counts).values()]
-    return {part: [n for names in drawn for n in names[part]] for part in PARTS[:2]}
+    return _draw_groups(counts, seed, patients, PARTS[:2], (0, 1 / 8))
 
 
-def draw_stratified(counts: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, list[str]]:
+def draw_stratified(
+    counts: Mapping[str, np.ndarray], seed: int = 0, patients: Patients = NOBODY
+) -> dict[str, list[str]]:
     """Splits sequences 70/10/20, those of each class for themselves, as `splits.draw` does.
 
-    A sequence is of the class that most of its images have.
+    A sequence is of the class that most of its images have; those of one patient, which stay
+    together, are of the class that most of the patient's images have.
 
     Args:
       counts: as `count_classes` gives them.
       seed: another one draws another split.
+      patients: what is known of them.
     """
-    drawn = [draw(sequences, seed) for sequences in _by_class(counts).values()]
-    return {part: [name for names in drawn for name in names[part]] for part in PARTS}
+    return _draw_groups(counts, seed, patients, PARTS)
 
 
-def _by_class(counts: Mapping[str, np.ndarray]) -> dict[int, list[str]]:
-    classes = {}
-    for sequence in counts:
-        classes.setdefault(_class_of(counts[sequence]), []).append(sequence)
-    return classes
+def _draw_groups(counts, seed, patients, parts, *shares) -> dict[str, list[str]]:
+    groups, classes = patients.group(counts).groups, {}
+    for name, sequences in groups.items():
+        of_group = _class_of(sum(counts[sequence] for sequence in sequences))
+        classes.setdefault(of_group, []).append(name)
+    drawn = [draw(names, seed, *shares) for names in classes.values()]
+    return {
+        part: [sequence for of in drawn for name in of[part] for sequence in groups[name]]
+        for part in parts
+    }
 
 
 def split_table(manifest: Mapping) -> str:

@@ -21,7 +21,7 @@ PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
 COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet", "summary", "known_problems"}
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
-    "classes": {"images", "sequences", "split", "class_folders", "seed"},
+    "classes": {"images", "sequences", "split", "class_folders", "seed", "patients"},
 }
 PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}
 PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}

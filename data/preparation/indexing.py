@@ -23,7 +23,7 @@ from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
-from data.dataset.splits import remark_drawn
+from data.dataset.splits import audit_patients
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.finding import group_images
 from data.images.folders import list_folder
@@ -63,7 +63,7 @@ def build_index(
     """
     root = Path(root)
     audit = Audit() if audit is None else audit
-    folders = _list_videos(root, audit)
+    folders = list_videos(root, audit)
     annotated = open_annotated(root, folders, audit, annotation_fps)
     names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
     with contextlib.ExitStack() as files:
@@ -74,7 +74,7 @@ def build_index(
             raise InputError(f"{root / 'frames'}: no {none}; {some(audit.problems, '; ')}")
         _remark_annotations(root, annotated, audit)
         _remark_large(root, audit)
-        remark_drawn(root, audit)
+        audit_patients(root, audit)
         rates = {"fps": annotated.fps, "annotation_fps": annotated.annotation_fps}
         write_classes(root, annotated.classes, **rates)
     if not cleaning.drops:
@@ -118,7 +118,7 @@ def _write_indices(
                 writer.write_table(pa.concat_tables(tables).combine_chunks())
 
 
-def _list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
+def list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
     """{video: its images if they lie in frames/ itself, None for the folder frames/<video>}."""
     frames_dir = root / "frames"
     if not frames_dir.is_dir():

@@ -1,8 +1,9 @@
 """Where a dataset's videos and images come from: a folder, an archive, its own videos/."""
 
+import hashlib
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -33,11 +34,30 @@ class Media:
       videos: name -> its files.
       images: name of the video -> its image files.
       others: files that are neither; those whose names have data of a patient are not among them.
+      folder: where they were searched; None where a name says all about a video.
     """
 
     videos: dict[str, VideoFiles]
     images: dict[str, list[Path]]
     others: list[Path]
+    folder: Path | None = None
+
+    def places(self) -> dict[str, PurePath]:
+        """{video: where its file, or the folder of its images, lies below `folder`}.
+
+        Of DICOM files nothing that their path may say of a patient.
+        """
+        if self.folder is None:
+            return {}
+        files = {name: video.files[0] for name, video in self.videos.items()}
+        files |= {name: images[0].parent for name, images in self.images.items()}
+        places = {name: file.relative_to(self.folder) for name, file in files.items()}
+        for name, file in files.items():
+            if file.is_file() and is_dicom(file):
+                above = str(places[name].parent).encode()
+                hidden = [hashlib.sha256(above).hexdigest()[:12]] if above != b"." else []
+                places[name] = PurePath(*hidden, name)
+        return places
 
 
 def find_media(
@@ -66,7 +86,8 @@ def find_media(
     if not join_parts:
         check_extracted(root / "frames", by_name, is_joined=False)
     taken = images.keys()
-    return Media(join_operations(files, listed, by_name, join_parts, taken, audit), images, others)
+    videos = join_operations(files, listed, by_name, join_parts, taken, audit)
+    return Media(videos, images, others, folder)
 
 
 def find_videos(folder: Path, audit: Audit) -> tuple[dict[str, Path], int]:

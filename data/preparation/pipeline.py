@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.annotations.naming import PHASE_LIST, PHASE_MAP, read_phase_list, read_phase_map
 from data.annotations.opening import copy_annotations
+from data.annotations.patients import take_patients
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit, remark_shared
@@ -15,7 +16,7 @@ from data.dataset.splits import write_splits
 from data.images.linking import find_newer, link_images
 from data.preparation.cleaning import Cleaning
 from data.preparation.extraction import changed_names, extract_frames
-from data.preparation.indexing import build_index
+from data.preparation.indexing import build_index, list_videos
 from data.preparation.media import (
     Media,
     check_present_frames,
@@ -135,6 +136,7 @@ def prepare_videos(
     workers: int | None,
     audit: Audit,
     annotation_fps: float | None = None,
+    patients: Path | None = None,
 ) -> dict:
     """Extracts the frames of all videos and records, links images, then cleans, indexes and splits.
 
@@ -146,6 +148,7 @@ def prepare_videos(
       workers: videos worked on at once; None for one per core.
       audit: receives what was found.
       annotation_fps: annotated frames per second; None where the user does not say.
+      patients: a table of who is the patient of which video.
 
     Returns:
       The splits, as `data.dataset.splits.write_splits` does.
@@ -192,5 +195,7 @@ def prepare_videos(
     if not frames_dir.is_dir():
         raise InputError(f"nothing could be used: {some(audit.problems, '; ')}")
     remark_shared(root, audit)
+    places = Media(own, {}, [], root / "videos").places() | (media.places() if media else {})
+    take_patients(root, patients, list_videos(root, Audit()), places, audit)
     build_index(root, audit, cleaning, annotation_fps)
     return write_splits(root)

@@ -10,9 +10,9 @@ import numpy as np
 from data.common.errors import InputError, some
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
-from data.dataset.patients import suggested_overlaps
+from data.dataset.patients import NOBODY, SAID_BY, Patients, read_patients
 from data.dataset.patterns import expand
-from data.dataset.splits import MANIFEST, PARTS
+from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN
 from data.storage.paths import AnyPath
 from down_stream.tasks import Task
 from msn.encoders import ENCODER_FILE
@@ -124,7 +124,43 @@ def videos_seen(encoder: AnyPath | None) -> list[str]:
     return []
 
 
-def remarks(task: Task, splits: dict[str, FrameIndex], seen: list[str]) -> list[str]:
+def patients_of(roots: Sequence[AnyPath], splits: Mapping[str, FrameIndex]) -> Patients:
+    """What is known of the patients of an experiment; raises `InputError` as `read_patients`."""
+    videos = {video for index in splits.values() for video in index.videos}
+    return read_patients(roots).believing(sorted(videos))
+
+
+def describe_patients(patients: Patients, splits: Mapping[str, FrameIndex]) -> dict:
+    """What results say of patients, without what they are called.
+
+    Returns:
+      {"by": how they are known, "" where they are not; "test": {video: number of its patient}, of
+      those that the scores' intervals draw; "in_two_parts": a line for each two parts that share
+      some}.
+    """
+    videos = {part: [index.videos[v] for v in np.unique(index.video)] for part, index in
+              splits.items()}  # fmt: skip
+    found = patients.group(sorted({video for of in videos.values() for video in of}))
+    number = {video: n for n, of in enumerate(found.groups.values()) for video in of}
+    test = {video: number[video] for video in videos.get("test", ())} if found.by else {}
+    return {"by": found.by, "test": test, "in_two_parts": _torn(patients, videos)}
+
+
+def _torn(patients: Patients, videos: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each two parts of a split, {part: videos}, that have a patient in common."""
+    called = {"train": "training"}
+    return [
+        f"{some(shared)}: in {part}, of patients who are in {called.get(other, other)} "
+        f"{SAID_BY[how]}; {SEEN}"
+        for part, other in PAIRS
+        if part in videos and other in videos
+        for how, shared in patients.shared(videos[part], videos[other]).items()
+    ]
+
+
+def remarks(
+    task: Task, splits: dict[str, FrameIndex], seen: list[str], patients: Patients = NOBODY
+) -> list[str]:
     """What a reader of the results should know about the data; `seen` in pre-training.
 
     The same is said in the log.
@@ -138,16 +174,9 @@ def remarks(task: Task, splits: dict[str, FrameIndex], seen: list[str]) -> list[
         found.append(f"pre-training has seen test videos: {', '.join(same)}")
     if possible:
         found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
-    pairs = (("test", "training", "train"), ("test", "validation", "validation"))
-    pairs += (("validation", "training", "train"),)
-    for part, name, other in pairs:
-        if shared := suggested_overlaps(splits[part].videos, splits[other].videos):
-            found.append(
-                f"{some(shared)}: in {part}, of patients who are in {name} by their names; scores "
-                "of patients that were seen promise too much"
-            )
-    if shared := suggested_overlaps(splits["test"].videos, seen):
-        found.append(f"{some(shared)}: in test, of patients in pre-training by their names")
+    found += describe_patients(patients, splits)["in_two_parts"]
+    for how, shared in patients.shared(splits["test"].videos, seen).items():
+        found.append(f"{some(shared)}: in test, of patients in pre-training {SAID_BY[how]}")
     if task.unit == "sequence" and len(task.classes) == 2 and not task.positive:
         found.append(
             f"which of {' and '.join(task.classes)} is positive is not known: no sensitivity and "

@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +84,7 @@ def _run_grid(
     write_subsets(workdir / MANIFEST, manifest)
 
     protocol, name = score
-    rows, seconds, left, firsts = [], [], finished.count(None), {}
+    rows, seconds, left, firsts, lasts = [], [], finished.count(None), {}, {}
     for number, (cell, results) in enumerate(zip(cells, finished, strict=True), 1):
         is_new = results is None
         if is_new:
@@ -93,6 +93,7 @@ def _run_grid(
             seconds.append(time.monotonic() - started)
             left -= 1
         firsts.setdefault(cell.encoder, results)  # all of the same seed and the same labels
+        lasts[cell.encoder] = results  # with the most labels
         value = results["metrics"][protocol][name]
         rows.append(
             {
@@ -129,7 +130,8 @@ def _run_grid(
             f"{encoder} differs from {config.baseline} in {', '.join(texts)}"
             for encoder, results in firsts.items()
             if (texts := what_differs(results, firsts[config.baseline]))
-        ],
+        ]
+        + _torn_patients(lasts.values()),
     }
     _write_json(workdir / "low_shot.json", summary)
     write_cells(workdir / "low_shot.csv", rows)
@@ -146,6 +148,12 @@ def _run(run, cell: Cell, protocol: str, name: str) -> dict:
     except NothingToLearnError as error:
         logging.warning("%s: %s", cell.directory.name, error)
         return {"metrics": {protocol: {name: None}}, "warnings": [str(error)]}
+
+
+def _torn_patients(cells: Iterable[dict]) -> list[str]:
+    """Patients in two parts of the split, a line once."""
+    lines = (results.get("patients", {}).get("in_two_parts", ()) for results in cells)
+    return list(dict.fromkeys(itertools.chain.from_iterable(lines)))
 
 
 def _results_of(cell: Cell) -> dict | None:

@@ -4,6 +4,8 @@ A sequence (`video` in the table of predictions) shows one thing, a polyp for in
 frames of one are no independent cases: sequences are what the confidence intervals draw.
 """
 
+from collections.abc import Hashable, Mapping
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -25,6 +27,7 @@ def evaluate(
     draws: int = 1000,
     seed: int = 0,
     positive_class: str | None = None,
+    patients: Mapping[str, Hashable] | None = None,
 ) -> dict[str, dict]:
     """Scores predictions by frame and by sequence; the result can be written as JSON as it is.
 
@@ -33,6 +36,7 @@ def evaluate(
       draws: how often the sequences are drawn with replacement for the confidence intervals.
       seed: of these draws.
       positive_class: of two classes, as `down_stream.metrics.positive.find_positive` takes it.
+      patients: {sequence: patient}; those of one are drawn together. Others are cases of their own.
 
     Returns:
       {"frame": ..., "sequence": ...}, each {"rule", which says what is positive, the scores,
@@ -53,7 +57,8 @@ def evaluate(
     sequences = _of_sequences(label, probabilities, sequence, len(names))
     rows = [np.flatnonzero(sequence == number) for number in range(len(names))]
 
-    drawn = statistics.draw_videos(len(names), draws, seed)
+    drawn = statistics.draw_groups(statistics.groups_of(names, patients), draws, seed)
+    drawn = [sample for samples in drawn for sample in samples]
     of_frames = (np.concatenate([rows[number] for number in draw]) for draw in drawn)
     rules = {name: f"{text} {binary}".strip() for name, text in EXPLANATIONS.items()}
     of_sequences = _protocol(rules["sequence"], sequences, drawn, positive)

@@ -4,7 +4,7 @@ Two models that were tested on the same videos are compared video by video: what
 or hard is then in both, and the interval of the difference is narrower than those of the scores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
@@ -55,20 +55,24 @@ def paired_difference(
     predictions: Predictions | MultiLabelPredictions,
     others: Predictions | MultiLabelPredictions,
     seed: int = 0,
+    patients: Mapping[str, Hashable] | None = None,
 ) -> tuple[float, list[float]]:
     """How much better `predictions` are than `others`, and the 95% interval over the test videos.
+
+    Those of one of the `patients`, {video: patient}, are drawn together.
 
     Raises:
       InputError: they are not of the same videos and labels.
     """
     tables = [_labelled(table) for table in (predictions, others)]
     check_same_labels(*tables)
-    videos = len(tables[0].videos)
+    videos = tables[0].videos
     ours, theirs = (scorer(protocol, table) for table in tables)
-    every = np.arange(videos)[np.newaxis]
-    drawn = statistics.draw_videos(videos, DRAWS[protocol], seed)
+    every = np.arange(len(videos))[np.newaxis]
+    drawn = statistics.draw_groups(statistics.groups_of(videos, patients), DRAWS[protocol], seed)
     difference = ours(every)[score] - theirs(every)[score]
-    draws = ours(drawn)[score] - theirs(drawn)[score]
+    one, other = (statistics.score_draws(scores, drawn)[score] for scores in (ours, theirs))
+    draws = one - other
     return float(difference[0]), statistics.interval(draws)
 
 

@@ -1,6 +1,7 @@
 """Several labels per frame, each present or not, as the tools of Cholec80: table and scores."""
 
 import csv
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,13 +89,19 @@ def read_predictions(path: str | Path) -> MultiLabelPredictions:
         raise InputError(f"{path}: not a predictions.csv of several labels ({error})") from error
 
 
-def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0) -> dict:
+def evaluate(
+    predictions: MultiLabelPredictions,
+    draws: int = 200,
+    seed: int = 0,
+    patients: Mapping[str, Hashable] | None = None,
+) -> dict:
     """Scores predictions over all frames and by video; the result can be written as JSON.
 
     Args:
       predictions: of any number of videos.
       draws: how often the videos are drawn with replacement for the confidence intervals.
       seed: of these draws.
+      patients: {video: patient}; those of one are drawn together. Others are cases of their own.
 
     Returns:
       {"tool": ..., "video": ...}, each {"rule", "average_precision" (the mean, mAP), "f1",
@@ -112,8 +119,12 @@ def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0
     per_class = class_scores(label, probabilities)
     of_video = [class_scores(label[own], probabilities[own]) for own in rows]
     means = {key: np.array([statistics.mean(each[key]) for each in of_video]) for key in SCORES}
-    drawn = statistics.draw_videos(len(names), draws, seed)
-    pooled = [np.concatenate([rows[number] for number in draw]) for draw in drawn]
+    drawn = statistics.draw_groups(statistics.groups_of(names, patients), draws, seed)
+    pooled = [
+        np.concatenate([rows[number] for number in sample])
+        for samples in drawn
+        for sample in samples
+    ]
     of_draw = [class_scores(label[own], probabilities[own]) for own in pooled]
     tool = {
         "rule": EXPLANATIONS["tool"],
@@ -137,7 +148,10 @@ def evaluate(predictions: MultiLabelPredictions, draws: int = 200, seed: int = 0
         "rule": EXPLANATIONS["video"],
         **{key: statistics.mean(means[key]) for key in SCORES},
         "interval": {
-            key: statistics.interval(statistics.mean(means[key][drawn])) for key in SCORES
+            key: statistics.interval(values)
+            for key, values in statistics.score_draws(
+                lambda index: {key: statistics.mean(means[key][index]) for key in SCORES}, drawn
+            ).items()
         },
         "std": {key: statistics.std(means[key]) for key in SCORES},
         "per_video": {

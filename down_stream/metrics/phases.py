@@ -8,7 +8,7 @@ fractions: 1 is perfect. Frames whose phase is unknown do not count.
     python -m down_stream.metrics predictions.csv [--output results.json]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from down_stream.metrics.statistics import (
     check_labels,
     class_scores,
     confusion,
-    draw_videos,
+    draw_groups,
+    groups_of,
     interval,
     mean,
     plain,
+    score_draws,
     std,
     video_scores,
 )
@@ -42,13 +44,19 @@ EXPLANATIONS = {
 }
 
 
-def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict[str, dict]:
+def evaluate(
+    predictions: Predictions,
+    draws: int = 1000,
+    seed: int = 0,
+    patients: Mapping[str, Hashable] | None = None,
+) -> dict[str, dict]:
     """Scores predictions by every protocol; the result can be written as JSON as it is.
 
     Args:
       predictions: of any number of videos, at any rate.
       draws: how often the videos are drawn with replacement for the confidence intervals.
       seed: of these draws.
+      patients: {video: patient}; those of one are drawn together. Others are cases of their own.
 
     Returns:
       {protocol: {"rule": what is averaged over what, and what an absent phase does, the scores,
@@ -76,13 +84,15 @@ def evaluate(predictions: Predictions, draws: int = 1000, seed: int = 0) -> dict
         for name, fixed in (("relaxed", False), ("relaxed_fixed", True)):
             rows = [relaxed.video_scores(*table, fixed=fixed) for table in tables.values()]
             protocols[name] = _relaxed(rows, videos)
-    index = draw_videos(len(videos), draws, seed)
+    drawn = draw_groups(groups_of(videos, patients), draws, seed)
     return {
         name: plain(
             {
                 "rule": EXPLANATIONS[name],
                 **score(np.arange(len(videos))),
-                "interval": {key: interval(value) for key, value in score(index).items()},
+                "interval": {
+                    key: interval(value) for key, value in score_draws(score, drawn).items()
+                },
                 **details,
             }
         )

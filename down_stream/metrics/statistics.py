@@ -1,6 +1,7 @@
 """What all protocols count and average: confusion, accuracy, scores of classes, intervals."""
 
 import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -114,6 +115,47 @@ def draw_videos(videos: int, draws: int, seed: int) -> np.ndarray:
     """
     shape = (draws if videos > 1 else 0, videos)
     return np.random.default_rng(seed).integers(videos, size=shape)
+
+
+def groups_of(videos: Sequence[str], patients: Mapping[str, Hashable] | None) -> np.ndarray:
+    """int [videos], numbers of their patients; a video that is not in `patients` has its own."""
+    known, numbers = patients or {}, {}
+    cases = [(True, known[video]) if video in known else (False, video) for video in videos]
+    return np.array([numbers.setdefault(case, len(numbers)) for case in cases], int)
+
+
+def draw_groups(group: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
+    """The samples of a bootstrap that draws groups of videos, as patients are, with replacement.
+
+    Videos of one patient are no independent cases: drawn one by one, they make intervals too
+    narrow.
+
+    Args:
+      group: int [videos], numbers from 0 on.
+      draws: how many samples.
+      seed: of the draws.
+
+    Returns:
+      Arrays int [samples, videos]: those of one length together, as groups are of any size. Where
+      every video is a group of its own, they are one array, that of `draw_videos`.
+    """
+    number = int(group.max(initial=-1)) + 1
+    if number == len(group):
+        return [draw_videos(number, draws, seed)]
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    by_length = {}
+    for drawn in draw_videos(number, draws, seed):
+        sample = np.concatenate([members[place] for place in drawn])
+        by_length.setdefault(len(sample), []).append(sample)
+    return [np.stack(samples) for _, samples in sorted(by_length.items())]
+
+
+def score_draws(score: Callable[[np.ndarray], dict], drawn: Sequence[np.ndarray]) -> dict:
+    """{score: float [draws, ...]} of a function of samples, as `draw_groups` gives them."""
+    found = [score(samples) for samples in drawn]
+    if not found:  # of one group: as `draw_videos` of one video
+        return {name: value[:0] for name, value in score(np.zeros((1, 1), int)).items()}
+    return {name: np.concatenate([of[name] for of in found]) for name in found[0]}
 
 
 def interval(draws: np.ndarray) -> list[float]:

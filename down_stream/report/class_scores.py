@@ -1,5 +1,7 @@
 """Scores of each class with their confidence intervals, for bars."""
 
+from collections.abc import Hashable, Mapping
+
 import numpy as np
 
 from down_stream.metrics import statistics
@@ -12,7 +14,12 @@ _SHOWN = {"Precision": "precision", "Recall": "recall", "F1": "f1"}
 
 
 def of_predictions(
-    predictions: Predictions, *, pooled: bool, draws: int = 1000, seed: int = 0
+    predictions: Predictions,
+    *,
+    pooled: bool,
+    draws: int = 1000,
+    seed: int = 0,
+    patients: Mapping[str, Hashable] | None = None,
 ) -> ClassScores:
     """Precision, recall and F1 of each class, and 95% intervals (bootstrap over videos).
 
@@ -22,6 +29,7 @@ def of_predictions(
         it. Videos are drawn either way.
       draws: how often they are drawn with replacement.
       seed: of these draws.
+      patients: {video: patient}; those of one are drawn together.
     """
     tables = [predictions.of_video(name)[1:] for name in predictions.videos]
     counts = np.stack([statistics.confusion(*t, len(predictions.classes)) for t in tables])
@@ -32,7 +40,8 @@ def of_predictions(
         of_video = statistics.class_scores(counts)
         return {k: statistics.mean(np.swapaxes(v[index], -2, -1)) for k, v in of_video.items()}
 
-    drawn = score(statistics.draw_videos(len(tables), draws, seed))
+    groups = statistics.groups_of(predictions.videos, patients)
+    drawn = statistics.score_draws(score, statistics.draw_groups(groups, draws, seed))
     values = score(np.arange(len(tables)))
     return {
         name: {

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from data.common.configurations import flatten
 from data.storage.whole import whole_file
 from down_stream.report.figures import colour_of, inline_svg, save_png
-from down_stream.report.wording import duration, percent
+from down_stream.report.wording import drawn_cases, duration, percent
 
 _STYLE = Path(__file__).with_name("report.css")
 
@@ -151,7 +151,7 @@ def summary(results: dict, headline: Mapping[str, tuple[str, str]], noun: str = 
         "Summary",
         f'<div class="tiles">{tiles}</div>{pairs(facts)}',
         f"On the test {noun}s, by {' and '.join(names)}; in brackets the 95% confidence interval "
-        f"(bootstrap over {noun}s).",
+        f"(bootstrap over {drawn_cases(results, noun)}).",
     )
 
 

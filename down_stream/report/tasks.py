@@ -16,7 +16,7 @@ from down_stream.metrics.predictions import Predictions
 from down_stream.report import class_scores, page, plots
 from down_stream.report.frames import most_wrong
 from down_stream.report.page import Section, drawn
-from down_stream.report.wording import clock
+from down_stream.report.wording import clock, drawn_cases
 
 ReadFrame = Callable[[int], np.ndarray | None]
 Sections = list[Section | None]
@@ -27,7 +27,7 @@ def phases(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame)
     first = next(iter(tables))
     ribbons = plots.timeline(tables)
     alone = ribbons if len(tables) == 1 else plots.timeline({first: tables[first]})
-    scores = class_scores.of_predictions(tables[first], pooled=False)
+    scores = class_scores.of_predictions(tables[first], pooled=False, patients=_patients(results))
     rule = "Means over the videos (protocol phase)."
     return _report(
         results,
@@ -35,7 +35,7 @@ def phases(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame)
          "Edit score": ("video", "edit")},
         Section("Phases over time", text=_RIBBONS, picture=ribbons,
                 files={"phase_timeline.png": alone}),
-        _bars("Each phase", scores, "per_phase.png", rule, "videos"),
+        _bars("Each phase", scores, "per_phase.png", rule, drawn_cases(results, "video")),
         _confusion(tables[first]),
         most_wrong(tables[first], read_frame, clock),
     )  # fmt: skip
@@ -44,14 +44,14 @@ def phases(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame)
 def classes(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame) -> Sections:
     """One class per image, where images come in sequences."""
     first = next(iter(tables.values()))
-    scores = class_scores.of_predictions(first, pooled=True)
+    scores = class_scores.of_predictions(first, pooled=True, patients=_patients(results))
     return _report(
         results,
         {"Accuracy of frames": ("frame", "accuracy"),
          "Accuracy of sequences": ("sequence", "accuracy"),
          "Balanced accuracy of frames": ("frame", "balanced_accuracy"),
          "AUC of frames": ("frame", "auc")},
-        _bars("Each class", scores, "per_class.png", _POOLED, "sequences"),
+        _bars("Each class", scores, "per_class.png", _POOLED, drawn_cases(results, "sequence")),
         _confusion(first),
         drawn("ROC curve", plots.roc(first, results["positive_class"]), "roc.png", _ROC),
         most_wrong(first, read_frame, "frame {}".format),
@@ -67,7 +67,7 @@ def labels(
     return _report(
         results,
         {"Mean average precision": ("tool", "average_precision"), "F1": ("tool", "f1")},
-        _bars("Each label", scores, "per_class.png", _POOLED, "videos"),
+        _bars("Each label", scores, "per_class.png", _POOLED, drawn_cases(results, "video")),
         most_wrong(next(iter(tables.values())), read_frame, clock),
     )
 
@@ -107,6 +107,11 @@ def _report(results: dict, headline: dict, *sections: Section | None, noun="vide
         page.protocols(results),
         page.settings(results),
     ]
+
+
+def _patients(results: dict) -> dict:
+    """{test video: number of its patient}, empty where none are known."""
+    return results.get("patients", {}).get("test", {})
 
 
 def _bars(title: str, scores, file: str, rule: str, drawn_again: str) -> Section:

@@ -1,6 +1,9 @@
 """Numbers and names as people read them."""
 
 import re
+from collections.abc import Mapping
+
+from data.dataset.patients import SAID_BY
 
 
 def percent(score: float | None) -> str:
@@ -29,3 +32,13 @@ def clock(second: float) -> str:
     minutes, seconds = divmod(seconds, 60)
     text = f"{minutes // 60}:{minutes % 60:02d}" if minutes >= 60 else f"{minutes}"
     return f"{text}:{seconds:02d}" + (f".{hundredths:02d}" if hundredths else "")
+
+
+def drawn_cases(results: Mapping, noun: str = "video") -> str:
+    """What the intervals of an experiment's results draw: "12 patients, by patients.csv"."""
+    patients = results.get("patients") or {"by": ""}
+    if not patients["by"]:
+        number = len(results["videos"]["test"])
+        return f"{number} {noun}{'' if number == 1 else 's'}"
+    number = len(set(patients["test"].values()))
+    return f"{number} patient{'' if number == 1 else 's'}, {SAID_BY[patients['by']]}"

@@ -59,6 +59,23 @@ def test_table_is_aligned_and_in_the_order_given(tmp_path):
     assert f"{100 * difference:+.1f} [{low}, {high}]  9.4 s" in lines[1]
 
 
+def test_differences_draw_the_patients_of_the_test_videos(tmp_path):
+    known = {"video01": 0, "video02": 0, "video03": 1}
+    patients = {"by": "file", "test": known, "in_two_parts": ["video02 (a): in test, of ..."]}
+    first = write_run(tmp_path / "a", "a", 0, patients=patients)
+    second = write_run(tmp_path / "b", "b", 1)
+    lines = table([first, second]).splitlines()
+    tables = [read_predictions(run / "predictions.csv") for run in (second, first)]
+    _, (low, high) = paired_difference("video", "f1", *tables, patients=known)
+    assert f"[{100 * low:+.1f}, {100 * high:+.1f}]" in lines[2]
+    assert paired_difference("video", "f1", *tables)[1] != [low, high]
+    assert "intervals over 2 patients, by patients.csv" in lines
+    assert "warning: a: video02 (a): in test, of ..." in lines
+    of_one = {"patients": patients | {"test": dict.fromkeys(known, 0)}}
+    write_run(tmp_path / "c", "c", 0, **of_one)
+    assert "b to c: one test video or patient" in table([tmp_path / "c", second])
+
+
 def test_one_run_has_nothing_to_be_compared_with(tmp_path):
     lines = table([write(tmp_path / "a", "probe", 9.44, 1.0, None)]).splitlines()
     assert lines == [

@@ -89,7 +89,8 @@ def place(s3, tmp_path_factory):
             (root / "kvasir" / kind).mkdir(parents=True, exist_ok=True)
             image.rename(root / "kvasir" / kind / image.name)
             rows.append(f"{kind}/{image.name},{kind[0]}{number // 2}")
-    write(root / "patients.csv", rows)
+    write(root / "sequences.csv", rows)
+    write(root / "patients.csv", ["video,patient", *(f"op{n}.mp4,P{n}" for n in range(1, 5))])
     frame = root / "runs/demo/data/cholec80/frames/video13/video13_000005.jpg"
     frame.parent.mkdir(parents=True)
     cv2.imwrite(str(frame), draw_frame(0, 0, size=(64, 96)))

@@ -82,11 +82,59 @@ def test_videos_of_one_patient_are_kept_together(tmp_path):
         write_video(tmp_path / "in" / place, 25, 50)
     code, stdout, _ = prepare(tmp_path, "--name=ours", "--videos", tmp_path / "in")
     assert code == 0
-    assert "Pat_003_video, Pat_003_video_part2: one patient by their names" in stdout
+    assert "Pat_003_video, Pat_003_video_part2: one patient by the folders of files" in stdout
     splits = json.loads((tmp_path / "ours" / "splits.json").read_text())
     parts = [part["videos"] for part in splits["protocols"][splits["default"]].values()]
     assert ["Pat_003_video", "Pat_003_video_part2"] in parts and ["Pat_004_video"] in parts
     assert ["Pat_005_video"] in parts
+
+
+def test_patients_from_a_file_are_kept_in_the_dataset(tmp_path):
+    for name in "abcdef":
+        write_video(tmp_path / "in" / f"{name}.mp4", 25, 50)
+    table = tmp_path / "given.csv"
+    table.write_text("video,patient\na,1\nb.mp4,1\nc,2\nd,2\ne,1950\nf,1950\n")
+    arguments = (tmp_path, "--name=ours", "--videos", tmp_path / "in")
+    code, stdout, _ = prepare(*arguments, f"--patients={table}")
+    assert code == 0 and "a, b; c, d; e, f: each one patient by patients.csv" in stdout
+    manifest = (tmp_path / "ours" / "splits.json").read_text()
+    splits = json.loads(manifest)
+    parts = splits["protocols"][splits["default"]].values()
+    assert sorted(part["videos"] for part in parts) == [["a", "b"], ["c", "d"], ["e", "f"]]
+    assert prepare(*arguments)[0] == 0
+    assert (tmp_path / "ours" / "splits.json").read_text() == manifest
+    torn = {"train": ["a", "c"], "validation": ["e"], "test": ["b", "d", "f"]}
+    (tmp_path / "ours" / "protocols.json").write_text(json.dumps({"mine": torn}))
+    code, stdout, _ = prepare(*arguments)
+    assert code == 1
+    assert "split mine: b (a), d (c): in test, of patients who are in train by patients.csv" in (
+        stdout
+    )
+    table.write_text("video,who\n")
+    code, _, errors = prepare(tmp_path, "--name=x", "--videos=in", f"--patients={table}")
+    assert code == 2 and "expected video, patient" in errors and not (tmp_path / "x").exists()
+
+
+def test_patients_of_images_in_classes(tmp_path):
+    rows = ["image,patient"]
+    for kind in ("benign", "cancer"):
+        for number in range(12):
+            write_image(tmp_path / "in" / kind / f"{number}.png")
+            rows.append(f"{kind}/{number}.png,P{number // 3}")
+    (tmp_path / "given.csv").write_text("\n".join(rows))
+    folder = (f"--images={tmp_path / 'in'}", f"--patients={tmp_path / 'given.csv'}")
+    code, stdout, _ = prepare(tmp_path, "--dataset=classes", "--name=ours", *folder)
+    assert code == 0, stdout
+    splits = json.loads((tmp_path / "ours" / "splits.json").read_text())
+    parts = splits["protocols"][splits["default"]].values()
+    of = [{int(name.split("_")[1][:-4]) // 3 for name in part["videos"]} for part in parts]
+    assert sum(map(len, of)) == 4 and all(of)
+    rows = ["image,split", *(f"{row.split(',')[0]},{'test' if n % 2 else 'train'}"
+                             for n, row in enumerate(rows[1:]))]  # fmt: skip
+    (tmp_path / "split.csv").write_text("\n".join(rows))
+    given = f"--split={tmp_path / 'split.csv'}"
+    code, stdout, _ = prepare(tmp_path, "--dataset=classes", "--name=torn", *folder, given)
+    assert code == 1 and "in test, of patients who are in train by patients.csv" in stdout
 
 
 def test_a_dry_run_says_it_all_and_writes_nothing(tmp_path, recordings):

@@ -83,6 +83,31 @@ def test_an_interval_is_that_of_the_score_over_videos_drawn_with_replacement(nam
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_patients_are_drawn_with_all_of_their_videos(name):
+    evaluate, predictions = CASES[name][0], CASES[name][1]()
+    videos = predictions.videos
+    members = [[0, 3], [1], [*range(4, VIDEOS), 2]]
+    patients = {videos[place]: f"p{p}" for p, of in enumerate(members) for place in of}
+    del patients[videos[1]]  # nobody knows whose it is
+    found = evaluate(predictions, draws=DRAWS, seed=3, patients=patients)
+    # Numbered as they come first: 0 and 3 are of the first, 1 of the second.
+    draws = [
+        np.concatenate([members[number] for number in drawn])
+        for drawn in statistics.draw_videos(3, DRAWS, 3)
+    ]
+    scored = [evaluate(drawn_again(predictions, draw), draws=0) for draw in draws]
+    for protocol, result in found.items():
+        for score, interval in result["interval"].items():
+            values = np.array([each[protocol][score] for each in scored], float)
+            np.testing.assert_allclose(interval, statistics.interval(values), rtol=1e-6)
+    one = evaluate(predictions, draws=DRAWS, patients=dict.fromkeys(videos, "same"))
+    for result in one.values():
+        assert {tuple(pair) for pair in result["interval"].values()} == {(None, None)}
+    each = evaluate(predictions, draws=DRAWS, patients={v: v for v in videos})
+    assert each == evaluate(predictions, draws=DRAWS)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_intervals_follow_the_seed_and_need_two_videos(name):
     evaluate, predictions = CASES[name][0], CASES[name][1]()
     one, same, other = (evaluate(predictions, draws=DRAWS, seed=seed) for seed in (0, 0, 1))

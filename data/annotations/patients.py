@@ -1,0 +1,136 @@
+"""What a user, or the places of files, say about patients, written into a dataset."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
+
+from data.annotation_formats.delimited import read_table
+from data.annotations.opening import match_video
+from data.common.errors import InputError, some
+from data.dataset.audit import Audit
+from data.dataset.patients import (
+    COLUMNS,
+    FILE,
+    FOLDERS,
+    NAMES,
+    PATIENTS,
+    read_rows,
+    suggested_patient,
+)
+from data.images.names import natural_key
+from data.storage.whole import whole_file
+
+CALLED = ("video", "sequence", "image", "file", "path")  # columns that say what is of a patient
+
+
+def check_patients(path: Path | None) -> list[tuple[int, str, str]]:
+    """(line, video, patient) of each row of a table that a user gives; of none without a path.
+
+    Raises:
+      InputError: not such a table.
+    """
+    if path is None:
+        return []
+    audit = Audit()
+    table = read_table(path, audit)
+    columns = [column.casefold() for column in table.columns]
+    called = next((name for name in CALLED if name in columns), None)
+    if called is None or "patient" not in columns:
+        raise InputError(f"{path}:1: columns {', '.join(table.columns)}; expected video, patient")
+    if audit.problems:
+        raise InputError(audit.problems[0])
+    cells = []
+    for name in (called, "patient"):
+        texts, places = table.texts(columns.index(name))
+        cells.append([texts[place] for place in places])
+    rows = list(zip(table.lines.tolist(), *cells, strict=True))
+    for line, video, patient in rows:
+        if not video or not patient:
+            raise InputError(f"{path}:{line}: {video!r} of {patient!r}; expected both")
+    return rows
+
+
+def take_patients(
+    root: Path,
+    given: Path | None,
+    videos: Iterable[str],
+    places: Mapping[str, PurePath],
+    audit: Audit,
+    aliases: Mapping[str, str] | None = None,
+) -> None:
+    """Writes `patients.csv` of a dataset; what a user gave before stays unless it is given anew.
+
+    Args:
+      root: dataset directory.
+      given: a table as `check_patients` takes it; None without.
+      videos: those of the dataset.
+      places: {video: path of its file, or of a folder of images, below the folder that was passed};
+        of those that were found there.
+      audit: is told which rows fit nothing, and which videos have no row.
+      aliases: other names of videos, {path or file name: video}.
+
+    Raises:
+      InputError: a table that is wrong, or that says two things about a video.
+    """
+    videos = sorted(videos, key=natural_key)
+    rows = {v: known for v, known in read_rows(root / PATIENTS).items() if known[1] == FILE}
+    if given:
+        rows = _given(given, set(videos), places, audit, aliases or {})
+        if without := [video for video in videos if video not in rows]:
+            audit.remark(
+                f"{given}: no patient of {len(without)} of {len(videos)} videos ({some(without)}); "
+                "known by folders and names alone"
+            )
+    for video, place in places.items():
+        known = None if video in rows else _placed(place)
+        if known and known != (suggested_patient(video), NAMES):
+            rows[video] = known
+    if not rows:
+        (root / PATIENTS).unlink(missing_ok=True)
+        return
+    with whole_file(root / PATIENTS) as side, side.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for video in sorted(rows, key=natural_key):
+            writer.writerow((video, *rows[video]))
+
+
+def _given(
+    given: Path, videos: set[str], places: Mapping, audit: Audit, aliases: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """{video: (patient, FILE)} of the rows of a table that are about one of the videos."""
+    by_place = {}  # a path, with and without its suffix, and a file's name -> videos
+    for video, place in places.items():
+        for alias in {str(place), str(place.with_suffix("")), place.name}:
+            by_place.setdefault(alias, set()).add(video)
+    rows, unfit, line_of = {}, [], {}
+    for line, called, patient in check_patients(given):
+        plain = called.replace("\\", "/").removeprefix("./")
+        at = by_place.get(plain, ())
+        video = aliases.get(plain) or (next(iter(at)) if len(at) == 1 else None)
+        video = video or match_video(called, videos)
+        if video is None:
+            unfit.append(f"line {line}: {called}")
+        elif rows.setdefault(video, (patient, FILE))[0] != patient:
+            raise InputError(
+                f"{given}:{line}: {called} is of {patient}, and of {rows[video][0]} in line "
+                f"{line_of[video]}; expected one patient of a video"
+            )
+        line_of.setdefault(video, line)
+    if unfit:
+        audit.remark(f"{given}: no such video in this dataset: {some(unfit)}")
+    return rows
+
+
+def _placed(place: PurePath) -> tuple[str, str] | None:
+    """The patient that the path of a file suggests, and by what: the word in it, else its folder.
+
+    Of a folder without the word, which may be called by a patient's name, a digest is written.
+    """
+    folders = place.parent.parts
+    by = FOLDERS if folders else NAMES
+    if patient := suggested_patient("_".join((*folders, place.stem))):
+        return patient, by
+    digest = hashlib.sha256("/".join(folders).encode(errors="surrogateescape")).hexdigest()
+    return (f"folder {digest[:12]}", by) if folders else None
