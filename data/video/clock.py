@@ -139,6 +139,7 @@ def read_clock(video: Path) -> Clock:
             raise InputError(f"{video}: holds no frames")
         header = file.stream.guessed_rate or file.stream.average_rate
         unit, missing = float(file.stream.time_base), _missing_seconds(file, packets)
+        tells_holes = file.may_jump or not (file.says_durations or len(file.container.streams) > 1)
         announced = _header_seconds(file) if missing is None else 0.0
     stamps, starts = unroll(packets, unit)
     places = None
@@ -150,8 +151,8 @@ def read_clock(video: Path) -> Clock:
         ordered = stamps[places[beginning or 0 :]]
         places = None if beginning is None else places[beginning:]
         times = (ordered - ordered[0]) * unit
-        if places is not None and packets.may_jump:
-            times, places = _with_lost(times, places, packets.is_key[places])
+        if places is not None and tells_holes:
+            times, places = _with_lost(times, places, packets)
     is_ascending = _is_ascending(times)
     rate = _constant_rate(video, times, float(header or 0))
     if rate and not is_ascending:
@@ -167,25 +168,31 @@ def read_clock(video: Path) -> Clock:
 
 
 def _with_lost(
-    times: np.ndarray, places: np.ndarray, is_key: np.ndarray
+    times: np.ndarray, places: np.ndarray, packets: Packets
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Adds the frames that an MPEG stream lacks, though it has bytes for their time.
+    """Adds the frames that a file lacks, though it has bytes for their time.
 
-    (Where it has none, the clock jumps: `unroll`.) A file says for how long a picture is shown by
-    nothing else than the next one, which here would be the picture of another second. What comes
-    behind a hole is lost, too, up to a key frame: it would be made of the picture before the hole.
+    (Where an MPEG stream has none, its clock jumps: `unroll`.) Such a file says for how long a
+    picture is shown by nothing else than the next one, which here would be the picture of another
+    second. What comes behind a hole is lost, too, up to a key frame: it would be made of the
+    picture before the hole.
 
     Args:
       times: float64 [frames], seconds, ascending.
       places: int64 [frames], their packets.
-      is_key: bool [frames], whether decoding can begin with them.
+      packets: of the file.
 
     Returns:
       The times and places of all frames, `LOST` the place of those that are lost.
     """
     steps = np.diff(times)
     usual = float(np.median(steps)) if len(steps) else 0.0
-    holes = np.flatnonzero(steps > max(GAP, SLOW * usual)) if usual > 0 else ()
+    holes = np.flatnonzero(steps > max(GAP, SLOW * usual)) if usual > 0 else np.zeros(0, int)
+    is_key = packets.is_key[places]
+    if not packets.may_jump:  # then a picture may be shown for long: bytes that are no frame's tell
+        sizes, ends = packets.size, packets.position + packets.size
+        between = packets.position[places[holes + 1]] - ends[places[holes]]
+        holes = holes[between > steps[holes] / usual * np.median(sizes) / 2]
     if not len(holes):
         return times, places
     counts = np.rint(steps[holes] / usual).astype(int) - 1

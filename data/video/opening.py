@@ -8,6 +8,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import av
@@ -22,6 +23,7 @@ UNKNOWN = np.iinfo(np.int64).min
 GAP = 1.0  # seconds from which on the clock of an MPEG stream may have jumped ahead
 STILL = 600.0  # seconds for which a frame may be shown in other files
 SLOW = 10  # times the usual duration of a frame: what is shorter is no jump
+AVI_HEAD = 8  # bytes before the content of a chunk
 FEW_PACKETS, FEW_FRAMES = 300, 16  # that are decoded to see in which order frames come
 
 
@@ -36,6 +38,7 @@ class VideoFile:
       video: the file.
       container, stream: PyAV's; `stream` is the one of the pictures.
       may_jump: whether the clock of this format may jump without anything being shown longer.
+      says_durations: whether the file says for how long each frame is shown, not only when.
 
     Raises:
       InputError: no video.
@@ -59,6 +62,7 @@ class VideoFile:
             self.close()
             raise InputError(f"{video}: holds no frames")
         self.may_jump = Flags.ts_discont in Flags(self.container.format.flags)
+        self.says_durations = "mp4" in self.container.format.name
         self.stream.thread_count = threads
         self.stream.thread_type = "AUTO"
 
@@ -68,18 +72,25 @@ class VideoFile:
         Where a track begins after FFmpeg has looked for tracks, as in FLV, PyAV raises at each of
         its packets; they are passed over.
         """
-        failures = 0
+        failures, index = 0, self._index
         while failures < PATIENCE:
             try:
                 for packet in self.container.demux(self.stream):
                     if packet.size:  # the others mark the end
                         failures = 0
+                        _correct(packet, index)
                         yield packet
                 return
             except FFmpegError:  # a damaged place; the next call reads on behind it
                 failures += 1
             except IndexError:  # PyAV does not know a track that begins later; it is not ours
                 failures = 0
+
+    @cached_property
+    def _index(self) -> dict[int, int]:
+        """{place in an AVI file: time stamp}: FFmpeg counts frames, and not those it missed."""
+        entries = self.stream.index_entries if self.container.format.name == "avi" else ()
+        return {entry.pos + AVI_HEAD: entry.timestamp for entry in entries}
 
     def close(self) -> None:
         self.container.close()
@@ -89,6 +100,14 @@ class VideoFile:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _correct(packet: av.Packet, index: dict[int, int]) -> None:
+    """Gives a packet the time stamps that the file's index has for its place."""
+    shift = index.get(packet.pos, packet.dts or 0) - (packet.dts or 0)
+    if shift and packet.dts is not None:
+        packet.dts += shift
+        packet.pts = None if packet.pts is None else packet.pts + shift
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class VideoReader:
                 if frame.pts is None:
                     continue
                 if latest is not None and (frame.pts - latest) * self._unit > GAP:
-                    is_behind_hole = self._file.may_jump
+                    is_behind_hole = not self._file.says_durations
                 is_behind_hole &= not frame.key_frame
                 latest = frame.pts
                 yield frame.pts, None if frame.is_corrupt or is_behind_hole else frame
