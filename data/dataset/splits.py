@@ -80,6 +80,7 @@ def write_protocols(root: Path, protocols: Mapping[str, Mapping[str, Sequence[st
 def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
     """{video: int64 [number + 1]}, its frames by phase id; the last are those without a phase."""
     table = pq.read_table(root / INDEX, columns=["video", "phase"], read_dictionary=["video"])
+    table = table.unify_dictionaries()  # each group of rows has one of its own
     groups = table.group_by(["video", "phase"]).aggregate([([], "count_all")]).to_pydict()
     counts = {video: np.zeros(number + 1, np.int64) for video in groups["video"]}
     for video, phase, count in zip(*groups.values(), strict=True):

@@ -48,6 +48,6 @@ def _template(path: Path, frame: int) -> str:
     digits = trailing_number(path.stem)
     if digits is None or int(digits) != frame:
         return text
-    spec = f"{{:0{len(digits)}d}}" if digits[0] == "0" and frame else "{:d}"
+    spec = f"{{:0{len(digits)}d}}" if digits[0] == "0" and len(digits) > 1 else "{:d}"
     end = len(text) - len(path.suffix)
     return text[: end - len(digits)] + spec + text[end:]

@@ -33,6 +33,15 @@ def test_cholec80_has_the_published_protocols(tmp_path):
     assert manifest["protocols"]["40/40"]["test"]["videos"] == ["video45"]
 
 
+def test_videos_in_several_groups_of_rows_are_counted(tmp_path, monkeypatch):
+    """As those of an index of more videos than are in memory at once."""
+    monkeypatch.setattr("data.preparation.indexing.VIDEOS_AT_ONCE", 1)
+    root = make_small_dataset(tmp_path, videos=3, seconds=14)
+    split = write_splits(root)["protocols"]["40/8/32"]["train"]
+    assert split["videos"] == ["video01", "video02", "video03"]
+    assert split["phases"] == dict.fromkeys(PHASES, 6)
+
+
 def test_a_rendered_data_set_is_not_cholec80(tmp_path):
     root = make_small_dataset(tmp_path, videos=4, seconds=7)
     (root / "synthetic.json").write_text("{}")

@@ -218,6 +218,17 @@ def test_foreign_names(tmp_path):
     assert has(audit.remarks, "unnumbered {x}", "do not number")
 
 
+@pytest.mark.parametrize("names", [["op_0", "op_1", "op_10"], ["op_000", "op_001", "op_010"]])
+def test_files_that_count_from_zero_are_found(tmp_path, names):
+    for name in names:
+        write_image(tmp_path / "frames" / "op" / f"{name}.jpg")
+    build_index(tmp_path)
+    index = load_index(tmp_path)
+    assert index.frame.tolist() == [0, 1, 10]
+    assert [Path(path).stem for path in index.paths(slice(None))] == names
+    assert len(index.templates) == 1
+
+
 def test_nothing_is_written_where_nothing_is_usable(tmp_path):
     with pytest.raises(InputError, match="frames"):
         build_index(tmp_path)
