@@ -56,6 +56,18 @@ def get_config(arg=""):
     config.init_mean = config_dict.placeholder(tuple)
     config.init_std = config_dict.placeholder(tuple)
     config.init_num_heads = config_dict.placeholder(int)
+
+    # None, or what the anchor network shall also say of a frame: an encoder of any kind that
+    # load_encoder opens (an ONNX file, too), or a table of features (.npz, .parquet) of all frames.
+    # Of its loss and MSN's the sum is taken, weighted; docs/recipes.md has what it gains.
+    config.teacher = config_dict.placeholder(str)
+    config.teacher_weight = 1.0  # at the beginning, and at the end of the run, linear between them
+    config.teacher_final_weight = 1.0
+    config.teacher_alone = 0.0  # for this share of the run, from its beginning, without MSN's loss
+    config.teacher_mean = config_dict.placeholder(tuple)  # as init_mean
+    config.teacher_std = config_dict.placeholder(tuple)
+    config.teacher_num_heads = config_dict.placeholder(int)
+
     config.model = ConfigDict()
     config.model.variant = "vits16"  # vit{micro,ti,s,b,l,h} + patch size, or vitc4gf16, vitconvs16
     config.model.hidden_dim = 2048  # of the projection head

@@ -15,7 +15,7 @@ from data.frames.sampling import REPLACEMENT, balanced_row, neighbour_row, shuff
 from data.frames.seeds import generator
 from data.views.multi_crop import Views, make_views
 
-NAMES = ("target", "anchor", "focal", "unreadable")
+NAMES = ("target", "anchor", "focal", "unreadable", "row")
 UNREADABLE_IN_A_ROW = 16  # more than chance: the folder has moved, or the disk is gone
 ENOUGH_FRAMES = 1000  # to speak of a share
 
@@ -60,10 +60,11 @@ def pretraining_dataset(
 
     Returns:
       Dataset of dicts "target" and "anchor" uint8 [batch, size, size, 3], "focal" uint8
-      [focal views, batch, focal_size, focal_size, 3], and "unreadable" int32 [batch]: how many
-      frames could not be read before one could, or as an anchor's neighbour. These are named in the
-      log, and a frame from a random place is taken instead; after UNREADABLE_IN_A_ROW the views are
-      black. `UnreadableFrames` adds them up.
+      [focal views, batch, focal_size, focal_size, 3], "unreadable" int32 [batch]: how many
+      frames could not be read before one could, or as an anchor's neighbour, and "row" int64
+      [batch]: that of the frame which anchor and focal views are of. Unreadable frames are named in
+      the log, and a frame from a random place is taken instead; after UNREADABLE_IN_A_ROW the views
+      are black, and the row is that of the last. `UnreadableFrames` adds them up.
 
     Raises:
       InputError: fewer frames than one batch, or an argument is out of range.
@@ -89,7 +90,7 @@ def pretraining_dataset(
         return shuffled_row(position, seed, len(source), epoch_length), step, example
 
     def load(row, step, example):
-        kinds = (tf.uint8, tf.uint8, tf.uint8, tf.int32)
+        kinds = (tf.uint8, tf.uint8, tf.uint8, tf.int32, tf.int64)
         outputs = tf.numpy_function(load_views, (row, step, example), kinds, stateful=False)
         for output, shape in zip(outputs, shapes, strict=True):
             output.set_shape(shape)
@@ -119,7 +120,7 @@ def view_shapes(views: Views) -> tuple[tuple[int, ...], ...]:
     """Shapes of one example's NAMES."""
     size, focal_size = views.size, views.focal_size
     whole = (size, size, 3)
-    return whole, whole, (views.focal_views, focal_size, focal_size, 3), ()
+    return whole, whole, (views.focal_views, focal_size, focal_size, 3), (), ()
 
 
 class UnreadableFrames:
@@ -166,20 +167,21 @@ def _load_views(source, views, seed, neighbour_seconds, row, step, example):
         unreadable += 1
         if unreadable == UNREADABLE_IN_A_ROW:
             black = (np.zeros(shape, np.uint8) for shape in view_shapes(views)[:3])
-            return *black, np.int32(unreadable)
+            return *black, np.int32(unreadable), np.int64(row)
         row = int(replacements.integers(len(source)))
 
-    neighbour = frame
+    neighbour, near = frame, row
     if neighbour_seconds:
         near = neighbour_row(source, row, neighbour_seconds, seed, step, example)
         neighbour = frame if near == row else _read(source, near)
         if neighbour is None:
-            unreadable, neighbour = unreadable + 1, frame
+            unreadable, neighbour, near = unreadable + 1, frame, row
     drawn = make_views(neighbour, views, seed, step, example)
     if neighbour is not frame:
         alone = dataclasses.replace(views, focal_views=0)
         drawn["target"] = make_views(frame, alone, seed, step, example)["target"]
-    return drawn["target"], drawn["anchor"], drawn["focal"], np.int32(unreadable)
+    counts = np.int32(unreadable), np.int64(near)
+    return drawn["target"], drawn["anchor"], drawn["focal"], *counts
 
 
 def _read(source: Frames, row: int) -> np.ndarray | None:

@@ -49,7 +49,7 @@ PANELS = (
     Panel(
         "Its parts",
         "cross-entropy falls slowly, me-max is near 0",
-        {"cross_entropy": "cross-entropy", "me_max": "me-max"},
+        {"cross_entropy": "cross-entropy", "me_max": "me-max", "teacher": "teacher"},
     ),
     Panel(
         "Entropy of predictions",

@@ -24,6 +24,7 @@ from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
 from msn.formats import hugging_face, onnx_encoder, saved_model, single_files
 from msn.formats.files import torch_files, weight_files
+from msn.formats.files.feature_table import TABLES
 from msn.formats.files.flax_files import FLAX_FILE, is_flax, read_flax
 from msn.formats.hub import encoder_path
 from msn.formats.model_card import write_card
@@ -36,7 +37,6 @@ from msn.networks.resnet import RESNET, ResNetEncoder
 ENCODER_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.weights.h5"
 SAVED_MODEL = "saved_model"
-TABLES = (".npz", ".parquet")  # of features that were computed already
 FORMAT = "msn encoder 1"
 GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 

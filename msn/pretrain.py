@@ -38,6 +38,7 @@ from msn.training.distribution import Distribution, create_distribution
 from msn.training.initialisation import origin_of
 from msn.training.knn_probe import KnnProbe
 from msn.training.source_probe import SourceProbe
+from msn.training.teacher import FEATURES_FILE, open_teacher
 from msn.workdir import checkpoints
 from msn.workdir.metrics_log import MetricsLog, headline
 from msn.workdir.run_directory import (
@@ -78,8 +79,9 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     check_configuration(workdir, config)
 
     # ---- model, update step, probe -------------------------------------------------------------
+    teacher = open_teacher(config, source, distribution.replicas)
     with distribution.named_errors(), distribution.strategy.scope():
-        model = create_model(config)
+        model = create_model(config, teacher and teacher.width)
     backbone = model.anchor_encoder.backbone
     patches = backbone.grid**2
     distribution.check(config.batch_size, config.accumulation, bool(backbone.stem_channels))
@@ -96,6 +98,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         checksum = zlib.crc32(as_json(config).encode())
         distribution.agree(step=step, frames=len(source), configuration=checksum)
         describe(config, backbone, source, total_steps, step)
+        said = teacher and teacher.features(workdir / FEATURES_FILE)
         unreadable = UnreadableFrames(config.data.max_unreadable)
 
         def save():
@@ -136,6 +139,9 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
             while step < total_steps:
                 batch = log.wait_for(batches)
                 unreadable.add(batch.pop("unreadable").numpy())
+                rows = batch.pop("row").numpy()
+                if said is not None:
+                    batch["teacher"] = tf.constant(said[rows], model.dtype)
                 is_skipped = step in skipped
                 if not is_skipped:
                     mask = tf.constant(kept_patches(patches, config.patch_drop, config.seed, step))
@@ -296,4 +302,9 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
         origin["licence"] = licence_beside(encoder_path(config.init))
         before = origin["init"].get("source", {}).get("videos", [])
         origin["videos"] += [video for video in before if video not in source.videos]
+    if config.teacher:
+        origin["teacher"] = origin_of(encoder_path(config.teacher))
+        origin["teacher"]["licence"] = licence_beside(encoder_path(config.teacher))
+        before = origin["teacher"].get("source", {}).get("videos", [])
+        origin["videos"] += [video for video in before if video not in origin["videos"]]
     return origin

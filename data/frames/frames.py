@@ -156,7 +156,7 @@ class ImageFrames(Frames):
     """Image files.
 
     Args:
-      index: the frames.
+      index: the frames, an attribute, too.
       fps: float or [videos], frames per second of video that were extracted; NaN where the numbers
         in the files' names are not known to count them.
       **remarks: as for `Frames`.
@@ -165,7 +165,7 @@ class ImageFrames(Frames):
     def __init__(self, index: FrameIndex, fps=1.0, **remarks):
         super().__init__(index.videos, index.video, index.phase, index.classes.phases, **remarks)
         self.label, self.classes = index.label, index.classes.classes
-        self._index = index
+        self.index = index
         self._fps = np.broadcast_to(fps, len(index.videos))
         if len(rates := np.unique(self._fps)) == 1 and np.isfinite(rates).all():
             self.fps = float(rates[0])
@@ -174,10 +174,10 @@ class ImageFrames(Frames):
         return read_image(self.name(row))
 
     def paths(self, rows):
-        return self._index.paths(np.asarray(rows, np.int64))
+        return self.index.paths(np.asarray(rows, np.int64))
 
     def seconds(self, rows):
-        return self._index.seconds(rows, self._fps[self.video[rows]])
+        return self.index.seconds(rows, self._fps[self.video[rows]])
 
 
 class SelectedFrames(Frames):

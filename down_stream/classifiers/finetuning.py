@@ -14,7 +14,7 @@ from data.common.stopping import StoppedError
 from data.dataset.frame_index import FrameIndex
 from data.finetuning import training_dataset
 from down_stream.classifiers.training_state import TrainingState
-from down_stream.features.feature_table import FeatureTable
+from msn.formats.files.feature_table import FeatureTable
 from msn.formats.onnx_encoder import OnnxEncoder
 
 OPTIMIZERS = {

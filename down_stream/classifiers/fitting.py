@@ -18,8 +18,8 @@ from down_stream.classifiers.losses import (
 )
 from down_stream.classifiers.nearest_neighbours import NeighbourProbe
 from down_stream.features.encoders import SplitFeatures
-from down_stream.features.feature_table import FeatureTable
 from down_stream.tasks import FEW, Task
+from msn.formats.files.feature_table import FeatureTable
 
 UNREADABLE = "cannot be read and do not count"  # how the remark on such frames ends
 

@@ -30,8 +30,8 @@ from data.images.image_io import RESIZE_RULE
 from data.storage.paths import AnyPath, check_local, to_path
 from data.storage.whole import PART, whole_file
 from down_stream.features.extraction import representation
-from down_stream.features.feature_table import FeatureTable
 from down_stream.features.pooling import feature_width, is_representation
+from msn.formats.files.feature_table import FeatureTable
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.saved_model import FrozenEncoder
 

@@ -9,9 +9,9 @@ from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
-from down_stream.features.feature_table import FeatureTable, is_table
 from down_stream.features.pooling import choose_features
 from msn.encoders import load_encoder
+from msn.formats.files.feature_table import FeatureTable, is_table, open_table
 from msn.networks.encoder import Encoder, create_encoder
 from msn.networks.resnet import RESNET, create_resnet
 from msn.networks.variants import variant_arguments
@@ -54,9 +54,7 @@ def open_encoder(
             return create_resnet(resnet_weights, image_size=image_size, seed=seed)
         return create_encoder(variant, image_size=image_size, seed=seed)
     if is_table(path):
-        if said := [name for name, value in given.items() if value is not None]:
-            raise InputError(f"{path}: a table of features, without {said[0]}; expected none given")
-        return FeatureTable(path)
+        return open_table(path, given)
     encoder = load_encoder(path, **given)
     if variant:
         check_variant(encoder, variant, path)

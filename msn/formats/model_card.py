@@ -72,6 +72,9 @@ def facts(encoder, origin: Mapping):
     if before:
         yield "weights from", Path(before).name
         yield "their licence", origin.get("licence") or "not known"
+    if "teacher" in origin:  # weights that learnt from it may be bound by its licence, too
+        yield "teacher", Path(origin["teacher"]["path"]).name
+        yield "the teacher's licence", origin["teacher"].get("licence") or "not known"
     size = encoder.image_size
     yield (
         "preprocessing",

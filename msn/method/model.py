@@ -9,6 +9,7 @@ import tensorflow as tf
 from msn.method.heads import ProjectionHead
 from msn.method.losses import l2_normalise, msn_loss
 from msn.method.optimizer import AdamW, clip_by_global_norm
+from msn.method.teacher import TeacherHead, teacher_loss
 from msn.networks.blocks import at_least_float32, branch_scales
 from msn.networks.encoder import Encoder
 from msn.networks.pieces import in_pieces
@@ -32,6 +33,8 @@ class MSN(tf.Module):
         activations (gradient checkpointing).
       clip_gradients: limit of the global norm of the encoder's and head's gradients; 0 for none.
         The prototypes are not clipped.
+      teacher_width: numbers that a teacher says of a frame, for `msn.method.teacher`; None without
+        one: everything is then as if there were no teachers.
       dtype: Keras dtype policy of the encoders, as "mixed_bfloat16".
         Weights, heads and loss are never in half precision: predictions are sharpened to a
         temperature of 0.025, and the heads are a hundredth of the work.
@@ -53,6 +56,7 @@ class MSN(tf.Module):
         drop_path=0.0,
         recompute=False,
         clip_gradients=3.0,
+        teacher_width=None,
         dtype="float32",
         seed=0,
     ):
@@ -81,10 +85,13 @@ class MSN(tf.Module):
             keras.random.uniform((num_prototypes, output_dim), -bound, bound, self.dtype, seed + 2),
             name="prototypes",
         )
+        self.teacher_head = None
+        if teacher_width is not None:
+            self.teacher_head = TeacherHead(width, teacher_width, seed=seed + 3, dtype=self.dtype)
         self.copy_anchor_to_target()
-        trained = [*self.anchor_variables, self.prototypes]
+        trained = [*self.anchor_variables, self.prototypes, *self.teacher_variables]
         # Biases, norms and every other 1-d parameter are not decayed, nor are the prototypes.
-        decayed = [len(variable.shape) > 1 for variable in self.anchor_variables] + [False]
+        decayed = [len(v.shape) > 1 and v is not self.prototypes for v in trained]
         self.optimizer = AdamW([variable.value for variable in trained], decayed)
 
     @property
@@ -96,6 +103,11 @@ class MSN(tf.Module):
     def target_variables(self):
         """The moving averages of `anchor_variables`, in the same order."""
         return self.target_encoder.trainable_variables + self.target_head.trainable_variables
+
+    @property
+    def teacher_variables(self):
+        """Of the head that regresses a teacher's features; the target network has none."""
+        return self.teacher_head.trainable_variables if self.teacher_head else []
 
     def copy_anchor_to_target(self):
         """Starts the target network at the anchor network, running statistics included."""
@@ -110,25 +122,31 @@ class MSN(tf.Module):
 
         Args:
           views: dict of images, RGB 0..255: "target" and "anchor" [batch, height, width, 3] and
-            "focal" [focal views, batch, height, width, 3].
+            "focal" [focal views, batch, height, width, 3]; with a teacher what it says of the
+            anchors' frames, "teacher" [batch, teacher_width], normalised.
           kept_patches: int [kept]; the patches of the anchor view that its network sees.
-          schedule: dict of scalars "learning_rate", "weight_decay", "momentum", "sharpening".
+          schedule: dict of scalars "learning_rate", "weight_decay", "momentum", "sharpening"; with
+            a teacher "msn_weight" and "teacher_weight", those of both losses.
 
         Returns:
           dict of scalars: "loss" and its parts "cross_entropy", "me_max", "entropy" (mean of the
-          single predictions'); "updated", 0 if loss or gradients were not finite: parameters,
-          moments and moving averages are then as before the step; "gradient_norm" before clipping,
-          "gradient_norm_prototypes", "gradient_norm_first_block" and "_last_block" (of the qkv
-          kernels); "max_target" (mean largest target probability), "prototypes_used",
-          "mean_entropy" (of the mean prediction); and "embedding_covariance", [output_dim,
-          output_dim], of the target embeddings at length 1.
+          single predictions'), with a teacher "teacher"; "updated", 0 if loss or gradients were not
+          finite: parameters, moments and moving averages are then as before the step;
+          "gradient_norm" before clipping, "gradient_norm_prototypes", "gradient_norm_first_block"
+          and "_last_block" (of the qkv kernels); "max_target" (mean largest target probability),
+          "prototypes_used", "mean_entropy" (of the mean prediction); and "embedding_covariance",
+          [output_dim, output_dim], of the target embeddings at length 1.
         """
         targets = self.embed_target(views["target"])
         with tf.GradientTape() as tape:
-            anchors = self.embed_anchors(views["anchor"], views["focal"], kept_patches)
-            parts = self.loss(anchors, targets, schedule["sharpening"])
-        variables = [variable.value for variable in self.anchor_variables]
-        gradients = tape.gradient(parts["loss"], [*variables, self.prototypes.value])
+            cls = list(self.anchor_rows(views["anchor"], views["focal"], kept_patches))
+            if self.teacher_head:
+                taught, cls[0] = cls[0], cls[0][:, : self.anchor_encoder.width]
+            parts = self.loss(self.project_anchors(cls), targets, schedule["sharpening"])
+            if self.teacher_head:
+                parts = self.add_teacher(parts, taught, views["teacher"], schedule)
+        trained = [*self.anchor_variables, self.prototypes, *self.teacher_variables]
+        gradients = tape.gradient(parts["loss"], [variable.value for variable in trained])
         return self.update(gradients, parts, targets, schedule)
 
     def loss(self, anchors, targets, sharpening):
@@ -149,11 +167,24 @@ class MSN(tf.Module):
         )
         return parts | {"loss": loss}
 
+    def add_teacher(self, parts, taught, said, schedule):
+        """What `loss` returned, with the teacher's loss in it.
+
+        Args:
+          taught: of the anchor views, what `represent_anchors` yields of them [batch, 2 * width].
+          said: the teacher's features of the same frames [batch, teacher_width].
+          schedule: as in `train_step`.
+        """
+        teacher = teacher_loss(self.teacher_head(taught), said)
+        loss = schedule["msn_weight"] * parts["loss"] + schedule["teacher_weight"] * teacher
+        return parts | {"loss": loss, "teacher": teacher}
+
     def update(self, gradients, parts, targets, schedule):
         """The end of a train step: moves all variables by gradients of the whole batch.
 
         Args:
-          gradients: list of tensors, of `anchor_variables` and of the prototypes.
+          gradients: list of tensors, of `anchor_variables`, of the prototypes, and of
+            `teacher_variables`.
           parts: what `loss` returned.
           targets: embeddings [batch, output_dim].
           schedule: as in `train_step`.
@@ -161,14 +192,18 @@ class MSN(tf.Module):
         Returns:
           what `train_step` returns.
         """
-        *gradients, prototype_gradient = gradients
+        number = len(self.anchor_variables)
+        gradients, (prototype_gradient, *of_teacher) = gradients[:number], gradients[number:]
         parts = dict(parts)
         loss, assignments = parts["loss"], parts.pop("targets")
         clipped, norm = clip_by_global_norm(gradients, self.clip_gradients)
         prototypes_norm = tf.norm(prototype_gradient)
-        finite = tf.math.is_finite(loss + norm + prototypes_norm)
+        norms = norm + prototypes_norm
+        if of_teacher:
+            norms += tf.linalg.global_norm(of_teacher)
+        finite = tf.math.is_finite(loss + norms)
         self.optimizer.apply(
-            [*clipped, prototype_gradient],
+            [*clipped, prototype_gradient, *of_teacher],
             schedule["learning_rate"],
             schedule["weight_decay"],
             update=finite,
@@ -205,11 +240,18 @@ class MSN(tf.Module):
 
     def embed_anchors(self, anchor, focal, kept_patches):
         """Anchor and focal images -> [(1 + focal views) * batch, output_dim], view by view."""
+        return self.project_anchors(self.anchor_rows(anchor, focal, kept_patches))
+
+    def anchor_rows(self, anchor, focal, kept_patches):
+        """What `represent_anchors` yields, with the stochastic depth of this step."""
         scales = self.draw_branch_scales(anchor.shape[0], focal.shape[0])
-        return self.project_anchors(self.represent_anchors(anchor, focal, kept_patches, scales))
+        return self.represent_anchors(anchor, focal, kept_patches, scales)
 
     def represent_anchors(self, anchor, focal, kept_patches, scales):
         """Yields cls of the anchor views [batch, width], then [focal views * batch, width].
+
+        With a teacher, what is yielded of the anchor views is [batch, 2 * width]: cls, and the mean
+        of the patches.
 
         Args:
           anchor, focal, kept_patches: as in `train_step`; without focal views there is one batch.
@@ -223,7 +265,8 @@ class MSN(tf.Module):
         for images, kept in views:
             end = done + images.shape[0]
             drawn = None if scales is None else scales[:, :, done:end]
-            yield self.represent(self.anchor_encoder, images, kept, drawn, self.recompute)
+            patches = bool(self.teacher_head) and not done
+            yield self.represent(self.anchor_encoder, images, kept, drawn, self.recompute, patches)
             done = end
 
     def project_anchors(self, cls):
@@ -234,10 +277,13 @@ class MSN(tf.Module):
         """
         return tf.concat([self.anchor_head(rows, training=True) for rows in cls], axis=0)
 
-    def represent(self, encoder, images, kept_patches=None, scales=None, recompute=False):
+    def represent(
+        self, encoder, images, kept_patches=None, scales=None, recompute=False, patches=False
+    ):
         """Images of one size [n, height, width, 3] -> cls of an encoder in training [n, width].
 
-        `scales` are those of stochastic depth, None or [depth, 2, n].
+        `scales` are those of stochastic depth, None or [depth, 2, n]. With `patches` the mean of
+        the patches follows, [n, 2 * width].
         """
 
         def represent(rows):
@@ -246,6 +292,7 @@ class MSN(tf.Module):
                 kept_patches,
                 branch_scales=None if scales is None else scales[:, :, rows],
                 recompute=recompute,
+                patches=patches,
                 training=True,
             )
 

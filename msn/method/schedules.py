@@ -32,3 +32,13 @@ def weight_decay(step, *, start, final, total_steps):
 def linear(step, *, start, final, total_steps):
     """Linear from `start` towards `final`: the EMA momentum and the sharpening temperature."""
     return start + step * (final - start) / (STRETCH * total_steps)
+
+
+def teacher_weights(step, *, start, final, alone, total_steps):
+    """Weights of the teacher's loss and of MSN's, (float, float); laid out for the run itself.
+
+    The teacher's goes from `start` to `final`, linearly, and reaches it in the last step. MSN's is
+    1, and 0 in the first steps, of which `alone` is the share of the run.
+    """
+    weight = start + step / max(1, total_steps - 1) * (final - start)
+    return weight, float(step >= alone * total_steps)

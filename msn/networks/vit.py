@@ -152,7 +152,13 @@ class VisionTransformer(keras.Model):
         return self.norm(pooled) if self.pool_norm else pooled
 
     def represent(
-        self, images, kept_patches=None, branch_scales=None, recompute=False, training=False
+        self,
+        images,
+        kept_patches=None,
+        branch_scales=None,
+        recompute=False,
+        patches=False,
+        training=False,
     ):
         """The representation of a call [batch, width], with less work where it is CLS.
 
@@ -165,16 +171,21 @@ class VisionTransformer(keras.Model):
             of each block are multiplied by (see `msn.networks.blocks.branch_scales`).
           recompute: whether the backward pass computes each block again instead of keeping its
             activations (gradient checkpointing): same gradients, less memory, more work.
+          patches: whether the mean of the patches follows, [batch, 2 * width].
         """
         tokens = self.embed(images, kept_patches, training)
         rotation = self.rotation(images, kept_patches)
         for index, block in enumerate(self.blocks):
             scales = None if branch_scales is None else branch_scales[index]
-            cls_alone = index == self.depth - 1 and self.pooling == "cls"
+            cls_alone = index == self.depth - 1 and self.pooling == "cls" and not patches
             run = block.represent if cls_alone else block
             run = functools.partial(run, branch_scales=scales, rotation=rotation)
             tokens = (keras.remat(run) if recompute else run)(tokens)
-        return self.pool(self.tokens_of(tokens), self.pooling)
+        tokens = self.tokens_of(tokens)
+        if patches:
+            both = [self.pool(tokens, pooling) for pooling in (self.pooling, "mean")]
+            return ops.concatenate(both, axis=-1)
+        return self.pool(tokens, self.pooling)
 
     def embed(self, images, kept_patches=None, training=False):
         """Images [batch, height, width, 3] -> tokens [batch, special + kept, width] before block 0.

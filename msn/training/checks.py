@@ -26,6 +26,9 @@ RANGES = (
     ("keep_every", 0, INF),
     ("init_patch_size", 1, INF),
     ("max_rollbacks", 0, INF),
+    ("teacher_weight", 0, INF),
+    ("teacher_final_weight", 0, INF),
+    ("teacher_alone", 0, 1),
     ("probe_every", 0, INF),
     ("probe.max_frames", 1, INF),
     ("log_every", 1, INF),
@@ -83,10 +86,28 @@ def check(config: ConfigDict) -> None:
     values = flatten(config.to_dict())
     check_ranges(values, RANGES)
     check_choices(values, CHOICES)
+    if config.teacher:
+        check_teacher(config)
     if config.loss.prior_exponent and config.loss.sinkhorn:
         raise InputError(
             f"loss.prior_exponent is {config.loss.prior_exponent} with Sinkhorn, which balances to "
             "uniform; expected loss.sinkhorn=False, as :power_law sets it"
+        )
+
+
+def check_teacher(config: ConfigDict) -> None:
+    """Raises `InputError` where a teacher would teach nothing, or cannot."""
+    if config.accumulation > 1:
+        raise InputError(
+            f"accumulation is {config.accumulation} with a teacher; expected 1, a smaller "
+            "batch_size where memory is short"
+        )
+    if not (config.teacher_weight or config.teacher_final_weight):
+        raise InputError("teacher_weight and teacher_final_weight are 0; expected one above 0")
+    if config.teacher_alone and not config.teacher_weight:
+        raise InputError(
+            f"teacher_alone is {config.teacher_alone} with teacher_weight 0; expected a weight "
+            "above 0: nothing would be learnt in the first step"
         )
 
 

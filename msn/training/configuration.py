@@ -15,8 +15,10 @@ from msn.training.checks import DTYPES, check_views
 from msn.training.initialisation import continued_arguments, copy_weights, open_pretrained
 
 
-def create_model(config: ConfigDict) -> MSN:
+def create_model(config: ConfigDict, teacher_width: int | None = None) -> MSN:
     """The networks of a run: randomly initialised from its seed, or as `config.init` has them.
+
+    `teacher_width` is how many numbers the teacher says of a frame, where there is one.
 
     Raises:
       InputError: nothing can begin from `config.init`, or its patches do not fit the views.
@@ -43,6 +45,7 @@ def create_model(config: ConfigDict) -> MSN:
         drop_path=config.model.drop_path,
         recompute=config.gradient_checkpointing,
         clip_gradients=config.optimizer.clip_gradients,
+        teacher_width=teacher_width,
         dtype=DTYPES[config.precision],
         seed=config.seed,
     )
@@ -53,9 +56,21 @@ def create_model(config: ConfigDict) -> MSN:
 
 
 def schedule_of_step(config, step: int, total_steps: int, steps_per_epoch: int) -> dict:
-    """Learning rate, weight decay, EMA momentum and sharpening of a step, as floats."""
+    """Learning rate, weight decay, EMA momentum and sharpening of a step, as floats.
+
+    With a teacher, the weights of its loss and of MSN's, too.
+    """
     optimizer, loss = config.optimizer, config.loss
-    return {
+    weights = {}
+    if config.teacher:
+        weights["teacher_weight"], weights["msn_weight"] = schedules.teacher_weights(
+            step,
+            start=config.teacher_weight,
+            final=config.teacher_final_weight,
+            alone=config.teacher_alone,
+            total_steps=total_steps,
+        )
+    return weights | {
         "learning_rate": schedules.learning_rate(
             step,
             start=optimizer.start_learning_rate,

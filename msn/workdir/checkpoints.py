@@ -100,6 +100,9 @@ def run_state(model) -> dict:
         for name, variable in named_variables(*parts).items():
             state[f"{network}/{name}"] = variable
             names[id(variable.value)] = name
+    for variable in model.teacher_variables:
+        name = names[id(variable.value)] = f"teacher/{'/'.join(variable.path.split('/')[-2:])}"
+        state[name] = variable
     moments = zip(
         model.optimizer.trained, model.optimizer.first, model.optimizer.second, strict=True
     )

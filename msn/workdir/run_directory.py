@@ -45,6 +45,7 @@ CHANGEABLE = (
     "feature_cache",
     "choose_by",  # fine-tuning itself refuses a change between its epochs
 )
+TEACHER = "teacher"  # without it, keys that begin so say nothing: earlier versions had none
 
 
 def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> list[str]:
@@ -64,6 +65,8 @@ def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> lis
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     }
+    if not (before.get(TEACHER) or now.get(TEACHER)):
+        changes = {key: text for key, text in changes.items() if not key.startswith(TEACHER)}
     if refused := [key for key in changes if key not in CHANGEABLE]:
         expected = "take another workdir or the same configuration"
         if longer and set(refused) <= {"steps", "epochs"}:

@@ -76,6 +76,7 @@ def test_shapes(source):
         "anchor": (8, 16, 16, 3),
         "focal": (2, 8, 8, 8, 3),
         "unreadable": (8,),
+        "row": (8,),
     }
 
 
@@ -214,6 +215,7 @@ def test_anchors_of_neighbouring_frames(source):
     same = rows_of(batches(source, UNCHANGED, last_step=7), source)
     pairs = batches(source, UNCHANGED, last_step=7, neighbour_seconds=2.0)
     targets, anchors = (rows_of(pairs, source, view) for view in ("target", "anchor"))
+    np.testing.assert_array_equal([batch["row"] for batch in pairs], anchors)
     np.testing.assert_array_equal(targets, same)
     assert set(np.unique(anchors - targets)) == {-2, -1, 0, 1, 2}
     assert (anchors // 14 == targets // 14).all(), "14 frames a video"
@@ -273,6 +275,7 @@ def test_an_unreadable_neighbour_leaves_the_frame_itself(copy):
     Path(source.name(anchors[step, place])).write_bytes(b"")
     again = batches(source, UNCHANGED, last_step=7, neighbour_seconds=2.0)[step]
     assert again["unreadable"][place] == 1
+    assert again["row"][place] == targets[step, place] != pairs[step]["row"][place]
     np.testing.assert_array_equal(again["anchor"][place], again["target"][place])
 
 

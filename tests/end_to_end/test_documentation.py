@@ -27,7 +27,7 @@ PAGES = [
     "README.md",
     *("docs/data.md", "docs/your_own_data.md", "docs/pretraining.md", "docs/down_stream.md"),
     *("docs/inference.md", "docs/encoders.md", "docs/scaling.md", "docs/design.md"),
-    "docs/mutants.md",
+    *("docs/recipes.md", "docs/mutants.md"),
 ]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 NOT_RUN = {  # a part of the command: why

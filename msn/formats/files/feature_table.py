@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from data.common.errors import InputError, one_line
 from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
-from msn.encoders import TABLES
 
+TABLES = (".npz", ".parquet")
 EMBEDDINGS, VIDEO = "embeddings", "video"
 KEYS = ("frame", "second")  # the first that a table has
 NAMED = 5  # so many frames or videos are named in a message
@@ -25,6 +25,13 @@ NAMED = 5  # so many frames or videos are named in a message
 def is_table(path: AnyPath | None) -> bool:
     """Whether a path is that of a table of features, by its suffix."""
     return bool(path) and path.suffix in TABLES
+
+
+def open_table(path: AnyPath, given: dict) -> "FeatureTable":
+    """A table of features; raises `InputError` where anything is given that it does not take."""
+    if said := [name for name, value in given.items() if value is not None]:
+        raise InputError(f"{path}: a table of features, without {said[0]}; expected none given")
+    return FeatureTable(path)
 
 
 class FeatureTable:
@@ -75,7 +82,7 @@ class FeatureTable:
         found, rows = np.concatenate(found), np.concatenate(rows)
         if not len(rows):
             raise InputError(
-                f"{self.file}: none of {len(index)} frames of {_some(index.videos)}; it has "
+                f"{self.file}: none of {len(index.video)} frames of {_some(index.videos)}; it has "
                 f"{_some(sorted(self.places))}"
             )
         order = np.argsort(rows, kind="stable")

@@ -14,9 +14,9 @@ from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset
 from down_stream.experiment import run
-from down_stream.features.feature_table import FeatureTable
 from down_stream.inference.embeddings import Options, embed
 from msn.encoders import load_encoder, save_encoder
+from msn.formats.files.feature_table import FeatureTable
 from msn.networks.encoder import create_encoder
 from tests.support.places import ROOT
 from tests.support.small_msn import VARIANT

@@ -1,0 +1,173 @@
+"""What features are worth with few labels, on groups too few for a split: docs/recipes.md.
+
+  python -m tests.benchmarks.grouped_probe --root=datasets/crops histogram=histogram.npz \
+      random=vitmicro8:96 msn=runs/msn/encoder@mean imagenet=lite0.onnx msn+imagenet
+
+L2 logistic regression on frozen features of still images in two classes, area under the ROC curve.
+Five folds of whole sequences, stratified; every image is tested once by a classifier that saw no
+image of its sequence. Of each fold's training sequences a share has labels. The penalty is chosen
+by the likelihood of the labels, in three folds of these sequences again. Folds and shares are drawn
+by three seeds, the same for all features. A score is the mean of the seeds; its interval of 95 %
+and that of the paired difference to the first named are of 1,000 draws of the sequences.
+
+After an encoder's path @ says which of its features, as --config.features does. Names joined by +
+are concatenated. Features of encoders are kept in runs/features.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
+
+from data.dataset.frame_index import load_index
+from data.storage.paths import to_paths
+from down_stream.classifiers.linear_head import Fitted
+from down_stream.classifiers.logistic_regression import PENALTIES, fit_logistic
+from down_stream.cross_validation import draw_splits
+from down_stream.features.encoders import SplitFeatures, open_encoder
+from down_stream.tasks import open_task
+from msn.networks.usual_keras import usual_keras
+
+FOLDS, INNER_FOLDS, DRAWS = 5, 3, 1000
+CHOSEN_FROM = PENALTIES[2:]  # so few images are told apart without any penalty
+CACHE = "runs/features"
+
+
+@usual_keras()
+@threadpool_limits.wrap(1)  # such small matrices are slower with several
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "encoders", nargs="+", metavar="NAME=PATH[@FEATURES]", help="or NAME=VARIANT:SIZE, or A+B"
+    )
+    parser.add_argument("--root", required=True, help="data set of images in two classes")
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.25, 1.0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output", default=None, help="a JSON file for the numbers")
+    given = parser.parse_args()
+
+    roots = to_paths([given.root])
+    task = open_task("classes", roots, None)
+    index = task.labelled(load_index(roots))
+    labels = np.asarray(task.labels(index))
+    group = np.unique(np.asarray(index.videos)[index.video], return_inverse=True)[1]
+    splits = {seed: draw_splits(task, index, FOLDS, seed) for seed in given.seeds}
+    print(f"{given.root}: {len(index)} images of {group.max() + 1} sequences, {task.classes}")
+
+    found, names = {}, dict(one.split("=", 1) for one in given.encoders if "=" in one)
+    known = {name: features_of(path, index) for name, path in names.items()}
+    wanted = [*names, *(one for one in given.encoders if "=" not in one)]
+    draws = np.random.default_rng(0).integers(group.max() + 1, size=(DRAWS, group.max() + 1))
+    drawn = [np.bincount(draw, minlength=group.max() + 1)[group] for draw in draws]
+    for fraction in given.fractions:
+        first = None
+        for name in wanted:
+            features = np.concatenate([known[part] for part in name.split("+")], axis=1)
+            scores = [
+                out_of_fold(features, labels, group, index, splits[seed], fraction, seed)
+                for seed in given.seeds
+            ]
+            aucs = [area(labels, score, np.ones(len(labels))) for score in scores]
+            of_draws = np.array(
+                [np.mean([area(labels, score, weights) for score in scores]) for weights in drawn]
+            )
+            first = of_draws if first is None else first
+            found.setdefault(name, {})[str(fraction)] = {
+                "auc": float(np.mean(aucs)),
+                "seeds": aucs,
+                "interval": np.percentile(of_draws, [2.5, 97.5]).tolist(),
+                "to_first": np.percentile(of_draws - first, [2.5, 50, 97.5]).tolist(),
+            }
+            low, high = found[name][str(fraction)]["interval"]
+            less, _, more = found[name][str(fraction)]["to_first"]
+            seeds = " ".join(f"{auc:.3f}" for auc in aucs)
+            print(
+                f"{100 * fraction:4.0f} %  {name:24s} {np.mean(aucs):.3f} [{low:.3f}, {high:.3f}]"
+                f"  to first [{less:+.3f}, {more:+.3f}]  seeds {seeds}",
+                flush=True,
+            )
+    if given.output:
+        Path(given.output).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def area(labels, score, weights) -> float:
+    """Area under the ROC curve of images that count `weights` times."""
+    values, place = np.unique(score, return_inverse=True)
+    positive, negative = (
+        np.bincount(place, weights * (labels == label), minlength=len(values)) for label in (1, 0)
+    )
+    below = np.cumsum(negative) - negative / 2
+    return float(positive @ below / (positive.sum() * negative.sum()))
+
+
+def features_of(path: str, index) -> np.ndarray:
+    """float32 [frames, width] of an encoder's path, a table's, or VARIANT:SIZE at random."""
+    path, _, features = path.partition("@")
+    variant, _, size = path.partition(":")
+    arguments = {"resnet_weights": "none", "seed": 0, "given": {}}
+    if size.isdigit():
+        encoder = open_encoder(None, variant, image_size=int(size), **arguments)
+    else:
+        encoder = open_encoder(to_paths([path])[0], "", image_size=0, **arguments)
+    values, _ = SplitFeatures(encoder, {"all": index}, 64, CACHE, features or None)("all")
+    if len(values) != len(index):
+        raise SystemExit(f"{path}: features of {len(values)} of {len(index)} images")
+    return np.asarray(values)
+
+
+def out_of_fold(features, labels, group, index, splits, fraction, seed) -> np.ndarray:
+    """Probability of the second class for each image, by a classifier of the other folds."""
+    names = np.asarray(index.videos)[index.video]
+    score = np.full(len(labels), np.nan)
+    for number, split in enumerate(splits):
+        rest = np.flatnonzero(np.isin(names, split["train"] + split["validation"]))
+        test = np.flatnonzero(np.isin(names, split["test"]))
+        some = labelled(rest, labels, group, fraction, np.random.default_rng((seed, number)))
+        head = fit(features[some], labels[some], group[some], seed)
+        score[test] = np.asarray(head.classifier.probabilities(features[test]))[:, 1]
+    return score
+
+
+def labelled(rows, labels, group, fraction, generator) -> np.ndarray:
+    """The rows of a share of the groups: drawn within each class of group, two of each at least."""
+    chosen = []
+    of_group = {one: round(labels[rows][group[rows] == one].mean()) for one in set(group[rows])}
+    for label in (0, 1):
+        groups = np.array(sorted(one for one, found in of_group.items() if found == label))
+        count = min(len(groups), max(2, round(fraction * len(groups))))
+        chosen.append(generator.permutation(groups)[:count])
+    return rows[np.isin(group[rows], np.concatenate(chosen))]
+
+
+def fit(features, labels, group, seed) -> Fitted:
+    """Logistic regression with the penalty that explains the labels of left out groups best."""
+    weights = {label: len(labels) / (2 * max(1, np.sum(labels == label))) for label in (0, 1)}
+    folds = StratifiedGroupKFold(min(INNER_FOLDS, len(set(group))), shuffle=True, random_state=seed)
+    likelihood = np.zeros(len(CHOSEN_FROM))
+    for train, held_out in folds.split(labels, labels, group):
+        if len(set(labels[train])) < 2:
+            continue
+
+        def score(probabilities, truth=labels[held_out]):
+            chosen = np.asarray(probabilities)[np.arange(len(truth)), truth]
+            return float(np.sum(np.log(np.clip(chosen, 1e-6, 1)) * [weights[t] for t in truth]))
+
+        fitted = fit_logistic(
+            features[train],
+            labels[train],
+            (features[held_out], score),
+            classes=2,
+            weights=weights,
+            penalties=CHOSEN_FROM,
+        )
+        by_penalty = {row["penalty"]: row["score"] for row in fitted.chosen["grid"]}
+        likelihood += [by_penalty[penalty] for penalty in CHOSEN_FROM]
+    best = CHOSEN_FROM[int(np.argmax(likelihood))]
+    return fit_logistic(features, labels, None, classes=2, weights=weights, penalties=(best,))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""A teacher in whole runs: of every kind, resumed, exported, and with what can be wrong of it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from data.common.errors import InputError
+from data.frames.opening import open_source
+from msn import encoders
+from msn.networks.encoder import create_encoder
+from msn.pretrain import pretrain
+from msn.training import teacher as module
+from msn.training.teacher import FEATURES_FILE, Teacher, standardised
+from msn.workdir import checkpoint_files
+from tests.support import onnx_files
+from tests.support.recorder import recorded
+from tests.support.small_msn import VARIANT, small_config
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(workdir):
+    return safetensors.numpy.load_file(checkpoint_files.checkpoints(workdir / "checkpoints")[-1])
+
+
+def write_table(path, source, **changes):
+    """Features of all frames that tell them apart, 3 numbers each."""
+    content = {
+        "embeddings": np.random.default_rng(0).normal(size=(len(source), 3)).astype(np.float32),
+        "video": np.array(source.videos)[source.video],
+        "second": source.second,
+    }
+    np.savez(path, **content | changes)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def source(small_dataset):
+    return open_source("images", small_dataset)
+
+
+@pytest.fixture(scope="module")
+def table(source, tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("teacher") / "features.npz", source)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher")
+    made = create_encoder("vitnano4", image_size=24, seed=3)
+    return str(encoders.save_encoder(made, folder / "encoder", {"videos": ["VID99"]}))
+
+
+@pytest.fixture(scope="module")
+def run(small_dataset, tmp_path_factory, table, eager):
+    workdir = tmp_path_factory.mktemp("runs") / "msn"
+    assert pretrain(small_config(small_dataset, teacher=table), workdir)
+    return workdir
+
+
+def test_what_it_says_is_learnt(small_dataset, source, tmp_path):
+    """The mean colour of a frame."""
+    colours = np.array([source.read(row).mean(axis=(0, 1)) for row in range(len(source))], "f")
+    table = write_table(tmp_path / "colours.npz", source, embeddings=colours)
+    config = small_config(
+        small_dataset, teacher=table, teacher_alone=1.0, steps=24, checkpoint_every=24
+    )
+    config.optimizer.warmup_epochs = 0.0
+    config.optimizer.learning_rate = 1e-2
+    assert pretrain(config, tmp_path / "run")
+    losses = [line["teacher"] for line in lines(tmp_path / "run")]
+    assert np.mean(losses[-3:]) < 0.7 * losses[0]
+    assert lines(tmp_path / "run")[-1]["msn_weight"] == 0
+
+
+def test_the_run_says_who_its_teacher_is_and_exports_nothing_of_it(run, table, small_dataset):
+    names = {path.name for path in run.iterdir()}
+    assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events"}
+    description = json.loads((run / "encoder" / "encoder.json").read_text())
+    assert description["source"]["teacher"] == {"path": table, "licence": None}
+    card = (run / "encoder" / "README.md").read_text()
+    assert "| teacher | features.npz |\n| the teacher's licence | not known |" in card
+    exported = encoders.load_encoder(run / "encoder")
+    plain = create_encoder(VARIANT, image_size=16)
+    assert [w.shape for w in exported.weights] == [w.shape for w in plain.weights]
+    of_teacher = {name for name in state(run) if "teacher" in name}
+    kinds = ("of_cls/kernel", "of_cls/bias", "of_patches/kernel", "of_patches/bias")
+    assert of_teacher == {
+        f"{place}teacher/{kind}"
+        for place in ("", "optimizer/first/", "optimizer/second/")
+        for kind in kinds
+    }
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bits(run, small_dataset, table, tmp_path):
+    workdir = shutil.copytree(run, tmp_path / "msn")
+    for path in checkpoint_files.checkpoints(workdir / "checkpoints")[-2:]:
+        path.unlink()
+    shutil.rmtree(workdir / "encoder")
+    assert pretrain(small_config(small_dataset, teacher=table), workdir)
+    ours, theirs = state(workdir), state(run)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], name)
+    assert [line["teacher"] for line in lines(workdir)] == [line["teacher"] for line in lines(run)]
+
+
+def test_the_last_weights_are_of_the_configuration(small_dataset, table, tmp_path):
+    config = small_config(
+        small_dataset,
+        **{"teacher": table, "teacher_weight": 2.0, "teacher_final_weight": 0.5},
+        **{"teacher_alone": 0.5, "log_every": 1},
+    )
+    assert pretrain(config, tmp_path)
+    logged = lines(tmp_path)
+    np.testing.assert_allclose([line["teacher_weight"] for line in logged], np.linspace(2, 0.5, 6))
+    assert [line["msn_weight"] for line in logged] == [0, 0, 0, 1, 1, 1]
+
+
+def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
+    small_dataset, source, encoder, tmp_path, monkeypatch
+):
+    asked = recorded(monkeypatch, module, "batches_of_features")
+    config = small_config(small_dataset, teacher=encoder, steps=2)
+    assert pretrain(config, tmp_path)
+    with np.load(tmp_path / FEATURES_FILE) as content:
+        kept = content["features"]
+    opened = encoders.load_encoder(encoder)
+    first = np.asarray(source.read(7))
+    assert first.shape != (24, 24, 3)  # it is seen as the encoder sees it
+    assert kept.shape == (56, opened.width)
+    features = Teacher(tmp_path.__class__(encoder), {}, source).features(tmp_path / FEATURES_FILE)
+    assert len(asked.calls) == 1
+    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-4)
+    described = json.loads((tmp_path / "encoder" / "encoder.json").read_text())["source"]
+    assert described["teacher"]["source"]["videos"] == ["VID99"]
+    assert "VID99" in described["videos"]
+
+
+def test_features_of_other_frames_are_computed_again(small_dataset, source, encoder, tmp_path):
+    path, file = tmp_path.__class__(encoder), tmp_path / FEATURES_FILE
+    fewer = open_source("images", small_dataset, ("video02",))
+    assert len(Teacher(path, {}, fewer).features(file)) == 42
+    every = Teacher(path, {}, source).features(file)
+    assert len(every) == 56 and every.any(axis=1).all()
+    file.write_bytes(file.read_bytes()[:100])
+    np.testing.assert_array_equal(Teacher(path, {}, source).features(file), every)
+
+
+def test_an_onnx_file_teaches(small_dataset, tmp_path):
+    path = onnx_files.write(tmp_path)
+    config = small_config(small_dataset, teacher=str(path), steps=2)
+    assert pretrain(config, tmp_path / "run")
+    with np.load(tmp_path / "run" / FEATURES_FILE) as content:
+        assert content["features"].shape == (56, onnx_files.WIDTH)
+    assert np.isfinite(lines(tmp_path / "run")[-1]["teacher"])
+
+
+def test_dimensions_that_tell_nothing_and_frames_that_are_unknown_are_zero():
+    features = np.array([[1.0, 5.0], [3.0, 5.0]], np.float32)
+    np.testing.assert_allclose(
+        standardised((features, np.array([2, 0])), 3), [[1, 0], [0, 0], [-1, 0]]
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"video": slice(0, 50)}, r"6 of 56 frames are missing"),
+        ({"video": "other"}, "none of 56 frames of video01"),
+        ({"second": 0.4}, "misaligned"),
+        ({"embeddings": slice(0, 40)}, "expected one per embedding"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_said_before_anything_is_written(
+    small_dataset, source, tmp_path, changes, named
+):
+    names = np.array(source.videos)[source.video]
+    embeddings = np.ones((56, 3), np.float32)
+    (key, change) = next(iter(changes.items()))
+    content = {
+        "video": {"video": np.char.add("other", names)} if change == "other" else {},
+        "second": {"second": source.second + 0.4},
+        "embeddings": {"embeddings": embeddings[:40]},
+    }[key]
+    if key == "video" and change != "other":
+        content = {
+            "embeddings": embeddings[change],
+            "video": names[change],
+            "second": source.second[change],
+        }
+    path = write_table(tmp_path / "features.npz", source, **content)
+    with pytest.raises(InputError, match=rf"^teacher=.*{named}") as error:
+        pretrain(small_config(small_dataset, teacher=path), tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"teacher": "/nonexistent"}, "teacher=/nonexistent"),
+        ({"accumulation": 2}, "accumulation is 2 with a teacher"),
+        ({"teacher_weight": -1.0}, "teacher_weight is -1"),
+        ({"teacher_alone": 1.5}, "teacher_alone is 1.5"),
+        ({"teacher_weight": 0.0, "teacher_final_weight": 0.0}, "are 0; expected one above"),
+        ({"teacher_weight": 0.0, "teacher_alone": 0.5}, "nothing would be learnt"),
+        ({"teacher_num_heads": 3}, "without num_heads"),
+    ],
+)
+def test_what_cannot_teach_is_said(small_dataset, table, tmp_path, changes, named):
+    with pytest.raises(InputError, match=named):
+        pretrain(small_config(small_dataset, **{"teacher": table, **changes}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_of_another_width_is_another_model(run, small_dataset, source, table, tmp_path):
+    """The file at the path was replaced since the run was stopped."""
+    workdir = shutil.copytree(run, tmp_path / "msn")
+    path = shutil.copy(table, tmp_path / "features.npz")
+    config = json.loads((workdir / "config.json").read_text()) | {"teacher": str(path)}
+    (workdir / "config.json").write_text(json.dumps(config))
+    write_table(path, source, embeddings=np.ones((56, 4), np.float32))
+    with pytest.raises(InputError, match="none of 3 checkpoints can be used"):
+        pretrain(small_config(small_dataset, teacher=str(path)), workdir)
