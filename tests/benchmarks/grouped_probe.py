@@ -8,7 +8,7 @@ Five folds of whole sequences, stratified; every image is tested once by a class
 image of its sequence. Of each fold's training sequences a share has labels. The penalty is chosen
 by the likelihood of the labels, in three folds of these sequences again. Folds and shares are drawn
 by three seeds, the same for all features. A score is the mean of the seeds; its interval of 95 %
-and that of the paired difference to the first named are of 1,000 draws of the sequences.
+and that of the paired difference to the first named (of A+B to A) are of 1,000 draws of sequences.
 
 After an encoder's path @ says which of its features, as --config.features does. Names joined by +
 are concatenated. Features of encoders are kept in runs/features.
@@ -63,7 +63,7 @@ def main() -> None:
     draws = np.random.default_rng(0).integers(group.max() + 1, size=(DRAWS, group.max() + 1))
     drawn = [np.bincount(draw, minlength=group.max() + 1)[group] for draw in draws]
     for fraction in given.fractions:
-        first = None
+        of_draws = {}
         for name in wanted:
             features = np.concatenate([known[part] for part in name.split("+")], axis=1)
             scores = [
@@ -71,26 +71,32 @@ def main() -> None:
                 for seed in given.seeds
             ]
             aucs = [area(labels, score, np.ones(len(labels))) for score in scores]
-            of_draws = np.array(
+            of_draws[name] = np.array(
                 [np.mean([area(labels, score, weights) for score in scores]) for weights in drawn]
             )
-            first = of_draws if first is None else first
-            found.setdefault(name, {})[str(fraction)] = {
+            other = name.split("+")[0] if "+" in name else wanted[0]
+            row = {
                 "auc": float(np.mean(aucs)),
                 "seeds": aucs,
-                "interval": np.percentile(of_draws, [2.5, 97.5]).tolist(),
-                "to_first": np.percentile(of_draws - first, [2.5, 50, 97.5]).tolist(),
+                "interval": interval(of_draws[name]),
+                "difference_to": other,
+                "difference": interval(of_draws[name] - of_draws[other]),
             }
-            low, high = found[name][str(fraction)]["interval"]
-            less, _, more = found[name][str(fraction)]["to_first"]
-            seeds = " ".join(f"{auc:.3f}" for auc in aucs)
+            found.setdefault(name, {})[str(fraction)] = row
+            low, high = row["interval"]
+            less, more = row["difference"]
             print(
-                f"{100 * fraction:4.0f} %  {name:24s} {np.mean(aucs):.3f} [{low:.3f}, {high:.3f}]"
-                f"  to first [{less:+.3f}, {more:+.3f}]  seeds {seeds}",
+                f"{100 * fraction:4.0f} %  {name:24s} {row['auc']:.3f} [{low:.3f}, {high:.3f}]  to "
+                f"{other} [{less:+.3f}, {more:+.3f}]  seeds {' '.join(f'{x:.3f}' for x in aucs)}",
                 flush=True,
             )
     if given.output:
         Path(given.output).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def interval(values) -> list[float]:
+    """The middle 95 % of what was drawn."""
+    return np.percentile(values, [2.5, 97.5]).tolist()
 
 
 def area(labels, score, weights) -> float:

@@ -91,7 +91,7 @@ class own_flags:  # noqa: N801 (a context, used like a function)
 
 def shrink_pretraining(config):
     """Two steps of a tiny network."""
-    assert variant_arguments(config.model.variant)["patch_size"] == 16
+    assert variant_arguments(config.model.variant)["patch_size"] in (8, 16)
     config.model.variant = VARIANT
     config.model.update(hidden_dim=16, output_dim=8, num_prototypes=8)
     config.views.update(size=16, focal_size=8, focal_views=1)

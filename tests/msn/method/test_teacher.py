@@ -107,9 +107,23 @@ def test_features_that_are_not_finite_leave_everything_as_it_is(views):
     assert all(map(np.array_equal, before, after))
 
 
+@pytest.mark.parametrize("wrong", [-1, -2, -4])
+def test_gradients_of_its_head_must_be_finite_too(wrong):
+    model = MSN(TINY, **HEADS, teacher_width=5)
+    variables = [*model.anchor_variables, model.prototypes, *model.teacher_variables]
+    before = values(variables)
+    gradients = [np.full(variable.shape, 0.1, np.float32) for variable in variables]
+    gradients[wrong].flat[-1] = np.inf
+    parts = {"loss": tf.constant(1.0), "targets": tf.fill((4, 6), 1 / 6)}
+    schedule = as_scalars(SCHEDULE, "float32")
+    logs = model.update([*map(tf.constant, gradients)], parts, tf.ones((4, 8)), schedule)
+    assert float(logs["updated"]) == 0
+    assert all(map(np.array_equal, before, values(variables)))
+
+
 def test_the_weights_go_from_the_first_to_the_last_step():
-    given = {"start": 1.0, "final": 0.0, "alone": 0.4, "total_steps": 11}
-    weights = [teacher_weights(step, **given) for step in range(11)]
-    np.testing.assert_allclose([teacher for teacher, _ in weights], np.linspace(1, 0, 11))
-    assert [msn for _, msn in weights] == [0.0] * 5 + [1.0] * 6
+    given = {"start": 1.0, "final": 0.0, "alone": 0.5, "total_steps": 10}
+    weights = [teacher_weights(step, **given) for step in range(10)]
+    np.testing.assert_allclose([teacher for teacher, _ in weights], np.linspace(1, 0, 10))
+    assert [msn for _, msn in weights] == [0.0] * 5 + [1.0] * 5
     assert teacher_weights(0, start=2.0, final=2.0, alone=1.0, total_steps=1) == (2.0, 0.0)

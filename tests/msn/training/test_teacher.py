@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
+from data.dataset.frame_index import load_index
 from data.frames.opening import open_source
 from msn import encoders
 from msn.networks.encoder import create_encoder
@@ -16,6 +18,7 @@ from msn.training import teacher as module
 from msn.training.teacher import FEATURES_FILE, Teacher, standardised
 from msn.workdir import checkpoint_files
 from tests.support import onnx_files
+from tests.support.record_files import write_records
 from tests.support.recorder import recorded
 from tests.support.small_msn import VARIANT, small_config
 
@@ -136,7 +139,7 @@ def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
     first = np.asarray(source.read(7))
     assert first.shape != (24, 24, 3)  # it is seen as the encoder sees it
     assert kept.shape == (56, opened.width)
-    features = Teacher(tmp_path.__class__(encoder), {}, source).features(tmp_path / FEATURES_FILE)
+    features = Teacher(Path(encoder), {}, source).features(tmp_path / FEATURES_FILE)
     assert len(asked.calls) == 1
     np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-4)
@@ -146,7 +149,7 @@ def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
 
 
 def test_features_of_other_frames_are_computed_again(small_dataset, source, encoder, tmp_path):
-    path, file = tmp_path.__class__(encoder), tmp_path / FEATURES_FILE
+    path, file = Path(encoder), tmp_path / FEATURES_FILE
     fewer = open_source("images", small_dataset, ("video02",))
     assert len(Teacher(path, {}, fewer).features(file)) == 42
     every = Teacher(path, {}, source).features(file)
@@ -162,6 +165,19 @@ def test_an_onnx_file_teaches(small_dataset, tmp_path):
     with np.load(tmp_path / "run" / FEATURES_FILE) as content:
         assert content["features"].shape == (56, onnx_files.WIDTH)
     assert np.isfinite(lines(tmp_path / "run")[-1]["teacher"])
+
+
+def test_records_have_times_and_no_numbers_of_files(small_dataset, source, table, tmp_path):
+    write_records(load_index(small_dataset), tmp_path / "records")
+    records = open_source("records", tmp_path / "records")
+    file = tmp_path / FEATURES_FILE
+    path = Path(table)
+    expected = Teacher(path, {}, source).features(file)
+    np.testing.assert_array_equal(Teacher(path, {}, records).features(file), expected)
+    assert not file.exists()  # a table is looked up again
+    numbered = write_table(tmp_path / "numbered.npz", source, frame=source.index.frame)
+    with pytest.raises(InputError, match=r"^teacher=.*has the column frame; expected second"):
+        Teacher(Path(numbered), {}, records)
 
 
 def test_dimensions_that_tell_nothing_and_frames_that_are_unknown_are_zero():

@@ -1,0 +1,74 @@
+"""What the numbers of docs/recipes.md are made by."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from data.dataset.audit import Audit
+from data.image_classes.class_folders import prepare_classes
+from tests.benchmarks import grouped_probe
+from tests.support.small_polyps import write_image
+
+GROUPS, EACH = 16, 3
+
+
+def test_the_area_is_that_of_images_that_are_there_several_times():
+    draw = np.random.default_rng(0)
+    labels, score = draw.integers(0, 2, 60), draw.integers(0, 9, 60) / 9  # with ties
+    weights = draw.integers(0, 4, 60)
+    rows = np.repeat(np.arange(60), weights)
+    expected = roc_auc_score(labels[rows], score[rows])
+    assert grouped_probe.area(labels, score, weights) == pytest.approx(expected)
+
+
+def test_a_share_is_of_whole_groups_of_both_classes():
+    group = np.repeat(np.arange(40), 2)
+    labels, rows = (group >= 30).astype(int), np.arange(80)
+    some = grouped_probe.labelled(rows, labels, group, 0.2, np.random.default_rng(0))
+    drawn = group[some]
+    assert all(np.sum(drawn == one) == 2 for one in set(drawn))
+    assert (len(set(drawn[drawn < 30])), len(set(drawn[drawn >= 30]))) == (6, 2)
+    every = grouped_probe.labelled(rows, labels, group, 1.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(every, rows)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Images of two classes in groups of three."""
+    folder = tmp_path_factory.mktemp("classes")
+    rows = ["image,sequence"]
+    for number in range(GROUPS * EACH):
+        kind = ("left", "right")[number // EACH % 2]
+        image = write_image(folder, f"{kind}_{number}")
+        (folder / "images" / kind).mkdir(parents=True, exist_ok=True)
+        image.rename(folder / "images" / kind / image.name)
+        rows.append(f"{kind}/{image.name},g{number // EACH}")
+    (folder / "groups.csv").write_text("\n".join(rows) + "\n")
+    prepare_classes(folder / "set", folder / "images", folder / "groups.csv", 0, Audit())
+    return folder / "set"
+
+
+def test_features_that_tell_are_told_from_those_that_do_not(root, tmp_path, monkeypatch, capsys):
+    index = grouped_probe.load_index(root)
+    names = np.asarray(index.videos)[index.video]
+    noise = np.random.default_rng(0).normal(size=(len(index), 4)).astype("f")
+    for name, values in {"noise": noise, "told": noise + 3 * index.label[:, None]}.items():
+        np.savez(tmp_path / f"{name}.npz", embeddings=values, video=names, frame=index.frame)
+    tables = [f"{name}={tmp_path / name}.npz" for name in ("noise", "told")]
+    given = ["--root", str(root), "--seeds", "0", "1", "--output", str(tmp_path / "found.json")]
+    monkeypatch.setattr(sys, "argv", ["grouped_probe", *tables, "noise+told", *given])
+    monkeypatch.setattr(grouped_probe, "DRAWS", 50)
+    grouped_probe.main()
+    assert "48 images of 16 sequences" in capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["noise"]["1.0"]["auc"] < 0.75
+    for name in ("told", "noise+told"):
+        for fraction in ("0.25", "1.0"):
+            assert found[name][fraction]["auc"] > 0.95
+        assert found[name]["1.0"]["difference_to"] == "noise"
+        assert found[name]["1.0"]["difference"][0] > 0
+        low, high = found[name]["1.0"]["interval"]
+        assert low <= found[name]["1.0"]["auc"] <= high
