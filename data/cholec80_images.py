@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from data.common.cores import available_cores
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.frame_index import load_index
 from data.finetuning import (
@@ -81,7 +81,7 @@ class Cholec80ImagesLoader:
         index = load_index(data_root).select(video_ids)
         index = index.take(index.phase >= 0)
         if not len(index):
-            raise InputError(f"{data_root}: no labelled frames of {', '.join(video_ids)}")
+            raise InputError(f"{data_root}: no labelled frames of {some(video_ids)}")
         self._frames = ImageFrames(index)
         self._batch_size, self._shuffle, self._augment = batch_size, shuffle, augment
 

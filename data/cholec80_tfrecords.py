@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.cholec80 import video_name
 from data.frames.prefetching import prefetched
 from data.storage.folders import local_copy
@@ -102,7 +102,7 @@ def _select(folder: str, video_ids: Sequence[int] | None) -> list[str]:
     if not names:
         raise InputError("video_ids is empty; None for all videos")
     if missing := [name for name in names if name not in records]:
-        raise InputError(f"{folder}: no record files of {', '.join(missing)}")
+        raise InputError(f"{folder}: no record files of {some(missing)}")
     return [str(records[name]) for name in names]
 
 

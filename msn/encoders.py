@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, one_line, some
 from data.images.image_io import RESIZE_RULE
 from data.storage.folders import copy_folder, local_copy, read_part
 from data.storage.paths import AnyPath, to_path
@@ -200,7 +200,7 @@ def _open_directory(path, given):
         if (path / name).is_file():
             return _open_file(path / name, given)
     names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    found = ", ".join(names[:8]) or "nothing"
+    found = some(names, limit=8) or "nothing"
     raise InputError(
         f"found: {found}; expected an encoder directory ({ENCODER_FILE}), a SavedModel "
         f"({saved_model.MODEL_FILE}), a Hugging Face directory ({hugging_face.CONFIG_FILE}) or "

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from data.common import compiled_programs
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.common.stopping import StopSignal
 from data.dataset.overlaps import identity
@@ -205,7 +205,7 @@ def open_frames(config: ConfigDict) -> Frames:
         for name in data.exclude_videos
         if excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
     ]:
-        logging.warning("data.exclude_videos: not in the data: %s", ", ".join(missing))
+        logging.warning("data.exclude_videos: not in the data: %s", some(missing))
     return source
 
 

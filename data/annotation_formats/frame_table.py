@@ -12,7 +12,7 @@ import numpy as np
 
 from data.annotation_formats.delimited import Table, read_table, refuse_rows
 from data.annotation_formats.labels import MISSING, PHASE, UNKNOWN, Moments
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.cholec80 import LABEL_FPS, SOURCE_FPS, TOOLS
 from data.storage.whole import whole_file
@@ -37,7 +37,7 @@ def read_official(path: Path, audit: Audit, group: str) -> Moments:
     names = [column.casefold() for column in table.columns]
     if names[0] != "frame" or (group == PHASE and PHASE not in names):
         wanted = "Frame Phase" if group == PHASE else "Frame, then one name per column"
-        raise InputError(f"{path}:1: header {' '.join(table.columns)!r}; expected {wanted}")
+        raise InputError(f"{path}:1: header {some(table.columns, ' ', 8)!r}; expected {wanted}")
     columns = [names.index(PHASE)] if group == PHASE else list(range(1, len(names)))
     return read_moments(table, 0, columns, group, audit)
 

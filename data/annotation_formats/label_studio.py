@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 from data.annotation_formats.delimited import read_text
 from data.annotation_formats.labels import VideoLabels, track_groups, track_intervals
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 
 _HASH = re.compile(r"[0-9a-f]{8}-(?=.)")
@@ -102,7 +102,7 @@ def find_instead(task: dict) -> str:
     results = [result for annotation in _submitted(task) for result in annotation["result"]]
     if any(map(_is_timeline, results)):
         return ""
-    kinds = ", ".join(dict.fromkeys(str(result.get("type", "results")) for result in results))
+    kinds = some(list(dict.fromkeys(str(result.get("type", "results")) for result in results)))
     return kinds or ("a draft" if task.get("drafts") else "nothing")
 
 

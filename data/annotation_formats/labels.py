@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.cholec80 import SOURCE_FPS
 
@@ -133,7 +133,7 @@ def track_groups(file: Path, tracks: Iterable[str]) -> dict[str, str]:
     phases = [name for name in tracks if name.casefold() in (PHASE, "phases")]
     phases = phases or [name for name in tracks if PHASE in name.casefold()]
     if len(phases) > 1:
-        raise InputError(f"{file}: {', '.join(phases)}; expected phases in one of them")
+        raise InputError(f"{file}: {some(phases)}; expected phases in one of them")
     phases = phases or (tracks if len(tracks) == 1 else [])
     return {name: PHASE if name in phases else name for name in tracks}
 

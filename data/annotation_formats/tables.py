@@ -14,7 +14,7 @@ from data.annotation_formats.delimited import Table
 from data.annotation_formats.frame_table import TOOLS_GROUP, is_presence, read_moments
 from data.annotation_formats.interval_table import IntervalColumns, read_intervals
 from data.annotation_formats.labels import PHASE, VideoLabels
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.images.names import is_image
 
@@ -71,8 +71,8 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
     if start is None and moment is None:
         is_of_images = not IMAGE.isdisjoint(names) or _names_images(table, video)
         raise InputError(
-            f"{table.path}:1: columns {', '.join(table.columns)}; expected a frame, a second or a "
-            "start, and a phase"
+            f"{table.path}:1: columns {some(table.columns, limit=8)}; expected a frame, a second "
+            "or a start, and a phase"
             + "; classes of images need no time: --dataset=classes"
             * is_of_images
         )
@@ -80,11 +80,11 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
         labels, others = [(others[0], names[others[0]])], []
     if not labels and not present:
         raise InputError(
-            f"{table.path}:1: columns {', '.join(table.columns)}; expected a phase, a tool, or "
+            f"{table.path}:1: columns {some(table.columns, limit=8)}; expected a phase, a tool, or "
             "tools with 0 and 1"
         )
     if ignored := [table.columns[p] for p in others if p not in present]:
-        audit.remark(f"{table.path}:1: columns that are not used: {', '.join(ignored)}")
+        audit.remark(f"{table.path}:1: columns that are not used: {some(ignored)}")
     time = moment if start is None else start
     is_frames = "frame" in names[time]
     if start is None and (is_frames or _is_dense(table, time, video)):

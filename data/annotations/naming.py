@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data.annotation_formats.delimited import read_table, read_text
 from data.annotation_formats.labels import MISSING, PHASE, Intervals, VideoLabels
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit, Strict
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.classes import CLASSES_FILE, Classes, choose
@@ -67,9 +67,9 @@ class Names:
         phases = tuple(listed.values())
         if phases[: len(known.phases)] != known.phases:
             raise InputError(
-                f"{path}: begins with {', '.join(phases[: len(known.phases)])}; this dataset has "
-                f"{', '.join(known.phases)} already, whose ids stay; expected those first, or "
-                "another --name"
+                f"{path}: begins with {some(phases[: len(known.phases)], limit=8)}; this dataset "
+                f"has {some(known.phases, limit=8)} already, whose ids stay; expected those first, "
+                "or another --name"
             )
         seen = self.seen.get(PHASE, {})
         if tuple(listed) == phases and seen and all(name.isdecimal() for name in seen):
@@ -98,7 +98,7 @@ class Names:
         for name in fresh:
             if name not in chosen:
                 audit.problem(
-                    f"{phases[name]}: {name!r} is unknown; expected {', '.join(chosen)} "
+                    f"{phases[name]}: {name!r} is unknown; expected {some(chosen, limit=8)} "
                     "(--phases=FILE lists other phases, --phase_map=FILE says what is what)"
                 )
             elif known.phases and name not in known.phases:
@@ -106,8 +106,8 @@ class Names:
         unused = [name for name in known.phases if name not in phases]
         if phases and unused and not is_closed and known.phases != PHASES:
             audit.remark(
-                f"{CLASSES_FILE}: nothing is annotated as {', '.join(unused)} any more; ids stay "
-                "until this file is deleted"
+                f"{CLASSES_FILE}: nothing is annotated as {some(unused, limit=8)} any more; ids "
+                "stay until this file is deleted"
             )
         groups = dict(known.multi_label)
         for group, names in self.seen.items():
@@ -145,7 +145,7 @@ def read_phase_map(path: Path) -> dict[str, str]:
     """
     table = read_table(path, Strict())
     if [column.casefold() for column in table.columns[:2]] != ["from", "to"]:
-        raise InputError(f"{path}:1: columns {', '.join(table.columns)}; expected from, to")
+        raise InputError(f"{path}:1: columns {some(table.columns)}; expected from, to")
     (froms, places), (tos, to_places) = table.texts(0), table.texts(1)
     result = {}
     for line, one, other in zip(table.lines, places, to_places, strict=True):

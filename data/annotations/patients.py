@@ -37,7 +37,7 @@ def check_patients(path: Path | None) -> list[tuple[int, str, str]]:
     columns = [column.casefold() for column in table.columns]
     called = next((name for name in CALLED if name in columns), None)
     if called is None or "patient" not in columns:
-        raise InputError(f"{path}:1: columns {', '.join(table.columns)}; expected video, patient")
+        raise InputError(f"{path}:1: columns {some(table.columns)}; expected video, patient")
     if audit.problems:
         raise InputError(audit.problems[0])
     cells = []

@@ -10,6 +10,8 @@ from pathlib import Path
 import ml_collections
 from ml_collections import ConfigDict
 
+from data.common.errors import some
+
 ROOT = Path(__file__).resolve().parents[2]
 _LIBRARY = str(Path(ml_collections.__file__).parent)
 
@@ -74,7 +76,7 @@ def check_complete(config: ConfigDict, base: ConfigDict, path: str, base_path: s
     missing = flatten(base.to_dict()).keys() - flatten(config.to_dict()).keys()
     if missing:
         raise ValueError(
-            f"--config={path}: no key {', '.join(sorted(missing)[:3])}; expected all keys of "
+            f"--config={path}: no key {some(sorted(missing))}; expected all keys of "
             f"{base_path}: start from its get_config(), and change single keys"
         )
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.extraction_log import LOG, read_log
 from data.storage.paths import AnyPath
@@ -169,7 +169,7 @@ def _read(root: AnyPath) -> list | dict | None:
 def _lists(path: AnyPath, content: dict) -> dict[str, list]:
     known = ("phases", "multi_label", "classes", "fps", "annotation_fps")
     if unknown := [name for name in content if name not in known]:
-        raise InputError(f"{path}: {unknown[0]!r}; expected {', '.join(known)}")
+        raise InputError(f"{path}: {unknown[0]!r}; expected {some(known, limit=8)}")
     groups = content.get("multi_label", {})
     if not isinstance(groups, dict):
         raise InputError(f"{path}: multi_label: expected names of groups, and a list for each")

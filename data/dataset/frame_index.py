@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.cholec80 import TOOLS
 from data.dataset.classes import Classes, frame_rate, new_ids, read_classes
 from data.images.names import natural_key
@@ -120,7 +120,7 @@ class FrameIndex:
         wanted = set(self.videos if videos is None else videos)
         if unknown := sorted(wanted - set(self.videos), key=natural_key):
             raise InputError(
-                f"no such video: {_shorten(unknown)}; the index has {_shorten(self.videos)}"
+                f"no such video: {some(unknown)}; the index has {some(self.videos, limit=8)}"
             )
         wanted -= set(exclude or ())
         is_wanted = np.array([name in wanted for name in self.videos], bool)
@@ -294,9 +294,3 @@ def _renamed(index: FrameIndex, classes: Classes) -> FrameIndex:
         presence=presence,
         classes=classes,
     )
-
-
-def _shorten(names: Sequence[str], limit: int = 8) -> str:
-    """The first names, and how many there are if that was not all."""
-    some = ", ".join(names[:limit])
-    return some if len(names) <= limit else f"{some}, ... ({len(names)} in all)"

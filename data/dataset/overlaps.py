@@ -23,6 +23,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from data.common.errors import some
+
 _TOOL_TRAIN = frozenset(range(67, 77))
 _TOOL_TEST = frozenset({61, 62, 64, 65, 66})
 _WORKFLOW = frozenset({73, 77, 78, 79, 80})
@@ -34,7 +36,6 @@ _NAMES = {
     "M2CAI16-workflow": re.compile(r"(?:.*?_)??((?:test_)?workflow_video_\d\d)"),
 }
 SYNTHETIC = "synthetic.json"  # in a rendered data set, whose videos are named as Cholec80's
-NAMED = 3  # names in a line; of the others, the number
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,7 @@ def overlaps(videos: Iterable[str], others: Iterable[str]) -> tuple[list[str], l
     for video in videos:
         twins = names.get(identity(video), [])
         if twins:
-            same.append(video if video in twins else f"{video} ({', '.join(twins)})")
+            same.append(video if video in twins else f"{video} ({some(twins)})")
         elif maybe := [name for name in known if may_be_same_operation(video, name)]:
-            more = f" and {len(maybe) - NAMED} more" if len(maybe) > NAMED else ""
-            possible.append(f"{video} (one of {', '.join(maybe[:NAMED])}{more})")
+            possible.append(f"{video} (one of {some(maybe)})")
     return same, possible

@@ -162,7 +162,7 @@ def read_rows(path: AnyPath) -> dict[str, tuple[str, str]]:
     try:
         header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
         if tuple(header) != COLUMNS:
-            raise ValueError(f"columns {', '.join(header)}")
+            raise ValueError(f"columns {some(header)}")
         return {video: (patient, by) for video, patient, by in rows}
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); delete it, and prepare again") from error

@@ -18,7 +18,7 @@ from data.dataset.frame_index import FrameIndex
 from data.images.decoding import decode_image
 from data.images.image_io import read_image
 from data.storage.paths import AnyPath, is_remote, to_path
-from data.tfrecords.offsets import read_bytes_feature
+from data.tfrecords.offsets import read_bytes_feature, say_place
 
 IMAGES_AT_ONCE = 8  # that one thread reads before it takes others
 
@@ -205,7 +205,7 @@ class RecordFrames(Frames):
       counts: frames of each video.
       files: the record files.
       table: columns by row: "shard" position in `files`, "begin" and "length" of the record in
-        bytes, "second", which is negative where it is unknown.
+        bytes (its number in an ArrayRecord file), "second", which is negative where it is unknown.
       feature: the image's name in the examples.
       **remarks: as for `Frames`.
     """
@@ -221,7 +221,7 @@ class RecordFrames(Frames):
 
     def paths(self, rows):
         places = zip(self._table["shard"][rows], self._table["begin"][rows], strict=True)
-        return [f"{self._files[file]}, record at byte {begin}" for file, begin in places]
+        return [say_place(self._files[file], begin) for file, begin in places]
 
     def files(self, rows):
         return [self._files[file] for file in np.unique(self._table["shard"][rows])]

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.classes import frame_rate, has_times
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
@@ -140,7 +140,7 @@ def _open_videos(roots: list[Path], exclude: frozenset[str], fps: float) -> Vide
     for root, videos in zip(roots, found, strict=True):
         timings |= read_timings(videos, fps, root / f".clocks-{fps!r}.npz")
     if not timings:
-        raise InputError(f"{', '.join(map(str, roots))}: none of {len(files)} videos can be read")
+        raise InputError(f"{some(roots)}: none of {len(files)} videos can be read")
     kept, excluded = _divide(timings, exclude)
     return VideoFrames(
         files, {name: timings[name] for name in kept}, fps, excluded=excluded, faults=faults

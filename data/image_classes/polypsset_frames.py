@@ -16,7 +16,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from data.annotation_formats.labels import UNKNOWN
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
 from data.image_classes.voc import read_voc
@@ -163,7 +163,7 @@ def _judge(annotation: Path, objects: Sequence, size: tuple[int, int]) -> tuple:
             findings.append(Finding("outside", text))
         boxes += [inside] if _area(inside) else []
     if len(objects) > 1:
-        text = f"{annotation}: {len(objects)} objects ({', '.join(sorted(set(names)))})"
+        text = f"{annotation}: {len(objects)} objects ({some(sorted(set(names)))})"
         text += "" if label != UNKNOWN else "; without a label"
         findings.append(Finding("several", text))
     return label, max(boxes, key=_area, default=None), findings

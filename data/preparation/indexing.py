@@ -245,8 +245,7 @@ def _remark_annotations(root: Path, annotated: Annotated, audit: Audit) -> None:
             audit.remark(f"{folder / video}-{kind}.txt: missing; {video} has no {kind}s")
     without = [video for video in audit.videos if video not in annotated.sources]
     if (root / FOLDER).is_dir() and without:
-        more = f" and {len(without) - 8} more" if len(without) > 8 else ""
-        audit.remark(f"{root / FOLDER}: nothing about {', '.join(without[:8])}{more}")
+        audit.remark(f"{root / FOLDER}: nothing about {some(without, limit=8)}")
 
 
 def _count_sizes(files: list[Path], is_video: bool) -> Counter:

@@ -73,9 +73,7 @@ def read_operations(
     rows = read_table(table, audit)
     columns = [column.casefold() for column in rows.columns]
     if not set(COLUMNS) <= set(columns):
-        raise InputError(
-            f"{table}:1: columns {', '.join(rows.columns)}; expected {', '.join(COLUMNS)}"
-        )
+        raise InputError(f"{table}:1: columns {some(rows.columns)}; expected {', '.join(COLUMNS)}")
     base = plain_path(folder)
     by_path = {plain_path(f).relative_to(base).as_posix(): name for name, f in videos.items()}
     by_name = {}
@@ -179,7 +177,7 @@ def join_files(
         if missing:
             used = f"{USED_UP_TO} {end - 1}" if end > first else "not used"
             fault = (
-                f"{operation}: part {', '.join(map(str, missing))} is missing among parts {first} "
+                f"{operation}: part {some(missing)} is missing among parts {first} "
                 f"to {max(numbers)}; {used}"
             )
         files = tuple(videos[numbers[number]] for number in range(first, end))

@@ -17,6 +17,7 @@ import numpy as np
 from data.common.errors import InputError
 from data.storage.folders import read_part
 from data.storage.paths import AnyPath
+from data.tfrecords.array_records import is_array_record, read_array_record, read_array_records
 
 BEFORE, AFTER = 12, 4  # bytes around a record's content
 
@@ -55,16 +56,24 @@ def _scan(file: AnyPath, content: BinaryIO) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_bytes_feature(file: AnyPath, begin: int, length: int, feature: str) -> bytes:
-    """One bytes feature of the tf.train.Example at a place that `scan_records` found.
+    """One bytes feature of a tf.train.Example at a place that `read_small_features` found.
 
     Raises:
       InputError: there is no such example, or it has no such feature.
     """
-    serialised = read_part(file, begin, begin + length)
+    if is_array_record(file):
+        serialised = read_array_record(file, begin)
+    else:
+        serialised = read_part(file, begin, begin + length)
     try:
-        return serialised[_find_values(serialised, 0, length, (feature,))[feature]]
+        return serialised[_find_values(serialised, 0, len(serialised), (feature,))[feature]]
     except (KeyError, ValueError, IndexError, StopIteration) as error:
-        raise InputError(f"{file}: the record at byte {begin} has no {feature!r}") from error
+        raise InputError(f"{say_place(file, begin)} has no {feature!r}") from error
+
+
+def say_place(file: AnyPath, begin: int) -> str:
+    """In words, where a record lies."""
+    return f"{file}, record {'' if is_array_record(file) else 'at byte '}{begin}"
 
 
 def read_small_features(
@@ -73,24 +82,31 @@ def read_small_features(
     """Some features of every record, without reading the images beside them.
 
     Args:
-      file: TFRecord file of tf.train.Example messages.
+      file: TFRecord or ArrayRecord file of tf.train.Example messages.
       names: of features that have one value.
 
     Yields:
-      where a record's content begins, its length, and {name: value as it is stored}: text, or what
-      `integer` and `real` turn into a number.
+      where a record's content begins (its number in an ArrayRecord file), its length, and
+      {name: value as it is stored}: text, or what `integer` and `real` turn into a number.
 
     Raises:
       InputError: a record has none of that name, or is damaged.
     """
+    if is_array_record(file):
+        for number, record in enumerate(read_array_records(file)):
+            yield number, len(record), _find(record, 0, len(record), names, say_place(file, number))
+        return
     with _content(file) as (content, begins, lengths):
         for begin, length in zip(begins.tolist(), lengths.tolist(), strict=True):
-            try:
-                values = _find_values(content, begin, begin + length, names)
-                yield begin, length, {name: content[values[name]] for name in names}
-            except (KeyError, ValueError, IndexError, StopIteration) as error:
-                wanted = ", ".join(names)
-                raise InputError(f"{file}: the record at byte {begin} lacks {wanted}") from error
+            yield begin, length, _find(content, begin, length, names, say_place(file, begin))
+
+
+def _find(content, begin: int, length: int, names: Sequence[str], place: str) -> dict[str, bytes]:
+    try:
+        values = _find_values(content, begin, begin + length, names)
+        return {name: content[values[name]] for name in names}
+    except (KeyError, ValueError, IndexError, StopIteration) as error:
+        raise InputError(f"{place} lacks {', '.join(names)}") from error
 
 
 @contextlib.contextmanager

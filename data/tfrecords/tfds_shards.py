@@ -11,6 +11,7 @@ from data.storage.paths import AnyPath
 from data.tfrecords.offsets import integer, read_small_features, real
 
 TFDS_INFO = "dataset_info.json"
+FORMATS = ("tfrecord", "array_record")
 
 
 def list_shards(root: AnyPath) -> list[AnyPath]:
@@ -27,9 +28,13 @@ def list_shards(root: AnyPath) -> list[AnyPath]:
         expected = sum(len(split["shardLengths"]) for split in info["splits"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; build the dataset again") from error
-    if format not in (None, "tfrecord"):
-        raise InputError(f"{root}: files of format {format}; build it with --file_format=tfrecord")
-    shards = sorted(root.glob("*.tfrecord-*-of-*"))
+    format = format or "tfrecord"
+    if format not in FORMATS:
+        raise InputError(
+            f"{root}: files of format {format}; build it with --file_format=tfrecord, or "
+            "array_record"
+        )
+    shards = sorted(root.glob(f"*.{format}-*-of-*"))
     if len(shards) != expected or not shards:
         raise InputError(f"{root}: {len(shards)} of {expected} record files; build it again")
     return shards

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.common.errors import some
 from data.video.dicom import Header, read_header
 from data.video.names import name_videos
 
@@ -66,7 +67,7 @@ def find_dicoms(folder: Path, files: Iterable[Path]) -> DicomVideos:
     if hidden:
         found.remarks.append(
             f"{len(hidden)} DICOM files have names with data of a patient; named "
-            f"{', '.join(hidden[:5])}{', ...' * (len(hidden) > 5)} instead"
+            f"{some(hidden)} instead"
         )
     if stills:
         found.remarks.append(

@@ -18,7 +18,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, one_line, some
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, to_path
 from msn.formats.files.weight_files import read_json
@@ -210,7 +210,7 @@ def checked_facts(path: AnyPath) -> dict:
     facts = read_json(path)
     if facts.keys() != KEYS:
         raise InputError(
-            f"{path.name} has {', '.join(sorted(facts)) or 'nothing'}; expected exactly "
+            f"{path.name} has {some(sorted(facts)) or 'nothing'}; expected exactly "
             f"{', '.join(sorted(KEYS))}"
         )
     given, outputs = facts["input"], facts["outputs"]

@@ -12,14 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, one_line, some
 from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 
 TABLES = (".npz", ".parquet")
 EMBEDDINGS, VIDEO = "embeddings", "video"
 KEYS = ("frame", "second")  # the first that a table has
-NAMED = 5  # so many frames or videos are named in a message
 
 
 def is_table(path: AnyPath | None) -> bool:
@@ -82,8 +81,8 @@ class FeatureTable:
         found, rows = np.concatenate(found), np.concatenate(rows)
         if not len(rows):
             raise InputError(
-                f"{self.file}: none of {len(index.video)} frames of {_some(index.videos)}; it has "
-                f"{_some(sorted(self.places))}"
+                f"{self.file}: none of {len(index.video)} frames of {some(index.videos)}; it has "
+                f"{some(sorted(self.places))}"
             )
         order = np.argsort(rows, kind="stable")
         return self.embeddings[found[order]].astype(np.float32), rows[order]
@@ -99,7 +98,7 @@ class FeatureTable:
             # A millisecond less: both keys are rounded to one.
             if (near := distance.min(axis=0) < step - 1).any():
                 pairs = list(zip(nearest[near] / 1000, missing[near] / 1000, strict=True))
-                shown = _some([f"{found:g} s for {wanted:g} s" for found, wanted in pairs])
+                shown = some([f"{found:g} s for {wanted:g} s" for found, wanted in pairs])
                 raise InputError(
                     f"{self.file}: {len(pairs)} frames of {video} are misaligned: {shown}; "
                     "expected the data set's seconds, or a column 'frame' with the numbers in its "
@@ -108,7 +107,7 @@ class FeatureTable:
         logging.warning(
             "%s: %d of %d frames of %s are missing: %s %s",
             *(self.file, len(missing), total, video, self.key),
-            _some([f"{key / 1000:g}" if self.key == "second" else str(key) for key in missing]),
+            some([f"{key / 1000:g}" if self.key == "second" else str(key) for key in missing]),
         )
 
     def _check_doubled(self) -> None:
@@ -118,7 +117,7 @@ class FeatureTable:
                 values = doubled / 1000 if self.key == "second" else doubled
                 raise InputError(
                     f"{self.file}: {len(doubled)} frames of {video} are in it more than once: "
-                    f"{self.key} {_some([f'{value:g}' for value in values])}"
+                    f"{self.key} {some([f'{value:g}' for value in values])}"
                 )
 
 
@@ -206,13 +205,7 @@ def _wanted(names) -> list[str]:
     missing += [] if key else [" or ".join(KEYS)]
     if missing:
         raise InputError(
-            f"no {missing[0]} among its columns ({_some(list(names))}); expected embeddings, "
+            f"no {missing[0]} among its columns ({some(list(names))}); expected embeddings, "
             "video, and second or frame"
         )
     return [EMBEDDINGS, VIDEO, key]
-
-
-def _some(names) -> str:
-    """The first names, and how many there are if that was not all."""
-    some = ", ".join(names[:NAMED])
-    return some if len(names) <= NAMED else f"{some}, ... ({len(names)} in all)"

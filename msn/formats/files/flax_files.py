@@ -14,7 +14,7 @@ import msgpack
 import numpy as np
 
 from data.common.configurations import flatten
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, one_line, some
 from data.storage.paths import AnyPath
 
 FLAX_FILE = "checkpoint_0"  # its name in a release
@@ -50,7 +50,7 @@ def read_flax(path: AnyPath) -> tuple[dict[str, np.ndarray], dict]:
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise InputError(f"not a complete Flax (msgpack) checkpoint ({one_line(error)})") from error
     if not isinstance(content, dict) or not isinstance(content.get("teacher_weights"), dict):
-        found = ", ".join(map(str, list(content)[:8])) if isinstance(content, dict) else "no map"
+        found = some(list(content), limit=8) if isinstance(content, dict) else "no map"
         raise InputError(f"a msgpack file without 'teacher_weights'; found: {found}")
     return state_of(content["teacher_weights"])
 

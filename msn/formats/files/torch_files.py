@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, one_line, some
 from data.storage.paths import AnyPath
 from msn.formats.files.torch_pickle import (
     BFLOAT16,
@@ -52,7 +52,7 @@ def read_state(path: AnyPath, key: str) -> tuple[dict[str, np.ndarray], dict]:
     def choose(content):
         if not isinstance(content, dict) or not isinstance(content.get(key), dict):
             names = list(map(str, content)) if isinstance(content, dict) else []
-            found = ", ".join(names[:8]) or type(content).__name__
+            found = some(names, limit=8) or type(content).__name__
             raise InputError(f"a PyTorch file without a state dict {key!r}; found: {found}")
         plain = {k: v for k, v in content.items() if isinstance(v, bool | int | float | str)}
         return {str(n): v for n, v in content[key].items() if is_tensor(v)}, plain

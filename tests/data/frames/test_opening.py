@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
@@ -17,17 +19,21 @@ from tests.support.small_dataset import make_small_dataset
 from tests.support.small_videos import read_number, write_video
 
 
-def write_tfds(index, folder, shards=2):
+def write_tfds(index, folder, shards=2, kind="tfrecord"):
     """Frames as data/tfds_builder.py has them prepared: shuffled over some shards."""
     folder.mkdir(parents=True)
     order = np.random.default_rng(0).permutation(len(index))
     for shard, rows in enumerate(np.array_split(order, shards)):
-        path = folder / f"endoscopic_frames-train.tfrecord-{shard:05d}-of-{shards:05d}"
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for row in rows:
-                writer.write(tfds_example(index, row))
+        path = folder / f"endoscopic_frames-train.{kind}-{shard:05d}-of-{shards:05d}"
+        if kind == "tfrecord":
+            writer = tf.io.TFRecordWriter(str(path))
+        else:  # as tensorflow_datasets/core/sequential_writer.py has it
+            writer = ArrayRecordWriter(str(path), "group_size:1")
+        for row in rows:
+            writer.write(tfds_example(index, row))
+        writer.close()
     lengths = [str(len(rows)) for rows in np.array_split(order, shards)]
-    info = {"fileFormat": "tfrecord", "splits": [{"name": "train", "shardLengths": lengths}]}
+    info = {"fileFormat": kind, "splits": [{"name": "train", "shardLengths": lengths}]}
     (folder / "dataset_info.json").write_text(json.dumps(info))
     return folder
 
@@ -169,12 +175,28 @@ def test_videos_that_cannot_be_read(tmp_path):
         open_source("videos", tmp_path)
 
 
+def test_tfds_files_of_format_array_record(index, roots, tmp_path):
+    root = write_tfds(index, tmp_path / "tfds", shards=3, kind="array_record")
+    source, other = open_source("tfds", root), open_source("tfds", roots["tfds"])
+    assert (source.videos, len(source)) == (other.videos, len(other))
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(source.read, range(len(source))))
+    for row, image in enumerate(images):
+        np.testing.assert_array_equal(image, other.read(row))
+    assert source.seconds(np.arange(56)).tolist() == other.seconds(np.arange(56)).tolist()
+    assert source.paths([0])[0].startswith(f"{root}/endoscopic_frames-train.array_record-0000")
+    shard = next(root.glob("*.array_record-00001*"))
+    shard.write_bytes(shard.read_bytes()[:70_000])
+    with pytest.raises(InputError, match=r"00001-of-00003: 70000 bytes that hold no record"):
+        open_source("tfds", root)
+
+
 def test_tfds_files_that_are_missing_or_of_another_format(roots, tmp_path):
     root = shutil.copytree(roots["tfds"], tmp_path / "tfds")
     info = root / "dataset_info.json"
     content = info.read_text()
-    info.write_text(content.replace('"tfrecord"', '"array_record"'))
-    with pytest.raises(InputError, match="format array_record; build it with"):
+    info.write_text(content.replace('"tfrecord"', '"parquet"'))
+    with pytest.raises(InputError, match="format parquet; build it with"):
         open_source("tfds", root)
     info.write_text("{")
     with pytest.raises(InputError, match=r"dataset_info\.json: damaged"):

@@ -93,7 +93,7 @@ def test_a_file_without_records(tmp_path, content):
 )
 def test_a_record_without_the_feature_is_named(tmp_path, content):
     path = write(tmp_path / "file.tfrecord", [content])
-    with pytest.raises(InputError, match=r"file\.tfrecord: the record at byte 12 lacks video"):
+    with pytest.raises(InputError, match=r"file\.tfrecord, record at byte 12 lacks video"):
         list(read_small_features(path, ("video", "frame")))
-    with pytest.raises(InputError, match=r"file\.tfrecord: the record at byte 12 has no 'image'"):
+    with pytest.raises(InputError, match=r"file\.tfrecord, record at byte 12 has no 'image'"):
         read_bytes_feature(path, 12, len(content), "image")

@@ -1,5 +1,8 @@
 """The table of predictions: what is written is what is read; what is wrong is said in one line."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from down_stream.metrics.predictions import (
     spacing_remarks,
     write_predictions,
 )
+from tests.support.places import ROOT
 
 
 def write(path, header, *rows):
@@ -158,3 +162,19 @@ def test_seconds_that_count_frames_are_said(step, rows, said):
     found = spacing_remarks(table)
     assert len(found) == len(said)
     assert all(line.startswith(text) for line, text in zip(found, said, strict=True))
+
+
+@pytest.mark.parametrize(("unit", "is_said"), [(1, False), (25, True)])
+def test_the_command_says_that_seconds_look_like_frames(tmp_path, unit, is_said):
+    rows = [f"a,{unit * n},{n // 40},{(n + 5) // 40}" for n in range(120)]
+    path = write(tmp_path / "p.csv", "video,second,label,prediction", *rows)
+    command = [sys.executable, "-m", "down_stream.metrics", path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    remarks = [line for line in done.stdout.splitlines() if line.startswith("remark")]
+    assert len(remarks) == is_said
+    if is_said:
+        assert remarks[0].startswith(
+            "remark: rows are 25 s apart in 1 videos, as in a; if `second`"
+        )
+        assert remarks[0].endswith("divide it by the frame rate, for the relaxed scores")

@@ -109,9 +109,7 @@ def test_frames_that_are_missing_are_named_and_do_not_count(
     results, predictions = experiment(small_dataset, path, tmp_path / "run", mode="knn")
     assert results["unreadable_frames"] == {"train": 0, "validation": 0, "test": 9}
     assert len(predictions.splitlines()) == 1 + 5
-    assert (
-        "9 of 14 frames of video04 are missing: second 5, 6, 7, 8, 9, ... (9 in all)" in caplog.text
-    )
+    assert "9 of 14 frames of video04 are missing: second 5, 6, 7 and 6 more" in caplog.text
 
 
 @pytest.mark.parametrize("fps", [3, 29.97, 30])
@@ -134,9 +132,9 @@ def test_a_missing_frame_is_missing_at_any_rate(fps, small_dataset, tmp_path):
     "change, said",
     [
         (lambda c: c | {"second": c["second"] + 0.4 * (c["video"] == "video02")},
-         r"14 frames of video02 are misaligned: 0.4 s for 0 s, .* \(14 in all\); expected the"),
+         r"14 frames of video02 are misaligned: 0.4 s for 0 s, .* and 11 more; expected the"),
         (lambda c: {n: np.concatenate([v, v[:7]]) for n, v in c.items()},
-         r"7 frames of video01 are in it more than once: second 0, 1, 2, 3, 4, ... \(7 in all\)"),
+         r"7 frames of video01 are in it more than once: second 0, 1, 2 and 4 more"),
         (lambda c: c | {"video": np.char.add(c["video"], "x")},
          r"none of 28 frames of video01, video02; it has video01x, "),
         (lambda c: {n: v for n, v in c.items() if n != "video"}, "no video among its columns"),
