@@ -36,6 +36,7 @@ def get_config(arg=""):
     config.encoder_num_heads = config_dict.placeholder(int)
     # What is taken of a frame: cls, mean (of the patches), cls+mean, last4 (CLS of the last four
     # blocks); by default cls, and mean where the encoder's family has it so (MAE, I-JEPA).
+    # "attentive" (with mode probe or finetune): a learned query over the patches.
     config.features = config_dict.placeholder(str)
     config.model = ConfigDict()
     config.model.variant = ""  # vit{ti,s,b,l,h} + patch size, or resnet50v2
@@ -83,6 +84,12 @@ def get_config(arg=""):
     config.probe = ConfigDict()
     config.probe.learning_rates = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
     config.probe.weight_decays = (1e-5, 1e-3, 1e-1)
+
+    # features="attentive" with mode="probe": query and classifier are trained on a frozen encoder.
+    config.attentive = ConfigDict()
+    config.attentive.epochs = 20  # all frames pass the encoder in each
+    config.attentive.learning_rate = 1e-3
+    config.attentive.weight_decay = 0.01
 
     # Temporal model (Czempiel et al., arXiv 2003.10751).
     config.tecno = ConfigDict()

@@ -31,10 +31,10 @@ from down_stream.features.labelled_splits import (
     labels_fingerprint,
     patients_of,
     remarks,
+    seen_by,
     select_splits,
-    videos_seen,
 )
-from down_stream.features.pooling import FEATURES
+from down_stream.features.pooling import ATTENTIVE, FEATURES
 from down_stream.metrics import statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
@@ -62,7 +62,7 @@ CHOICES = {
     "optimizer.name": finetuning.OPTIMIZERS,
     "temporal": ("", *TEMPORAL_MODELS),
     "augmentation": TRANSFORMATIONS,
-    "features": (None, *FEATURES),
+    "features": (None, *FEATURES, ATTENTIVE),
     "choose_by": CHOSEN_BY,
 }
 INF = math.inf
@@ -77,6 +77,9 @@ RANGES = (
     ("optimizer.warmup", 0, 1),
     ("optimizer.layer_decay", 0, 1),
     ("label_smoothing", 0, 1),
+    ("attentive.epochs", 1, INF),
+    ("attentive.learning_rate", 0, INF),
+    ("attentive.weight_decay", 0, INF),
     ("randaug.layers", 0, INF),
     ("randaug.magnitude", 0, 10),
     ("tecno.epochs", 1, INF),
@@ -137,15 +140,15 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     content = fingerprint(encoder)  # before it is trained
     if config.mode == "finetune":
         finetuning.check_trainable(encoder)
-    seen = videos_seen(path)
+    seen = seen_by(path)
     patients = patients_of(roots, splits)
     warnings = remarks(task, splits, seen, patients)
     facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
-    if config.mode == "finetune" and (results := finished_results(workdir, config, facts)):
+    if is_trained(config) and (results := finished_results(workdir, config, facts)):
         return results
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
-    cache = None if config.mode == "finetune" else config.feature_cache
+    cache = None if is_trained(config) else config.feature_cache
     frames = SplitFeatures(encoder, splits, config.batch_size, cache, config.features)
     fitted = fit_classifier(config, task, frames, workdir)
     sequences = None
@@ -171,6 +174,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "encoder": describe_encoder(config.encoder, config.resnet_weights, config.model),
         **facts,
         "network": facts_of(encoder),
+        "encoder_seen": seen.to_json(),
         "features": frames.features,
         "classes": list(task.classes),
         "positive_class": task.positive,
@@ -201,7 +205,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         if fitted.model is not None:
             learnt = splits["train"].videos if config.mode == "finetune" else ()
             origin = {"experiment": str(workdir), "mode": config.mode}
-            origin |= {"encoder": results["encoder"], "videos": sorted({*seen, *learnt})}
+            origin |= {"encoder": results["encoder"], "videos": sorted({*seen.videos, *learnt})}
+            origin |= {"seen": seen.to_json()}
             path = save_frame_model(fitted.model, folder / "model", origin)
             if sequences:
                 save_temporal(sequences.model, path / "temporal")
@@ -222,7 +227,7 @@ def fit_classifier(
         return fitting.fit_head(fit_logistic, task, frames, balance_classes=config.balance_classes)
     names = ("epochs", "batch_size", "seed", "label_smoothing", "balance_classes")
     training = {name: config[name] for name in names}
-    if config.mode == "probe":
+    if config.mode == "probe" and not is_trained(config):
         return fitting.fit_head(
             fit_linear_probe,
             task,
@@ -238,18 +243,37 @@ def fit_classifier(
         if not (workdir / CHECKPOINTS).exists():  # what is here, if anything, is finished
             (workdir / CONFIG_FILE).unlink(missing_ok=True)
         write_configuration(workdir, config)
+        training |= _finetuning(config) if config.mode == "finetune" else _attentive(config)
         fitted = fitting.fit_end_to_end(
-            task,
-            frames,
-            optimizer=config.optimizer.to_dict(),
-            augmentation={"transformation": config.augmentation, **config.randaug},
-            directory=workdir / CHECKPOINTS,
-            stop=stop,
-            **training,
+            task, frames, directory=workdir / CHECKPOINTS, stop=stop, **training
         )
     if stop.requested:  # since the last look at it: all updates are done, and saved
         raise StoppedError(f"stopped by {stop.requested} after training; start again to go on")
     return fitted
+
+
+def is_trained(config: ConfigDict) -> bool:
+    """Whether frames pass the encoder anew in every epoch, since what pools them is trained."""
+    return config.mode == "finetune" or config.features == ATTENTIVE
+
+
+def _finetuning(config: ConfigDict) -> dict:
+    """Arguments of training everything."""
+    augmentation = {"transformation": config.augmentation, **config.randaug}
+    return {"optimizer": config.optimizer.to_dict(), "augmentation": augmentation}
+
+
+def _attentive(config: ConfigDict) -> dict:
+    """Arguments of training attentive pooling and a linear classifier on a frozen encoder."""
+    own = config.attentive
+    optimizer = {"name": config.optimizer.name, "warmup": config.optimizer.warmup}
+    optimizer |= {"learning_rate": own.learning_rate, "weight_decay": own.weight_decay}
+    return {
+        "epochs": own.epochs,
+        "optimizer": optimizer | {"layer_decay": 1.0},
+        "augmentation": {"transformation": "resize", **config.randaug},
+        "is_frozen": True,
+    }
 
 
 def check(config: ConfigDict) -> None:
@@ -262,6 +286,11 @@ def check(config: ConfigDict) -> None:
             check_range(f"probe.{name}s", value, 0)
         if not config.probe[f"{name}s"]:
             raise InputError(f"probe.{name}s is empty; expected one or more numbers")
+    if config.features == ATTENTIVE and config.mode in ("knn", "logistic"):
+        raise InputError(
+            f"features is {ATTENTIVE!r} with mode {config.mode!r}: it is trained with the "
+            "classifier; expected mode probe or finetune"
+        )
     check_names("data.root", config.data.root)
     check_local("feature_cache", config.feature_cache)
     if config.resnet_weights != "none" and (config.encoder or config.model.variant != RESNET):

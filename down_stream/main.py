@@ -7,6 +7,8 @@ r"""Recognises surgical phases with a pre-trained encoder: fits on some videos, 
       --config.data.root=DIR/cholec80                                 from scratch
   python down_stream/main.py --config=configs/phase_low_shot.py \
       --config.data.root=DIR/cholec80          how much annotation does pre-training save?
+  python down_stream/main.py --config=configs/encoder_comparison.py \
+      --config.data.root=DIR/cholec80          which of several encoders is the better one?
 
 Tools, polyps and any other classes are recognised by the same command (configs/tools_probe.py,
 configs/polyps_probe.py); --list_configs shows which configurations there are. Their files explain
@@ -38,6 +40,12 @@ WORKDIR = flags.DEFINE_string(
 )
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "peak learning rate", lower_bound=0)
 WEIGHT_DECAY = flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0)
+SHARD = flags.DEFINE_string(
+    "shard",
+    None,
+    "of a comparison: I/N, which of N processes this is that share its cells; they may run on "
+    "several machines; the last one that ends writes the page",
+)
 summary.define_summary()
 
 
@@ -62,10 +70,19 @@ def main() -> int:
     summary.note(inputs=[*config.data.root, *filter(None, [config.encoder])])
     summary.note(outputs=[config.workdir])
     check_roots(config.data.root)  # before TensorFlow's import, which takes seconds
-    if "fractions" in config and config.folds:
+    is_grid = bool(config.get("encoders"))  # without: one cell of it, or an experiment
+    is_comparison = is_grid and "modes" in config
+    if is_grid and not is_comparison and config.folds:
         raise InputError(f"folds is {config.folds} in a low-shot grid; expected 0 there")
+    if SHARD.value is not None and not is_comparison:
+        raise InputError(
+            f"--shard={SHARD.value} without a comparison; expected --config="
+            "configs/encoder_comparison.py, or one that starts from it"
+        )
     cli.import_tensorflow()
-    return low_shot(config) if "fractions" in config else experiment(config)
+    if is_comparison:
+        return comparison(config)
+    return low_shot(config) if is_grid else experiment(config)
 
 
 def low_shot(config) -> int:
@@ -83,6 +100,36 @@ def low_shot(config) -> int:
     table = run_grid(config, config.workdir, run=run, score=task.chosen_by, unit=task.unit)
     print(text_table(table))
     print(f"table, curve and all experiments: {config.workdir}")
+    return cli.DONE
+
+
+def comparison(config) -> int:
+    """Compares encoders, and prints the table of those with all labels."""
+    from data.storage.paths import to_paths
+    from down_stream.cells.running import read_shard
+    from down_stream.comparison.grid import run_comparison
+    from down_stream.comparison.page import text_table
+    from down_stream.cross_validation import cross_validate
+    from down_stream.experiment import run
+    from down_stream.features.labelled_splits import labelled_videos
+    from down_stream.tasks import open_task
+
+    roots, videos = to_paths(config.data.root), config.train_videos
+    task = open_task(config.task, roots, config.positive_class)
+    config.train_videos = labelled_videos(roots, "train", videos, task)
+    found = run_comparison(
+        config,
+        config.workdir,
+        run=cross_validate if config.folds else run,
+        task=task,
+        start=["python", "down_stream/main.py", *sys.argv[1:]],
+        shard=read_shard(SHARD.value),
+    )
+    if found is None:
+        print("the cells of this process are done; the page is written when all are")
+        return cli.DONE
+    print(text_table(found))
+    print(f"page, table and all experiments: {config.workdir}/comparison.html")
     return cli.DONE
 
 

@@ -78,6 +78,7 @@ def convert(
     from msn.formats.model_card import licence_beside, write_card
     from msn.formats.reference_names import write_msn_checkpoint
     from msn.training.initialisation import origin_of
+    from msn.workdir.seen import VIDEOS, Seen, seen_of, seen_of_source
 
     check_local("--output", output)
     source = encoder_path(source)
@@ -98,10 +99,13 @@ def convert(
         measure = functools.partial(export.difference, encoder, output_format, frames)
     else:
         origin = {"videos": []} | origin_of(source).get("source", {})
+        if "method" not in origin:  # not one of ours, which says it itself
+            origin["seen"] = seen_of(source).to_json()
         origin |= {"converted_from": str(source), "licence": licence_beside(source)}
 
         def write_hugging_face(path):
-            write_directory(encoder, path)
+            seen = seen_of_source(origin)
+            write_directory(encoder, path, {VIDEOS: seen.to_json()} if seen != Seen() else {})
             write_card(path, output.name, encoder, origin, "transformers")
 
         write = {

@@ -49,6 +49,7 @@ from msn.workdir.run_directory import (
     check_writable,
     write_configuration,
 )
+from msn.workdir.seen import seen_of
 
 
 @usual_keras()
@@ -300,11 +301,13 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
     else:
         origin["init"] = origin_of(encoder_path(config.init))
         origin["licence"] = licence_beside(encoder_path(config.init))
-        before = origin["init"].get("source", {}).get("videos", [])
-        origin["videos"] += [video for video in before if video not in source.videos]
+        seen = seen_of(encoder_path(config.init))
+        origin["init"].setdefault("source", {"seen": seen.to_json()})
+        origin["videos"] += [video for video in seen.videos if video not in source.videos]
     if config.teacher:
-        origin["teacher"] = origin_of(encoder_path(config.teacher))
-        origin["teacher"]["licence"] = licence_beside(encoder_path(config.teacher))
-        before = origin["teacher"].get("source", {}).get("videos", [])
-        origin["videos"] += [video for video in before if video not in origin["videos"]]
+        path = encoder_path(config.teacher)
+        seen = seen_of(path)
+        origin["teacher"] = {"source": {"seen": seen.to_json()}} | origin_of(path)
+        origin["teacher"]["licence"] = licence_beside(path)
+        origin["videos"] += [video for video in seen.videos if video not in origin["videos"]]
     return origin

@@ -44,6 +44,7 @@ def finetune(
     directory: Path | None = None,
     stop=None,
     unreadable: set[int] | None = None,
+    is_frozen: bool = False,
 ) -> tuple[dict[str, list[float]], int]:
     """Trains encoder and head end to end, on augmented frames.
 
@@ -67,6 +68,7 @@ def finetune(
       directory: None, or where a file is written after every epoch, and read at the beginning.
       stop: None, or an object whose attribute `requested` turns true when training is to stop.
       unreadable: receives the rows that could not be read, by this call or those before it.
+      is_frozen: whether the encoder stays as it is, and the rest of the model alone is trained.
 
     Returns:
       history, {name: one value per epoch}, and the index of the epoch whose weights the model has.
@@ -75,7 +77,10 @@ def finetune(
       InputError: the encoder cannot be trained, the loss is not finite, the disk is full.
       StoppedError: `stop` asked for it.
     """
-    check_trainable(model.encoder)
+    if is_frozen:
+        model.encoder.trainable = False
+    else:
+        check_trainable(model.encoder)
     arguments = dict(optimizer)
     layer_decay = arguments.pop("layer_decay")
     batch_size = min(batch_size, len(index))
@@ -86,7 +91,7 @@ def finetune(
     optimizer.build(variables)
 
     def loss_of(images, labels):
-        logits = model(images, training=True)
+        logits = model(images, training=not is_frozen)
         return loss(labels, logits, in_loss, label_smoothing)
 
     def batches(first_step):
@@ -101,12 +106,15 @@ def finetune(
             **augmentation,
         )
 
+    scales = [1.0] * len(variables)
+    if not is_frozen:
+        scales = learning_rate_scales(model, variables, layer_decay)
+    by_xla = not isinstance(model.encoder, OnnxEncoder)
+    changed = variables if is_frozen else model.weights
     return fit(
-        create_train_step(
-            loss_of, variables, optimizer, learning_rate_scales(model, variables, layer_decay)
-        ),
+        create_train_step(loss_of, variables, optimizer, scales, by_xla),
         batches,
-        TrainingState(model.weights, optimizer, f"val_{score_name}", unreadable),
+        TrainingState(changed, optimizer, f"val_{score_name}", unreadable),
         steps=steps,
         epochs=epochs,
         validate=validate,
@@ -183,7 +191,7 @@ def check_finite(state: TrainingState, steps: int) -> None:
         )
 
 
-def create_train_step(loss_of, variables, optimizer, scales):
+def create_train_step(loss_of, variables, optimizer, scales, by_xla=True):
     """Compiled update: (inputs, labels) -> loss and accuracy before it, scalars.
 
     Args:
@@ -191,9 +199,10 @@ def create_train_step(loss_of, variables, optimizer, scales):
       variables: trained ones.
       optimizer: built for them.
       scales: list of floats, what the learning rate of each variable is multiplied by.
+      by_xla: whether XLA compiles it; ONNX Runtime's part it cannot.
     """
 
-    @tf.function(jit_compile=True, autograph=False)
+    @tf.function(jit_compile=by_xla, autograph=False)
     def train_step(inputs, labels):
         with tf.GradientTape() as tape:
             loss, accuracy = loss_of(inputs, labels)

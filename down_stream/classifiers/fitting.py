@@ -73,7 +73,7 @@ def fit_neighbours(task: Task, frames: SplitFeatures) -> Fitted:
 def fit_end_to_end(
     task: Task, frames: SplitFeatures, *, balance_classes: bool, seed: int, **training
 ) -> Fitted:
-    """Fine-tuning: encoder and head are trained on augmented frames.
+    """Fine-tuning: encoder and head are trained on augmented frames; or attentive pooling and head.
 
     Args:
       balance_classes: whether classes count inversely to their frequency.
@@ -89,6 +89,8 @@ def fit_end_to_end(
         seed=seed,
         features=frames.features,
     )
+    if model.pool is not None:
+        frames.represent_by(model.represent)
     validate = None
     if len(frames.splits["validation"]):
 

@@ -12,7 +12,13 @@ from keras import ops
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_folder
-from down_stream.features.pooling import choose_features, compute_features, feature_width
+from down_stream.features.attentive import AttentivePool, patch_tokens
+from down_stream.features.pooling import (
+    ATTENTIVE,
+    choose_features,
+    compute_features,
+    feature_width,
+)
 from msn.encoders import load_encoder, save_encoder
 
 MODEL_FILE = "frame_model.json"
@@ -30,9 +36,9 @@ class FrameModel(keras.Model):
       multi_label: whether an image has any number of the classes, rather than one.
       mean, std: float [width]; of the training features. Standardised features make one learning
         rate fit all encoders; (0, 1) leaves them as they are.
-      seed: int or None; of the head's initialisation.
+      seed: int or None; of the head's initialisation, and of attentive pooling.
       features: what the classifier sees, of `down_stream.features.pooling.FEATURES`; None for
-        those that are usual for the encoder.
+        those that are usual for the encoder; ATTENTIVE gives the model a `pool` of its own.
 
     Call arguments:
       images: uint8 or float [batch, height, width, 3], RGB 0..255.
@@ -58,9 +64,10 @@ class FrameModel(keras.Model):
         self.classes = tuple(classes)
         self.task = task
         self.multi_label = multi_label
-        self.features = choose_features(encoder, features)
+        self.features = choose_features(encoder, features, is_trained=True)
         width = feature_width(encoder, self.features)
         add_standardisation(self, width, mean, std)
+        self.pool = AttentivePool(width, seed) if self.features == ATTENTIVE else None
         initializer = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
         self.head = keras.layers.Dense(
             len(classes), kernel_initializer=initializer, name="head", dtype="float32"
@@ -73,6 +80,8 @@ class FrameModel(keras.Model):
 
     def represent(self, images, training=False):
         """Images as in `call` -> features [batch, width]."""
+        if self.pool is not None:
+            return self.pool(patch_tokens(self.encoder, images, training))
         return compute_features(self.encoder, images, self.features, training)
 
     def classify(self, features):
@@ -97,7 +106,7 @@ def save_frame_model(model: FrameModel, path: Path, origin: dict) -> Path:
     with whole_folder(path, MODEL_FILE) as folder:
         folder.mkdir(parents=True)
         save_encoder(model.encoder, folder / "encoder", origin)
-        write_weights(folder / HEAD_FILE, _head(model))
+        write_weights(folder / HEAD_FILE, head_weights(model))
         (folder / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
     return path
 
@@ -112,7 +121,7 @@ def load_frame_model(path: AnyPath) -> FrameModel:
         arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
         arguments["features"] = description.get("features")  # earlier ones do not say
         model = FrameModel(load_encoder(path / "encoder"), **arguments)
-        read_weights(path / HEAD_FILE, _head(model))
+        read_weights(path / HEAD_FILE, head_weights(model))
     return model
 
 
@@ -121,8 +130,10 @@ def is_frame_model(path: AnyPath) -> bool:
     return (path / MODEL_FILE).is_file()
 
 
-def _head(model):
-    return {
+def head_weights(model: FrameModel) -> dict:
+    """The variables of a frame model beside those of its encoder, by name."""
+    pool = {} if model.pool is None else model.pool.named_weights()
+    return {f"pool/{name}": weight for name, weight in pool.items()} | {
         "feature_mean": model.feature_mean,
         "feature_std": model.feature_std,
         "kernel": model.head.kernel,

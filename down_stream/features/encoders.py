@@ -1,6 +1,6 @@
 """The encoder of an experiment, and its features of the frames of each split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from down_stream.features.cache import cached_features
-from down_stream.features.extraction import over_frames, representation
+from down_stream.features.extraction import by_pieces, over_frames, representation
 from down_stream.features.pooling import choose_features
 from msn.encoders import load_encoder
 from msn.formats.files.feature_table import FeatureTable, is_table, open_table
@@ -127,7 +127,8 @@ class SplitFeatures:
       splits: {name: labelled frames}.
       batch_size: frames that are encoded at once.
       cache: folder of `down_stream.features.cache`; None for an encoder that is used once.
-      features: of `down_stream.features.pooling.FEATURES`; None for those that are usual.
+      features: of `down_stream.features.pooling.FEATURES`; None for those that are usual; ATTENTIVE
+        for those of a model (`represent_by`).
 
     Raises:
       InputError: the encoder cannot give these features.
@@ -151,7 +152,7 @@ class SplitFeatures:
                 )
             self.features = f"those of {encoder.file.name}"
         else:
-            self.features = choose_features(encoder, features)
+            self.features = choose_features(encoder, features, is_trained=True)
             self._function = representation(encoder, self.features)
         self._known = {}
         self.unreadable = dict.fromkeys(splits, 0)  # frames of each split
@@ -161,6 +162,10 @@ class SplitFeatures:
         if name not in self._known:
             self._known[name] = self.compute(name, f"features of {name} videos")
         return self._known[name]
+
+    def represent_by(self, function: Callable) -> None:
+        """From now on the features are what this function of images gives, as it is then."""
+        self._function = by_pieces(function, self.encoder)
 
     def compute(self, name: str, description: str = "") -> tuple[np.ndarray, FrameIndex]:
         """The same, as the encoder is now; with a description, behind a progress bar."""

@@ -18,12 +18,15 @@ TOKENS = ("cls", "mean", "all")
 
 def representation(encoder, features: str) -> Callable:
     """Compiled function: images [batch, height, width, 3] -> `features` of each [batch, width]."""
+    return by_pieces(lambda images: compute_features(encoder, images, features), encoder)
+
+
+def by_pieces(function: Callable, encoder) -> Callable:
+    """Compiled function of uint8 images [batch, ...], some of them at a time."""
 
     def represent(images):
         images = tf.cast(images, tf.float32)
-        return in_pieces(
-            lambda rows: compute_features(encoder, images[rows], features), images.shape[0]
-        )
+        return in_pieces(lambda rows: function(images[rows]), images.shape[0])
 
     return compiled(represent, encoder)
 

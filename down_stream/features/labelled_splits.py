@@ -15,7 +15,7 @@ from data.dataset.patterns import expand
 from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN
 from data.storage.paths import AnyPath
 from down_stream.tasks import Task
-from msn.encoders import ENCODER_FILE
+from msn.workdir.seen import Seen, seen_of
 
 
 class NothingToLearnError(InputError):
@@ -114,14 +114,9 @@ def _manifest(root: AnyPath) -> dict:
         ) from error
 
 
-def videos_seen(encoder: AnyPath | None) -> list[str]:
-    """The videos that an encoder was pre-trained on, as far as it says so."""
-    if not encoder:
-        return []
-    for folder in (encoder, encoder.parent):  # a SavedModel lies in the encoder directory
-        if (description := folder / ENCODER_FILE).is_file():
-            return json.loads(description.read_text())["source"].get("videos", [])
-    return []
+def seen_by(encoder: AnyPath | None) -> Seen:
+    """What an encoder was pre-trained on, or that of a table, as far as it says so."""
+    return seen_of(encoder) if encoder else Seen(is_all=True)  # from scratch
 
 
 def patients_of(roots: Sequence[AnyPath], splits: Mapping[str, FrameIndex]) -> Patients:
@@ -159,7 +154,7 @@ def _torn(patients: Patients, videos: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def remarks(
-    task: Task, splits: dict[str, FrameIndex], seen: list[str], patients: Patients = NOBODY
+    task: Task, splits: dict[str, FrameIndex], seen: Seen, patients: Patients = NOBODY
 ) -> list[str]:
     """What a reader of the results should know about the data; `seen` in pre-training.
 
@@ -169,14 +164,18 @@ def remarks(
     found = [
         f"no training frame of {name}" for i, name in enumerate(task.classes) if i not in learnt
     ]
-    same, possible = overlaps(splits["test"].videos, seen)
+    same, possible = overlaps(splits["test"].videos, seen.videos)
     if same:
         found.append(f"pre-training has seen test videos: {', '.join(same)}")
     if possible:
         found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
     found += describe_patients(patients, splits)["in_two_parts"]
-    for how, shared in patients.shared(splits["test"].videos, seen).items():
+    for how, shared in patients.shared(splits["test"].videos, seen.videos).items():
         found.append(f"{some(shared)}: in test, of patients in pre-training {SAID_BY[how]}")
+    if not seen.is_all:
+        found.append(
+            f"what pre-training has seen: {seen.words}; whether test videos were in it is not known"
+        )
     if task.unit == "sequence" and len(task.classes) == 2 and not task.positive:
         found.append(
             f"which of {' and '.join(task.classes)} is positive is not known: no sensitivity and "

@@ -11,6 +11,7 @@ from msn.networks.encoder import Encoder
 from msn.networks.resnet import ResNetEncoder
 
 FEATURES = ("cls", "mean", "cls+mean", "last4")
+ATTENTIVE = "attentive"  # trained with the classifier (down_stream.features.attentive)
 BLOCKS = 4  # of last4
 
 
@@ -21,13 +22,20 @@ def usual_features(encoder) -> str:
     return encoder.features if isinstance(encoder, Encoder | OnnxEncoder) else "cls"
 
 
-def choose_features(encoder, features: str | None) -> str:
+def choose_features(encoder, features: str | None, is_trained: bool = False) -> str:
     """The name of the features, those that are usual for None.
+
+    Args:
+      encoder: what `msn.encoders.load_encoder` opens.
+      features: of FEATURES, or ATTENTIVE.
+      is_trained: whether there is a classifier that attentive pooling is trained with.
 
     Raises:
       InputError: no such name, or the encoder cannot give them.
     """
     features = features or usual_features(encoder)
+    if features == ATTENTIVE:
+        return _choose_attentive(encoder, is_trained)
     if isinstance(encoder, OnnxEncoder):
         return _choose_of_onnx(encoder, features)
     if features not in FEATURES:
@@ -82,6 +90,24 @@ def compute_features(encoder, images, features: str, training=False):
         return ops.concatenate([backbone.pool(tokens, "cls") for tokens in blocks], axis=-1)
     tokens = encoder(images, training=training)[0]
     return ops.concatenate([backbone.pool(tokens, name) for name in features.split("+")], axis=-1)
+
+
+def _choose_attentive(encoder, is_trained: bool) -> str:
+    """ATTENTIVE; raises `InputError` where there is nothing to attend to."""
+    problem, expected = None, "other features"
+    if not is_trained:
+        problem = "it is trained with a classifier"
+        expected = f"the model of an experiment with features={ATTENTIVE}, or other features"
+    elif isinstance(encoder, ResNetEncoder):
+        problem = "a convolutional network has no tokens"
+    elif isinstance(encoder, OnnxEncoder):
+        if encoder.num_tokens <= 1:
+            problem = f"the description of {encoder.file.name} names no tokens"
+    elif not hasattr(encoder, "backbone"):
+        problem = _problem_of_frozen(encoder, ATTENTIVE)
+    if problem:
+        raise InputError(f"features is {ATTENTIVE!r}: {problem}; expected {expected}")
+    return ATTENTIVE
 
 
 def _choose_of_onnx(encoder, features):

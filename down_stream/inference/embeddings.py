@@ -18,7 +18,7 @@ from data.frames.video_frames import VideoFrames
 from data.images.image_io import RESIZE_RULE
 from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_output_folder
-from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
+from down_stream.classifiers.frame_model import head_weights, is_frame_model, load_frame_model
 from down_stream.features.cache import VERSION, fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
@@ -35,6 +35,7 @@ from down_stream.inference.phase_files import (
 from down_stream.inference.result import Result, merged
 from down_stream.inference.table import check_output, in_parts, write_table
 from msn.encoders import load_encoder
+from msn.workdir.seen import seen_of
 
 PART_SECONDS = 10.0  # what a kill costs at most
 PART_BYTES = 2**25
@@ -162,6 +163,7 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         remarks += [f"probabilities: {describe(temporal)}", *remark_time(frames, rows, model)]
     metadata = {"model": str(model_path), "fingerprint": print_of_model, "fps": frames.fps}
     metadata["version"] = version()
+    metadata["seen"] = seen_of(model_path / "encoder" if model else model_path).to_json()
     metadata |= {"features": features_used(encoder, model, **kind)}
     write_table(output, len(rows), columns, classes, metadata)
     if options.map:
@@ -258,8 +260,9 @@ def _fingerprint(encoder, model, temporal) -> str:
     if model is None:
         return fingerprint(encoder)
     digest = hashlib.sha256(f"{fingerprint(encoder)} {model.task} {model.classes}".encode())
-    variables = [model.head.kernel, model.head.bias, model.feature_mean, model.feature_std]
-    for variable in [*variables, *(temporal.weights if temporal else ())]:
+    own = head_weights(model)
+    variables = [own.pop(name) for name in ("kernel", "bias", "feature_mean", "feature_std")]
+    for variable in [*variables, *own.values(), *(temporal.weights if temporal else ())]:
         digest.update(np.asarray(variable).tobytes())
     return digest.hexdigest()[:32]
 

@@ -5,33 +5,24 @@ Answers how much annotation pre-training saves (Hirsch et al., arXiv 2308.12394,
 
 import itertools
 import json
-import logging
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
-from down_stream.features.cache import fingerprint
-from down_stream.features.encoders import open_encoder
-from down_stream.features.labelled_splits import NothingToLearnError
-from down_stream.low_shot.plan import MANIFEST, Cell, check, plan_cells, plan_subsets
+from down_stream.cells.finished import finished
+from down_stream.cells.opening import Encoders
+from down_stream.cells.running import run_cells
+from down_stream.low_shot.plan import MANIFEST, check, plan_cells, plan_subsets
 from down_stream.low_shot.savings import savings, sentences
 from down_stream.low_shot.subsets import write_subsets
 from down_stream.low_shot.table import seeds_of, tabulate, write_cells
 from down_stream.report.alike import what_differs
 from down_stream.report.figures import save_png
 from down_stream.report.low_shot_curve import low_shot_curve
-from down_stream.report.wording import duration
-from msn.encoders import facts_in
-from msn.formats.hub import encoder_path
-from msn.workdir.run_directory import check_unchanged, plain
-
-RESULTS = "results.json"
 
 
 def run_grid(
@@ -79,39 +70,23 @@ def _run_grid(
 ) -> dict:
     manifest = plan_subsets(config, workdir)
     cells = list(plan_cells(config, workdir, manifest))
-    finished = [_results_of(cell) for cell in cells]
-    finished = list(map(_unless_trained_anew, cells, finished, itertools.repeat({})))
+    encoders = Encoders()
+    found = finished(cells, encoders)
     write_subsets(workdir / MANIFEST, manifest)
 
+    rows, firsts, lasts = [], {}, {}
     protocol, name = score
-    rows, seconds, left, firsts, lasts = [], [], finished.count(None), {}, {}
-    for number, (cell, results) in enumerate(zip(cells, finished, strict=True), 1):
-        is_new = results is None
-        if is_new:
-            started = time.monotonic()
-            results = _run(run, cell, protocol, name)
-            seconds.append(time.monotonic() - started)
-            left -= 1
-        firsts.setdefault(cell.encoder, results)  # all of the same seed and the same labels
-        lasts[cell.encoder] = results  # with the most labels
-        value = results["metrics"][protocol][name]
+    for cell, results in zip(cells, run_cells(cells, found, run, score, encoders), strict=True):
+        firsts.setdefault(cell.facts["encoder"], results)  # all of the same seed and labels
+        lasts[cell.facts["encoder"]] = results  # with the most labels
         rows.append(
             {
-                "encoder": cell.encoder,
-                "videos": cell.videos,
-                "seed": cell.seed,
-                "score": value,
-                "directory": cell.directory.name,
+                **cell.facts,
+                "score": results["metrics"][protocol][name],
+                "directory": cell.name,
                 "warnings": results["warnings"],
             }
         )
-        if is_new:
-            shown = "undefined" if value is None else f"{value:.3f}"
-            logging.info(
-                "%d of %d: %s, %d %ss, seed %d: %s %s in %.0f s; %s left",
-                *(number, len(cells), cell.encoder, cell.videos, unit, cell.seed, name, shown),
-                *(seconds[-1], duration(left * float(np.mean(seconds)))),
-            )
 
     table = tabulate(rows)
     summary = {
@@ -141,64 +116,10 @@ def _run_grid(
     return summary
 
 
-def _run(run, cell: Cell, protocol: str, name: str) -> dict:
-    """The results of a cell; without a score where its few labels are all of one class."""
-    try:
-        return run(cell.config, cell.directory)
-    except NothingToLearnError as error:
-        logging.warning("%s: %s", cell.directory.name, error)
-        return {"metrics": {protocol: {name: None}}, "warnings": [str(error)]}
-
-
 def _torn_patients(cells: Iterable[dict]) -> list[str]:
     """Patients in two parts of the split, a line once."""
     lines = (results.get("patients", {}).get("in_two_parts", ()) for results in cells)
     return list(dict.fromkeys(itertools.chain.from_iterable(lines)))
-
-
-def _results_of(cell: Cell) -> dict | None:
-    """The results of a cell, None where it has to be run.
-
-    Raises:
-      InputError: they are of another configuration.
-    """
-    path = cell.directory / RESULTS
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        before = dict(results["config"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # missing, or cut off
-    check_unchanged(f"{path}: is", before, plain(cell.config))
-    return results
-
-
-def _unless_trained_anew(cell: Cell, results: dict | None, known: dict) -> dict | None:
-    """The results of a cell; None where the encoder at its path is not that of then.
-
-    Args:
-      cell, results: of the grid; results without a fingerprint are of an earlier version.
-      known: fingerprints by path, which is added to.
-    """
-    path = cell.config.encoder
-    if not path or not results or "encoder_fingerprint" not in results:
-        return results
-    if not encoder_path(path).exists():  # removed since
-        return results
-    if path not in known:
-        known[path] = fingerprint(
-            open_encoder(
-                encoder_path(path),
-                cell.config.model.variant,
-                image_size=cell.config.model.image_size,
-                resnet_weights=cell.config.resnet_weights,
-                seed=cell.config.seed,
-                given=facts_in(cell.config, "encoder"),
-            )
-        )
-    if known[path] == results["encoder_fingerprint"]:
-        return results
-    logging.warning("%s: %s has changed since; run again", cell.directory.name, path)
-    return None
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -1,40 +1,21 @@
 """The plan of a low-shot grid: which experiments it consists of."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from data.common.configurations import flatten
 from data.common.errors import InputError
+from down_stream.cells.cell import Cell, make_cell
 from down_stream.low_shot.subsets import draw_subsets, read_subsets
 
 MANIFEST = "label_subsets.json"
-GRID_KEYS = ("encoders", "baseline", "fractions", "numbers", "seeds")  # of the grid, not of a cell
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One experiment of the grid.
-
-    Attributes:
-      encoder: its name in the grid.
-      videos: how many have labels.
-      seed: of the choice of these videos, and of the experiment.
-      directory: of its results.
-      config: of the experiment.
-    """
-
-    encoder: str
-    videos: int
-    seed: int
-    directory: Path
-    config: ConfigDict
 
 
 def check(config: ConfigDict) -> None:
     """Raises `InputError` for values with which there is no grid."""
-    wrong = [one for one in config.encoders if not _is_pair(one)]
+    wrong = [one for one in config.encoders if not _is_entry(one)]
     names = [one[0] for one in config.encoders if one not in wrong]
     if wrong or not names or len(set(names)) < len(names) or not all(names):
         raise InputError(
@@ -72,25 +53,35 @@ def plan_subsets(config: ConfigDict, workdir: Path) -> dict:
 
 def plan_cells(config: ConfigDict, workdir: Path, manifest: dict) -> Iterator[Cell]:
     """Every cell, those with few labels first."""
-    shared = ConfigDict({name: value for name, value in config.items() if name not in GRID_KEYS})
     for number, by_seed in manifest["subsets"].items():
         for seed, names in by_seed.items():
-            for encoder, path in config.encoders:
-                directory = workdir / f"{encoder}_{number}videos_seed{seed}"
-                cell = shared.copy_and_resolve_references()
-                cell.encoder = path.replace("{seed}", seed)
-                cell.model.like = None if path else _like(config, seed)
-                cell.seed, cell.train_videos, cell.workdir = int(seed), tuple(names), str(directory)
-                yield Cell(encoder, int(number), int(seed), directory, cell)
+            for entry in config.encoders:
+                facts = {"encoder": entry[0], "videos": int(number), "seed": int(seed)}
+                overrides = of_encoder(config, entry, seed) | {"train_videos": tuple(names)}
+                directory = workdir / f"{entry[0]}_{number}videos_seed{seed}"
+                yield make_cell(config, overrides, facts, directory)
+
+
+def of_encoder(config: ConfigDict, entry: tuple, seed: str) -> dict:
+    """The keys that an entry of `encoders` sets in a cell of this seed, which {seed} stands for."""
+    _, path, *more = entry
+    like = None if path else _like(config, seed)
+    own = {"encoder": path.replace("{seed}", seed), "model.like": like, "seed": int(seed)}
+    return own | flatten(dict(*more))
 
 
 def _like(config: ConfigDict, seed: str) -> str | None:
     """The encoder that one from scratch resembles; None where its architecture is named."""
     if config.model.like or config.model.variant:
         return config.model.like
-    paths = [path for _, path in config.encoders if path]
+    paths = [path for _, path, *_ in config.encoders if path]
     return paths[0].replace("{seed}", seed) if paths else None
 
 
-def _is_pair(value) -> bool:
-    return isinstance(value, tuple) and [type(one) for one in value] == [str, str]
+def _is_entry(value) -> bool:
+    """Whether it is (name, path), or (name, path, keys of a configuration and their values)."""
+    if not isinstance(value, tuple) or not 2 <= len(value) <= 3:
+        return False
+    return all(isinstance(one, str) for one in value[:2]) and all(
+        isinstance(one, Mapping | ConfigDict) for one in value[2:]
+    )

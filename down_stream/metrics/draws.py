@@ -4,7 +4,7 @@ Two models that were tested on the same videos are compared video by video: what
 or hard is then in both, and the interval of the difference is narrower than those of the scores.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from down_stream.metrics.multi_label import MultiLabelPredictions
 from down_stream.metrics.predictions import Predictions
 
 Scores = dict[str, np.ndarray]
+Table = Predictions | MultiLabelPredictions
+Patients = Mapping[str, Hashable] | None
 DRAWS = {"video": 1000, "frame": 1000, "tool": 200}  # by protocol, as the results have them
 
 
@@ -52,28 +54,68 @@ def scorer(
 def paired_difference(
     protocol: str,
     score: str,
-    predictions: Predictions | MultiLabelPredictions,
-    others: Predictions | MultiLabelPredictions,
+    predictions: Table | Sequence[Table],
+    others: Table | Sequence[Table],
     seed: int = 0,
-    patients: Mapping[str, Hashable] | None = None,
+    patients: Patients = None,
 ) -> tuple[float, list[float]]:
     """How much better `predictions` are than `others`, and the 95% interval over the test videos.
 
-    Those of one of the `patients`, {video: patient}, are drawn together.
+    Several tables, of other seeds each, count by the mean of their scores. Videos of one
+    of the `patients`, {video: patient}, are drawn together.
 
     Raises:
       InputError: they are not of the same videos and labels.
     """
-    tables = [_labelled(table) for table in (predictions, others)]
-    check_same_labels(*tables)
+    ours, theirs = ([predictions], [others]) if _is_one(predictions) else (predictions, others)
+    ours, theirs = ([_labelled(table) for table in tables] for tables in (ours, theirs))
+    for table in (*ours[1:], *theirs):
+        check_same_labels(ours[0], table)
+    difference, draws = (
+        one - other
+        for one, other in zip(
+            _mean_scores(protocol, score, ours, seed, patients),
+            _mean_scores(protocol, score, theirs, seed, patients),
+            strict=True,
+        )
+    )
+    return float(difference), statistics.interval(draws)
+
+
+def mean_score(
+    protocol: str,
+    score: str,
+    tables: Sequence[Table],
+    seed: int = 0,
+    patients: Patients = None,
+) -> tuple[float, list[float]]:
+    """The mean score of tables of the same videos, and its 95% interval over the videos.
+
+    Videos of one of the `patients` are drawn together.
+
+    Raises:
+      InputError: they are not of the same videos and labels.
+    """
+    tables = [_labelled(table) for table in tables]
+    for table in tables[1:]:
+        check_same_labels(tables[0], table)
+    found, draws = _mean_scores(protocol, score, tables, seed, patients)
+    return float(found), statistics.interval(draws)
+
+
+def _is_one(predictions) -> bool:
+    return isinstance(predictions, Predictions | MultiLabelPredictions)
+
+
+def _mean_scores(protocol, score, tables, seed, patients) -> tuple[np.ndarray, np.ndarray]:
+    """The mean score of the tables, and that of the samples of a bootstrap, the same for each."""
     videos = tables[0].videos
-    ours, theirs = (scorer(protocol, table) for table in tables)
     every = np.arange(len(videos))[np.newaxis]
     drawn = statistics.draw_groups(statistics.groups_of(videos, patients), DRAWS[protocol], seed)
-    difference = ours(every)[score] - theirs(every)[score]
-    one, other = (statistics.score_draws(scores, drawn)[score] for scores in (ours, theirs))
-    draws = one - other
-    return float(difference[0]), statistics.interval(draws)
+    scorers = [scorer(protocol, table) for table in tables]
+    found = np.mean([of_sample(every)[score] for of_sample in scorers], axis=0)
+    draws = [statistics.score_draws(of_sample, drawn)[score] for of_sample in scorers]
+    return found[0], np.mean(draws, axis=0)
 
 
 def check_same_labels(predictions, others) -> None:

@@ -139,8 +139,8 @@ def activation(config: dict) -> str:
     return GELU_OF[found]
 
 
-def write_directory(encoder: Encoder, path: Path) -> None:
-    """Writes a ViTMSN directory."""
+def write_directory(encoder: Encoder, path: Path, facts: dict | None = None) -> None:
+    """Writes a ViTMSN directory, with further facts in its config.json."""
     path.mkdir(parents=True)
     backbone = encoder.backbone
     state = with_cls_position(msn_state(backbone))
@@ -155,6 +155,7 @@ def write_directory(encoder: Encoder, path: Path) -> None:
         "attention_probs_dropout_prob": 0.0,
         "qkv_bias": True,
         "dtype": "float32",
+        **(facts or {}),
     }
     preprocessor = {
         "image_processor_type": "ViTImageProcessor",

@@ -88,11 +88,16 @@ def numbers(values) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
+def head_of(card: str) -> str:
+    """The YAML at the beginning of a card; "" where there is none."""
+    found = HEAD.match(card)
+    return found[1] if found else ""
+
+
 def licence_beside(path: AnyPath) -> str | None:
     """The licence that the card in a directory, or beside a file, names."""
     card = (path if path.is_dir() else path.parent) / CARD
     if not card.is_file():
         return None
-    head = HEAD.match(card.read_text(encoding="utf-8", errors="replace"))
-    found = head and LICENCE.search(head[1])
+    found = LICENCE.search(head_of(card.read_text(encoding="utf-8", errors="replace")))
     return found[1] if found and found[1] != UNKNOWN else None

@@ -13,7 +13,7 @@ from data.images.image_io import frame_to_input, read_image
 from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.experiment import run
 from down_stream.features.encoders import SplitFeatures
-from down_stream.features.labelled_splits import labelled_videos, videos_seen
+from down_stream.features.labelled_splits import labelled_videos, seen_by
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import read_predictions
 from down_stream.tasks import phases
@@ -303,7 +303,7 @@ def test_what_fine_tuning_has_seen_stays_known(small_dataset, tmp_path):
     run(config, tmp_path / "first")
     tuned = tmp_path / "first" / "model" / "encoder"
     for encoder in (tuned, tuned / "saved_model"):
-        assert videos_seen(encoder) == ["video01", "video02", "video09"]
+        assert sorted(seen_by(encoder).videos) == ["video01", "video02", "video09"]
 
 
 def test_another_run_in_the_folder_leaves_nothing_of_the_first(small_dataset, tmp_path):

@@ -10,6 +10,7 @@ from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.patterns import expand
 from data.views.multi_crop import Views
 from down_stream import experiment
+from down_stream.comparison import plan as comparison
 from msn.networks.variants import variant_arguments
 from msn.training.checks import check
 from tests.support.places import ROOT
@@ -85,6 +86,22 @@ def test_the_task_is_the_files(name):
     assert config.task == {"polyps": "classes", "tools": "tools"}[name.split("_")[0]]
     assert config.mode == ("finetune" if name.endswith("finetune") else "probe")
     assert set(config) <= set(load("phase_base")) | set(load("phase_low_shot"))
+
+
+@pytest.mark.parametrize("arg", ["", "tools", "classes", "demo"])
+def test_a_comparison_is_of_one_task_and_the_modes_keep_what_is_theirs(arg):
+    config = load("encoder_comparison", arg)
+    comparison.check(config)
+    task = {"tools": "tools", "classes": "classes"}.get(arg, "phases")
+    assert config.task == task
+    assert bool(config.temporal) == (task == "phases")
+    assert not config.encoder
+    tuned = {"tools": "tools_finetune", "classes": "polyps_finetune"}.get(arg, "phase_finetune")
+    tuned = load("phase_demo", "finetune") if arg == "demo" else load(tuned)
+    assert config.settings.finetune.batch_size == tuned.batch_size != config.batch_size
+    assert config.settings.finetune.optimizer.to_dict() == tuned.optimizer.to_dict()
+    with pytest.raises(ValueError, match="expected nothing, tools, classes or demo"):
+        load("encoder_comparison", "other")
 
 
 @pytest.mark.parametrize("name", COLONOSCOPY)

@@ -111,6 +111,7 @@ def place(s3, tmp_path_factory):
 @pytest.fixture
 def tiny(place, monkeypatch, eager):
     """The commands train tiny networks; all else is theirs."""
+    import down_stream.comparison.grid
     import down_stream.cross_validation
     import down_stream.experiment
     import down_stream.features.labelled_splits
@@ -145,6 +146,16 @@ def tiny(place, monkeypatch, eager):
         config.model.variant = VARIANT
         return run_grid(config, workdir, **arguments)
 
+    compare = down_stream.comparison.grid.run_comparison
+
+    def small_comparison(config, workdir, **arguments):
+        documented.shrink_experiment(config)
+        config.train_videos = ("video01", "video02")
+        config.modes, config.fractions, config.seeds, config.temporal = ("knn",), (1.0,), (0,), ""
+        config.model.variant = ""
+        return compare(config, workdir, **arguments)
+
+    monkeypatch.setattr(down_stream.comparison.grid, "run_comparison", small_comparison)
     monkeypatch.setattr(msn.pretrain, "pretrain", small_pretrain)
     monkeypatch.setattr(down_stream.experiment, "run", small_run)
     monkeypatch.setattr(down_stream.cross_validation, "cross_validate", small_folds)

@@ -5,6 +5,7 @@ the names of the data set; and `second`, or `frame`, the number in the name of t
 """
 
 import itertools
+import json
 import logging
 import zipfile
 
@@ -31,6 +32,21 @@ def open_table(path: AnyPath, given: dict) -> "FeatureTable":
     if said := [name for name, value in given.items() if value is not None]:
         raise InputError(f"{path}: a table of features, without {said[0]}; expected none given")
     return FeatureTable(path)
+
+
+def metadata_of(path: AnyPath) -> dict:
+    """What a table says of itself, as inference.py writes it; {} where it does not."""
+    try:
+        with path.open("rb") as file:
+            if path.suffix == ".npz":
+                with np.load(file, allow_pickle=False) as content:
+                    told = str(content["metadata"]) if "metadata" in content.files else "{}"
+            else:
+                told = (pq.read_schema(file).metadata or {}).get(b"metadata", b"{}")
+        found = json.loads(told)
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, pa.ArrowException):
+        return {}  # what is wrong with the table itself is said by who opens it
 
 
 class FeatureTable:

@@ -1,0 +1,181 @@
+"""Encoders side by side under one protocol: every one of them put to use in every way, and a page.
+
+What is compared is the score of the task on the same test videos, with intervals over them, and
+the difference of each encoder to a baseline on the same draws of the videos.
+"""
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from data.common.errors import InputError
+from data.storage.locking import locked
+from data.storage.paths import check_local, check_output_folder
+from data.storage.whole import whole_file
+from down_stream.cells.cell import Cell, command
+from down_stream.cells.finished import finished
+from down_stream.cells.opening import Encoders
+from down_stream.cells.running import Shard, run_cells
+from down_stream.comparison.cost import measure_costs
+from down_stream.comparison.page import write_page
+from down_stream.comparison.plan import OWN, USUAL, check, plan_cells
+from down_stream.comparison.scores import compare, patients_in, write_rows
+from down_stream.low_shot.plan import MANIFEST, plan_subsets
+from down_stream.metrics import statistics
+from down_stream.report.alike import what_differs
+from down_stream.tasks import Task
+from msn.workdir.seen import seen_in_json
+
+CELLS = "cells"
+SUMMARY = "comparison.json"
+
+
+def run_comparison(
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    run: Callable[[ConfigDict, Path], dict],
+    task: Task,
+    start: Sequence[str],
+    shard: Shard | None = None,
+) -> dict | None:
+    """Runs every cell of a comparison that is not done, and writes comparison.html.
+
+    Every cell is an experiment of its own in `workdir/cells`. One that is done is not done again,
+    unless the encoder at its path is another one; a comparison that was stopped goes on.
+
+    Args:
+      config: see configs/encoder_comparison.py, which explains every key.
+      workdir: receives the cells, comparison.json, comparison.csv and comparison.html.
+      run: the experiment, `down_stream.experiment.run` or, with folds, `cross_validate`.
+      task: what is learnt.
+      start: the command of the comparison, in words, for those of its cells.
+      shard: which of several processes this is; they may run at once, on several machines that
+        share `workdir`.
+
+    Returns:
+      What comparison.json holds: "score" and "baseline"; "rows", see
+      `down_stream.comparison.scores.compare`; "encoders", what each is, costs and has seen;
+      "skipped"; "cells", the command of each; "warnings". None where cells of other processes are
+      not done yet.
+
+    Raises:
+      InputError: the configuration, an encoder or the data cannot work (nothing is run then), or
+        `workdir` holds cells of another configuration.
+    """
+    check(config)
+    check_local("workdir", workdir)
+    check_output_folder("workdir", workdir)
+    workdir, shard = Path(workdir), shard or Shard()
+    note = "lock" if shard.count == 1 else f"lock.{shard.number}of{shard.count}"
+    with locked(workdir, note):
+        return _run(config, workdir, run, task, start, shard)
+
+
+def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> dict | None:
+    manifest = plan_subsets(config, workdir)
+    encoders = Encoders(kind for kind in config.feature_kinds if kind != USUAL)
+    cells, skipped = plan_cells(config, workdir / CELLS, manifest, encoders, task.is_video)
+    for one in skipped:
+        logging.info("not compared: %s, %s: %s", one.encoder, one.what, one.why)
+    found = finished(cells, encoders)
+    with whole_file(workdir / MANIFEST, writer=uuid.uuid4().hex) as side:
+        side.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+    results = run_cells(cells, found, run, task.chosen_by, encoders, shard)
+    if left := results.count(None):
+        logging.info("%d of %d cells are left to other processes", left, len(cells))
+        return None
+    try:
+        with locked(workdir, "page.lock"):
+            return _write(config, workdir, task, start, encoders, cells, results, skipped)
+    except InputError:
+        if shard.count == 1:
+            raise
+        logging.info("another process, which found all cells done, too, writes the page")
+        return None
+
+
+def _write(config, workdir, task, start, encoders, cells, results, skipped) -> dict:
+    """Compares what is there, and writes it down, comparison.json last."""
+    rows = compare(cells, results, config.baseline, task)
+    summary = {
+        "score": list(task.chosen_by),
+        "task": task.name,
+        "counted": f"{task.unit}s",
+        "baseline": config.baseline,
+        "labelled": max(cell.facts["videos"] for cell in cells),
+        "test": _test(results),
+        "drawn": "patients" if patients_in(results) else f"{task.unit}s",
+        "rows": rows,
+        "encoders": _describe(config, encoders, cells, results),
+        "skipped": [vars(one) for one in skipped],
+        "cells": [
+            {"name": cell.name, "command": command(start, cell), **cell.facts} for cell in cells
+        ],
+        "warnings": _warnings(config.baseline, cells, results),
+    }
+    measure_costs(summary["encoders"], cells, encoders, workdir / "costs.json")
+    summary = statistics.plain(summary)
+    write_rows(workdir / "comparison.csv", rows)
+    write_page(workdir / "comparison.html", summary)
+    with whole_file(workdir / SUMMARY, durable=True) as side:
+        side.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return summary
+
+
+def _test(results: Sequence[dict]) -> dict:
+    """How many videos and frames are tested."""
+    whole = next((one for one in results if "videos" in one), None)
+    if whole is None:
+        return {"videos": 0, "frames": 0}
+    return {"videos": len(whole["videos"]["test"]), "frames": whole["frames"]["test"]}
+
+
+def _describe(config, encoders: Encoders, cells: Sequence[Cell], results) -> dict:
+    """By encoder, what it is and what it has seen, as far as one can know."""
+    described = {}
+    for cell, found in zip(cells, results, strict=True):
+        name = cell.facts["encoder"]
+        if name in described or "network" not in found:
+            continue
+        opened = encoders.of(cell.config)
+        path = cell.config.encoder
+        described[name] = {
+            "path": found["encoder"],
+            "kind": opened.kind if path else "random initialisation",
+            "network": found["network"],
+            "parameters": opened.parameters,
+            "features": found["features"] if cell.facts["kind"] in (USUAL, OWN) else None,
+            "seen": seen_in_json(found.get("encoder_seen")).words if path else "nothing",
+            "leaks": [text for text in found["warnings"] if "pre-training" in text],
+        }
+    return described
+
+
+def _warnings(baseline: str, cells: Sequence[Cell], results: Sequence[dict]) -> list[str]:
+    """What a reader must know, each once: how networks differ, and what all cells warn of."""
+    firsts = {}
+    for cell, found in zip(cells, results, strict=True):
+        way = tuple(cell.facts[key] for key in ("mode", "kind", "videos", "seed"))
+        firsts.setdefault(way, {}).setdefault(cell.facts["encoder"], found)
+    texts = []
+    for by_encoder in firsts.values():
+        reference = by_encoder.get(baseline)
+        for name, found in by_encoder.items():
+            if reference and name != baseline and "network" in found and "network" in reference:
+                differs = what_differs(found, reference)
+                texts += [f"{name} differs from {baseline} in {text}" for text in differs]
+    told = {}
+    for cell, found in zip(cells, results, strict=True):
+        for text in found["warnings"]:
+            told.setdefault(text, []).append(cell)
+    for text, where in told.items():
+        names = list(dict.fromkeys(cell.facts["encoder"] for cell in where))
+        everywhere = len(where) == len(cells)
+        texts.append(text if everywhere else f"{', '.join(names)} ({len(where)} cells): {text}")
+    return list(dict.fromkeys(texts))

@@ -1,0 +1,68 @@
+"""What encoders have seen, as the files beside them say it."""
+
+import json
+
+import pytest
+
+from msn.convert import convert
+from msn.encoders import save_encoder
+from msn.networks.encoder import create_encoder
+from msn.workdir.seen import Seen, datasets_in, seen_in_json, seen_of, seen_of_source
+from tests.support.small_msn import VARIANT
+
+OURS = {"method": "MSN", "step": 1, "network": "target", "videos": ["video01", "video02"]}
+
+
+@pytest.mark.parametrize(
+    "head, names",
+    [
+        ("datasets:\n- imagenet-1k\n- org/cholec80\nlicense: mit", ("imagenet-1k", "org/cholec80")),
+        ("license: mit\ndatasets: [a, 'b']", ("a", "b")),
+        ("datasets: imagenet-21k", ("imagenet-21k",)),
+        ("datasets:\n  - one\ntags:\n- datasets", ("one",)),
+        ("license: mit", ()),
+    ],
+)
+def test_data_sets_of_a_card(head, names):
+    assert datasets_in(f"---\n{head}\n---\ndatasets: none of these\n") == names
+    assert datasets_in("datasets: in a text without a head") == ()
+
+
+def test_only_a_run_of_ours_is_all():
+    assert seen_of_source(OURS) == Seen(("video01", "video02"), (), True)
+    assert not seen_of_source({"videos": []}).is_all  # as one that was converted
+    from_foreign = OURS | {"init": {"path": "dinov2", "source": {"seen": {"data": ["lvd"]}}}}
+    assert seen_of_source(from_foreign) == Seen(("video01", "video02"), ("lvd",), False)
+    taught = OURS | {"teacher": {"path": "dinov2", "source": {"seen": {"data": ["lvd"]}}}}
+    assert seen_of_source(taught) == seen_of_source(from_foreign)
+    from_ours = OURS | {"init": {"path": "ours", "source": OURS | {"videos": ["video09"]}}}
+    assert seen_of_source(from_ours) == Seen(("video01", "video02", "video09"), (), True)
+    assert seen_in_json(json.loads(json.dumps(Seen(("a",), ("b",)).to_json()))) == Seen(
+        ("a",), ("b",)
+    )
+
+
+def test_words():
+    assert Seen(is_all=True).words == "0 videos"
+    assert Seen(("a",), (), True).words == "1 video"
+    assert Seen(data=("lvd",)).words == "data sets: lvd; what else is not known"
+    assert Seen().words == "not known"
+
+
+def test_the_videos_go_along_into_a_hugging_face_directory_and_back(tmp_path):
+    source = save_encoder(create_encoder(VARIANT, 16), tmp_path / "source", OURS)
+    convert(source, tmp_path / "hf", "hf")
+    convert(tmp_path / "hf", tmp_path / "back", "encoder")
+    for path in (source, source / "saved_model", tmp_path / "hf", tmp_path / "back"):
+        assert seen_of(path) == Seen(("video01", "video02"), (), True), path
+
+
+def test_a_foreign_directory_is_not_known_but_for_its_card(tmp_path):
+    source = save_encoder(create_encoder(VARIANT, 16), tmp_path / "source", {})
+    convert(source, tmp_path / "hf", "hf")
+    (tmp_path / "hf" / "README.md").write_text("---\ndatasets:\n- imagenet-1k\n---\n# theirs\n")
+    assert seen_of(tmp_path / "hf") == Seen(data=("imagenet-1k",))
+    convert(tmp_path / "hf", tmp_path / "back", "encoder")
+    assert seen_of(tmp_path / "back") == Seen(data=("imagenet-1k",))
+    (tmp_path / "file.pth").write_bytes(b"")
+    assert seen_of(tmp_path / "file.pth") == Seen()
