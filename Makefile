@@ -4,6 +4,7 @@
 # make test    all tests          make lint   style          make clean   removes what they made
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
 # make test-encoders   encoders that transformers, timm and PyTorch write now
+#                      (.ci/run runs both; they take some minutes each from nothing)
 # make test-export     ONNX and TFLite, in an environment of its own
 # make mutants         wrong lines that no test notices; hours; docs/mutants.md
 # make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
@@ -32,6 +33,12 @@ demo: $(RUN)
 	$(PY) down_stream/main.py --config=configs/phase_demo.py
 	$(PY) down_stream/main.py --config=configs/phase_demo.py:random
 	$(PY) down_stream/main.py --config=configs/phase_demo.py:finetune
+	rm -rf runs/demo/supervised_hf
+	$(PY) -m msn.convert --source=runs/demo/finetune/model/encoder \
+	    --output=runs/demo/supervised_hf --format=hf
+	$(PY) -m down_stream.comparison.colours --data_rootdir=runs/demo/data \
+	    --output=runs/demo/colours.parquet
+	$(PY) down_stream/main.py --config=configs/encoder_comparison.py:demo
 	$(PY) inference.py --model_path=runs/demo/msn/encoder \
 	    --data_rootdir=runs/demo/data --output=runs/demo/embeddings.npz --map=runs/demo/map.html
 	@echo
@@ -39,6 +46,7 @@ demo: $(RUN)
 	@echo
 	@echo "encoder      runs/demo/msn/encoder"
 	@echo "reports      runs/demo/{probe,random,finetune}/report.html"
+	@echo "comparison   runs/demo/comparison/comparison.html"
 	@echo "embeddings   runs/demo/embeddings.npz, as a map runs/demo/map.html"
 
 proof: $(RUN)
@@ -113,7 +121,7 @@ $(RUN): requirements.txt | $(PY)
 	$(PIP) -r requirements.txt
 	touch $@
 
-$(DEV): requirements-dev.txt $(RUN)
+$(DEV): requirements-dev.txt requirements-onnx.txt $(RUN)
 	$(PIP) -r requirements-dev.txt
 	touch $@
 endif
@@ -126,9 +134,16 @@ $(MUTANTS): requirements-mutants.txt $(DEV)
 	$(PIP) -r requirements-mutants.txt
 	touch $@
 
+# PyTorch first and alone, as its build for the CPU: that of its own index counts as newer than PyPI's
+# for CUDA, which is several GB. Where that index is not reached, pip says so and takes what else it
+# finds: PyPI's, or one that the machine has.
+TORCH = --quiet --disable-pip-version-check --no-deps --retries 0 \
+    --extra-index-url https://download.pytorch.org/whl/cpu $$(grep '^torch==' $<)
+
 $(BACKENDS): requirements-backends.txt | $(PY)
 	@echo "installing requirements-backends.txt into .venv-backends (some minutes)"
 	$(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install $(TORCH)
 	.venv-backends/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
@@ -138,7 +153,7 @@ $(BENCH): requirements-bench.txt | $(PY)
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-$(BEAM): requirements.txt requirements-dev.txt requirements-beam.txt | $(PY)
+$(BEAM): requirements.txt requirements-onnx.txt requirements-dev.txt requirements-beam.txt | $(PY)
 	$(PYTHON) -m venv .venv-beam
 	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements.txt -r requirements-dev.txt
@@ -146,16 +161,17 @@ $(BEAM): requirements.txt requirements-dev.txt requirements-beam.txt | $(PY)
 	    -r requirements-beam.txt
 	touch $@
 
-$(ENCODERS): requirements.txt requirements-dev.txt requirements-encoders.txt | $(PY)
+$(ENCODERS): requirements-encoders.txt requirements.txt requirements-onnx.txt requirements-dev.txt \
+    | $(PY)
 	@echo "installing requirements-encoders.txt into .venv-encoders (some minutes)"
 	$(PYTHON) -m venv .venv-encoders
-	.venv-encoders/bin/python -m pip install --quiet --disable-pip-version-check \
-	    -r requirements-encoders.txt
+	.venv-encoders/bin/python -m pip install $(TORCH)
+	.venv-encoders/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	.venv-encoders/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --no-deps timm==1.0.31
 	touch $@
 
-$(EXPORT): requirements.txt requirements-dev.txt requirements-export.txt | $(PY)
+$(EXPORT): requirements.txt requirements-onnx.txt requirements-dev.txt requirements-export.txt | $(PY)
 	@echo "installing requirements-export.txt into .venv-export (some minutes)"
 	$(PYTHON) -m venv .venv-export
 	.venv-export/bin/python -m pip install --quiet --disable-pip-version-check \
