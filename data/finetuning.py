@@ -12,7 +12,7 @@ from data.dataset.frame_index import FrameIndex
 from data.frames.frames import Frames, ImageFrames
 from data.frames.prefetching import prefetched
 from data.frames.seeds import generator
-from data.images.image_io import frame_to_input
+from data.images.image_io import BILINEAR, frame_to_input
 from data.views.multi_crop import Views, augment, random_resized_crop
 from data.views.randaug import LAYERS, MAGNITUDE, rand_augment
 
@@ -28,6 +28,7 @@ def training_dataset(
     batch_size: int,
     seed: int,
     transformation: str = "views",
+    resample: str = BILINEAR,
     layers: int = LAYERS,
     magnitude: float = MAGNITUDE,
     labels: np.ndarray | None = None,
@@ -57,7 +58,7 @@ def training_dataset(
     """
     check_batches(batch_size, transformation)
     positions = tf.data.Dataset.range(first_step * batch_size, np.iinfo(np.int64).max)
-    transform = transformation_of(transformation, image_size, seed, layers, magnitude)
+    transform = transformation_of(transformation, image_size, seed, layers, magnitude, resample)
     dataset = load_frames(
         shuffled(positions, len(index), seed), ImageFrames(index), transform, image_size, unreadable
     )
@@ -88,16 +89,22 @@ def shuffled(positions: tf.data.Dataset, frames: int, seed: int) -> tf.data.Data
 
 
 def transformation_of(
-    name: str, image_size: int, seed: int, layers: int = LAYERS, magnitude: float = MAGNITUDE
+    name: str,
+    image_size: int,
+    seed: int,
+    layers: int = LAYERS,
+    magnitude: float = MAGNITUDE,
+    resample: str = BILINEAR,
 ) -> Callable:
     """One of TRANSFORMATIONS: (uint8 [height, width, 3], position) -> uint8 [size, size, 3]."""
     if name == "resize":
-        return lambda image, position: frame_to_input(image, image_size)
+        return lambda image, position: frame_to_input(image, image_size, resample)
 
     def transform(image, position):
         random = generator(seed, position)
         if name == "randaug":
-            return rand_augment(frame_to_input(image, image_size), random, layers, magnitude)
+            frame = frame_to_input(image, image_size, resample)
+            return rand_augment(frame, random, layers, magnitude)
         views = TRAINING_VIEWS
         crop = random_resized_crop(image, image_size, views.scale, views.aspect, random)
         return augment(crop, views, random)

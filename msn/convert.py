@@ -77,6 +77,7 @@ def convert(
     from msn.formats.hugging_face import write_directory, write_timm
     from msn.formats.model_card import licence_beside, write_card
     from msn.formats.reference_names import write_msn_checkpoint
+    from msn.networks.encoder import resample_of
     from msn.training.initialisation import origin_of
     from msn.workdir.seen import VIDEOS, Seen, seen_of, seen_of_source
 
@@ -94,7 +95,7 @@ def convert(
         export.check_packages(output_format)
     encoder = open_source(source, output_format, given)
     if output_format in EXPORTS:
-        frames = export.read_frames(image_path, encoder.image_size)
+        frames = export.read_frames(image_path, encoder.image_size, resample=resample_of(encoder))
         write = functools.partial(export.write_export, encoder, output_format)
         measure = functools.partial(export.difference, encoder, output_format, frames)
     else:

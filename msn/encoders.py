@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from data.common.errors import InputError, one_line, some
-from data.images.image_io import RESIZE_RULE
+from data.images.image_io import resize_rule
 from data.storage.folders import copy_folder, local_copy, read_part
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
@@ -31,7 +31,7 @@ from msn.formats.model_card import write_card
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.reference_names import Foreign, encoder_of_state, how_to_give
 from msn.formats.saved_model import FrozenEncoder, save_saved_model
-from msn.networks.encoder import Encoder
+from msn.networks.encoder import Encoder, resample_of
 from msn.networks.resnet import RESNET, ResNetEncoder
 
 ENCODER_FILE = "encoder.json"
@@ -89,7 +89,7 @@ def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict, na
         "encoder": encoder.get_config(),
         "preprocessing": {
             "input": "RGB 0..255, [batch, height, width, 3]",
-            "resize": RESIZE_RULE,
+            "resize": resize_rule(resample_of(encoder)),
             "image_size": encoder.image_size,
             "mean": encoder.mean,
             "std": encoder.std,
@@ -247,9 +247,10 @@ def _open_encoder_directory(path):
             encoder.load_weights(file)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise InputError(f"damaged encoder directory ({one_line(error)})") from error
-    if rule != RESIZE_RULE:
+    expected = resize_rule(resample_of(encoder))
+    if rule != expected:
         raise InputError(
-            f"{ENCODER_FILE} asks for frames resized by {rule!r}; expected {RESIZE_RULE!r}"
+            f"{ENCODER_FILE} asks for frames resized by {rule!r}; expected {expected!r}"
         )
     return encoder
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from data.common.progress import ProgressBar
 from data.frames.frames import Frames
 from data.frames.read_ahead import InputFrame, Unreadable, read_ahead
+from data.images.image_io import BILINEAR
 
 
 @dataclass
@@ -41,6 +42,7 @@ def embed_batches(
     batch_size: int,
     start: int = 0,
     end: int | None = None,
+    resample: str = BILINEAR,
 ) -> Iterator[Batch]:
     """Applies a function to all frames from a row to before another.
 
@@ -54,6 +56,7 @@ def embed_batches(
       image_size: pixels.
       batch_size: int.
       start, end: rows; None for the last.
+      resample: how frames are resized, of `data.images.image_io.RESAMPLES`.
     """
     running, frames_of_batch, faults, stop = None, [], [], start
 
@@ -67,7 +70,7 @@ def embed_batches(
         seconds = time.perf_counter() - begun
         return Batch(rows, outputs, frames_of_batch, faults, stop, seconds)
 
-    for item in read_ahead(frames, image_size, ahead=2 * batch_size, start=start, stop=end):
+    for item in read_ahead(frames, image_size, 2 * batch_size, start, end, resample):
         stop = item.row + 1
         if isinstance(item, InputFrame):
             frames_of_batch.append(item)
@@ -85,7 +88,12 @@ def embed_batches(
 
 
 def batches_of_features(
-    function: Callable, frames: Frames, image_size: int, batch_size: int, description: str = ""
+    function: Callable,
+    frames: Frames,
+    image_size: int,
+    batch_size: int,
+    description: str = "",
+    resample: str = BILINEAR,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features of all readable frames in order; the others are named in the log.
 
@@ -95,6 +103,7 @@ def batches_of_features(
       image_size: pixels.
       batch_size: int.
       description: for the progress bar; without it there is none.
+      resample: how frames are resized, of `data.images.image_io.RESAMPLES`.
 
     Yields:
       Features float32 [n, width], and the rows that they are of, int64 [n].
@@ -102,7 +111,9 @@ def batches_of_features(
     bar = ProgressBar(desc=description, total=len(frames), unit="frame", disable=not description)
     with bar:
         for batch in embed_batches(
-            lambda images: {"features": function(images)}, frames, image_size, batch_size
+            lambda images: {"features": function(images)},
+            *(frames, image_size, batch_size),
+            resample=resample,
         ):
             for fault in batch.faults:
                 logging.warning("left out: %s", fault.reason)

@@ -13,7 +13,7 @@ import numpy as np
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.frames.frames import Frames
-from data.images.image_io import frame_to_input
+from data.images.image_io import BILINEAR, frame_to_input
 
 
 class InputFrame(NamedTuple):
@@ -38,7 +38,12 @@ class Unreadable(NamedTuple):
 
 
 def read_ahead(
-    frames: Frames, image_size: int, ahead: int, start: int = 0, stop: int | None = None
+    frames: Frames,
+    image_size: int,
+    ahead: int,
+    start: int = 0,
+    stop: int | None = None,
+    resample: str = BILINEAR,
 ) -> Iterator[InputFrame | Unreadable]:
     """The frames from row `start` to before row `stop`, as `image_io.frame_to_input` makes them.
 
@@ -50,6 +55,7 @@ def read_ahead(
       image_size: height and width of the results in pixels.
       ahead: this many frames, or a few more, are kept ready.
       start, stop: rows; None for the end.
+      resample: of `image_io.RESAMPLES`.
     """
     # What cannot be decoded is said by us, once.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -64,7 +70,7 @@ def read_ahead(
                     if rows is None:
                         break
                     waiting.append((rows, queue.SimpleQueue()))
-                    pool.submit(_read, frames, image_size, *waiting[-1], ended)
+                    pool.submit(_read, frames, image_size, resample, *waiting[-1], ended)
                 if not waiting:
                     return
                 yield from _take(waiting[0][1])
@@ -74,7 +80,7 @@ def read_ahead(
             pool.shutdown(cancel_futures=True)
 
 
-def _read(frames, image_size, rows, made, ended) -> None:
+def _read(frames, image_size, resample, rows, made, ended) -> None:
     """Puts what becomes of `rows` into a queue; at the end None, or what went wrong."""
     try:
         for row, image in zip(rows, frames.read_in_order(rows), strict=True):
@@ -84,7 +90,7 @@ def _read(frames, image_size, rows, made, ended) -> None:
                 made.put(Unreadable(row, str(image)))
             else:
                 aspect = image.shape[1] / image.shape[0]
-                made.put(InputFrame(row, frame_to_input(image, image_size), aspect))
+                made.put(InputFrame(row, frame_to_input(image, image_size, resample), aspect))
         made.put(None)
     except BaseException as error:  # noqa: BLE001, raised in the thread that takes the frames
         made.put(error)

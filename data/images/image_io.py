@@ -17,8 +17,17 @@ from data.storage.paths import is_remote, to_path
 from data.storage.whole import whole_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy")
-# Written to encoder.json: what turns a frame into the encoder's input.
-RESIZE_RULE = "whole frame to a square, Pillow's bilinear filter (anti-aliased)"
+# Pillow's filters, all of them anti-aliased, under the names that timm has for them, too.
+RESAMPLES = ("bilinear", "bicubic", "lanczos", "box", "hamming", "nearest")
+BILINEAR = "bilinear"
+
+
+def resize_rule(resample: str) -> str:
+    """What turns a frame into an encoder's input, as encoder.json has it."""
+    return f"whole frame to a square, Pillow's {resample} filter (anti-aliased)"
+
+
+RESIZE_RULE = resize_rule(BILINEAR)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -45,12 +54,13 @@ def image_size(path: Path) -> tuple[int, int]:
         return read_image(path).shape[:2]
 
 
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes uint8 [height, width, 3] with Pillow's bilinear filter, which does not alias.
+def resize(image: np.ndarray, size: tuple[int, int], resample: str = BILINEAR) -> np.ndarray:
+    """Resizes uint8 [height, width, 3] with one of Pillow's filters, which do not alias.
 
     Args:
       image: RGB, or any three channels.
       size: (height, width) of the result.
+      resample: of RESAMPLES.
 
     Returns:
       uint8 [*size, 3].
@@ -58,12 +68,13 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == tuple(size):
         return image.copy()
     height, width = size
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    method = Image.Resampling[resample.upper()]
+    return np.asarray(Image.fromarray(image).resize((width, height), method))
 
 
-def frame_to_input(image: np.ndarray, image_size: int) -> np.ndarray:
-    """A frame as an encoder takes it, by RESIZE_RULE: uint8 [image_size, image_size, 3], RGB."""
-    return resize(image, (image_size, image_size))
+def frame_to_input(image: np.ndarray, image_size: int, resample: str = BILINEAR) -> np.ndarray:
+    """A frame as an encoder takes it, by `resize_rule`: uint8 [image_size, image_size, 3], RGB."""
+    return resize(image, (image_size, image_size), resample)
 
 
 def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:

@@ -16,6 +16,7 @@ from data.finetuning import training_dataset
 from down_stream.classifiers.training_state import TrainingState
 from msn.formats.files.feature_table import FeatureTable
 from msn.formats.onnx_encoder import OnnxEncoder
+from msn.networks.encoder import resample_of
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -99,6 +100,7 @@ def finetune(
             index,
             labels=labels,
             image_size=model.encoder.image_size,
+            resample=resample_of(model.encoder),
             batch_size=batch_size,
             seed=seed,
             first_step=first_step,

@@ -26,7 +26,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
-from data.images.image_io import RESIZE_RULE
+from data.images.image_io import BILINEAR, resize_rule
 from data.storage.paths import AnyPath, check_local, to_path
 from data.storage.whole import PART, whole_file
 from down_stream.features.extraction import representation
@@ -49,6 +49,7 @@ def cached_features(
     image_size: int,
     batch_size: int,
     description,
+    resample: str = BILINEAR,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features of all readable frames of an index, from the cache as far as it has them.
 
@@ -65,6 +66,7 @@ def cached_features(
       batch_size: frames that are encoded at once; results do not depend on it, but for rounding,
         and it is no part of an entry's name.
       description: for the progress bar.
+      resample: how frames are resized, of `data.images.image_io.RESAMPLES`.
 
     Returns:
       float32 [frames read, width], mapped from a file, read only, in the order of the index; and
@@ -77,7 +79,8 @@ def cached_features(
     folder = Path(folder, fingerprint(encoder, features))
     videos = [np.flatnonzero(index.video == number) for number in np.unique(index.video)]
     paths = [
-        folder / entry_name(index.videos[index.video[rows[0]]], index.paths(rows), image_size)
+        folder
+        / entry_name(index.videos[index.video[rows[0]]], index.paths(rows), image_size, resample)
         for rows in videos
     ]
     try:
@@ -86,7 +89,8 @@ def cached_features(
         entries = {path: _open(path) for path in paths}
         missing = [number for number, path in enumerate(paths) if entries[path] is None]
         rows = [videos[number] for number in missing]
-        made = _extract(encoder, features, index, rows, image_size, batch_size, description)
+        how = image_size, batch_size, description, resample
+        made = _extract(encoder, features, index, rows, *how)
         for number, entry in zip(missing, made, strict=True):
             _write(paths[number], entry)
             entries[paths[number]] = _open(paths[number])
@@ -136,9 +140,9 @@ def _files_of(encoder) -> dict[str, AnyPath]:
     return {"table": encoder.file} if isinstance(encoder, FeatureTable) else {}
 
 
-def entry_name(video: str, paths: list[str], image_size: int) -> str:
+def entry_name(video: str, paths: list[str], image_size: int, resample: str = BILINEAR) -> str:
     """File name of a video's features: of its frames, path, size and time of change count."""
-    digest = hashlib.sha256(f"{VERSION} {video} {image_size} {RESIZE_RULE}".encode())
+    digest = hashlib.sha256(f"{VERSION} {video} {image_size} {resize_rule(resample)}".encode())
     for path in paths:
         try:
             state = to_path(path).stat()
@@ -150,7 +154,7 @@ def entry_name(video: str, paths: list[str], image_size: int) -> str:
 
 
 def _extract(
-    encoder, features, index, videos, image_size, batch_size, description
+    encoder, features, index, videos, image_size, batch_size, description, resample
 ) -> Iterator[np.ndarray]:
     """Entries of videos, given as rows of the index, each as soon as it is complete.
 
@@ -164,7 +168,7 @@ def _extract(
     pending, done = [np.empty(0, kind)], 0
     function = representation(encoder, features)
     batches = batches_of_features(
-        function, chosen, image_size, min(batch_size, len(chosen)), description
+        function, chosen, image_size, min(batch_size, len(chosen)), description, resample
     )
     for values, rows in batches:
         pending.append(np.empty(len(rows), kind))

@@ -12,7 +12,7 @@ from down_stream.features.extraction import by_pieces, over_frames, representati
 from down_stream.features.pooling import choose_features
 from msn.encoders import load_encoder
 from msn.formats.files.feature_table import FeatureTable, is_table, open_table
-from msn.networks.encoder import Encoder, create_encoder
+from msn.networks.encoder import Encoder, create_encoder, resample_of
 from msn.networks.resnet import RESNET, create_resnet
 from msn.networks.variants import variant_arguments
 
@@ -92,12 +92,14 @@ def facts_of(encoder) -> dict:
     """What makes two encoders comparable, for results.json: sizes and preprocessing, None unknown.
 
     Returns:
-      {"image_size", "patch_size": pixels; "mean", "std": of RGB in 0..1}.
+      {"image_size", "patch_size": pixels; "mean", "std": of RGB in 0..1; "resample": what frames
+      are resized with}.
     """
     facts = {} if isinstance(encoder, FeatureTable) else encoder.get_config()
     return {
         "image_size": getattr(encoder, "image_size", None),
         "patch_size": facts.get("patch_size"),
+        "resample": None if isinstance(encoder, FeatureTable) else resample_of(encoder),
         **{name: list(getattr(encoder, name, None) or ()) or None for name in ("mean", "std")},
     }
 
@@ -180,6 +182,7 @@ class SplitFeatures:
     def _encode(self, split, description):
         arguments = {
             "image_size": self.encoder.image_size,
+            "resample": resample_of(self.encoder),
             "batch_size": self.batch_size,
             "description": description,
         }

@@ -9,6 +9,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
+from data.images.image_io import BILINEAR
 from down_stream.features.pooling import FEATURES, choose_features, compute_features
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.networks.pieces import in_pieces
@@ -135,7 +136,13 @@ def _embed(encoder, images, layers, tokens):
 
 
 def over_frames(
-    function: Callable, index: FrameIndex, *, image_size: int, batch_size: int, description: str
+    function: Callable,
+    index: FrameIndex,
+    *,
+    image_size: int,
+    batch_size: int,
+    description: str,
+    resample: str = BILINEAR,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What `batches_of_features` yields, for all frames at once.
 
@@ -147,7 +154,8 @@ def over_frames(
       InputError: not one frame can be read.
     """
     frames = ImageFrames(index)
-    batches = list(batches_of_features(function, frames, image_size, batch_size, description))
+    arguments = image_size, batch_size, description, resample
+    batches = list(batches_of_features(function, frames, *arguments))
     if not batches:
         raise InputError(f"none of the {len(index)} frames can be read")
     features, rows = zip(*batches, strict=True)

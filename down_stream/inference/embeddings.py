@@ -35,6 +35,7 @@ from down_stream.inference.phase_files import (
 from down_stream.inference.result import Result, merged
 from down_stream.inference.table import check_output, in_parts, write_table
 from msn.encoders import load_encoder
+from msn.networks.encoder import resample_of
 from msn.workdir.seen import seen_of
 
 PART_SECONDS = 10.0  # what a kill costs at most
@@ -125,7 +126,8 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     new = [of.video for of in parts.videos if not of.is_done]
     before = sum(of.stop for of in parts.videos)
     started = time.monotonic()
-    network_seconds = _fill(parts, function, frames, encoder.image_size, options)
+    how = encoder.image_size, options, resample_of(encoder)
+    network_seconds = _fill(parts, function, frames, *how)
     seconds = time.monotonic() - started
 
     faults = [*frames.faults, *merged(parts.faults())]
@@ -196,7 +198,12 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
 
 
 def _fill(
-    parts: Parts, function: Callable, frames: Frames, image_size: int, options: Options
+    parts: Parts,
+    function: Callable,
+    frames: Frames,
+    image_size: int,
+    options: Options,
+    resample: str,
 ) -> float:
     """Makes the parts that are missing; returns the seconds that the network took."""
     network_seconds, begun = 0.0, time.monotonic()
@@ -212,7 +219,8 @@ def _fill(
         for rows in list(parts.left(is_joined=not is_video)):
             kept, first = [], rows.start
             for batch in embed_batches(
-                function, frames, image_size, batch_size, rows.start, rows.stop
+                *(function, frames, image_size, batch_size, rows.start, rows.stop),
+                resample=resample,
             ):
                 network_seconds += batch.seconds
                 if options.attention:

@@ -28,6 +28,7 @@ from down_stream.features.extraction import frame_outputs
 from down_stream.inference.network import is_network, network_frames
 from down_stream.inference.phase_files import describe, files_folder, open_temporal
 from down_stream.report.wording import clock
+from msn.networks.encoder import resample_of
 
 BIN = 1e-4  # seconds: latencies are kept as counts
 
@@ -208,7 +209,7 @@ def _open_source(source: str, fps: float) -> tuple[Iterator[tuple[float, np.ndar
 
 def _labeller(model, temporal) -> Callable:
     """A function of (frame, second) to float32 [classes]; it is compiled before it is returned."""
-    size = model.encoder.image_size
+    size, resample = model.encoder.image_size, resample_of(model.encoder)
     function = frame_outputs(model.encoder, model)
     function(tf.zeros((1, size, size, 3), tf.uint8))
     stream = temporal.stream() if temporal else None
@@ -216,7 +217,7 @@ def _labeller(model, temporal) -> Callable:
 
     def label(image, second):
         nonlocal seen, latest
-        outputs = function(tf.constant(frame_to_input(image, size)[np.newaxis]))
+        outputs = function(tf.constant(frame_to_input(image, size, resample)[np.newaxis]))
         if stream is None:
             return outputs["probabilities"].numpy()[0]
         if int(second) > seen:

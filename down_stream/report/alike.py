@@ -23,7 +23,7 @@ def what_differs(results: Mapping, first: Mapping) -> list[str]:
     ):
         found[title] = [each.get(key) for each in (results, first)]
     for title, key in (
-        *(("image size", "image_size"), ("patch", "patch_size")),
+        *(("image size", "image_size"), ("patch", "patch_size"), ("resizing", "resample")),
         *(("preprocessing, mean", "mean"), ("preprocessing, std", "std")),
     ):
         found[title] = [(each.get("network") or {}).get(key) for each in (results, first)]

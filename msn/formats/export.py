@@ -143,13 +143,15 @@ def difference(encoder, output_format: str, frames: np.ndarray, path: Path) -> f
     return float(np.max(errors))  # NaN, if one of them is
 
 
-def read_frames(image_path: str | None, image_size: int, most: int = 8) -> np.ndarray:
+def read_frames(
+    image_path: str | None, image_size: int, most: int = 8, resample: str = "bilinear"
+) -> np.ndarray:
     """Frames to compare on, float32 [frames, image_size, image_size, 3], RGB 0..255.
 
     Args:
       image_path: an image, a folder, a glob pattern or a text file with paths, of which the first
         `most` are taken; None for three frames that are rendered.
-      image_size: of the encoder.
+      image_size, resample: of the encoder.
 
     Raises:
       InputError: no images there, or an unreadable one.
@@ -162,7 +164,9 @@ def read_frames(image_path: str | None, image_size: int, most: int = 8) -> np.nd
         if image_path
         else render_frames()
     )
-    return np.stack([frame_to_input(frame, image_size) for frame in frames]).astype(np.float32)
+    return np.stack([frame_to_input(frame, image_size, resample) for frame in frames]).astype(
+        np.float32
+    )
 
 
 def render_frames() -> list[np.ndarray]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.images.image_io import BILINEAR, RESAMPLES
 from data.storage.paths import AnyPath
 from msn.formats.families import dinov2, dinov3, ijepa, mae, timm, vit
 from msn.formats.families.family import Family, State, agree
@@ -38,6 +39,7 @@ CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 MODEL_TYPE = "vit_msn"
 METADATA = "encoder"
+PILLOW = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by their numbers there
 
 # `model_type` -> its family, of the configuration.
 FAMILIES = {
@@ -108,6 +110,8 @@ def read_timm_directory(path: AnyPath, config: dict) -> Foreign:
     told = config.get("pretrained_cfg") or {}
     if {"mean", "std"} <= told.keys():
         arguments |= checked_normalisation(told["mean"], told["std"])
+    if told.get("interpolation"):
+        arguments |= resampling(told["interpolation"])
     size = told.get("input_size")
     if isinstance(size, list | tuple) and len(size) == 3 and size[1] == size[2]:
         arguments |= size_arguments(size[1], sizes, arguments)
@@ -161,7 +165,7 @@ def write_directory(encoder: Encoder, path: Path, facts: dict | None = None) -> 
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
         "size": {"height": encoder.image_size, "width": encoder.image_size},
-        "resample": 2,  # Pillow's number of its bilinear filter
+        "resample": PILLOW.index(encoder.resample),
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
@@ -177,7 +181,8 @@ def timm_arguments(metadata: dict[str, str]) -> dict:
     """What our own files with timm's names say in their metadata; raises `InputError`."""
     try:
         told = json.loads(metadata[METADATA])
-        return checked_normalisation(told.pop("mean"), told.pop("std")) | checked(**told)
+        resample = resampling(told.pop("resample", BILINEAR))
+        return resample | checked_normalisation(told.pop("mean"), told.pop("std")) | checked(**told)
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"damaged metadata {METADATA!r} ({error})") from error
 
@@ -185,7 +190,7 @@ def timm_arguments(metadata: dict[str, str]) -> dict:
 def write_timm(encoder: Encoder, path: Path) -> None:
     """Writes a safetensors file with timm's names."""
     kept = ("num_heads", "layer_norm_epsilon", "gelu", "mean", "std")
-    arguments = {key: encoder.get_config()[key] for key in kept}
+    arguments = {key: encoder.get_config()[key] for key in kept} | {"resample": encoder.resample}
     state = with_cls_position(msn_state(encoder.backbone))
     write_safetensors(path, state, {METADATA: json.dumps(arguments)})
 
@@ -241,12 +246,22 @@ def preprocessing(config: dict, sizes: dict, arguments: dict) -> dict:
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"{PREPROCESSOR_FILE}: no normalisation of RGB ({error})") from error
     found = checked_normalisation(mean, std)
+    if config.get("do_resize", True) and "resample" in config:
+        found |= resampling(config["resample"])
     size = config.get("crop_size" if config.get("do_center_crop") else "size")
     if isinstance(size, dict):
         size = size.get("height", size.get("shortest_edge"))
     if isinstance(size, int) and config.get("do_resize", True):
         found |= size_arguments(size, sizes, arguments)
     return found
+
+
+def resampling(named: int | str) -> dict:
+    """`resample` by Pillow's number, as transformers has it, or by name, as timm; `InputError`."""
+    name = PILLOW[named] if named in range(len(PILLOW)) else named
+    if name not in RESAMPLES:
+        raise InputError(f"frames resized by {named!r}; expected one of {', '.join(RESAMPLES)}")
+    return {"resample": name}
 
 
 def size_arguments(size: int, sizes: dict, arguments: dict) -> dict:

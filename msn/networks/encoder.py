@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from data.images.image_io import BILINEAR
 from msn.networks.variants import default_image_size, variant_arguments
 from msn.networks.vit import VisionTransformer
 
@@ -22,6 +23,11 @@ def create_encoder(variant: str, image_size: int | None = None, **arguments) -> 
     return Encoder(image_size=image_size, **(sizes | arguments))
 
 
+def resample_of(encoder) -> str:
+    """How frames are resized for an encoder: bilinearly where it does not say it."""
+    return getattr(encoder, "resample", BILINEAR)
+
+
 @keras.saving.register_keras_serializable("msn")
 class Encoder(keras.Model):
     """A Vision Transformer behind its preprocessing: raw RGB 0..255 in, tokens and CLS out.
@@ -32,6 +38,7 @@ class Encoder(keras.Model):
       features: what experiments take as an image's features unless told otherwise: "cls" or "mean"
         of the patches; None for what `pooling` has.
       mean, std: of RGB in 0..1, per channel; the backbone sees (image / 255 - mean) / std.
+      resample: how frames are resized before they get here, of `data.images.image_io.RESAMPLES`.
       dtype: Keras dtype policy, as "mixed_bfloat16".
       **backbone: constructor arguments of `VisionTransformer`.
 
@@ -54,6 +61,7 @@ class Encoder(keras.Model):
         seed=None,
         dtype="float32",
         features=None,
+        resample=BILINEAR,
         **backbone,
     ):
         super().__init__(name=name, dtype=dtype, autocast=False)
@@ -64,6 +72,7 @@ class Encoder(keras.Model):
             image_size=image_size, seed=seed, name="backbone", dtype=self.dtype_policy, **backbone
         )
         self.features = features or self.backbone.pooling
+        self.resample = resample
         self.built = True
 
     def call(self, images, training=False):
@@ -101,6 +110,7 @@ class Encoder(keras.Model):
     def get_config(self):
         """Constructor arguments; written to encoder.json."""
         said = {} if self.features == self.backbone.pooling else {"features": self.features}
+        said |= {} if self.resample == BILINEAR else {"resample": self.resample}
         return {
             "image_size": self.image_size,
             "mean": list(self.mean),

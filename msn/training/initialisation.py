@@ -58,6 +58,7 @@ def continued_arguments(encoder: Encoder, image_size: int, patch_size: int | Non
     arguments["patch_size"] = patch_size or arguments["patch_size"]
     arguments["pooling"] = arguments.pop("features", encoder.backbone.pooling)
     arguments["position_grid"] = None
+    arguments.pop("resample", None)  # what the run sees are views, resized as ours are
     return arguments | {"image_size": image_size}
 
 

@@ -25,6 +25,7 @@ from msn.encoders import facts_in, load_encoder
 from msn.formats.files.feature_table import FeatureTable, is_table, open_table
 from msn.formats.hub import encoder_path
 from msn.formats.onnx_encoder import OnnxEncoder
+from msn.networks.encoder import resample_of
 
 FEATURES_FILE = "teacher.npz"  # in the run directory: what an encoder has said
 BATCH_SIZE = 64
@@ -95,7 +96,10 @@ class Teacher:
             autograph=False,
         )
         batches = list(
-            batches_of_features(function, source, encoder.image_size, BATCH_SIZE, "teacher")
+            batches_of_features(
+                *(function, source, encoder.image_size, BATCH_SIZE, "teacher"),
+                resample=resample_of(encoder),
+            )
         )
         if not batches:
             raise InputError(f"teacher={self.path}: none of {len(source)} frames can be read")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from data.common.errors import InputError
-from data.images.image_io import frame_to_input, read_image, resize
+from data.images.image_io import RESAMPLES, frame_to_input, read_image, resize
 
 
 def picture(height=48, width=64, seed=0):
@@ -109,6 +109,10 @@ def test_resizing_is_pillows():
     expected = Image.fromarray(image).resize((24, 32), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(resize(image, (32, 24)), np.asarray(expected))
     assert frame_to_input(image, 32).shape == (32, 32, 3)
+    for name in RESAMPLES:
+        expected = Image.fromarray(image).resize((32, 32), Image.Resampling[name.upper()])
+        np.testing.assert_array_equal(frame_to_input(image, 32, name), expected)
+    assert (frame_to_input(image, 32, "bicubic") != frame_to_input(image, 32)).any()
 
 
 def test_shrinking_does_not_alias():

@@ -5,6 +5,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
+from data.images.image_io import frame_to_input, read_image
 from down_stream.classifiers.frame_model import FrameModel, load_frame_model, save_frame_model
 from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import SplitFeatures
@@ -159,3 +160,19 @@ def test_features_are_cached_by_name(small_dataset, tmp_path):
     names = {fingerprint(encoder, features) for features in FEATURES}
     assert len(names) == len(FEATURES)
     assert fingerprint(encoder) == fingerprint(encoder, "cls")  # earlier entries keep theirs
+
+
+def test_features_are_of_frames_resized_as_the_encoder_has_it(small_dataset, tmp_path):
+    """In memory and from the cache, which keeps the two apart."""
+    index = load_index([small_dataset])
+    images = [read_image(path) for path in index.paths(np.arange(len(index)))]
+    found = {}
+    for resample in ("bilinear", "nearest"):
+        encoder = Encoder(**TINY, resample=resample)
+        inputs = np.stack([frame_to_input(image, encoder.image_size, resample) for image in images])
+        expected = np.asarray(encoder(inputs)[1])
+        for cache in (None, str(tmp_path)):
+            frames = SplitFeatures(encoder, {"test": index}, 14, cache)
+            found[resample], _ = frames("test")
+            np.testing.assert_allclose(found[resample], expected, atol=1e-4)
+    assert np.abs(found["bilinear"] - found["nearest"]).max() > 1e-3

@@ -7,8 +7,13 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
-from msn.encoders import load_encoder
-from msn.formats.hugging_face import from_hugging_face, to_hugging_face, write_timm
+from msn.encoders import load_encoder, save_encoder
+from msn.formats.hugging_face import (
+    from_hugging_face,
+    to_hugging_face,
+    write_directory,
+    write_timm,
+)
 from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from tests.support.places import GOLDEN
 
@@ -65,6 +70,28 @@ def test_the_preprocessor_is_followed(directory):
         np.testing.assert_allclose(
             load_encoder(directory).preprocess(image), expected, rtol=1e-4, atol=1e-4
         )
+
+
+def test_frames_are_resized_as_the_preprocessor_says(directory, tmp_path):
+    configure(directory, "preprocessor_config.json", resample=3)
+    encoder = load_encoder(directory)
+    assert encoder.resample == "bicubic"
+    path = save_encoder(encoder, tmp_path / "ours", {})
+    assert "bicubic" in json.loads((path / "encoder.json").read_text())["preprocessing"]["resize"]
+    assert load_encoder(path).resample == "bicubic"
+    write_directory(encoder, tmp_path / "hf")
+    assert load_encoder(tmp_path / "hf").resample == "bicubic"
+    write_timm(encoder, tmp_path / "timm.safetensors")
+    assert load_encoder(tmp_path / "timm.safetensors").resample == "bicubic"
+    (directory / "preprocessor_config.json").unlink()
+    configure(directory, "preprocessor_config.json", resample=2)
+    bilinear = load_encoder(directory)
+    assert bilinear.resample == "bilinear"
+    assert "resample" not in bilinear.get_config()  # so that its fingerprint is as it was
+    (directory / "preprocessor_config.json").unlink()
+    configure(directory, "preprocessor_config.json", resample=9)
+    with pytest.raises(InputError, match="frames resized by 9; expected one of bilinear"):
+        load_encoder(directory)
 
 
 @pytest.mark.parametrize(

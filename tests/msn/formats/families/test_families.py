@@ -113,6 +113,11 @@ def test_every_weight_counts(name, copied):
             assert (weight if kind in ("resized", "transposed") else layer) in message, message
 
 
+def test_frames_are_resized_as_timm_says():
+    assert opened("timm-plain").resample == "bicubic"
+    assert opened("dino.pth").resample == "bilinear"  # which says nothing
+
+
 @pytest.mark.parametrize("name", ["timm-registers", "hf-dinov2", "dinov2.pth", "timm-dinov3"])
 def test_layer_scale_is_never_dropped(name):
     """Elsewhere it is, without a word, and the features are wrong."""
