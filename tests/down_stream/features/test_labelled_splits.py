@@ -9,6 +9,7 @@ import pytest
 from data.dataset.classes import CHOLEC80
 from down_stream.features.labelled_splits import remarks, select_splits
 from down_stream.tasks import phases
+from msn.workdir.seen import Seen
 
 NAMES = {
     "video01": "Pat_001_video",
@@ -33,7 +34,7 @@ def root(small_dataset, tmp_path):
 def said(root, train, validation, test, seen=()):
     videos = {"train": train, "validation": validation, "test": test}
     task = phases(CHOLEC80)
-    texts = remarks(task, select_splits([root], videos, task), list(seen))
+    texts = remarks(task, select_splits([root], videos, task), Seen(tuple(seen), is_all=True))
     return [text for text in texts if "patients" in text]
 
 
@@ -53,3 +54,16 @@ def test_a_patient_of_pre_training_is_said(root):
     texts = said(root, (second, twin), (), (test,), seen=(first, "other"))
     assert texts == [f"{test} ({first}): in test, of patients in pre-training by their names"]
     assert said(root, (second, twin), (), (first, test), seen=("Pat_009",)) == []
+
+
+def test_what_is_not_known_of_pre_training_is_said(root, caplog):
+    _, second, twin, test = NAMES.values()
+    videos = {"train": (second, twin), "validation": (), "test": (test,)}
+    task = phases(CHOLEC80)
+    splits = select_splits([root], videos, task)
+    unknown = "whether test videos were in it is not known"
+    for seen, words in ((Seen(), "not known"), (Seen(data=("lvd",)), "data sets: lvd")):
+        (text,) = [text for text in remarks(task, splits, seen) if unknown in text]
+        assert words in text
+        assert text in caplog.text
+    assert not [text for text in remarks(task, splits, Seen(is_all=True)) if unknown in text]
