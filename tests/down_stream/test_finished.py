@@ -1,6 +1,7 @@
 """An experiment that is started again: what is finished stays, unless something has changed."""
 
 import shutil
+import signal
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.common.errors import InputError
+from data.common.stopping import StoppedError
 from down_stream import experiment
+from down_stream.classifiers import finetuning, fitting
 from down_stream.experiment import run
 from msn.encoders import save_encoder
 from msn.networks.encoder import create_encoder
@@ -51,6 +54,36 @@ def test_fine_tuning_that_is_finished_says_so_and_what_it_came_to(
         caplog.text
     )
     assert "take another --config.workdir, or remove this one" in caplog.text
+
+
+def test_a_signal_after_the_last_update_ends_it_and_nothing_is_trained_again(
+    small_dataset, tmp_path, monkeypatch
+):
+    """It comes while the last epoch is validated: too late for the loop over updates to see it."""
+    config = small_config(small_dataset, mode="finetune", epochs=1)
+    expected = run(config, tmp_path / "undisturbed")
+    fit, updates = fitting.fit_end_to_end, []
+
+    def stopped_late(*arguments, **options):
+        fitted = fit(*arguments, **options)
+        signal.raise_signal(signal.SIGTERM)
+        return fitted
+
+    monkeypatch.setattr(fitting, "fit_end_to_end", stopped_late)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM after training; start again to go"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "results.json").exists()
+    monkeypatch.setattr(fitting, "fit_end_to_end", fit)
+    step = finetuning.create_train_step
+
+    def counted(*arguments, **options):
+        made = step(*arguments, **options)
+        return lambda *batch: (updates.append(1), made(*batch))[1]
+
+    monkeypatch.setattr(finetuning, "create_train_step", counted)
+    results = run(config, tmp_path / "run")
+    assert not updates
+    assert results["metrics"] == expected["metrics"]
 
 
 def test_other_labels_or_another_encoder_are_trained_on(small_dataset, tmp_path):
