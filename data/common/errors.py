@@ -4,6 +4,7 @@ import math
 import numbers
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 # How messages say that an input was used in part; others mean that it was not used.
@@ -48,9 +49,17 @@ def is_utf8(path: str | os.PathLike) -> bool:
     return True
 
 
+def has_controls(path: str | os.PathLike) -> bool:
+    """Whether line breaks or other control characters are in a path: no table can hold them."""
+    return any(unicodedata.category(letter) == "Cc" for letter in str(path))
+
+
 def printable(path: str | os.PathLike) -> str:
-    """A path; bytes of it that are not UTF-8 are written as hexadecimal numbers."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    """A path in one line: bytes that are not UTF-8, and control characters, as their numbers."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    if not has_controls(text):
+        return text
+    return "".join(repr(x)[1:-1] if unicodedata.category(x) == "Cc" else x for x in text)
 
 
 def check_range(name: str, value: float, least: float, largest: float = math.inf) -> None:

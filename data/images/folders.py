@@ -1,15 +1,15 @@
 """What lies in folders: the one place where the folders of users are listed.
 
-What cannot be used is named, and the rest is: names that are not UTF-8, which neither TensorFlow
-nor tables can hold; files and folders without permission; links to nothing; pipes, sockets and
-devices, at which a reader would wait for ever.
+What cannot be used is named, and the rest is: names that are not UTF-8 or have line breaks, which
+neither TensorFlow nor tables can hold; files and folders without permission; links to nothing;
+pipes, sockets and devices, at which a reader would wait for ever.
 """
 
 import os
 import stat
 from pathlib import Path
 
-from data.common.errors import is_utf8, printable
+from data.common.errors import has_controls, is_utf8, printable
 from data.images.names import natural_key
 
 KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
@@ -73,6 +73,8 @@ def is_usable(path: Path, faults: list[str]) -> bool:
 def _find_obstacle(path: Path) -> str | None:
     if not is_utf8(path):
         return "its name is not UTF-8; expected a name that is; rename it"
+    if has_controls(path.name):
+        return "its name has a line break or another control character; rename it"
     try:
         mode = path.stat().st_mode
     except OSError as error:

@@ -43,6 +43,7 @@ def folder(tmp_path):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(place / "a" / "s.png"))
     (place / "a" / "gone.png").symlink_to("nowhere")
+    write_image(place / "a" / "two\nlines.png")
     return place
 
 
@@ -52,6 +53,7 @@ SAID = (
     "in/a/pipe.png: a named pipe; expected a file",
     "in/a/s.png: a socket; expected a file",
     "in/a/gone.png: a link to nothing",
+    r"in/a/two\nlines.png: its name has a line break or another control character; rename it",
 )
 
 
