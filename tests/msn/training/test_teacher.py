@@ -87,7 +87,9 @@ def test_the_run_says_who_its_teacher_is_and_exports_nothing_of_it(run, table, s
     names = {path.name for path in run.iterdir()}
     assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events"}
     description = json.loads((run / "encoder" / "encoder.json").read_text())
-    assert description["source"]["teacher"] == {"path": table, "licence": None}
+    teacher = description["source"]["teacher"]
+    assert (teacher["path"], teacher["licence"]) == (table, None)
+    assert not teacher["source"]["seen"]["is_all"]  # a table does not say what it is of
     card = (run / "encoder" / "README.md").read_text()
     assert "| teacher | features.npz |\n| the teacher's licence | not known |" in card
     exported = encoders.load_encoder(run / "encoder")
