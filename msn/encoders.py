@@ -24,8 +24,8 @@ from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
 from msn.formats import hugging_face, onnx_encoder, saved_model, single_files
 from msn.formats.files import torch_files, weight_files
-from msn.formats.files.feature_table import TABLES
 from msn.formats.files.flax_files import FLAX_FILE, is_flax, read_flax
+from msn.formats.files.weight_files import TABLES
 from msn.formats.hub import encoder_path
 from msn.formats.model_card import write_card
 from msn.formats.onnx_encoder import OnnxEncoder

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from data.common.errors import InputError, one_line, some
 from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
+from msn.formats.files.weight_files import TABLES
 
-TABLES = (".npz", ".parquet")
 EMBEDDINGS, VIDEO = "embeddings", "video"
 KEYS = ("frame", "second")  # the first that a table has
 

@@ -12,6 +12,9 @@ from data.storage.folders import local_copy
 from data.storage.paths import AnyPath
 from msn.formats.files.torch_files import is_tensor, read_chosen
 
+# Suffixes of what is no file of weights: features that were computed already. Here, since who opens
+# encoders alone need not have what reads such tables.
+TABLES = (".npz", ".parquet")
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"  # after the name of a file that comes in shards
 
