@@ -231,16 +231,21 @@ def test_what_cannot_work_is_said_before_anything_is_written(
 
 def test_from_scratch_like_an_encoder(small_dataset, tmp_path):
     """Its architecture, image size and preprocessing, with weights of the seed."""
-    facts = {"mean": (0.1, 0.2, 0.3), "std": (0.2, 0.2, 0.2)}
+    facts = {"mean": (0.1, 0.2, 0.3), "std": (0.2, 0.2, 0.2), "resample": "bicubic"}
     encoder = create_encoder("vitmicro8", image_size=24, seed=5, **facts)
     path = save_encoder(encoder, tmp_path / "encoder", {})
     settings = {"model__variant": "", "mode": "knn"}
     known = run(small_config(small_dataset, encoder=str(path), **settings), tmp_path / "known")
     config = small_config(small_dataset, model__like=str(path), **settings)
     scratch = run(config, tmp_path / "scratch")
-    assert scratch["network"] == known["network"] == {
-        "image_size": 24, "patch_size": 8, "mean": [0.1, 0.2, 0.3], "std": [0.2, 0.2, 0.2]
-    }  # fmt: skip
+    assert (
+        scratch["network"]
+        == known["network"]
+        == {
+            **{"image_size": 24, "patch_size": 8, "resample": "bicubic"},
+            **{"mean": [0.1, 0.2, 0.3], "std": [0.2, 0.2, 0.2]},
+        }
+    )
     assert scratch["encoder"] == f"as {path}, from scratch"
     assert scratch["encoder_fingerprint"] != known["encoder_fingerprint"]
     config.seed, again = 1, tmp_path / "again"
