@@ -13,7 +13,8 @@ from data.frames.frames import Frames
 from data.frames.prefetching import prefetched
 from data.frames.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
 from data.frames.seeds import generator
-from data.views.multi_crop import Views, make_views
+from data.images.decoding import Reduction, Shape
+from data.views.multi_crop import Views, make_views, reduction_for
 
 NAMES = ("target", "anchor", "focal", "unreadable", "row")
 UNREADABLE_IN_A_ROW = 16  # more than chance: the folder has moved, or the disk is gone
@@ -160,10 +161,14 @@ class UnreadableFrames:
 
 def _load_views(source, views, seed, neighbour_seconds, row, step, example):
     """Views of the frame in `row`, or of one at random; black ones if none can be read."""
-    row, step, example = int(row), int(step), int(example)
-    replacements = generator(seed, step, example, REPLACEMENT)
+    row, key = int(row), (seed, int(step), int(example))
+    replacements = generator(*key, REPLACEMENT)
     unreadable = 0
-    while (frame := _read(source, row)) is None:
+
+    def read(row):
+        return _read(source, row, lambda whole: reduction_for(whole, views, *key))
+
+    while (frame := read(row)) is None:
         unreadable += 1
         if unreadable == UNREADABLE_IN_A_ROW:
             black = (np.zeros(shape, np.uint8) for shape in view_shapes(views)[:3])
@@ -172,22 +177,22 @@ def _load_views(source, views, seed, neighbour_seconds, row, step, example):
 
     neighbour, near = frame, row
     if neighbour_seconds:
-        near = neighbour_row(source, row, neighbour_seconds, seed, step, example)
-        neighbour = frame if near == row else _read(source, near)
+        near = neighbour_row(source, row, neighbour_seconds, *key)
+        neighbour = frame if near == row else read(near)
         if neighbour is None:
             unreadable, neighbour, near = unreadable + 1, frame, row
-    drawn = make_views(neighbour, views, seed, step, example)
+    drawn = make_views(neighbour[0], views, *key, whole=neighbour[1])
     if neighbour is not frame:
         alone = dataclasses.replace(views, focal_views=0)
-        drawn["target"] = make_views(frame, alone, seed, step, example)["target"]
+        drawn["target"] = make_views(frame[0], alone, *key, whole=frame[1])["target"]
     counts = np.int32(unreadable), np.int64(near)
     return drawn["target"], drawn["anchor"], drawn["focal"], *counts
 
 
-def _read(source: Frames, row: int) -> np.ndarray | None:
-    """A frame, or None and a line in the log."""
+def _read(source: Frames, row: int, reduction: Reduction) -> tuple[np.ndarray, Shape] | None:
+    """A frame as `read_reduced` returns it, or None and a line in the log."""
     try:
-        return source.read(row)
+        return source.read_reduced(row, reduction)
     except (InputError, OSError) as error:
         logging.warning("skipped: %s", error)
         return None

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from data.images.decoding import decode_image
+from data.images.decoding import Reduction, Shape, decode_image, decode_reduced
 from data.storage.paths import is_remote, to_path
 from data.storage.whole import whole_file
 
@@ -36,6 +36,15 @@ def read_image(path: str | Path) -> np.ndarray:
     As `data.images.decoding.decode_image` does, which says what is raised.
     """
     return decode_image(read_bytes(path), path)
+
+
+def read_reduced(path: str | Path, reduction: Reduction) -> tuple[np.ndarray, Shape]:
+    """Decodes an image file no larger than it is needed, by `data.images.decoding.decode_reduced`.
+
+    Returns:
+      RGB, its sides divided by `reduction`, and the (height, width) that it has whole.
+    """
+    return decode_reduced(read_bytes(path), path, reduction)
 
 
 def read_bytes(path: str | Path) -> np.ndarray:

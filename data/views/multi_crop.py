@@ -11,12 +11,15 @@ What the networks see of a dataset, as a picture:
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from data.common.errors import InputError, check_range
 from data.frames.seeds import generator
+from data.images.decoding import Shape
+from data.views.halvings import Halvings, fitting_reduction
 from data.views.image_ops import (
     adjust_brightness,
     adjust_contrast,
@@ -77,7 +80,12 @@ class Views:
 
 
 def make_views(
-    image: np.ndarray, views: Views, seed: int, step: int, example: int
+    image: np.ndarray,
+    views: Views,
+    seed: int,
+    step: int,
+    example: int,
+    whole: Shape | None = None,
 ) -> dict[str, np.ndarray]:
     """Draws all views of an image.
 
@@ -86,22 +94,48 @@ def make_views(
       views: what to draw.
       seed, step, example: ints, `example` the place in the global batch. Every random number is a
         function of these three and of the view.
+      whole: (height, width) before `image` was reduced by what `reduction_for` said; None where it
+        was not.
 
     Returns:
       "target" and "anchor" uint8 [size, size, 3], "focal" uint8 [focal views, focal_size,
       focal_size, 3].
     """
+    whole = whole or image.shape[:2]
+    halvings = Halvings(image, whole)
+    target, anchor, *focal = (
+        augment(halvings.view(box, size), views, random)
+        for box, size, random in draw_boxes(whole, views, seed, step, example)
+    )
+    focal = np.asarray(focal, np.uint8).reshape(-1, views.focal_size, views.focal_size, 3)
+    return {"target": target, "anchor": anchor, "focal": focal}
 
-    def view(stream, size, scale):
+
+def reduction_for(shape: Shape, views: Views, seed: int, step: int, example: int) -> int:
+    """1, 2, 4 or 8: what the sides of an image may be divided by before `make_views` gets it.
+
+    Every view that will be drawn still has pixels enough then, as `data/views/halvings.py` says. Of
+    854 x 480 pixels the paper's views need all, of 1920 x 1080 a half of each side or less.
+    """
+    times = fitting_reduction(shape, views.size)
+    if times > 1:
+        for (*_, width, height), size, _ in draw_boxes(shape, views, seed, step, example):
+            times = min(times, fitting_reduction((height, width), size))
+    return times
+
+
+def draw_boxes(shape: Shape, views: Views, seed: int, step: int, example: int) -> Iterator[tuple]:
+    """What the target, the anchor and the focal views show of an image of `shape`.
+
+    Yields:
+      (left, top, width, height) in pixels, the size of the view, and the generator of random
+      numbers that its other changes go on with.
+    """
+    focal = [(FOCAL + i, views.focal_size, views.focal_scale) for i in range(views.focal_views)]
+    whole = [(stream, views.size, views.scale) for stream in (TARGET, ANCHOR)]
+    for stream, size, scale in whole + focal:
         random = generator(seed, step, example, stream)
-        return augment(random_resized_crop(image, size, scale, views.aspect, random), views, random)
-
-    focal = [view(FOCAL + i, views.focal_size, views.focal_scale) for i in range(views.focal_views)]
-    return {
-        "target": view(TARGET, views.size, views.scale),
-        "anchor": view(ANCHOR, views.size, views.scale),
-        "focal": np.asarray(focal, np.uint8).reshape(-1, views.focal_size, views.focal_size, 3),
-    }
+        yield random_box(shape, scale, views.aspect, random), size, random
 
 
 def random_resized_crop(image, size, scale, aspect, random) -> np.ndarray:

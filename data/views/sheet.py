@@ -17,11 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 from data.common.errors import InputError, check_range
 from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.frames.seeds import generator
 from data.images.image_io import resize
 from data.storage.whole import whole_file
 from data.views.masking import kept_patches
-from data.views.multi_crop import ANCHOR, FOCAL, TARGET, Views, make_views, random_box
+from data.views.multi_crop import Views, draw_boxes, make_views, reduction_for
 
 MAX_FRAMES = 50
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -62,10 +61,13 @@ def draw_sheet(
     for example, row in enumerate(_choose(source, frames, seed)):
         try:
             frame = source.read(row)
+            image, whole = source.read_reduced(
+                row, lambda shape, key=(seed, 0, example): reduction_for(shape, views, *key)
+            )
         except (InputError, OSError) as error:
             logging.warning("left out: %s", error)
             continue
-        drawn = make_views(frame, views, seed, step=0, example=example)
+        drawn = make_views(image, views, seed, 0, example, whole)
         drawn["anchor"] = mask_patches(drawn["anchor"], kept, patch_size)
         boxes = view_boxes(frame.shape[:2], views, seed, step=0, example=example)
         rows.append((Path(source.name(row)).name, _panels(frame, boxes, drawn)))
@@ -86,15 +88,9 @@ def view_boxes(shape, views: Views, seed: int, step: int, example: int) -> dict:
     Returns:
       "target" and "anchor" (left, top, width, height) in pixels, "focal" a list of these.
     """
-
-    def box(stream, scale):
-        return random_box(shape, scale, views.aspect, generator(seed, step, example, stream))
-
-    return {
-        "target": box(TARGET, views.scale),
-        "anchor": box(ANCHOR, views.scale),
-        "focal": [box(FOCAL + i, views.focal_scale) for i in range(views.focal_views)],
-    }
+    drawn = draw_boxes(shape, views, seed, step, example)
+    target, anchor, *focal = (box for box, _, _ in drawn)
+    return {"target": target, "anchor": anchor, "focal": focal}
 
 
 def mask_patches(view, kept, patch_size) -> np.ndarray:

@@ -2,9 +2,10 @@ r"""Speed of decoding frames and drawing their views, beside a Pillow pipeline l
 
   python -m tests.benchmarks.views
 
-Frames are rendered, 854 x 480, or with MSN_REAL=FOLDER the images in that folder. Two processes on
-each side, the same frames, in turns. Both sides end with views of bytes: the reference normalises
-them there, which is not counted for it; ours are normalised on the device.
+Frames are rendered, 854 x 480 and 1920 x 1080, or with MSN_REAL=FOLDER the images in that folder.
+Two processes on each side, the same frames, in turns. Both sides end with views of bytes: the
+reference normalises them there, which is not counted for it; ours are normalised on the device.
+"whole" is ours without reduced decoding.
 """
 
 import dataclasses
@@ -25,17 +26,25 @@ from data.common.errors import InputError
 from data.frames.seeds import generator
 from data.images.completeness import find_fault
 from data.images.folders import list_files
-from data.images.image_io import read_image
+from data.images.image_io import read_image, read_reduced
 from data.images.names import is_image
 from data.synthetic.camera import Endoscope
 from data.synthetic.cholec80 import make_timeline
-from data.views.multi_crop import Views, augment, make_views, random_box, random_resized_crop
+from data.views.multi_crop import (
+    Views,
+    augment,
+    make_views,
+    random_box,
+    random_resized_crop,
+    reduction_for,
+)
 from tests.benchmarks.report import interleaved, median_ratio, report
 
 VIEWS = Views()
+SIZES = ((854, 480), (1920, 1080))
 WORKERS = 2
 FRAMES = 16
-PASSES, ROUNDS = 3, 9
+PASSES, ROUNDS = 1, 5
 SEED = 0
 PARTS = {
     "flip": "flip_probability",
@@ -118,12 +127,15 @@ def pillow_views(path, seed):
 
 def our_views(path, seed):
     """All views of a file, as arrays."""
-    return make_views(read_image(path), VIEWS, seed, 0, 0)
+    key = (VIEWS, seed, 0, 0)
+    image, whole = read_reduced(path, lambda shape: reduction_for(shape, *key))
+    return make_views(image, *key, whole=whole)
 
 
 JOBS = {
     "pillow": pillow_views,
     "ours": our_views,
+    "whole": lambda path, seed: make_views(read_image(path), VIEWS, seed, 0, 0),
     "decoding": lambda path, seed: read_image(path),
 }
 
@@ -137,12 +149,12 @@ def work(name, paths):
 # What is measured.
 
 
-def make_frames(folder: Path) -> list[Path]:
+def make_frames(folder: Path, size: tuple[int, int] = SIZES[0]) -> list[Path]:
     """Frames of four rendered operations as JPEG, of the quality that prepare.py writes."""
     paths = []
     for number in range(4):
         rng = np.random.default_rng([SEED, number])
-        endoscope = Endoscope(rng, (854, 480), make_timeline(rng, 60))
+        endoscope = Endoscope(rng, size, make_timeline(rng, 60))
         for i in range(FRAMES // 4):
             frame = endoscope.frame((2 * i + 1) * endoscope.count // (FRAMES // 2))
             paths.append(folder / f"{number}_{i}.jpg")
@@ -167,8 +179,8 @@ def as_png(paths, folder: Path) -> list[Path]:
     return copies
 
 
-def rates(paths, pool, threads) -> tuple[dict[str, float], float]:
-    """Images per second of every job, and how many times faster than Pillow ours is."""
+def rates(paths, pool, threads) -> tuple[dict[str, float], dict[str, float]]:
+    """Images per second of every job, and how many times faster than the others ours is."""
     shares = [(paths * PASSES)[worker::WORKERS] for worker in range(WORKERS)]
 
     def in_(executor, name):
@@ -180,7 +192,7 @@ def rates(paths, pool, threads) -> tuple[dict[str, float], float]:
     taken = interleaved(calls, ROUNDS)
     images = len(paths) * PASSES
     speed = {name: images / statistics.median(seconds) for name, seconds in taken.items()}
-    return speed, median_ratio(taken["pillow"], taken["ours"])
+    return speed, {name: median_ratio(taken[name], taken["ours"]) for name in JOBS}
 
 
 def stages(paths, decode, crop, change) -> dict[str, float]:
@@ -210,35 +222,48 @@ def measure() -> dict:
     """Both pipelines on the same frames."""
     cv2.setNumThreads(1)  # parallel over images
     context = multiprocessing.get_context("spawn")
+    real, result = os.environ.get("MSN_REAL"), {}
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(WORKERS, context, cv2.setNumThreads, (1,)) as pool,
         ThreadPoolExecutor(WORKERS) as threads,
     ):
-        real = os.environ.get("MSN_REAL")
-        paths = real_frames(real) if real else make_frames(Path(folder))
-        png = as_png(paths, Path(folder))
-        speed, ratio = rates(paths, pool, threads)
-        speed_png, ratio_png = rates(png, pool, threads)
-        costs = {
-            "": stages(paths, read_image, our_crop, augment),
-            "_pillow": stages(paths, pillow_decode, pillow_crop, pillow_augment),
-            "_png": {"decoding": stages(png, read_image, our_crop, augment)["decoding"]},
-        }
-    result = {
+        for size in SIZES[:1] if real else SIZES:
+            of_size = Path(folder, f"{size[1]}")
+            of_size.mkdir()
+            paths = real_frames(real) if real else make_frames(of_size, size)
+            end = "" if size == SIZES[0] else f"_{size[0]}x{size[1]}"
+            found = measure_frames(paths, as_png(paths, of_size), pool, threads)
+            result |= {f"{name}{end}": value for name, value in found.items()}
+    return {
         "measured": "frames decoded and turned into 12 views, two processes",
         "unit": "images/s",
-        "value": speed["ours"],
         "baseline": "Pillow pipeline like the reference's, without normalisation",
+        "frames": f"images in {real}" if real else "rendered, 854x480, JPEG",
+    } | result
+
+
+def measure_frames(paths, png, pool, threads) -> dict:
+    """Both pipelines on some frames, as JPEG and as PNG files."""
+    speed, ratios = rates(paths, pool, threads)
+    speed_png, ratios_png = rates(png, pool, threads)
+    result = {
+        "value": speed["ours"],
         "baseline_value": speed["pillow"],
-        "ratio": ratio,
-        "frames": f"{len(paths)} files of MSN_REAL" if real else "rendered, 854x480, JPEG",
+        "ratio": ratios["pillow"],
+        "ratio_to_whole": ratios["whole"],
         "two_threads": speed["ours, threads"],
         "decoding_alone": speed["decoding"],
         "png": speed_png["ours"],
         "png_baseline": speed_png["pillow"],
-        "png_ratio": ratio_png,
+        "png_ratio": ratios_png["pillow"],
+        "png_ratio_to_whole": ratios_png["whole"],
         "png_decoding_alone": speed_png["decoding"],
+    }
+    costs = {
+        "": stages(paths, read_image, our_crop, augment),
+        "_pillow": stages(paths, pillow_decode, pillow_crop, pillow_augment),
+        "_png": {"decoding": stages(png, read_image, our_crop, augment)["decoding"]},
     }
     for side, milliseconds in costs.items():
         result |= {f"ms_{stage}{side}": value for stage, value in milliseconds.items()}

@@ -114,6 +114,24 @@ def test_workers_share_every_batch(source, workers, options):
     assert_same(union, whole)
 
 
+@pytest.mark.parametrize("neighbour_seconds", [0.0, 2.0])
+def test_frames_are_read_no_larger_than_their_views_need(source, monkeypatch, neighbour_seconds):
+    """Views of 4 and 2 pixels need a half or a quarter of 24 rows; what they are stays the same."""
+    small, options = {"size": 4, "focal_size": 2}, {"neighbour_seconds": neighbour_seconds}
+    some = batches(source, small, parallel_calls=3, **options)
+    assert_same(batches(source, small, first_step=3, **options), some[3:])
+    read, read_reduced = set(), source.read_reduced
+
+    def noting(row, reduction):
+        image, shape = read_reduced(row, reduction)
+        read.add(shape[0] // len(image))
+        return image, shape
+
+    monkeypatch.setattr(source, "read_reduced", noting)
+    assert_same(batches(source, small, **options), some)
+    assert read == {2, 4}
+
+
 def test_a_worker_has_no_frame_of_another(source):
     shares = [
         rows_of(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data.common.errors import InputError
-from data.images.decoding import decode_image, find_damage
+from data.images.decoding import decode_image, decode_reduced, find_damage
 from data.images.image_io import read_image
 from tests.support.small_dicoms import write_still
 
@@ -66,6 +66,34 @@ def test_jpeg_has_opencvs_pixels_or_is_damaged(options, capfd):
         with pytest.raises(InputError, match=r"^x\.jpg: a (damaged )?JPEG file"):
             decode(fault)
     assert capfd.readouterr().err == "", "libjpeg's own words are in the message, with a name"
+
+
+@pytest.mark.parametrize("times", [1, 2, 4, 8])
+@pytest.mark.parametrize("kind", [*JPEGS, "turned", "PNG"])
+def test_reduced_images_are_averages_of_the_whole_and_damage_is_found(kind, times):
+    options, exif = dict(JPEGS.get(kind, {})), Image.Exif()
+    if kind == "turned":
+        exif[0x0112] = 6
+        options["exif"] = exif
+    options.setdefault("image", picture())
+    options["image"] = cv2.GaussianBlur(options["image"], (0, 0), 4)
+    data = encoded("PNG" if kind == "PNG" else "JPEG", **options)
+    whole, asked = decode(data), []
+
+    def reduction(shape):
+        asked.append(shape)
+        return times
+
+    image, shape = decode_reduced(np.frombuffer(data, np.uint8), "x.jpg", reduction)
+    assert set(asked) == {shape} == {whole.shape[:2]}
+    height, width = (-(-side // times) for side in shape)
+    assert image.shape == (height, width, 3)
+    square = (slice(0, side - side % times) for side in shape)  # what is over is filled differently
+    expected = whole[tuple(square)].astype(float)
+    expected = expected.reshape(shape[0] // times, times, shape[1] // times, times, 3).mean((1, 3))
+    assert np.abs(image[: len(expected), : expected.shape[1]] - expected).mean() < 3
+    with pytest.raises(InputError, match=r"^x\.jpg: a damaged"):
+        decode_reduced(np.frombuffer(damaged(data, 500), np.uint8), "x.jpg", reduction)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Statistics of drawn views beside those of torchvision and Pillow, on the same real frames.
 
+And on these enlarged to full HD and drawn from halvings.
+
 The frames are not part of the project: MSN_REAL names the folder that holds them, at any depth.
 """
 
@@ -12,8 +14,10 @@ import numpy as np
 import pytest
 
 from data.frames.seeds import generator
+from data.images.decoding import shrink
 from data.images.image_io import read_image
-from data.views.multi_crop import Views, augment, random_resized_crop
+from data.views.halvings import Halvings
+from data.views.multi_crop import Views, augment, random_box
 from tests.support.places import GOLDEN
 
 GOLDEN = GOLDEN / "views.json"
@@ -24,9 +28,10 @@ FRAMES = [name for name, value in REFERENCE.items() if isinstance(value, dict)]
 pytestmark = pytest.mark.skipif(not REAL, reason="MSN_REAL names no folder with real frames")
 
 
-def draw(image, size, scale, views, seed):
+def draw(halvings, shape, size, scale, views, seed):
     random = generator(seed, 0)
-    return augment(random_resized_crop(image, size, scale, views.aspect, random), views, random)
+    box = random_box(shape, scale, views.aspect, random)
+    return augment(halvings.view(box, size), views, random)
 
 
 def measure(view):
@@ -41,14 +46,20 @@ def is_grey(view):
     return (view == view[..., :1]).all()
 
 
+@pytest.mark.parametrize("enlarged", [False, True])
 @pytest.mark.parametrize("kind", ["random_224", "focal_96"])
 @pytest.mark.parametrize("name", FRAMES)
-def test_statistics_are_the_references(name, kind):
+def test_statistics_are_the_references(name, kind, enlarged):
     image = read_image(next(Path(REAL).rglob(name)))
+    if enlarged:
+        image = cv2.resize(image, (1920, 1080), interpolation=cv2.INTER_CUBIC)
+    shape = image.shape[:2]
+    halvings = Halvings(shrink(image, 2) if enlarged else image, shape)
     views = Views(colour_jitter=REFERENCE["color_jitter"])
     size = int(kind.split("_")[1])
     scale = views.scale if kind.startswith("random") else views.focal_scale
-    drawn = (draw(image, size, scale, views, seed) for seed in range(REFERENCE["draws_per_frame"]))
+    seeds = range(REFERENCE["draws_per_frame"])
+    drawn = (draw(halvings, shape, size, scale, views, seed) for seed in seeds)
     measured = [(*measure(view), is_grey(view)) for view in drawn]
     mean, deviation, laplacian, grey = (np.array(x) for x in zip(*measured, strict=True))
 
