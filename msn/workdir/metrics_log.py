@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from data.common.cores import available_cores
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
 from msn.workdir.events import Events
 from msn.workdir.metrics_file import open_metrics
 
 ROUNDING = 1e-6  # singular values below are noise of embeddings of length 1 in float32
+MUCH_WAITING, OFTEN = 0.1, 3  # a share of the time, so many times in a row: reading is too slow
 
 
 class MetricsLog:
@@ -32,6 +35,7 @@ class MetricsLog:
     def __init__(self, workdir: AnyPath, batch_size: int, first_step: int):
         self.path, self.events_path = workdir / "metrics.jsonl", workdir / "events"
         self.batch_size, self.first_step = batch_size, first_step
+        self._slow = []  # shares of waiting, one after the other, that were too much
 
     def __enter__(self):
         with self._named_errors():
@@ -125,8 +129,22 @@ class MetricsLog:
             seconds = time.monotonic() - self._since
             speed["images_per_second"] = self._steps * self.batch_size / seconds
             speed["waiting_for_input"] = self._waited / seconds
+            self._name_bottleneck(speed["waiting_for_input"])
         self.restart_clock()
         return speed
+
+    def _name_bottleneck(self, waiting: float) -> None:
+        """Says, once in a run, that training waits for frames, and what helps."""
+        if len(self._slow) == OFTEN:
+            return
+        self._slow = [*self._slow, waiting] if waiting > MUCH_WAITING else []
+        if len(self._slow) == OFTEN:
+            logging.warning(
+                "reading frames is the bottleneck: %.0f %% of the time training waits for them, "
+                "with %d cores. What helps: more cores; smaller frames (prepare.py --size=480), as "
+                "JPEG; extracted frames instead of videos; data on a disk of this machine",
+                *(100 * sum(self._slow) / OFTEN, available_cores()),
+            )
 
 
 def headline(values: dict) -> dict[str, str]:

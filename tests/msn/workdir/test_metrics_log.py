@@ -70,6 +70,40 @@ def test_waiting_is_a_share_of_the_time(tmp_path, monkeypatch):
     assert values["images_per_second"] == 2
 
 
+@pytest.mark.parametrize(
+    "shares, said",
+    [
+        ([0.0, 0.5, 0.5, 0.5, 0.5, 0.5], 1),  # the first has compiled, and counts for nothing
+        ([0.0, 0.5, 0.5, 0.5, 0.09, 0.5, 0.5, 0.5], 1),
+        ([0.9, 0.5, 0.5, 0.09, 0.5, 0.5], 0),
+        ([0.9, 0.09, 0.09, 0.09, 0.09], 0),
+    ],
+)
+def test_the_bottleneck_is_named_once_when_waiting_stays(
+    tmp_path, monkeypatch, caplog, shares, said
+):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def batches():
+        for share in shares:
+            now[0] += share
+            yield None
+
+    waited = batches()
+    with MetricsLog(tmp_path, batch_size=8, first_step=0) as log:
+        for step, share in enumerate(shares, 1):
+            log.wait_for(waited)
+            now[0] += 1 - share
+            log.add(step, metrics(), {})
+            log.write()
+    lines = [line for line in caplog.messages if "bottleneck" in line]
+    assert len(lines) == said
+    assert all("--size=480" in line and "more cores" in line for line in lines)
+    if said and shares[1] == 0.5 == shares[3]:
+        assert "50 % of the time" in lines[0]
+
+
 def test_the_first_step_that_is_not_finite_is_found_with_its_terms(tmp_path):
     with MetricsLog(tmp_path, batch_size=8, first_step=0) as log:
         for step in (1, 2, 3):
