@@ -199,7 +199,8 @@ def _with_lost(
     lost, places = [], places.copy()
     for hole, count in zip(holes, counts, strict=True):
         lost.append(times[hole] + steps[hole] * np.arange(1, count + 1) / (count + 1))
-        places[hole + 1 : hole + 1 + np.argmax(is_key[hole + 1 :])] = LOST
+        after = np.flatnonzero(is_key[hole + 1 :])
+        places[hole + 1 : hole + 1 + after[0] if len(after) else None] = LOST
     behind = np.repeat(holes + 1, counts)
     return np.insert(times, behind, np.concatenate(lost)), np.insert(places, behind, LOST)
 

@@ -20,6 +20,7 @@ TIMEOUT = 10.0  # seconds
 LASTING = 10.0  # seconds of video after which a new connection counts as made
 LONGEST_STEP = 10.0  # seconds between two frames: what is longer is a clock that jumps
 MAX_SHORT = 2.0  # seconds by which a file that a server plays may end before it said
+PLAYLISTS = ("hls", "dash")  # formats whose size is not that of the video
 OPTIONS = {
     "http": {  # FFmpeg goes on where a connection broke
         "reconnect": "1",
@@ -65,17 +66,18 @@ def network_frames(url: str, fps: float, wait: float = 1.0) -> Iterator[tuple[fl
     second, taken, failures, finish = 0.0, 0, 0, Finisher()
     before = broken = None  # a time stamp; when the connection broke
     while True:
-        connected = second
+        connected = None  # the second of a connection's first frame: waiting is no streaming
         opened = time.monotonic()
         try:
             with av.open(url, timeout=TIMEOUT, options=OPTIONS.get(scheme, {})) as container:
                 length = (container.duration or 0) / av.time_base  # of a file; a live one has none
+                is_file = length > 0 or (scheme == "http" and _is_sized(container))
                 if length and before is not None:
                     with contextlib.suppress(FFmpegError):  # then all up to there comes once more
                         container.seek(int(before * av.time_base))
                 for picture in with_neighbours(_frames(container, shown(url))):
                     step = 0.0 if before is None else picture.number - before
-                    if broken is not None and length:
+                    if broken is not None and is_file:
                         if step <= 0:
                             continue
                     elif broken is not None:
@@ -84,6 +86,7 @@ def network_frames(url: str, fps: float, wait: float = 1.0) -> Iterator[tuple[fl
                         step = 0.0
                     second += step
                     before, broken = picture.number, None
+                    connected = second if connected is None else connected
                     if second - connected > LASTING:
                         failures = 0
                     if second >= taken / fps - 1e-6:
@@ -93,7 +96,7 @@ def network_frames(url: str, fps: float, wait: float = 1.0) -> Iterator[tuple[fl
                 return
             reason = "the connection ended"
         except FFmpegError as error:
-            is_late = second == connected and time.monotonic() - opened > TIMEOUT
+            is_late = connected is None and time.monotonic() - opened > TIMEOUT
             reason = _reason(error, is_late)
         if before is None:
             raise InputError(f"{shown(url)}: {reason}")
@@ -106,6 +109,11 @@ def network_frames(url: str, fps: float, wait: float = 1.0) -> Iterator[tuple[fl
         logging.warning("%s: %s, after second %.0f; trying again", shown(url), reason, second)
         broken = broken or time.monotonic()
         time.sleep(wait * 2 ** (failures - 1))
+
+
+def _is_sized(container) -> bool:
+    """Whether it is known where an answer over HTTP ends; of live ones and playlists it is not."""
+    return container.format.name not in PLAYLISTS and container.size > 0
 
 
 def _reason(error: FFmpegError, is_late: bool) -> str:

@@ -163,32 +163,54 @@ def test_seconds_without_frames_have_none(tmp_path, name, codec, options, fillin
     whose frames were made from those that are gone.
     """
     path = encode(tmp_path / name, codec, 500, draw=noisy_number, g="25", **options)
+    overwrite(path, 0.4, 0.7, filling)
+    images, said = images_of_seconds(path)
+    assert len(read_clock(path).source_frames(1.0)) == 20
+    assert {0, 4, 15, 19} <= set(images)
+    assert not {9, 10, 11, 12} & set(images)
+    assert re.fullmatch(r"seconds [578] to 1[34] cannot be read, all else is used", said)
+
+
+@pytest.mark.parametrize("hole", [(0.6, 0.8), (0.85, 0.93)])
+@pytest.mark.parametrize("options", [{"bf": "0"}, {}])
+def test_behind_a_hole_without_another_key_frame_nothing_is_had(tmp_path, options, hole):
+    """As x264 encodes by default: the last key frame is that of second 10."""
+    path = encode(tmp_path / "op.ts", frames=500, draw=noisy_number, g="250", **options)
+    overwrite(path, *hole)
+    images, said = images_of_seconds(path)
+    assert set(range(12)) <= set(images)
+    assert not set(range(18, 20)) & set(images)
+    assert re.fullmatch(r"seconds 1[1-8] to 19 cannot be read, all else is used", said)
+
+
+def images_of_seconds(path):
+    """{second: image} of all that can be had, the same by single reads; what is said of others."""
+    clock, lost = read_clock(path), []
+    numbers, times, first = clock.take(1.0)
+    images = dict(decode(clock, enumerate(numbers.tolist()), lost=lost))
+    assert {n: read_number(image) for n, image in images.items()} == {n: 25 * n for n in images}
+    reader = VideoReader(path)
+    for second, (number, time) in enumerate(zip(numbers, times, strict=True)):
+        if second in images:
+            found = reader.read(number, time + first)
+            np.testing.assert_array_equal(found[..., ::-1], images[second])
+        else:
+            with pytest.raises(InputError, match=f"second {second} cannot be read"):
+                reader.read(number, time + first)
+    reader.close()
+    return images, say_lost(lost)
+
+
+def overwrite(path, begin, end, filling="noise"):
+    """Overwrites a share of a file's bytes, whole transport packets."""
     content = bytearray(path.read_bytes())
-    begin, end = (int(share * len(content)) // 188 * 188 for share in (0.4, 0.7))
+    begin, end = (int(share * len(content)) // 188 * 188 for share in (begin, end))
     content[begin:end] = bytes(end - begin)
     if filling == "noise":
         content[begin:end] = np.random.default_rng(0).bytes(end - begin)
-    elif name == "op.ts":  # empty packets, as recorders write them
+    elif path.suffix == ".ts":  # empty packets, as recorders write them
         content[begin:end] = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * ((end - begin) // 188)
     path.write_bytes(content)
-    clock, lost = read_clock(path), []
-    wanted = enumerate(clock.source_frames(1.0).tolist())
-    images = dict(decode(clock, wanted, lost=lost))
-    assert len(clock.source_frames(1.0)) == 20
-    assert {n: read_number(image) for n, image in images.items()} == {n: 25 * n for n in images}
-    assert {0, 4, 15, 19} <= set(images)
-    assert not {9, 10, 11, 12} & set(images)
-    assert re.fullmatch(r"seconds [578] to 1[34] cannot be read, all else is used", say_lost(lost))
-    numbers, times, first = clock.take(1.0)
-    reader = VideoReader(path)
-    for second in range(20):
-        if second in images:
-            image = reader.read(numbers[second], times[second] + first)
-            np.testing.assert_array_equal(image[..., ::-1], images[second])
-        else:
-            with pytest.raises(InputError, match=f"second {second} cannot be read"):
-                reader.read(numbers[second], times[second] + first)
-    reader.close()
 
 
 @pytest.mark.parametrize("name", ["op.mkv", "op.flv"])

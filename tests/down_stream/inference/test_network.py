@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from data.common.errors import InputError
+from down_stream.inference import network
 from down_stream.inference.network import is_network, network_frames, shown
 from tests.support.small_videos import read_number, write_video
 
@@ -18,6 +19,12 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         server.requests += 1
         first = int(re.findall(r"\d+", self.headers.get("Range") or "0")[0])
+        if not server.has_ranges:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(server.content)))
+            self.end_headers()
+            self.wfile.write(server.content[: server.most])
+            return
         if server.requests > server.answers:
             self.connection.close()
             return
@@ -39,6 +46,7 @@ def serve(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.content = write_video(tmp_path / "op.ts", frames=200, codec="mpg2").read_bytes()
     server.requests, server.answers, server.most = 0, 99, len(server.content)
+    server.has_ranges = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     server.url = f"http://127.0.0.1:{server.server_port}/op.ts"
     yield server
@@ -67,6 +75,18 @@ def test_a_server_that_is_gone_ends_the_stream_in_words(serve):
         frames.extend(network_frames(serve.url.replace("//", "//me:secret@"), 1.0, wait=0.01))
     with pytest.raises(InputError, match="op"):
         next(network_frames(serve.url, 1.0))
+
+
+def test_a_file_of_unknown_length_is_not_played_twice(serve, monkeypatch):
+    """A server without ranges, whose answers all break off: each begins at the beginning."""
+    monkeypatch.setattr(network, "LASTING", 1.0)
+    serve.has_ranges, serve.most = False, len(serve.content) // 2
+    frames = []
+    with pytest.raises(InputError, match=r"after second \d; 5 attempts to connect again failed"):
+        for pair in network_frames(serve.url, 1.0, wait=0.01):
+            frames.append(pair)
+            assert len(frames) < 9, "more than the file has"
+    assert [read_number(image) for _, image in frames] == [25 * n for n in range(len(frames))]
 
 
 def test_addresses_and_files():

@@ -35,11 +35,11 @@ def serve(video):
         server.server_close()
 
 
-def taken(url):
+def taken(url, wait=0.01):
     """The pairs (second, frame number) that come, and the words with which they end, or ""."""
     pairs = []
     try:
-        for second, image in network_frames(url, 1.0, wait=0.01):
+        for second, image in network_frames(url, 1.0, wait=wait):
             pairs.append((round(second, 1), read_number(image)))
     except InputError as error:
         return pairs, str(error)
@@ -76,6 +76,15 @@ def test_a_live_stream_that_breaks_off_all_the_time_ends(serve):
     """Each new connection has frames, but none lasts."""
     server = serve(*[(0, 50, "close")] * 99)
     _, end = taken(server.url)
+    assert end.endswith("; 5 attempts to connect again failed")
+    assert server.asked.count("PLAY") == 6
+
+
+def test_waiting_does_not_make_a_connection_last(serve, monkeypatch):
+    """The pauses before new connections are longer than what counts as lasting."""
+    monkeypatch.setattr(network, "LASTING", 0.5)
+    server = serve(*[(0, 10, "close")] * 30)
+    _, end = taken(server.url, wait=0.1)
     assert end.endswith("; 5 attempts to connect again failed")
     assert server.asked.count("PLAY") == 6
 
