@@ -141,7 +141,10 @@ def embed() -> int:
         for path in VIDEOS.value:
             check_local("--video_path", path)
         operations, clocks = OPERATIONS.value and Path(OPERATIONS.value), user_cache("clocks")
-        frames = list_videos(VIDEOS.value, FPS.value, operations, JOIN.value, clocks)
+        from down_stream.inference.parts.video_parts import known_names
+
+        known = known_names(to_path(OUTPUT.value))
+        frames = list_videos(VIDEOS.value, FPS.value, operations, JOIN.value, clocks, known)
     else:
         root = to_path(DATA.value) / NAME.value
         frames = list_dataset(root, FPS.value, user_cache("clocks"))

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data.common.errors import InputError
+from data.images.linking import ROUGH
 from data.images.names import is_image, official_number
 from data.storage.paths import AnyPath
 from data.storage.whole import write_json
+from data.video.names import KnownNames
+from data.video.parts import VideoFiles
 
 LOG = "extraction.json"  # in the frames folder: the settings, and which videos are complete
 
@@ -25,9 +28,10 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     Args:
       frames_dir: the folder; without a log in it, the answer is `settings` and no videos. "videos"
         has "frames" and "bytes" of each that is complete, and since they are noted "seconds",
-        "source_fps" and "source", a hash of where its file lies; a "fault" and the frames that are
-        "missing" where it is damaged, "jumps" of its clock, in words, and whether its frames were
-        "found", that is, there before anything was extracted.
+        "source_fps", "source", a hash of where its file lies, "modified", when its files were
+        changed last, in seconds, and "content", digests of samples of them; a "fault" and the
+        frames that are "missing" where it is damaged, "jumps" of its clock, in words, and whether
+        its frames were "found", that is, there before anything was extracted.
       settings: fps, format, quality, size that are asked for now; None accepts any.
 
     Raises:
@@ -51,13 +55,17 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
     return log
 
 
-def known_names(frames_dir: Path) -> dict[str, str]:
-    """{hash of where a file lies: the name of its video}, of a log; not of videos in several."""
-    names = {}
+def known_names(frames_dir: Path) -> KnownNames:
+    """The names that videos have in a log; those of videos in several files are free for files."""
+    places, states, taken = {}, {}, set()
     for name, noted in read_log(frames_dir)["videos"].items():
-        if "source" in noted and "parts" not in noted:
-            names.setdefault(noted["source"], name)
-    return names
+        if "parts" in noted:
+            continue
+        states[name, noted.get("bytes")] = (noted.get("content") or [None])[0]
+        if "source" in noted:
+            places.setdefault(noted["source"], name)
+            taken.add(name)
+    return KnownNames(places, states, frozenset(taken))
 
 
 def write_log(frames_dir: Path, log: Mapping) -> None:
@@ -75,3 +83,97 @@ def is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> boo
         return False
     expected = set(range(1, done[name]["frames"] + 1)) - set(done[name].get("missing", ()))
     return frame_numbers(frames_dir / name, name) >= expected
+
+
+def taken_names(
+    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
+) -> dict[str, str]:
+    """{name: reason} of the videos under whose name there are frames that are to stay.
+
+    Another file was extracted under it before, or they were there before anything was extracted.
+    """
+    reasons = {}
+    for name, is_same_place in _others(videos, done).items():
+        if not is_same_place:
+            reasons[name] = f"{name}: another video has this name in this dataset; rename one"
+        elif _is_found(name, frames_dir, done):
+            reasons[name] = (
+                f"{name}: its file has changed, and its frames, which were not extracted here, "
+                f"stay; remove {frames_dir / name} to have them extracted"
+            )
+    return reasons
+
+
+def changed_names(
+    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
+) -> list[str]:
+    """The names of the videos whose files have changed since they were extracted here."""
+    others = _others(videos, done)
+    return [name for name in others if others[name] and not _is_found(name, frames_dir, done)]
+
+
+def _is_found(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
+    """Whether frames are there that were there before anything was extracted."""
+    return done[name].get("found", False) and (frames_dir / name).is_dir()
+
+
+def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, bool]:
+    """{name: whether its file lies where it lay} of the videos of which another file was extracted.
+
+    One that has got more parts since is the same.
+    """
+    others = {}
+    for name, video in videos.items():
+        if name in done and (sizes := video.sizes):
+            noted = _noted_sizes(done[name])
+            if sizes[: len(noted)] != noted or _is_later(video, done[name]):
+                others[name] = done[name].get("source") in video.sources
+    return others
+
+
+def _is_later(video: VideoFiles, noted: Mapping) -> bool:
+    """Whether a file has other contents since it was noted when it was changed last.
+
+    A file that was only touched, or copied, has the same. Earlier versions noted neither.
+    """
+    if not _is_touched(video, noted):
+        return False
+    content = noted.get("content", ())
+    return not content or video.content[: len(content)] != content
+
+
+def _is_touched(video: VideoFiles, noted: Mapping) -> bool:
+    pairs = zip(video.modified, noted.get("modified", ()), strict=False)
+    return any(abs(now - then) > ROUGH for now, then in pairs)
+
+
+def is_extracted(
+    name: str, video: VideoFiles, frames_dir: Path, done: Mapping[str, Mapping]
+) -> bool:
+    """Whether all frames of a video are there, and it has got no more parts since."""
+    return is_complete(name, frames_dir, done) and _noted_sizes(done[name]) == video.sizes
+
+
+def _noted_sizes(noted: Mapping) -> list[int]:
+    return noted.get("parts", [noted["bytes"]])
+
+
+def note_state(videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict) -> None:
+    """Notes the state of files that were touched or moved, or whose state was not noted."""
+    done, others = log["videos"], _others(videos, log["videos"])
+    late = [
+        name
+        for name, video in videos.items()
+        if name in done
+        and name not in others
+        and (
+            "modified" not in done[name]
+            or _is_touched(video, done[name])
+            or done[name].get("source") not in video.sources
+        )
+        and len(video.sizes) == len(video.files)
+    ]
+    for name in late:
+        done[name] |= videos[name].state | {"source": videos[name].sources[0]}
+    if late:
+        write_log(frames_dir, log)

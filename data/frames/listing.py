@@ -22,7 +22,7 @@ from data.frames.opening import open_source
 from data.frames.video_frames import VideoFrames
 from data.images.finding import find_images
 from data.images.names import place_in_video, plain_path
-from data.preparation.media import find_videos
+from data.preparation.media import find_videos, name_found
 from data.preparation.operations import find_operations, join_operations
 from data.storage.paths import to_path
 from data.tfrecords.files import find_records
@@ -31,7 +31,7 @@ from data.video.clocks import kept_timings, read_clocks, read_parts
 from data.video.decoding import check_settings
 from data.video.dicom import is_dicom
 from data.video.dicom_names import find_dicoms
-from data.video.names import names_apart
+from data.video.names import NONE_KNOWN, KnownNames, names_apart
 from data.video.parts import VideoFiles
 
 
@@ -65,6 +65,7 @@ def list_videos(
     operations: Path | None = None,
     join_parts: bool = False,
     kept: Path | None = None,
+    known: KnownNames = NONE_KNOWN,
 ) -> VideoFrames:
     """The frames of video files, and of the videos in folders, at `fps` frames per second.
 
@@ -79,6 +80,7 @@ def list_videos(
         (`data.preparation.operations.read_operations`).
       join_parts: whether to join those that look so by their names; else a warning says so.
       kept: a folder of the user's cache for time stamps: without it, all files are read each time.
+      known: names that videos have from earlier runs.
 
     Raises:
       InputError: a path is missing, there is no video, or the table is wrong.
@@ -86,9 +88,8 @@ def list_videos(
     check_settings(fps)
     audit = Audit()
     paths = [Path(path) for path in paths]
-    found, passed_over = _find_videos(paths, audit)
-    folders = [plain_path(path if path.is_dir() else path.parent) for path in paths]
-    listed, by_name = find_operations(found, operations, Path(os.path.commonpath(folders)), audit)
+    found, passed_over = _find_videos(paths, audit, known)
+    listed, by_name = find_operations(found, operations, _common(paths), audit)
     videos = join_operations(found, listed, by_name, join_parts, set(), audit)
     for remark in audit.remarks:
         logging.warning("%s", remark)
@@ -127,24 +128,38 @@ def list_videos(
     return frames
 
 
-def _find_videos(paths: Sequence[str | Path], audit: Audit) -> tuple[dict[str, Path], int]:
+def _common(paths: Sequence[Path]) -> Path:
+    """The folder that all paths are, or are in or below."""
+    folders = [plain_path(path if path.is_dir() else path.parent) for path in paths]
+    return Path(os.path.commonpath(folders))
+
+
+def _find_videos(
+    paths: Sequence[Path], audit: Audit, known: KnownNames
+) -> tuple[dict[str, Path], int]:
     """{name: file} of the videos that paths lead to, and how many other files were passed over."""
-    named, passed_over = [], 0
-    for path in map(Path, paths):
+    files, named, passed_over = [], [], 0
+    for path in paths:
         if path.is_dir():
-            found, others = find_videos(path, audit)
+            of_folder, dicoms, others = find_videos(path, audit)
+            files += of_folder
+            named += dicoms.items()
             passed_over += others
         elif not path.is_file():
             raise InputError(f"{path}: no such video or folder")
         elif is_dicom(path):
-            dicoms = find_dicoms(path.parent, [path])
-            audit.remarks += dicoms.remarks
-            audit.problems += dicoms.problems
-            found = dicoms.videos
+            found = find_dicoms(path.parent, [path], known)
+            audit.remarks += found.remarks
+            audit.problems += found.problems
+            named += found.videos.items()
         else:
-            found = {path.stem: path}
-        named += found.items()
-    return names_apart(named, audit.remarks), passed_over
+            files.append(path)
+    dicoms = names_apart(named, audit.remarks)
+    videos = name_found(_common(paths), files, dicoms, audit, known)
+    if len(paths) > 1:  # in the order of the paths
+        place = {file: place for place, file in enumerate([*files, *dicoms.values()])}
+        videos = dict(sorted(videos.items(), key=lambda item: place[item[1]]))
+    return videos, passed_over
 
 
 def _find_no_room(videos: Mapping[str, VideoFiles], folder: Path) -> dict[str, str]:

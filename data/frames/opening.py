@@ -8,13 +8,14 @@ import numpy as np
 
 from data.common.errors import InputError, some
 from data.dataset.classes import frame_rate, has_times
+from data.dataset.extraction_log import known_names
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
 from data.frames.frames import Frames, ImageFrames, RecordFrames
 from data.frames.video_frames import VideoFrames
 from data.images.folders import list_files
-from data.images.names import official_number
+from data.images.names import natural_key, official_number
 from data.storage.cached_table import cached_table
 from data.storage.paths import AnyPath, check_local, to_paths
 from data.tfrecords.files import find_records
@@ -152,7 +153,9 @@ def _find_videos(root: Path, faults: list[str]) -> dict[str, Path]:
     folder = root / "videos" if (root / "videos").is_dir() else root
     files = list_files(folder, faults)
     remarks = []
-    videos = name_videos(folder, (file for file in files if is_video(file.name)), remarks)
+    known = known_names(root / "frames")
+    videos = name_videos(folder, (file for file in files if is_video(file.name)), remarks, known)
+    videos = dict(sorted(videos.items(), key=lambda item: natural_key(item[0])))
     for remark in remarks:
         logging.warning("%s", remark)
     if not videos:

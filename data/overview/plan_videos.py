@@ -15,10 +15,16 @@ from av.error import FFmpegError
 
 from data.common.errors import InputError
 from data.dataset.audit import TABLE_ROWS, Audit
-from data.dataset.extraction_log import frame_numbers, read_log
+from data.dataset.extraction_log import (
+    changed_names,
+    frame_numbers,
+    is_extracted,
+    read_log,
+    taken_names,
+)
 from data.images.image_io import encode_frame
 from data.overview.plan import Plan
-from data.preparation.extraction import changed_names, is_extracted, noted_faults, taken_names
+from data.preparation.extraction import noted_faults
 from data.preparation.media import Media, own_videos
 from data.tfrecords.files import find_records
 from data.video.clock import estimate_seconds

@@ -15,7 +15,16 @@ from pathlib import Path
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
-from data.dataset.extraction_log import LOG, frame_numbers, is_complete, read_log, write_log
+from data.dataset.extraction_log import (
+    LOG,
+    changed_names,
+    frame_numbers,
+    is_extracted,
+    note_state,
+    read_log,
+    taken_names,
+    write_log,
+)
 from data.images.image_io import write_frame
 from data.preparation.stillness import Stillness
 from data.storage.folders import remove_folder
@@ -73,6 +82,7 @@ def extract_frames(
         )
     reasons = _forget_changed(videos, frames_dir, log)
     reasons |= taken_names(videos, frames_dir, log["videos"])
+    note_state(videos, frames_dir, log)
     free = {name: video for name, video in videos.items() if name not in reasons}
     todo = {
         name: video
@@ -99,11 +109,13 @@ def extract_frames(
 
         def extract(name, video):
             present = len(frame_numbers(frames_dir / name, name))
+            state = video.state  # before it is read: what is written meanwhile is a change
             with video.open(name, frames_dir / f".{name}") as parts:
                 note_settings()
                 facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
             sizes = video.sizes
             facts |= {"bytes": sum(sizes), "source": video.sources[0]}
+            facts |= state
             if present and name not in log["videos"]:
                 facts["found"] = not is_noted or present >= facts["frames"]
             return facts | ({"parts": sizes} if len(sizes) > 1 else {})
@@ -157,52 +169,6 @@ def noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
     return {name: log["videos"][name]["fault"] for name in names if "fault" in log["videos"][name]}
 
 
-def taken_names(
-    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
-) -> dict[str, str]:
-    """{name: reason} of the videos under whose name there are frames that are to stay.
-
-    Another file was extracted under it before, or they were there before anything was extracted.
-    """
-    reasons = {}
-    for name, is_same_place in _others(videos, done).items():
-        if not is_same_place:
-            reasons[name] = f"{name}: another video has this name in this dataset; rename one"
-        elif _is_found(name, frames_dir, done):
-            reasons[name] = (
-                f"{name}: its file has changed, and its frames, which were not extracted here, "
-                f"stay; remove {frames_dir / name} to have them extracted"
-            )
-    return reasons
-
-
-def changed_names(
-    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
-) -> list[str]:
-    """The names of the videos whose files have changed since they were extracted here."""
-    others = _others(videos, done)
-    return [name for name in others if others[name] and not _is_found(name, frames_dir, done)]
-
-
-def _is_found(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
-    """Whether frames are there that were there before anything was extracted."""
-    return done[name].get("found", False) and (frames_dir / name).is_dir()
-
-
-def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, bool]:
-    """{name: whether its file lies where it lay} of the videos of which another file was extracted.
-
-    One that has got more parts since is the same.
-    """
-    others = {}
-    for name, video in videos.items():
-        if name in done and (sizes := video.sizes):
-            noted = _noted_sizes(done[name])
-            if sizes[: len(noted)] != noted:
-                others[name] = done[name].get("source") in video.sources
-    return others
-
-
 def _forget_changed(
     videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict
 ) -> dict[str, str]:
@@ -228,17 +194,6 @@ def _forget_changed(
         del log["videos"][name]
         write_log(frames_dir, log)
     return reasons
-
-
-def is_extracted(
-    name: str, video: VideoFiles, frames_dir: Path, done: Mapping[str, Mapping]
-) -> bool:
-    """Whether all frames of a video are there, and it has got no more parts since."""
-    return is_complete(name, frames_dir, done) and _noted_sizes(done[name]) == video.sizes
-
-
-def _noted_sizes(noted: Mapping) -> list[int]:
-    return noted.get("parts", [noted["bytes"]])
 
 
 class _Progress:

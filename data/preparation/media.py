@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -22,7 +23,7 @@ from data.preparation.operations import (
 from data.tfrecords.files import find_records
 from data.video.dicom import is_dicom
 from data.video.dicom_names import find_dicoms, names_patient
-from data.video.names import is_video, name_videos
+from data.video.names import NONE_KNOWN, KnownNames, is_video, name_videos
 from data.video.parts import VideoFiles
 
 
@@ -76,7 +77,9 @@ def find_media(
       InputError: the folder is missing or holds neither videos nor images, two of them would
         have the same name, or the table is wrong.
     """
-    files, images, others = _search(folder, audit, outside=root)
+    found, dicoms, images, others = _search(folder, audit, outside=root)
+    known = known_names(root / "frames")
+    files = name_found(folder, found, dicoms, audit, known)
     if not files and not images:
         raise InputError(_nothing(folder, "videos or images", audit))
     for name in sorted(files.keys() & images.keys()):
@@ -90,16 +93,45 @@ def find_media(
     return Media(videos, images, others, folder)
 
 
-def find_videos(folder: Path, audit: Audit) -> tuple[dict[str, Path], int]:
-    """{name: file} of the videos in a folder and below it, and how many other files are there.
+def find_videos(folder: Path, audit: Audit) -> tuple[list[Path], dict[str, Path], int]:
+    """The videos in a folder and below it, in natural order, and how many other files are there.
+
+    Returns:
+      Files; {name: file} of DICOM videos; a number.
 
     Raises:
-      InputError: there is no video, or two of them would have the same name.
+      InputError: there is no video.
     """
-    files, images, others = _search(folder, audit)
-    if not files:
+    files, dicoms, images, others = _search(folder, audit)
+    if not files and not dicoms:
         raise InputError(_nothing(folder, "videos", audit))
-    return files, len(others) + sum(map(len, images.values()))
+    return files, dicoms, len(others) + sum(map(len, images.values()))
+
+
+def name_found(
+    folder: Path,
+    files: Iterable[Path],
+    dicoms: Mapping[str, Path],
+    audit: Audit,
+    known: KnownNames = NONE_KNOWN,
+) -> dict[str, Path]:
+    """{name: file} of all videos, in natural order of their names.
+
+    Args:
+      folder: that all files are in or below.
+      files: videos that are not DICOM.
+      dicoms: {name: file} of those that are.
+      audit: is told who is called otherwise than by the file's name.
+      known: names that files have already.
+
+    Raises:
+      InputError: two would have the same name.
+    """
+    videos = name_videos(folder, files, audit.remarks, known)
+    for name in sorted(dicoms.keys() & videos.keys()):
+        raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
+    videos |= dicoms
+    return dict(sorted(videos.items(), key=lambda item: natural_key(item[0])))
 
 
 def _nothing(folder: Path, expected: str, audit: Audit) -> str:
@@ -111,8 +143,8 @@ def _nothing(folder: Path, expected: str, audit: Audit) -> str:
 
 def _search(
     folder: Path, audit: Audit, outside: Path | None = None
-) -> tuple[dict[str, Path], dict[str, list[Path]], list[Path]]:
-    """{video: file}, {video: its images} and other files, whose paths do not name a patient."""
+) -> tuple[list[Path], dict[str, Path], dict[str, list[Path]], list[Path]]:
+    """Videos, {name: DICOM video}, {video: its images}; others, whose paths name no patient."""
     if folder.is_file():
         raise InputError(f"{folder}: a file; expected the folder it lies in, {folder.parent}")
     if not folder.is_dir():
@@ -126,22 +158,18 @@ def _search(
     files = [file for file in files if not is_image(file.name)]
     dicoms = [file for file in files if is_dicom(file)]
     rest = [file for file in files if file not in set(dicoms)]
-    found = find_dicoms(folder, dicoms)
+    known = known_names(outside / "frames") if outside else NONE_KNOWN
+    found = find_dicoms(folder, dicoms, known)
     audit.problems += found.problems
     is_nameable = [not names_patient(fault, found.patient) for fault in faults]
     audit.problems += itertools.compress(faults, is_nameable)
     if hidden := is_nameable.count(False):
         audit.problem(f"{hidden} files or folders whose names have data of a patient; not readable")
     audit.remarks += found.remarks
-    known = known_names(outside / "frames") if outside else {}
-    nameless = [file for file in rest if is_video(file.name)]
-    videos = name_videos(folder, nameless, audit.remarks, known)
-    for name in sorted(found.videos.keys() & videos.keys()):
-        raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
-    videos |= found.videos
+    videos = [file for file in rest if is_video(file.name)]
     others = [file for file in rest if not is_video(file.name)]
     nameable = [file for file in others if not names_patient(str(file), found.patient)]
-    return dict(sorted(videos.items(), key=lambda item: natural_key(item[0]))), images, nameable
+    return videos, found.videos, images, nameable
 
 
 def own_videos(root: Path, audit: Audit) -> dict[str, VideoFiles]:

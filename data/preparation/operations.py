@@ -31,22 +31,27 @@ Operations = dict[str, dict[int, str]]
 
 
 def find_parts(videos: Mapping[str, Path]) -> Operations:
-    """The operations that names of videos speak of: op12_part1, op12 (2), op12_002.
+    """The operations that names of videos in one folder speak of: op12_part1, op12 (2), op12_002.
 
     Numbers alone count only from 0 or 1 on, and where all files but the last are equally long or
     large: whoever numbers operations does not have that.
     """
     groups = {}
-    for name in videos:
+    for name, file in videos.items():
         if match := _NUMBERED.fullmatch(name):
             kind = match.lastgroup
-            numbers = groups.setdefault((match["head"], kind), {})
+            numbers = groups.setdefault((match["head"], kind, file.parent), {})
             numbers.setdefault(int(match[kind]), []).append(name)
-    found = {}
-    for (operation, kind), numbers in sorted(groups.items()):
+    found, folders = {}, {}
+    for operation, _, folder in groups:
+        folders.setdefault(operation, set()).add(folder)
+    for (operation, kind, folder), numbers in sorted(groups.items()):
+        if len(folders[operation]) > 1:
+            operation = f"{folder.name}_{operation}"
         parts = {number: numbers[number][0] for number in sorted(numbers)}
         is_ambiguous = operation in found or any(len(same) > 1 for same in numbers.values())
-        if operation in videos:  # op12.mp4 with op12 (2).mp4 is the part before it
+        # op12.mp4 with op12 (2).mp4 is the part before it.
+        if operation in videos and videos[operation].parent == folder:
             before = min(parts) - 1
             is_ambiguous |= before not in ((0, 1) if kind == "bracket" else (1,))
             parts = {before: operation} | parts

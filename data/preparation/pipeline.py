@@ -10,12 +10,12 @@ from data.annotations.patients import take_patients
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit, remark_shared
-from data.dataset.extraction_log import LOG, read_log, write_log
+from data.dataset.extraction_log import LOG, changed_names, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
 from data.images.linking import find_newer, link_images
 from data.preparation.cleaning import Cleaning
-from data.preparation.extraction import changed_names, extract_frames
+from data.preparation.extraction import extract_frames
 from data.preparation.indexing import build_index, list_videos
 from data.preparation.media import (
     Media,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.common.errors import some
 from data.video.dicom import Header, read_header
-from data.video.names import name_videos
+from data.video.names import NONE_KNOWN, KnownNames, name_videos
 
 LEAST = 3  # letters from which on a part of a word counts; shorter ones only as words
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
@@ -31,11 +31,12 @@ class DicomVideos:
     patient: set[str] = field(default_factory=set)
 
 
-def find_dicoms(folder: Path, files: Iterable[Path]) -> DicomVideos:
+def find_dicoms(folder: Path, files: Iterable[Path], known: KnownNames = NONE_KNOWN) -> DicomVideos:
     """Reads the headers of DICOM files, and names those with a video.
 
-    The name is that of other videos, from the path below `folder`; where it has anything in it that
-    one of the files says of its patient, it is dicom_ and a digest of the SOP Instance UID.
+    The name is that of other videos (`known` are those of earlier runs); where the path below
+    `folder` has anything in it that one of the files says of its patient, it is dicom_ and a digest
+    of the SOP Instance UID.
     """
     files = list(files)
     headers = {file: read_header(file) for file in files}
@@ -43,6 +44,10 @@ def find_dicoms(folder: Path, files: Iterable[Path]) -> DicomVideos:
     for header in filter(None, headers.values()):
         found.patient |= patient_words(header)
     hidden, stills, others = [], 0, 0
+    is_one = {file: header and (header.is_video or header.frames != 1) for file, header in
+              headers.items()}  # fmt: skip
+    named = name_videos(folder, [file for file in files if is_one[file]], [], known)
+    name_of = {file: name for name, file in named.items()}
     for place, (file, header) in enumerate(headers.items(), 1):
         if header is None:
             found.problems.append(f"DICOM file {place} of {len(files)}, by their paths: damaged")
@@ -51,8 +56,8 @@ def find_dicoms(folder: Path, files: Iterable[Path]) -> DicomVideos:
             stills += header.is_still
             others += not header.is_still
             continue
-        (name,) = name_videos(folder, [file], [])
-        if names_patient(str(file.relative_to(folder)), found.patient):
+        name = name_of[file]
+        if names_patient(f"{file.relative_to(folder)} {name}", found.patient):
             name = f"dicom_{header.digest}"
             hidden.append(name)
         if not header.is_video:

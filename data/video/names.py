@@ -1,9 +1,13 @@
 """Which files are videos, and what the videos are called."""
 
+import contextlib
+import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.common.errors import InputError
@@ -15,26 +19,114 @@ VIDEO_SUFFIXES = (
 )
 
 
-def name_videos(
-    folder: Path, files: Iterable[Path], remarks: list[str], known: Mapping[str, str] | None = None
-) -> dict[str, Path]:
-    """Names videos by where they lie below `folder`: `case 1/left.mp4` is "case 1_left".
+SAMPLES, SAMPLE_BYTES = 16, 2**18  # of a file's content, from its first bytes to its last
 
-    Where several would have one name, the first keeps it: `op.avi` is "op", `op.mkv` "op_mkv".
-    Before that, a file keeps the name that it has in `known`, {hash of its place (`sources_of`):
-    name}. `remarks` receives a line for each that is called otherwise.
+
+def name_videos(
+    folder: Path,
+    files: Iterable[Path],
+    remarks: list[str],
+    known: "KnownNames | None" = None,
+) -> dict[str, Path]:
+    """Names videos by their files: a name does not depend on which folder was passed.
+
+    `case 1/left.mp4` is "left" where no other file is called so; else as many folders above it are
+    in the name as it takes to tell them apart: "case 1_left" and "case 2_left". Of files of one
+    stem side by side the first keeps it: `op.avi` is "op", `op.mkv` "op_mkv". Before all that, a
+    file keeps the name that it has in `known`, and no other file gets that. `remarks` receives a
+    line for each that is called otherwise than by its stem.
     """
-    known, kept, named = known or {}, {}, []
+    files, known = list(files), known or NONE_KNOWN
+    kept, fresh = {}, files
+    # A place where another file lies now says less than contents that were moved.
+    for find in (
+        known.by_place_and_size,
+        lambda file: known.by_state(file, _below(folder, file)),
+        known.by_place,
+    ):
+        files_before, fresh = fresh, []
+        for file in files_before:
+            before = find(file)
+            if before is None or before in kept:
+                fresh.append(file)
+                continue
+            kept[before] = file
+            if before != file.stem:
+                remarks.append(f"{file}: named {before}, as before")
+    named = _distinct(fresh, files, kept, known.taken)
+    for name, file in named:
+        if name != file.stem:
+            remarks.append(f"{file}: named {name}, as other videos are called {file.stem}")
+    return names_apart(named, remarks, kept, known.taken)
+
+
+@dataclass(frozen=True)
+class KnownNames:
+    """Names that videos have from earlier runs.
+
+    Attributes:
+      places: {hash of where a file lies (`sources_of`): name}.
+      states: {(name, bytes): `content_digest`, None where it was not noted}, by which a file that
+        was moved is known again.
+      taken: names that no other file gets.
+    """
+
+    places: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[tuple[str, int], str | None] = field(default_factory=dict)
+    taken: frozenset[str] = frozenset()
+
+    def by_place(self, file: Path) -> str | None:
+        """The name of a file that lies where it lay."""
+        return next((self.places[s] for s in sources_of(file) if s in self.places), None)
+
+    def by_place_and_size(self, file: Path) -> str | None:
+        """The name of a file that lies where it lay, and is as large as it was."""
+        name = self.by_place(file)
+        with contextlib.suppress(OSError):
+            return name if (name, file.stat().st_size) in self.states else None
+        return None
+
+    def by_state(self, file: Path, below: str) -> str | None:
+        """The name of a file that was moved, or that was named by its place below the folder."""
+        with contextlib.suppress(OSError):
+            size = file.stat().st_size
+            for name in (below, file.stem):
+                if (name, size) in self.states:
+                    content = self.states[name, size]
+                    if content is None or content == content_digest(file):
+                        return name
+        return None
+
+
+NONE_KNOWN = KnownNames()
+
+
+def _below(folder: Path, file: Path) -> str:
+    """How earlier versions named a file, by where it lies below the folder that was passed."""
+    return "_".join(plain_path(file).relative_to(plain_path(folder)).with_suffix("").parts)
+
+
+def _distinct(
+    fresh: Iterable[Path], files: Iterable[Path], kept: Mapping[str, Path], taken: Collection[str]
+) -> list[tuple[str, Path]]:
+    """[(name, file)]: the shortest end of its path that no file in another folder has."""
+    places = {}  # stem -> where files of it lie
     for file in files:
-        name = "_".join(file.relative_to(folder).with_suffix("").parts)
-        before = next((known[source] for source in sources_of(file) if source in known), None)
-        if before is None or before in kept:
-            named.append((name, file))
-            continue
-        kept[before] = file
-        if before != name:
-            remarks.append(f"{file}: named {before}, as before")
-    return names_apart(named, remarks, kept)
+        places.setdefault(file.stem, set()).add(plain_path(file).with_suffix("").parts)
+    taken = taken | kept.keys()
+
+    @functools.cache
+    def ends(stem, length):
+        return Counter("_".join(parts[-length:]) for parts in places[stem])
+
+    named = []
+    for file in fresh:
+        parts = plain_path(file).with_suffix("").parts
+        names = ((n, "_".join(parts[-n:])) for n in range(1, len(parts)))
+        free = (name for n, name in names if name not in taken and ends(file.stem, n)[name] == 1)
+        is_beside = file.stem in kept and kept[file.stem].parent == file.parent
+        named.append((file.stem if is_beside else next(free, file.stem), file))
+    return named
 
 
 def is_video(name: str) -> bool:
@@ -51,8 +143,21 @@ def sources_of(file: Path) -> tuple[str, str]:
     return tuple(hashlib.sha256(os.fsencode(path)).hexdigest()[:16] for path in paths)
 
 
+def content_digest(file: Path) -> str:
+    """A hash of some megabytes of a file: a copy has the same, another video has not."""
+    digest, size = hashlib.sha256(), file.stat().st_size
+    with file.open("rb") as opened:
+        for place in range(SAMPLES):
+            opened.seek(max(0, size - SAMPLE_BYTES) * place // (SAMPLES - 1))
+            digest.update(opened.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
+
+
 def names_apart(
-    named: Iterable[tuple[str, Path]], remarks: list[str], kept: Mapping[str, Path] | None = None
+    named: Iterable[tuple[str, Path]],
+    remarks: list[str],
+    kept: Mapping[str, Path] | None = None,
+    taken: Collection[str] = (),
 ) -> dict[str, Path]:
     """A mapping of pairs (name, file); a name that is taken gets the file's suffix, or a number.
 
@@ -60,16 +165,17 @@ def names_apart(
     """
     named = list(named)
     videos, wanted = dict(kept or {}), {name for name, _ in named}
+    taken = frozenset(taken)
     for name, file in named:
         others = itertools.chain((file.suffix.lstrip("."),), itertools.count(2))
         free = (f"{name}_{other}" for other in others)
         new = (
             name
-            if name not in videos
-            else next(n for n in free if n not in videos and n not in wanted)
+            if name not in videos and name not in taken
+            else next(n for n in free if n not in videos and n not in wanted and n not in taken)
         )
         if new != name:
-            remarks.append(f"{file}: named {new}, as {name} is {videos[name]}")
+            remarks.append(f"{file}: named {new}, as {name} is {videos.get(name, 'another video')}")
         videos[new] = file
     return videos
 

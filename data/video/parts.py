@@ -18,7 +18,7 @@ from data.storage.folders import remove_folder
 from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import decode, say_lost
 from data.video.dicom import is_dicom, read_dicom_clock
-from data.video.names import sources_of
+from data.video.names import content_digest, sources_of
 from data.video.seeking import VideoReader
 
 
@@ -38,6 +38,21 @@ class VideoFiles:
     def sizes(self) -> list[int]:
         """The files' bytes, as far as they are there: by them the video is known again."""
         return [file.stat().st_size for file in self.files if file.is_file()]
+
+    @property
+    def modified(self) -> list[float]:
+        """When the files were changed last, in seconds, as far as they are there."""
+        return [file.stat().st_mtime for file in self.files if file.is_file()]
+
+    @property
+    def content(self) -> list[str]:
+        """`data.video.names.content_digest` of the files, as far as they are there."""
+        return [content_digest(file) for file in self.files if file.is_file()]
+
+    @property
+    def state(self) -> dict:
+        """What a log of extraction notes, to tell whether the files have changed since."""
+        return {"modified": self.modified, "content": self.content}
 
     @property
     def sources(self) -> tuple[str, str]:

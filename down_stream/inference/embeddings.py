@@ -23,7 +23,8 @@ from down_stream.features.cache import VERSION, fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
 from down_stream.inference.attention import AttentionPictures
-from down_stream.inference.parts import Parts, WithGone
+from down_stream.inference.parts.gone import WithGone
+from down_stream.inference.parts.table_parts import Parts
 from down_stream.inference.phase_files import (
     check_phase_files,
     describe,
@@ -86,7 +87,7 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
     """Embeds frames and writes the table; with a frame model also a file for every video.
 
     The table is that of the frames as they are now. What earlier runs have made of videos whose
-    files are as they were is taken from their parts (`down_stream/inference/parts.py`), whether
+    files are as they were is taken from their parts (`down_stream/inference/parts/`), whether
     those runs came to their end or not. Without its parts all is made again, but for the rows of
     videos that are gone.
 

@@ -25,7 +25,7 @@ from data.frames.read_ahead import InputFrame
 from data.images.image_io import frame_to_input
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
-from down_stream.inference.parts import Parts
+from down_stream.inference.parts.table_parts import Parts
 from down_stream.report.figures import (
     CLASS_COLOURS,
     SMALL,

@@ -10,7 +10,7 @@ from data.storage.folders import read_part
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.classifiers.frame_model import FrameModel
-from down_stream.inference.parts import Column
+from down_stream.inference.parts.table_parts import Column
 from down_stream.metrics import multi_label, predictions
 from down_stream.report.figures import save_png
 from down_stream.report.plots import timeline

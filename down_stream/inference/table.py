@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data.common.errors import InputError
 from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import whole_file
-from down_stream.inference.parts import Column
+from down_stream.inference.parts.table_parts import Column
 
 SUFFIXES = (".npz", ".parquet")
 ROWS_AT_ONCE = 4096  # of columns that are made as they are written

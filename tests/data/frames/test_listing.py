@@ -244,8 +244,11 @@ def test_a_frame_that_fails_takes_the_rest_of_its_piece(tmp_path):
 def test_two_videos_of_one_name(tmp_path, caplog):
     files = [write_video(tmp_path / name / "op.mp4", frames=30) for name in "ab"]
     frames = list_videos(files)
-    assert frames.videos == ("op", "op_mp4")
-    assert caplog.messages == [f"{files[1]}: named op_mp4, as op is {files[0]}"]
+    assert frames.videos == ("a_op", "b_op")
+    assert caplog.messages == [
+        f"{file}: named {name}_op, as other videos are called op"
+        for file, name in zip(files, "ab", strict=True)
+    ]
 
 
 def test_a_dataset_by_its_index(small_dataset):

@@ -37,7 +37,7 @@ def test_media_are_found_recursively_but_not_in_the_dataset(tmp_path):
         (tmp_path / name).touch()
     media = find(tmp_path)
     assert media.videos == {
-        "case_op2": VideoFiles((tmp_path / "case" / "op2.mkv",)),
+        "op2": VideoFiles((tmp_path / "case" / "op2.mkv",)),
         "op1": VideoFiles((tmp_path / "op1.MP4",)),
     }
     assert media.images == {"a": [tmp_path / "a-1.jpg"], "b": [tmp_path / "b" / "2.png"]}

@@ -148,7 +148,7 @@ def test_a_video_keeps_its_name_when_a_folder_above_it_is_searched(tmp_path):
     write_video(tmp_path / "in" / "y.mp4", frames=100)
     audit = prepare(tmp_path / "ours", videos=tmp_path / "in")
     assert {name: counts["frames"] for name, counts in audit.videos.items()} == {
-        **{"y": 2, "y_mp4": 4}
+        **{"y": 2, "in_y": 4}
     }
 
 
@@ -198,3 +198,20 @@ def test_the_same_call_on_a_folder_that_grows(tmp_path):
     assert broken.changed == [] and "b.mp4" in broken.problems[0]
     assert broken.videos["b"]["frames"] == 4
     assert not any("extracted again" in remark for remark in broken.remarks)
+
+
+def test_a_changed_file_of_the_same_size_and_one_that_was_moved(tmp_path):
+    folder, root = tmp_path / "in", tmp_path / "ours"
+    file = write_video(folder / "c.mp4", frames=75)
+    prepare(root, videos=folder)
+    os.utime(file, (1e9, 1e9))  # touched, or copied
+    assert prepare(root, videos=folder).changed == []
+    (folder / "day").mkdir()
+    file = file.rename(folder / "day" / "c.mp4")
+    assert (prepare(root, videos=folder).changed, load_index(root).videos) == ([], ("c",))
+    content = bytearray(file.read_bytes())
+    place = content.index(b"mdat") + 400
+    content[place] ^= 1
+    file.write_bytes(content)
+    os.utime(file, (2e9, 2e9))
+    assert prepare(root, videos=folder).changed == ["c"]

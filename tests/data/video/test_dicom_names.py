@@ -52,7 +52,7 @@ def test_videos_are_named_by_their_paths_or_by_a_digest(tmp_path):
     (tmp_path / "Petri" / "4").write_bytes(bytes(128) + b"DICM")
     found = find_dicoms(tmp_path, [*files, tmp_path / "Petri" / "4"])
     names = {file: name for name, file in found.videos.items()}
-    assert (names[files[0]], names[files[1]]) == ("op1", "case 2_IM0001")
+    assert (names[files[0]], names[files[1]]) == ("op1", "IM0001")
     hashed = [names[file] for file in files[2:5]]
     assert hashed == [f"dicom_{read_header(file).digest}" for file in files[2:5]]
     wide, damaged = found.problems

@@ -19,7 +19,7 @@ from down_stream.inference.map import (
     project,
     write_map,
 )
-from down_stream.inference.parts import Parts
+from down_stream.inference.parts.table_parts import Parts
 from down_stream.report.figures import save_png
 
 

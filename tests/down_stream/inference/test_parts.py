@@ -12,7 +12,9 @@ from data.frames.listing import list_images, list_videos
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.inference import embeddings
 from down_stream.inference.embeddings import GONE, Options, embed
-from down_stream.inference.parts import Parts, VideoParts, parts_folder
+from down_stream.inference.parts.notes import parts_folder
+from down_stream.inference.parts.table_parts import Parts
+from down_stream.inference.parts.video_parts import VideoParts
 from down_stream.inference.result import describe
 from msn.networks.encoder import Encoder
 from tests.support.small_videos import write_video
@@ -113,10 +115,10 @@ def test_what_cannot_be_read_tonight_is_not_gone(model, videos, tmp_path, gone):
     table, result = run(model, videos, output, gone=gone)
     assert len(result.faults) == 2
     assert result.gone == ["b"]
-    stay = {"drop": {"c"}, "keep": {"a", "b", "c", "deep_d"}}[gone]
+    stay = {"drop": {"c"}, "keep": {"a", "b", "c", "d"}}[gone]
     assert set(table["video"].tolist()) == set(result.videos) == stay
     fate = {"drop": "left out; what was made of them stays", "keep": "their rows are kept"}[gone]
-    assert f"cannot be read  a, deep_d; {fate}" in describe(result)
+    assert f"cannot be read  a, d; {fate}" in describe(result)
 
     (videos / "a.mp4").write_bytes(whole)
     os.utime(videos / "a.mp4", ns=(state.st_mtime_ns, state.st_mtime_ns))

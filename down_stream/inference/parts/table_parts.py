@@ -15,87 +15,29 @@ that are gone: their rows, which `--gone=keep` keeps, are here and in the table 
 import bisect
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import PurePath
 
 import numpy as np
 
 from data.common.errors import InputError
 from data.frames.frames import Frames
 from data.storage.folders import remove_folder
-from data.storage.paths import AnyPath, to_path
-from data.storage.whole import whole_file
+from data.storage.paths import AnyPath
+from down_stream.inference.parts.notes import (
+    MADE_WITH,
+    VIDEO,
+    difference,
+    parts_folder,
+    read_note,
+    write_note,
+)
+from down_stream.inference.parts.video_parts import VideoParts
 
-SUFFIX = ".parts"
-MADE_WITH, VIDEO = "made_with.json", "video.json"
 LIST = "list of images"  # in which videos take turns: it counts as one video
 
 # A column in parts: a function that begins with the first part again, for each time it is read.
 Column = Callable[[], Iterator[np.ndarray]]
-
-
-class VideoParts:
-    """The parts of one video.
-
-    Args:
-      folder: need not exist.
-      video: its name.
-      length: how many frames it has.
-
-    Attributes:
-      stop: the first row of the video that has not been tried.
-    """
-
-    def __init__(self, folder: AnyPath, video: str, length: int):
-        self.folder, self.video, self.length = folder, video, length
-        files = self.files
-        self.stop = _stop(files[-1]) if files else 0
-
-    @property
-    def files(self) -> list[AnyPath]:
-        """In order; a file's name is the row after its last."""
-        return sorted(self.folder.glob("part_*.npz"))
-
-    @property
-    def is_done(self) -> bool:
-        return self.stop == self.length
-
-    def may_be_there(self) -> bool:
-        """Whether one of its files is there, or nothing can tell."""
-        return any(map(_may_be_there, set(self.whole("path", object))))
-
-    def add(self, stop: int, table: Mapping[str, np.ndarray], faults: Sequence[str]) -> None:
-        """Keeps a part: arrays [n, ...] by name, and a line for each row that is unreadable."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / VIDEO).is_file():
-            _write_note(self.folder / VIDEO, {"video": self.video, "frames": self.length})
-        with whole_file(self.folder / f"part_{stop:012d}.npz", durable=True) as side:
-            np.savez(side, faults=np.array(faults, np.str_), **table)
-        self.stop = stop
-
-    def column(self, name: str) -> Iterator[np.ndarray]:
-        """The arrays of one name, part by part; parts without a readable frame are left out."""
-        for file in self.files:
-            with file.open("rb") as content, np.load(content, allow_pickle=False) as part:
-                if name in part:
-                    yield part[name]
-
-    def whole(self, name: str, dtype=None) -> np.ndarray:
-        """A small column as one array."""
-        return np.concatenate([np.empty(0, dtype), *self.column(name)])
-
-    def drop_from(self, row: int) -> None:
-        """Removes the part with a row and those after it, the last first: no gap is left."""
-        while self.stop > row:
-            *before, last = self.files
-            last.unlink()
-            self.stop = _stop(before[-1]) if before else 0
-
-    def remove(self) -> None:
-        remove_folder(self.folder)
-        self.stop = 0
 
 
 class Parts:
@@ -115,14 +57,14 @@ class Parts:
     def __init__(self, output: AnyPath, made_with: Mapping):
         self.folder = parts_folder(output)
         note = self.folder / MADE_WITH
-        if note.is_file() and (difference := _difference(note, made_with)):
+        if note.is_file() and (other := difference(note, made_with)):
             raise InputError(
-                f"{output}: made with {difference}; expected the same, or another --output; or "
+                f"{output}: made with {other}; expected the same, or another --output; or "
                 f"delete {self.folder} to make all of it again (but for videos that are gone)"
             )
         if not note.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_note(note, made_with)
+            write_note(note, made_with)
         self.videos, self.starts, self.regained = [], [], []
 
     def take(self, frames: Frames) -> None:
@@ -152,7 +94,7 @@ class Parts:
         for folder in sorted(self.folder.glob("*"), key=lambda folder: folder.name):
             if folder.name in taken or not folder.is_dir():
                 continue
-            parts = VideoParts(folder, **_read_note(folder / VIDEO))
+            parts = _opened(folder)
             is_gone = parts.video not in (*names, LIST) and parts.is_done and parts.length
             (gone if is_gone else replaced).append(parts)
         gone.sort(key=lambda parts: parts.files[-1].stat().st_mtime_ns)
@@ -228,56 +170,6 @@ class Parts:
             remove_folder(self.folder)
 
 
-class WithGone(Frames):
-    """Frames, and after them those of videos that are gone, of which all but the picture is known.
-
-    Args:
-      frames: those that are there.
-      gone: parts of videos that are not.
-    """
-
-    def __init__(self, frames: Frames, gone: Sequence[VideoParts]):
-        lengths = [parts.length for parts in gone]
-        new = np.arange(len(frames.videos), len(frames.videos) + len(gone))
-        super().__init__(
-            (*frames.videos, *(parts.video for parts in gone)),
-            np.concatenate([frames.video, np.repeat(new, lengths)]),
-            np.concatenate([frames.phase, np.full(sum(lengths), -1, np.int8)]),
-            frames.phases,
-            faults=frames.faults,
-            passed_over=frames.passed_over,
-        )
-        self.fps = frames.fps
-        self.label = np.concatenate([frames.label, np.full(sum(lengths), -1, np.int16)])
-        self.classes = frames.classes
-        self._frames, self._seconds, self._paths = frames, [frames.second], []
-        for parts in gone:
-            rows = parts.whole("rows", np.int64)
-            second, path = np.full(parts.length, np.nan), np.full(parts.length, "", object)
-            second[rows], path[rows] = parts.whole("second"), parts.whole("path", object)
-            self._seconds.append(second)
-            self._paths += path.tolist()
-        self._seconds = np.concatenate(self._seconds)
-
-    def read(self, row):
-        if row < len(self._frames):
-            return self._frames.read(row)
-        raise InputError(f"{self.name(row)}: is gone")
-
-    def paths(self, rows):
-        """As of any `Frames`; `rows` ascend."""
-        there, gone = np.split(np.asarray(rows), [np.searchsorted(rows, len(self._frames))])
-        return self._frames.paths(there) + [self._paths[row - len(self._frames)] for row in gone]
-
-    def seconds(self, rows):
-        return self._seconds[rows]
-
-
-def parts_folder(output: AnyPath) -> AnyPath:
-    """Where the parts of a table are."""
-    return output.with_name(output.name + SUFFIX)
-
-
 def _videos(frames: Frames) -> Iterator[tuple[str, range]]:
     """(name, rows) of each video; a list in which videos take turns is one."""
     if (np.diff(frames.video) < 0).any():
@@ -285,20 +177,6 @@ def _videos(frames: Frames) -> Iterator[tuple[str, range]]:
         return
     for name, ends in zip(frames.videos, itertools.pairwise(frames.starts.tolist()), strict=True):
         yield name, range(*ends)
-
-
-def _may_be_there(path: str) -> bool:
-    try:
-        to_path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return PurePath(path).name == path  # of what was in DICOM files no path is known
-    except OSError:
-        return True
-    return True
-
-
-def _stop(part: AnyPath) -> int:
-    return int(part.stem.removeprefix("part_"))
 
 
 def _readable_again(frames: Frames, rows: range, known: np.ndarray) -> int | None:
@@ -314,25 +192,6 @@ def _readable_again(frames: Frames, rows: range, known: np.ndarray) -> int | Non
     return None
 
 
-def _write_note(path: AnyPath, content: Mapping) -> None:
-    with whole_file(path, durable=True) as side:
-        side.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _read_note(path: AnyPath) -> dict:
-    """The arguments of `VideoParts` in a file; of none, where a run was killed before the first."""
-    try:
-        note = json.loads(path.read_text())
-    except (OSError, ValueError):
-        note = {"video": "", "frames": 0}
-    return {"video": note["video"], "length": note["frames"]}
-
-
-def _difference(note: AnyPath, made_with: Mapping) -> str:
-    """Which entry of `made_with` is another in a file, in words; "" for none."""
-    try:
-        found = dict(json.loads(note.read_text()))
-    except (ValueError, TypeError):
-        return "something that cannot be read"
-    keys = [key for key in made_with if found.get(key) != made_with[key]]
-    return f"{keys[0]} {found.get(keys[0])!r}, not {made_with[keys[0]]!r}" if keys else ""
+def _opened(folder: AnyPath) -> VideoParts:
+    note = read_note(folder / VIDEO)
+    return VideoParts(folder, note["video"], note["frames"])
