@@ -65,8 +65,9 @@ usable files of --videos any more stays in the dataset, with a remark. --summary
 other programs about it; --known_problems=FILE, the summary of another run, keeps what was broken
 then from being a failure.
 
-An image in the dataset stays where the one it came from was replaced by a newer one: a remark names
-those to be removed, for the next call to take the new ones.
+Images that were replaced by newer ones are taken anew, too. A video is called by its file,
+whichever folder was passed, and keeps its name; where several files have one, as many folders above
+them are in the names as it takes to tell them apart.
 
 Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wrong input (frames
 that were extracted before it was found stay).

@@ -53,7 +53,9 @@ def get_config(arg=""):
 
     config.data = ConfigDict()
     config.data.root = ("data/cholec80",)  # dataset directories as prepare.py makes them
-    config.feature_cache = "runs/features"  # features of frozen encoders, used again by any run
+    # A folder for features of frozen encoders, which any run uses again; none given: that in the
+    # user's cache (python -m down_stream.caches lists it); "off": they are not kept.
+    config.feature_cache = config_dict.placeholder(str)
     # Names, or patterns such as "test*"; or "splits.json": as that file of the data set says.
     config.train_videos = videos(1, 40)
     config.validation_videos = videos(41, 48)  # the best epoch on them is tested

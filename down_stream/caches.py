@@ -1,6 +1,6 @@
 """What can be made again, and old checkpoints: where they lie, how large and how old they are.
 
-  python -m down_stream.caches                            of the user: programs, time stamps
+  python -m down_stream.caches                            of the user: programs, features, clocks
   python -m down_stream.caches runs datasets/ours         and of runs and datasets, in any folder
   python -m down_stream.caches runs --remove=features,checkpoints --unused_days=30
 
@@ -10,7 +10,7 @@ which a run goes on, is never listed and never removed, nor is what is newer.
   programs      that XLA compiled, of each kind of machine
   clocks        time stamps of videos, and tables of record files, beside datasets or of the user
   images        which images of a dataset were found to be whole
-  features      of frozen encoders (feature_cache)
+  features      of frozen encoders, of the user or in a feature_cache
   checkpoints   of pre-training and fine-tuning, but for the newest; those of keep_every, too
 """
 
@@ -105,6 +105,8 @@ def _of_user() -> Found:
             if _MACHINE.fullmatch(machine.name):  # the folder may be one with other things in it
                 files = [file for file in machine.glob("*.pb") if _PROGRAM.fullmatch(file.name)]
                 yield "programs", machine, files, ""
+    for encoder in _folders(user_cache("features")):
+        yield from _features(encoder, [file.name for file in encoder.glob("*.npy")])
     clocks = user_cache("clocks")
     yield "clocks", clocks, [file for file in clocks.rglob("*") if file.is_file()], ""
 
@@ -113,13 +115,18 @@ def _below(place: Path) -> Found:
     for name, folders, names in os.walk(place):
         folders[:] = sorted(set(folders) - PASSED_OVER)
         folder = Path(name)
-        if _ENCODER.fullmatch(folder.name):
-            entries = [folder / entry for entry in names if _ENTRY.fullmatch(entry)]
-            yield "features", folder, entries, ""
+        yield from _features(folder, names)
         clocks = {n for n in names if n == ".frames.npz" or re.fullmatch(r"\.clocks-.*\.npz", n)}
         yield "clocks", folder, [folder / name for name in sorted(clocks)], ""
         yield "images", folder, [folder / name for name in names if name == WHOLE_IMAGES], ""
         yield "checkpoints", folder, *_old_checkpoints(folder)
+
+
+def _features(folder: Path, names: list[str]) -> Found:
+    """The features of an encoder, if a folder with files of these names has some."""
+    if _ENCODER.fullmatch(folder.name):
+        entries = [folder / entry for entry in names if _ENTRY.fullmatch(entry)]
+        yield "features", folder, entries, ""
 
 
 def _old_checkpoints(folder: Path) -> tuple[list[Path], str]:
@@ -145,22 +152,27 @@ def _folders(place: Path) -> list[Path]:
     return sorted(path for path in place.glob("*") if path.is_dir())
 
 
-def remove(groups: list[Group]) -> int:
-    """Removes the files of some groups; the bytes that they had.
+def remove(groups: list[Group]) -> tuple[int, list[str]]:
+    """Removes the files of some groups, but for checkpoints of runs that are being written.
 
-    Raises:
-      InputError: a run is writing to the directory of checkpoints that are to go.
+    Returns:
+      The bytes that were removed, and a line for each run whose checkpoints stay.
     """
-    with contextlib.ExitStack() as locks:
-        for run in {group.folder.parent for group in groups if group.kind == "checkpoints"}:
-            locks.enter_context(locked(run))
-        for group in groups:
-            for file, *_ in group.files:
-                file.unlink(missing_ok=True)
-            if group.kind == "features":
-                with contextlib.suppress(OSError):  # something else is in it
-                    group.folder.rmdir()
-    return sum(group.size for group in groups)
+    removed, writing = 0, []
+    for group in groups:
+        is_run = group.kind == "checkpoints"
+        try:
+            with locked(group.folder.parent) if is_run else contextlib.nullcontext():
+                for file, *_ in group.files:
+                    file.unlink(missing_ok=True)
+        except InputError as error:  # another process has the lock
+            writing.append(str(error))
+            continue
+        removed += group.size
+        if group.kind == "features":
+            with contextlib.suppress(OSError):  # something else is in it
+                group.folder.rmdir()
+    return removed, writing
 
 
 def table(groups: list[Group]) -> str:
@@ -194,7 +206,10 @@ def main(*places: str) -> None:
         print(f"nothing was removed; --remove={','.join(KINDS)}, or some of these, does that")
         return
     chosen = [group for group in groups if group.kind in wanted]
-    print(f"removed: {say_bytes(remove(chosen))} ({', '.join(wanted)})")
+    removed, writing = remove(chosen)
+    for line in writing:
+        print(f"kept: {line}")
+    print(f"removed: {say_bytes(removed)} ({', '.join(wanted)})")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
+from data.common.compiled_programs import user_cache
 from data.common.configurations import flatten
 from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
 from data.common.stopping import StoppedError, StopSignal
@@ -28,6 +29,7 @@ from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import SplitFeatures, describe_encoder, facts_of, open_encoder
 from down_stream.features.labelled_splits import (
     describe_patients,
+    images_fingerprint,
     labels_fingerprint,
     patients_of,
     remarks,
@@ -144,11 +146,13 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     patients = patients_of(roots, splits)
     warnings = remarks(task, splits, seen, patients)
     facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
-    if is_trained(config) and (results := finished_results(workdir, config, facts)):
-        return results
+    if is_trained(config):
+        facts["images_fingerprint"] = images_fingerprint(splits)
+        if results := finished_results(workdir, config, facts):
+            return results
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
-    cache = None if is_trained(config) else config.feature_cache
+    cache = feature_folder(config)
     frames = SplitFeatures(encoder, splits, config.batch_size, cache, config.features)
     fitted = fit_classifier(config, task, frames, workdir)
     sequences = None
@@ -292,7 +296,7 @@ def check(config: ConfigDict) -> None:
             "classifier; expected mode probe or finetune"
         )
     check_names("data.root", config.data.root)
-    check_local("feature_cache", config.feature_cache)
+    check_local("feature_cache", config.feature_cache or "")
     if config.resnet_weights != "none" and (config.encoder or config.model.variant != RESNET):
         raise InputError(
             f"resnet_weights is {config.resnet_weights!r} without resnet50v2 from scratch; "
@@ -312,8 +316,15 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def feature_folder(config: ConfigDict) -> str | None:
+    """Where features are kept; None where they are not, as of an encoder that is trained."""
+    if is_trained(config) or config.feature_cache == "off":
+        return None
+    return config.feature_cache or str(user_cache("features"))
+
+
 def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict | None:
-    """The results that are in `workdir`, if they are of this configuration, encoder and labels."""
+    """The results in `workdir`, if they are of this configuration, encoder, labels and images."""
     if (workdir / CHECKPOINTS).exists():  # training has begun again since
         return None
     try:
@@ -321,11 +332,12 @@ def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict 
         check_unchanged("results", results["config"], plain(config))
     except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of something else
         return None
-    if any(results.get(name) != value for name, value in facts.items()):
+    noted = {"images_fingerprint": facts["images_fingerprint"]} | results  # since it is noted
+    if any(noted.get(name) != value for name, value in facts.items()):
         return None
     protocol, score = results["chosen_by"]
     logging.warning(
-        "%s is finished, with this configuration, encoder and labels: %s %s %s. Nothing is "
+        "%s is finished, with this configuration, encoder, labels and images: %s %s %s. Nothing is "
         "trained; to train anew, take another --config.workdir, or remove this one",
         *(workdir, protocol, score, percent(results["metrics"][protocol][score])),
     )

@@ -23,14 +23,16 @@ LONG = (
 
 
 def pytest_configure(config):
-    """All commands of a run share the programs that they compile; none are there before it."""
+    """All commands of a run share a user's cache and compiled programs; empty before it."""
     if not hasattr(config, "workerinput"):  # the process that starts the others
         config.programs = os.environ["MSN_PROGRAMS"] = tempfile.mkdtemp(prefix="programs-")
+        config.cache = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="cache-")
 
 
 def pytest_unconfigure(config):
-    if programs := getattr(config, "programs", None):
-        shutil.rmtree(programs, ignore_errors=True)
+    for folder in (getattr(config, name, None) for name in ("programs", "cache")):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -57,15 +57,16 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
 
 def known_names(frames_dir: Path) -> KnownNames:
     """The names that videos have in a log; those of videos in several files are free for files."""
-    places, states, taken = {}, {}, set()
+    places, states, taken, operations = {}, {}, set(), {}
     for name, noted in read_log(frames_dir)["videos"].items():
         if "parts" in noted:
+            operations[noted.get("source")] = name
             continue
         states[name, noted.get("bytes")] = (noted.get("content") or [None])[0]
         if "source" in noted:
             places.setdefault(noted["source"], name)
             taken.add(name)
-    return KnownNames(places, states, frozenset(taken))
+    return KnownNames(places, states, frozenset(taken), operations)
 
 
 def write_log(frames_dir: Path, log: Mapping) -> None:

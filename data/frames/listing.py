@@ -5,7 +5,6 @@ Nothing is extracted and nothing is written. What is held in memory is some byte
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from data.images.finding import find_images
 from data.images.names import place_in_video, plain_path
 from data.preparation.media import find_videos, name_found
 from data.preparation.operations import find_operations, join_operations
+from data.storage.locking import scratch_folder
 from data.storage.paths import to_path
 from data.tfrecords.files import find_records
 from data.tfrecords.tfds_shards import TFDS_INFO
@@ -107,7 +107,7 @@ def list_videos(
     others = {name: video for name, video in videos.items() if name not in files}
     is_needed = any(is_dicom(file) for video in others.values() for file in video.files)
     # Which nobody else can read; where it is not needed, it is not made.
-    scratch = tempfile.TemporaryDirectory(prefix="videos_of_dicom_") if is_needed else None
+    scratch = scratch_folder("videos_of_dicom_") if is_needed else None
     folder = Path(scratch.name if scratch else "videos_of_dicom")
     no_room = _find_no_room(others, folder) if scratch else {}
     others = {name: video for name, video in others.items() if name not in no_room}

@@ -35,7 +35,7 @@ from data.image_classes.writing import (
     write_dataset,
 )
 from data.images.completeness import WHOLE_IMAGES, fault_finder
-from data.images.linking import place_image
+from data.images.linking import is_newer, place_image
 from data.images.names import is_image, natural_key
 from data.video.dicom import read_header
 from data.video.names import names_apart
@@ -119,7 +119,13 @@ def prepare_classes(
     images = [image for _, image in rows]
     _check(images, place_of)
     for file, image in rows:
+        if is_newer(file, root / image.file):
+            (root / image.file).unlink()
+            audit.changed.append(image.sequence)
         place_image(file, root / image.file)
+    if audit.changed:
+        audit.changed = list(dict.fromkeys(audit.changed))
+        audit.remark(f"{some(audit.changed)}: images were replaced since; taken anew")
     known = _take_patients(root, patients, rows, folder, classes, SEQUENCE in columns, audit)
     counts = count_classes(images, len(classes))
     _remark_few(counts, classes, audit)

@@ -1,5 +1,8 @@
 """Images that appear in a dataset directory, without being copied unless they are too large."""
 
+import hashlib
+import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +13,10 @@ from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.image_io import image_size, read_image, write_frame
-from data.storage.whole import whole_file
+from data.images.names import plain_path
+from data.storage.whole import whole_file, write_json
 
+LINKED = "linked.json"  # in a dataset: {video: hash of the folder that its images are from}
 ROUGH = 2  # seconds to which some disks keep a file's time, as FAT does
 
 
@@ -53,18 +58,47 @@ def link_images(
     return {str(file): fault for (file, _), fault in zip(pairs, added, strict=True) if fault}
 
 
-def find_newer(groups: Mapping[str, Sequence[Path]], frames_dir: Path) -> list[Path]:
-    """The images, of those that `link_images` takes, that are newer than what it has found there.
+def drop_replaced(
+    groups: Mapping[str, Sequence[Path]], frames_dir: Path
+) -> tuple[dict[str, int], list[Path]]:
+    """Removes links and copies of images that were replaced since, for `link_images` to take anew.
 
-    What is there may be someone's only copy, so nothing is written over it.
+    What was there before `link_images` came may be someone's only copy: it stays. `LINKED` beside
+    the folder says of which videos all images were linked, and from where.
+
+    Returns:
+      {video: how many were removed}, and the newer images of the others.
     """
-    return [
-        file
-        for file, target in _pairs(groups, frames_dir)
-        if target.exists()
-        and file.exists()
-        and file.stat().st_mtime > target.stat().st_mtime + ROUGH
-    ]
+    path = frames_dir.parent / LINKED
+    linked = json.loads(path.read_text()) if path.is_file() else {}
+    removed, kept = {}, []
+    for video, files in groups.items():
+        source, is_new = place_digest(files[0].parent), not (frames_dir / video).exists()
+        if is_new:
+            linked[video] = source
+        for file, target in _pairs({video: files}, frames_dir):
+            if not is_newer(file, target):
+                continue
+            if linked.get(video) == source:
+                target.unlink()
+                removed[video] = removed.get(video, 0) + 1
+            else:
+                kept.append(file)
+    if linked:
+        frames_dir.mkdir(parents=True, exist_ok=True)
+        write_json(path, linked)
+    return removed, kept
+
+
+def is_newer(file: Path, target: Path) -> bool:
+    """Whether an image was changed since it appeared as `target`."""
+    is_there = target.exists() and file.exists()
+    return is_there and file.stat().st_mtime > target.stat().st_mtime + ROUGH
+
+
+def place_digest(folder: Path) -> str:
+    """A hash of where a folder lies, for paths may name a patient."""
+    return hashlib.sha256(os.fsencode(plain_path(folder))).hexdigest()[:16]
 
 
 def _pairs(groups: Mapping[str, Sequence[Path]], frames_dir: Path) -> list[tuple[Path, Path]]:

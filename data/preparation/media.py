@@ -36,12 +36,14 @@ class Media:
       images: name of the video -> its image files.
       others: files that are neither; those whose names have data of a patient are not among them.
       folder: where they were searched; None where a name says all about a video.
+      is_whole: whether all of it could be read; what was not found may be there otherwise.
     """
 
     videos: dict[str, VideoFiles]
     images: dict[str, list[Path]]
     others: list[Path]
     folder: Path | None = None
+    is_whole: bool = True
 
     def places(self) -> dict[str, PurePath]:
         """{video: where its file, or the folder of its images, lies below `folder`}.
@@ -77,7 +79,9 @@ def find_media(
       InputError: the folder is missing or holds neither videos nor images, two of them would
         have the same name, or the table is wrong.
     """
+    before = len(audit.problems)
     found, dicoms, images, others = _search(folder, audit, outside=root)
+    is_whole = len(audit.problems) == before
     known = known_names(root / "frames")
     files = name_found(folder, found, dicoms, audit, known)
     if not files and not images:
@@ -85,12 +89,16 @@ def find_media(
     for name in sorted(files.keys() & images.keys()):
         raise InputError(f"{images[name][0]}: a video would be named {name} too; rename one")
     listed, by_name = find_operations(files, operations, folder, audit)
+    by_name = {
+        known.find_operation(files[parts[min(parts)]]) or operation: parts
+        for operation, parts in by_name.items()
+    }
     check_extracted(root / "frames", listed | (by_name if join_parts else {}), is_joined=True)
     if not join_parts:
         check_extracted(root / "frames", by_name, is_joined=False)
     taken = images.keys()
     videos = join_operations(files, listed, by_name, join_parts, taken, audit)
-    return Media(videos, images, others, folder)
+    return Media(videos, images, others, folder, is_whole)
 
 
 def find_videos(folder: Path, audit: Audit) -> tuple[list[Path], dict[str, Path], int]:

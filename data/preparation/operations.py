@@ -36,25 +36,30 @@ def find_parts(videos: Mapping[str, Path]) -> Operations:
     Numbers alone count only from 0 or 1 on, and where all files but the last are equally long or
     large: whoever numbers operations does not have that.
     """
-    groups = {}
+    groups, of_stem = {}, {}
     for name, file in videos.items():
-        if match := _NUMBERED.fullmatch(name):
+        # A name may begin with folders, which it shares with none of the other parts.
+        stem = file.stem if name.endswith(file.stem) else name
+        of_stem[file.parent, stem] = name
+        # The folder may be called by the operation: op12/part1.mp4.
+        in_folder = f"{file.parent.name}_{stem}"
+        if match := _NUMBERED.fullmatch(stem) or _NUMBERED.fullmatch(in_folder):
             kind = match.lastgroup
             numbers = groups.setdefault((match["head"], kind, file.parent), {})
             numbers.setdefault(int(match[kind]), []).append(name)
-    found, folders = {}, {}
-    for operation, _, folder in groups:
-        folders.setdefault(operation, set()).add(folder)
-    for (operation, kind, folder), numbers in sorted(groups.items()):
-        if len(folders[operation]) > 1:
-            operation = f"{folder.name}_{operation}"
+    folders = {}
+    for head, _, folder in groups:
+        folders.setdefault(head, set()).add(folder)
+    found = {}
+    for (head, kind, folder), numbers in sorted(groups.items()):
+        operation = head if len(folders[head]) == 1 else f"{folder.name}_{head}"
         parts = {number: numbers[number][0] for number in sorted(numbers)}
         is_ambiguous = operation in found or any(len(same) > 1 for same in numbers.values())
         # op12.mp4 with op12 (2).mp4 is the part before it.
-        if operation in videos and videos[operation].parent == folder:
+        if first := of_stem.get((folder, head)):
             before = min(parts) - 1
             is_ambiguous |= before not in ((0, 1) if kind == "bracket" else (1,))
-            parts = {before: operation} | parts
+            parts = {before: first} | parts
         if is_ambiguous or len(parts) == 1 or (kind == "digits" and not _is_cut(videos, parts)):
             continue
         found[operation] = parts

@@ -13,7 +13,7 @@ from data.dataset.audit import Audit, remark_shared
 from data.dataset.extraction_log import LOG, changed_names, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
-from data.images.linking import find_newer, link_images
+from data.images.linking import drop_replaced, link_images
 from data.preparation.cleaning import Cleaning
 from data.preparation.extraction import extract_frames
 from data.preparation.indexing import build_index, list_videos
@@ -178,15 +178,21 @@ def prepare_videos(
         if name in videos and "jumps" in noted:
             audit.remark(f"{name}: {noted['jumps']}")
         if media and name not in videos and name not in records and "source" in noted:
-            audit.gone.append(name)
-            audit.remark(f"{name}: not among the usable files of --videos; its frames stay")
+            if media.is_whole:
+                audit.gone.append(name)
+            why = "" if media.is_whole else ", a part of which cannot be read"
+            audit.remark(f"{name}: not among the usable files of --videos{why}; its frames stay")
     if media:
         size, quality = settings["size"], settings["quality"]
         if size and media.images and not (frames_dir / LOG).is_file():
             # The next call has to ask for the same size.
             write_log(frames_dir, {**settings, "videos": {}})
+        removed, newer = drop_replaced(media.images, frames_dir)
         audit.problems += link_images(media.images, frames_dir, size, quality).values()
-        if newer := find_newer(media.images, frames_dir):
+        audit.changed += removed
+        for video, number in removed.items():
+            audit.remark(f"{video}: {number} images were replaced since; taken anew")
+        if newer:
             audit.remark(
                 f"{some(newer)}: newer than the images of these names in {frames_dir}, which stay; "
                 "remove those there, and the next call takes these"

@@ -5,11 +5,17 @@ import fcntl
 import logging
 import os
 import socket
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from data.common.errors import InputError
+from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, is_remote
+
+_OWNER = ".owner"  # in a scratch folder, locked by the process that made it
+_YOUNG = 60  # seconds in which a folder without an owner may be about to get one
 
 
 @contextlib.contextmanager
@@ -45,6 +51,33 @@ def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
 def locked_file(path: AnyPath):
     """The same for a file that is to be, where others may write other files beside it."""
     return locked(path.parent, f".{path.name}.lock")
+
+
+def scratch_folder(prefix: str) -> tempfile.TemporaryDirectory:
+    """A temporary folder that lasts as long as the result; what killed processes left is removed.
+
+    Args:
+      prefix: of its name, by which others of its kind are found beside it.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # of another user, or removed meanwhile
+            _remove_unowned(left)
+    folder = tempfile.TemporaryDirectory(prefix=prefix)
+    folder.owner = (Path(folder.name) / _OWNER).open("w")
+    fcntl.flock(folder.owner, fcntl.LOCK_EX)
+    return folder
+
+
+def _remove_unowned(folder: Path) -> None:
+    """Removes a scratch folder unless its process is there, or has only just made it."""
+    note = folder / _OWNER
+    if not note.exists():
+        if time.time() - folder.stat().st_mtime > _YOUNG:
+            remove_folder(folder)
+        return
+    with note.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where its process has it
+        remove_folder(folder)
 
 
 @contextlib.contextmanager

@@ -69,11 +69,18 @@ class KnownNames:
       states: {(name, bytes): `content_digest`, None where it was not noted}, by which a file that
         was moved is known again.
       taken: names that no other file gets.
+      operations: {hash of where the first of several files lies: name}, of operations in parts.
     """
 
     places: Mapping[str, str] = field(default_factory=dict)
     states: Mapping[tuple[str, int], str | None] = field(default_factory=dict)
     taken: frozenset[str] = frozenset()
+    operations: Mapping[str, str] = field(default_factory=dict)
+
+    def find_operation(self, first: Path) -> str | None:
+        """The name of an operation by its first file."""
+        sources = (source for source in sources_of(first) if source in self.operations)
+        return next((self.operations[source] for source in sources), None)
 
     def by_place(self, file: Path) -> str | None:
         """The name of a file that lies where it lay."""

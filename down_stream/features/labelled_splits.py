@@ -13,9 +13,12 @@ from data.dataset.overlaps import overlaps
 from data.dataset.patients import NOBODY, SAID_BY, Patients, read_patients
 from data.dataset.patterns import expand
 from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN
-from data.storage.paths import AnyPath
+from data.frames.frames import file_state
+from data.storage.paths import AnyPath, to_path
 from down_stream.tasks import Task
 from msn.workdir.seen import Seen, seen_of
+
+STATED_AT_ONCE = 10_000  # paths that are in memory
 
 
 class NothingToLearnError(InputError):
@@ -68,6 +71,16 @@ def labels_fingerprint(task: Task, splits: Mapping[str, FrameIndex]) -> str:
         digest.update(json.dumps([part, *index.videos, *task.classes]).encode())
         for column in (index.video, index.frame, task.labels(index)):
             digest.update(np.ascontiguousarray(column, np.int64).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def images_fingerprint(splits: Mapping[str, FrameIndex]) -> str:
+    """A text that changes with the size or the time of change of any local image of the splits."""
+    digest = hashlib.sha256()
+    for index in splits.values():
+        for start in range(0, len(index), STATED_AT_ONCE):
+            for path in index.paths(slice(start, start + STATED_AT_ONCE)):
+                digest.update(f"{file_state(to_path(path))}\n".encode())
     return digest.hexdigest()[:32]
 
 

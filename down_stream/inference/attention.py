@@ -1,7 +1,9 @@
 """Pictures of what the last block's CLS token attends to, over the frame: heads and their mean."""
 
+import contextlib
 import logging
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import PurePath
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from data.frames.frames import Frames
 from data.images.image_io import SUFFIXES
+from data.images.names import official_number
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 
@@ -45,7 +48,7 @@ class AttentionPictures:
     def draw(self, frames, attention: np.ndarray) -> None:
         """Begins to draw frames [n] with their attention, float32 [n, heads, patches]."""
         for frame, weights in zip(frames, attention, strict=True):
-            path = self._path(frame.row)
+            path = self.path(frame.row)
             self._drawing.append(self._pool.submit(self._write, path, frame, weights))
 
     def wait(self) -> None:
@@ -63,7 +66,8 @@ class AttentionPictures:
                 logging.info("%s: %s", self._folder, about)
             self._is_announced = True
 
-    def _path(self, row):
+    def path(self, row):
+        """The file of the picture of a row."""
         (file,) = map(PurePath, self._frames.paths([row]))
         place = int(self._frames.video[row])
         video = self._frames.videos[place]
@@ -72,6 +76,30 @@ class AttentionPictures:
         if place not in self._first:
             self._first[place] = int(np.searchsorted(self._frames.video, place))
         return self._folder / video / f"{video}_{row - self._first[place] + 1:06d}.png"
+
+
+def remove_leftovers(
+    folder: AnyPath, frames: Frames, gone: Iterable[str], changed: Iterable[str]
+) -> None:
+    """Removes the pictures of videos that are gone, and of frames that changed ones have no more.
+
+    Files that are not named as those of frames are, `<video>_NNNNNN.png`, stay.
+
+    Args:
+      folder: of the pictures.
+      frames: those that have pictures.
+      gone, changed: names of videos.
+    """
+    pictures = AttentionPictures(folder, frames, None)
+    for video in [*gone, *changed]:
+        is_there = video in frames.videos
+        rows = np.flatnonzero(frames.video == frames.videos.index(video)) if is_there else ()
+        drawn = {pictures.path(int(row)).name for row in rows}
+        for file in (folder / video).glob("*.png"):
+            if official_number(file.stem, video) is not None and file.name not in drawn:
+                file.unlink()
+        with contextlib.suppress(OSError):  # something is in it, or it is not there
+            (folder / video).rmdir()
 
 
 def write_attention(path: AnyPath, frame, weights: np.ndarray) -> int:

@@ -22,7 +22,7 @@ from down_stream.classifiers.frame_model import head_weights, is_frame_model, lo
 from down_stream.features.cache import VERSION, fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
-from down_stream.inference.attention import AttentionPictures
+from down_stream.inference.attention import AttentionPictures, remove_leftovers
 from down_stream.inference.parts.gone import WithGone
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.inference.phase_files import (
@@ -179,6 +179,8 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         files.append(options.map)
     if options.attention:
         files.append(options.attention)
+        left = () if is_kept else [of.video for of in gone]
+        remove_leftovers(options.attention, frames, left, changed)
     for of in [*replaced, *(() if is_kept else gone)]:
         of.remove()
     return Result(

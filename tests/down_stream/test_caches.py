@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 
-from data.common.errors import InputError
 from data.storage.locking import locked
 from down_stream.caches import find_groups, remove, table
 from msn.workdir.checkpoint_files import checkpoints, read_newest, save_state
@@ -26,6 +25,7 @@ def place(tmp_path, monkeypatch):
     for file in (
         "cache/endoscopy-msn/programs/0123456789abcdef/0123abcd.program.pb",
         "cache/endoscopy-msn/clocks/op.npz",
+        f"cache/endoscopy-msn/features/{'e' * 32}/op1-{'b' * 32}.npy",
         f"runs/features/{'a' * 32}/op1-{'b' * 32}.npy",
         f"runs/features/{'a' * 32}/op2-{'c' * 32}.npy",
         f"runs/features/{'d' * 32}/op1-{'b' * 32}.npy",
@@ -66,26 +66,27 @@ def test_all_kinds_are_found_with_size_and_age(place):
         ("clocks", "ours", 1),
         ("clocks", "tfds", 1),
         ("images", "ours", 1),
+        ("features", "e" * 32, 1),
         ("features", "a" * 32, 2),
         ("features", "d" * 32, 1),
         ("checkpoints", "checkpoints", 3),
     ]
-    assert groups[5].size == 1000
+    assert groups[6].size == 1000
     assert groups[-1].remark == "all before step 40"
     lines = table(groups).splitlines()
-    assert "10 days ago" in lines[7]
-    assert "just now" in lines[6]
-    assert lines[-1].split()[2] == "11"
+    assert "10 days ago" in lines[8]
+    assert "just now" in lines[7]
+    assert lines[-1].split()[2] == "12"
     (group,) = (g for g in find_groups([place], unused_days=9))
     assert group.folder == old
-    assert len(find_groups([])) == 2
+    assert len(find_groups([])) == 3
 
 
 def test_what_is_chosen_is_removed_and_nothing_else(place):
     before = tree(place)
     groups = find_groups([place])
     chosen = [group for group in groups if group.kind in ("features", "checkpoints")]
-    assert remove(chosen) == sum(group.size for group in chosen)
+    assert remove(chosen) == (sum(group.size for group in chosen), [])
     steps = [f"runs/msn/checkpoints/step_{step:08d}.safetensors" for step in (10, 20, 30)]
     features = {name for name in before if "/features/" in name and "other" not in name}
     features -= {f"runs/features/{'a' * 32}/notes.txt"}
@@ -123,10 +124,13 @@ def test_a_run_that_is_writing_is_left_alone(place):
         stdout=subprocess.PIPE,
     )
     holder.stdout.readline()
-    before = tree(place)
-    with pytest.raises(InputError, match="another run is writing here"):
-        remove(groups)
-    assert tree(place) == before
+    for step in (10, 20):
+        save_state(place / "runs" / "other" / "checkpoints", step, {"w": np.ones(9)}, {}, keep=9)
+    before = checkpoints(place / "runs/msn/checkpoints")
+    _, writing = remove(find_groups([place]))
+    assert len(writing) == 1 and "runs/msn: another run is writing here" in writing[0]
+    assert checkpoints(place / "runs/msn/checkpoints") == before
+    assert len(checkpoints(place / "runs/other/checkpoints")) == 1, "only that run is left alone"
     holder.communicate(b"\n")
     remove(groups)
     with locked(place / "runs" / "msn"):

@@ -1,5 +1,7 @@
 """An experiment that is started again: what is finished stays, unless something has changed."""
 
+import json
+import os
 import shutil
 import signal
 
@@ -50,9 +52,8 @@ def test_fine_tuning_that_is_finished_says_so_and_what_it_came_to(
     assert again["metrics"] == results["metrics"] and again["history"] == results["history"]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()} == files
     score = f"{100 * results['metrics']['video']['f1']:.1f} %"
-    assert f"run is finished, with this configuration, encoder and labels: video f1 {score}" in (
-        caplog.text
-    )
+    said = "run is finished, with this configuration, encoder, labels and images: video f1"
+    assert f"{said} {score}" in caplog.text
     assert "take another --config.workdir, or remove this one" in caplog.text
 
 
@@ -84,6 +85,22 @@ def test_a_signal_after_the_last_update_ends_it_and_nothing_is_trained_again(
     results = run(config, tmp_path / "run")
     assert not updates
     assert results["metrics"] == expected["metrics"]
+
+
+def test_other_images_under_the_same_names_are_trained_on(small_dataset, tmp_path):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    config = small_config(root, mode="finetune", epochs=1)
+    first = run(config, tmp_path / "run")
+    image = next((root / "frames" / "video01").glob("*"))
+    os.utime(image, (1e9, 1e9))
+    again = run(config, tmp_path / "run")
+    assert again["images_fingerprint"] != first["images_fingerprint"]
+    assert again["seconds"] != first["seconds"] or again is not first
+    path = tmp_path / "run" / "results.json"
+    earlier = json.loads(path.read_text())
+    del earlier["images_fingerprint"]
+    path.write_text(json.dumps(earlier))
+    assert run(config, tmp_path / "run") == earlier, "an earlier version did not note them"
 
 
 def test_other_labels_or_another_encoder_are_trained_on(small_dataset, tmp_path):

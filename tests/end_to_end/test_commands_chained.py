@@ -10,11 +10,12 @@ import pytest
 
 from data.dataset.frame_index import load_index
 from tests.data.common.test_cli import call
+from tests.support.documented import run_command
 from tests.support.places import ROOT
 
 
-def run(command, *arguments):
-    result = call(command, *arguments)
+def run(command, *arguments, **options):
+    result = call(command, *arguments, **options)
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     return result
@@ -24,6 +25,9 @@ def run(command, *arguments):
 def chain(tmp_path_factory):
     """Everything the commands write, in one folder; and what they printed."""
     root = tmp_path_factory.mktemp("chain")
+    (root / "empty").mkdir()
+    place = {"cwd": root / "empty", "environment": {"XDG_CACHE_HOME": str(root / "cache")}}
+    configs = ROOT / "configs"
     data, printed = root / "data" / "cholec80", {}
     printed["prepare"] = run(
         "prepare",
@@ -31,10 +35,11 @@ def chain(tmp_path_factory):
         "--synthetic",
         "--synthetic_videos=4",
         "--synthetic_seconds=20",
+        **place,
     )
     printed["train"] = run(
         "train",
-        "--config=configs/msn_demo.py",
+        f"--config={configs}/msn_demo.py",
         f"--workdir={root / 'msn'}",
         f"--config.data.root={data}",
         "--config.data.exclude_videos=video04",
@@ -46,15 +51,15 @@ def chain(tmp_path_factory):
         "--config.views.size=32",
         "--config.views.focal_size=16",
         "--noconfig.compile_with_xla",
+        **place,
     )
     for mode in ("probe", "finetune"):
         printed[mode] = run(
             "main",
-            "--config=configs/phase_demo.py" + (":finetune" if mode == "finetune" else ""),
+            f"--config={configs}/phase_demo.py" + (":finetune" if mode == "finetune" else ""),
             f"--config.data.root={data}",
             f"--config.encoder={root / 'msn' / 'encoder'}",
             f"--config.workdir={root / mode}",
-            f"--config.feature_cache={root / 'features'}",
             "--config.train_videos=('video01', 'video02')",
             "--config.validation_videos=video03",
             "--config.test_videos=video04",
@@ -62,14 +67,36 @@ def chain(tmp_path_factory):
             "--optimizer=adam",
             "--learning_rate=1e-3",
             "--weight_decay=0",
+            **place,
         )
     printed["inference"] = run(
         "inference",
         f"--model_path={root / 'probe' / 'model'}",
         f"--image_path={data / 'frames' / 'video04'}",
         f"--output={root / 'embeddings.npz'}",
+        **place,
     )
     return root, printed
+
+
+def test_nothing_is_written_that_was_not_asked_for(chain, monkeypatch):
+    """In the working directory; features are kept in the user's cache."""
+    root, _ = chain
+    assert list((root / "cache" / "endoscopy-msn" / "features").glob("*/*.npy"))
+    monkeypatch.chdir(root / "empty")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+    probe, encoder = root / "probe", root / "msn" / "encoder"
+    for words in (
+        ["down_stream.compare", probe, root / "finetune"],
+        ["down_stream.caches", root],
+        ["down_stream.metrics", probe / "predictions.csv"],
+        ["msn.curves", root / "msn", f"--output={root / 'curves.png'}"],
+        ["msn.convert", f"--source={encoder}", f"--output={root / 'hugging_face'}"],
+        ["data.views", f"--data_rootdir={root / 'data'}", f"--output={root / 'views.png'}"],
+        ["msn.doctor"],
+    ):
+        assert run_command(["python", "-m", *map(str, words)], monkeypatch) in (0, 1), words[0]
+    assert [*(root / "empty").iterdir()] == []
 
 
 def test_videos_became_labelled_frames(chain):

@@ -64,10 +64,10 @@ def test_a_folder_of_videos_and_images(tmp_path, recordings):
     assert "moov" not in errors  # what FFmpeg says about broken files
 
     index = load_index(root)
-    assert index.videos == ("case 2_left", "op1", "stills", "x")
+    assert index.videos == ("left", "op1", "stills", "x")
     assert index.frame.tolist() == [1, 2, 3, 1, 2, 3, 4, 3, 12, 7]
     assert list(read_numbers(root / "frames" / "op1").values()) == [0, 25, 50, 75]
-    assert list(read_numbers(root / "frames" / "case 2_left").values()) == [0, 50, 100]
+    assert list(read_numbers(root / "frames" / "left").values()) == [0, 50, 100]
     assert (recordings / "stills/a-frame-3.jpg").samefile(root / "frames/stills/a-frame-3.jpg")
     assert not (root / "videos").exists()
 
@@ -82,10 +82,10 @@ def test_videos_of_one_patient_are_kept_together(tmp_path):
         write_video(tmp_path / "in" / place, 25, 50)
     code, stdout, _ = prepare(tmp_path, "--name=ours", "--videos", tmp_path / "in")
     assert code == 0
-    assert "Pat_003_video, Pat_003_video_part2: one patient by the folders of files" in stdout
+    assert "Pat_003_video, video_part2: one patient by the folders of files" in stdout
     splits = json.loads((tmp_path / "ours" / "splits.json").read_text())
     parts = [part["videos"] for part in splits["protocols"][splits["default"]].values()]
-    assert ["Pat_003_video", "Pat_003_video_part2"] in parts and ["Pat_004_video"] in parts
+    assert ["Pat_003_video", "video_part2"] in parts and ["Pat_004_video"] in parts
     assert ["Pat_005_video"] in parts
 
 

@@ -106,6 +106,7 @@ def shrink_experiment(config):
     config.model.variant, config.resnet_weights = VARIANT if is_new else "", "none"
     config.model.image_size = 16
     config.batch_size, config.epochs, config.tecno.epochs = 4, 1, 1
+    config.feature_cache = "runs/features"
     if config.task != "classes":
         config.train_videos = ("video01", "video02")
         config.validation_videos = ("video03",)

@@ -1,6 +1,10 @@
 import gc
+import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from data.preparation.extraction import extract_frames
 from data.video import clock, clocks
 from data.video.dicom import read_header
 from data.video.parts import VideoFiles
+from tests.support.places import ROOT
 from tests.support.small_dicoms import H264, JPEG, SECRETS, h264, jpegs, write_dicom
 from tests.support.small_records import write_records
 from tests.support.small_videos import draw_number, read_number, write_video
@@ -315,3 +320,36 @@ def test_time_stamps_are_read_once(tmp_path, monkeypatch):
     write_video(files[1], frames=100)
     assert len(list_videos([tmp_path], 2.0, kept=tmp_path / "clocks")) > len(before)
     assert sorted(read) == [files[1], tmp_path / "op3.mp4"]
+
+
+KEPT_OPEN = """
+import sys
+from data.frames.listing import list_videos
+
+frames = list_videos([sys.argv[1]])
+print(frames.scratch.name, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_copies_of_dicom_videos_outlive_no_next_run(tmp_path, monkeypatch):
+    """Those of a process that was killed; not those of one that is running."""
+    write_dicom(tmp_path / "in" / "dicom", jpegs(25), JPEG, 25, CineRate=10)
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    command = [sys.executable, "-c", KEPT_OPEN, str(tmp_path / "in")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) for _ in range(2)]
+    killed, running = (Path(process.stdout.readline().strip()) for process in processes)
+    assert (killed / "dicom").is_file() and (running / "dicom").is_file()
+    processes[0].send_signal(signal.SIGKILL)
+    processes[0].wait()
+    assert (killed / "dicom").is_file()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    frames = list_videos([tmp_path / "in"])
+    assert not killed.exists() and (running / "dicom").is_file()
+    processes[1].communicate("")
+    assert not running.exists()
+    del frames
+    gc.collect()
+    assert [*(tmp_path / "temporary").iterdir()] == []

@@ -1,8 +1,10 @@
 """Any folder of class/image: labels from folders, splits by the sequences of a CSV."""
 
 import json
+import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -128,3 +130,16 @@ def test_arrays_and_dicom_stills_become_png_without_their_patient(tmp_path, fold
             if file.suffix == ".json":
                 assert secret not in file.read_text().lower()
         assert all(secret not in video.lower() for video in index.videos)
+
+
+def test_images_that_were_replaced_are_taken_anew(tmp_path, folder, patients):
+    root = tmp_path / "out"
+    prepare(root, folder, patients)
+    file, there = folder / "cyst" / "3.png", root / "images" / "cyst" / "3.png"
+    before = there.read_bytes()
+    os.utime(there, (1e9, 1e9))
+    file.unlink()
+    assert cv2.imwrite(str(file), np.full((24, 32, 3), 200, np.uint8))
+    _, _, audit = prepare(root, folder, patients)
+    assert audit.changed == ["c1"] and there.read_bytes() == file.read_bytes() != before
+    assert prepare(root, folder, patients)[2].changed == []

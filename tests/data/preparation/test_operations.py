@@ -170,3 +170,18 @@ def test_files_without_a_creation_time(files):
     videos["d"].write_bytes(struct.pack(">I4s", 0, b"mdat") + b"xx")
     remark_gaps({"op": VideoFiles(tuple(videos.values()))}, audit := Audit())
     assert audit.remarks == []
+
+
+def test_parts_of_an_operation_lie_in_one_folder(tmp_path):
+    apart = {
+        f"rec_part{n}": tmp_path / folder / f"rec_part{n}.mp4" for n, folder in ((1, "a"), (2, "b"))
+    }
+    assert find_parts(apart) == {}
+    names = [f"{folder}/rec_part{n}" for folder in "ab" for n in (1, 2)]
+    both = {name.replace("/", "_"): tmp_path / f"{name}.mp4" for name in names}
+    assert find_parts(both) == {
+        f"{folder}_rec": {n: f"{folder}_rec_part{n}" for n in (1, 2)} for folder in "ab"
+    }
+    beside = {"a_op": tmp_path / "a/op.mp4", "b_op": tmp_path / "b/op.mp4"}
+    beside |= {"op_part2": tmp_path / "a/op_part2.mp4"}
+    assert find_parts(beside) == {"op": {1: "a_op", 2: "op_part2"}}

@@ -85,7 +85,7 @@ def test_frames_at_another_rate_than_is_asked_for_are_refused(root, frames, fps,
 
 
 @pytest.mark.parametrize("size", [None, 8])
-def test_images_that_were_replaced_are_named_and_not_written_over(tmp_path, size):
+def test_images_that_were_replaced_are_taken_anew_but_over_nobodys_own(tmp_path, size):
     folder, root = tmp_path / "in", tmp_path / "ours"
     write_frames(folder, 3)
     (folder / "frames").rename(folder / "images")
@@ -98,12 +98,17 @@ def test_images_that_were_replaced_are_named_and_not_written_over(tmp_path, size
     os.utime(there, (1e9, 1e9))  # as if that call had been made long ago
     replaced.unlink()
     cv2.imwrite(str(replaced), np.full((16, 16, 3), 200, np.uint8))
+    noted = (root / "linked.json").read_text()
+    (root / "linked.json").unlink()  # as if the images there were somebody's own
     (remark,) = newer_images(prepare(root, videos=folder, size=size))
     assert remark.startswith(f"{replaced}: newer than the images of these names in ")
     assert there.read_bytes() == before
-    there.unlink()
-    assert not newer_images(prepare(root, videos=folder, size=size))
-    assert there.read_bytes() != before
+    (root / "linked.json").write_text(noted)
+    audit = prepare(root, videos=folder, size=size)
+    (video,) = audit.changed
+    assert f"{video}: 1 images were replaced since; taken anew" in audit.remarks
+    assert there.read_bytes() != before and len(load_index(root)) == 3
+    assert prepare(root, videos=folder, size=size).changed == []
 
 
 def newer_images(audit):
@@ -215,3 +220,24 @@ def test_a_changed_file_of_the_same_size_and_one_that_was_moved(tmp_path):
     file.write_bytes(content)
     os.utime(file, (2e9, 2e9))
     assert prepare(root, videos=folder).changed == ["c"]
+
+
+def test_what_lies_below_an_unreadable_place_is_not_gone(tmp_path, monkeypatch):
+    folder, root = tmp_path / "in", tmp_path / "ours"
+    write_video(folder / "a.mp4", frames=25)
+    write_video(folder / "day" / "b.mp4", frames=25)
+    prepare(root, videos=folder)
+    real = os.listdir
+
+    def listdir(place):  # root may read everything
+        if str(place).endswith("day"):
+            raise PermissionError(13, "Permission denied")
+        return real(place)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    audit = prepare(root, videos=folder)
+    assert audit.gone == [] and any("day: permission denied" in text for text in audit.problems)
+    assert any("b: not among the usable files of --videos, a part" in t for t in audit.remarks)
+    monkeypatch.undo()
+    (folder / "day" / "b.mp4").unlink()
+    assert prepare(root, videos=folder).gone == ["b"]

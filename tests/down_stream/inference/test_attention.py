@@ -8,7 +8,14 @@ from data.common.errors import InputError
 from data.frames.listing import list_images, list_videos
 from data.frames.read_ahead import InputFrame
 from down_stream.features.extraction import frame_outputs
-from down_stream.inference.attention import CAPTION, COLUMNS, HEIGHT, MARGIN, AttentionPictures
+from down_stream.inference.attention import (
+    CAPTION,
+    COLUMNS,
+    HEIGHT,
+    MARGIN,
+    AttentionPictures,
+    remove_leftovers,
+)
 from msn.networks.encoder import Encoder
 from tests.support.small_videos import write_video
 
@@ -61,6 +68,22 @@ def test_frames_of_videos_are_numbered_as_extraction_does(tmp_path):
     draw(tmp_path / "out", frames, [0, 5], np.ones((2, 1, 4), np.float32))
     names = [str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.png")]
     assert sorted(names) == ["op1/op1_000001.png", "op2/op2_000003.png"]
+
+
+def test_pictures_of_what_is_gone_or_shorter_go_and_nothing_else(tmp_path):
+    files = [write_video(tmp_path / f"op{n}.mp4", frames=100) for n in (1, 2, 3)]
+    frames, out = list_videos(files), tmp_path / "out"
+    draw(out, frames, range(12), np.ones((12, 1, 4), np.float32))
+    for name in ("op1/notes.png", "op2/op2_other.png"):
+        (out / name).write_bytes(b"somebody's")
+    shorter = list_videos([files[0], write_video(tmp_path / "op2.mp4", frames=50)])
+    remove_leftovers(out, shorter, ["op3"], ["op2"])
+    left = sorted(str(file.relative_to(out)) for file in out.rglob("*.png"))
+    assert left == [
+        *(f"op1/{name}.png" for name in ("notes", *(f"op1_{n:06d}" for n in range(1, 5)))),
+        *(f"op2/{name}.png" for name in ("op2_000001", "op2_000002", "op2_other")),
+    ]
+    assert not (out / "op3").exists()
 
 
 def test_no_picture_replaces_that_of_another_file(tmp_path):

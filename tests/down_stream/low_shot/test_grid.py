@@ -10,6 +10,7 @@ from configs.videos import videos
 from data.common.errors import InputError
 from down_stream.cells.cell import GRID_KEYS
 from down_stream.features.cache import fingerprint
+from down_stream.features.encoders import open_encoder
 from down_stream.low_shot.grid import run_grid
 from down_stream.low_shot.plan import check
 from down_stream.low_shot.table import tabulate, text_table
@@ -239,8 +240,12 @@ class Fingerprinted(Experiment):
     """Notes which encoder it had, as the experiment does."""
 
     def more(self, config):
-        path = config.encoder
-        return {"encoder_fingerprint": fingerprint(load_encoder(Path(path)))} if path else {}
+        if config.encoder:
+            return {"encoder_fingerprint": fingerprint(load_encoder(Path(config.encoder)))}
+        like = Path(config.model.like)
+        facts = {"image_size": None, "resnet_weights": "none", "given": {}}
+        from_scratch = open_encoder(None, "", **facts, seed=config.seed, like=like)
+        return {"encoder_fingerprint": fingerprint(from_scratch)}
 
 
 def test_an_encoder_that_was_trained_anew_under_its_path_is_noticed(tmp_path, caplog):
@@ -261,4 +266,7 @@ def test_an_encoder_that_was_trained_anew_under_its_path_is_noticed(tmp_path, ca
     save_encoder(Encoder(**tiny, seed=1), path, {})
     assert run() == [True] * 2
     assert "msn_2videos_seed0: " in caplog.text and "has changed since" in caplog.text
+    assert run() == []
+    save_encoder(Encoder(**tiny | {"width": 24}, seed=1), path, {})
+    assert run() == [True, False] * 2, "from scratch is as large as the encoder"
     assert run() == []
