@@ -137,9 +137,10 @@ def _recognise(
         raise InputError(f"{file}: no annotations; expected {expected}")
     if parts:
         audit.remark(f"{file}: read as {parts[0].format}")
-    sources = []
+    sources, folders = [], {}
     for part in parts:
-        video = next(filter(None, (match_video(name, videos) for name in part.names)), None)
+        matches = ((match_video(name, videos), name) for name in part.names)
+        video, called = next((match for match in matches if match[0]), (None, ""))
         if video is None:
             audit.remark(f"{part.place}: there are no frames of {part.names[0]}")
             others.append(part.names[0])
@@ -147,7 +148,16 @@ def _recognise(
             if not any(_has_in_it(name, video) for name in part.names):
                 audit.remark(f"{part.place}: {part.names[0]} is taken for {video}")
             sources.append((video, Source(file, part.read)))
-    return sources
+            folders.setdefault(video, {}).setdefault(_folder_above(called, video), called)
+    # "case 1/left" and "case 2/left" are two videos, of which one may have no frames here.
+    unclear = {video for video, names in folders.items() if len(names.keys() - {""}) > 1}
+    for video in sorted(unclear, key=natural_key):
+        names = sorted(folders[video].values())
+        audit.problem(
+            f"{file}: {some(names)} could all be {video}, so none is used; expected rows of one "
+            f"of them, or {video} where it is meant"
+        )
+    return [(video, source) for video, source in sources if video not in unclear]
 
 
 @dataclass(frozen=True)
@@ -228,6 +238,12 @@ def match_video(name: str, videos: set[str]) -> str | None:
             if len(known.get(candidate, ())) == 1:
                 return known[candidate][0]
     return None
+
+
+def _folder_above(name: str, video: str) -> str:
+    """The last folder of a path, where it is not part of the video's name; "" without one."""
+    folder = PurePosixPath(name.replace("\\", "/")).parent.name
+    return "" if _has_in_it(video, folder) else _without_spaces(folder).casefold()
 
 
 def _composed(name: str) -> str:

@@ -1,6 +1,7 @@
 import pytest
 
-from data.annotations.opening import match_video
+from data.annotations.opening import FOLDER, find_annotations, match_video
+from data.dataset.audit import Audit
 
 VIDEOS = {
     "op1",
@@ -37,3 +38,23 @@ VIDEOS = {
 )
 def test_what_annotations_call_a_video(name, video):
     assert match_video(name, VIDEOS) == video
+
+
+@pytest.mark.parametrize(
+    ("paths", "is_clear"),
+    [
+        (("case 1/left.mp4", "case 2/left.mp4"), False),
+        (("D:\\case 1\\left.mp4", "/r/Case 1/left.mp4", "left.mp4"), True),
+        (("case 3/right.mp4", "case 4/right.mp4"), True),  # named by their folders
+    ],
+)
+def test_rows_of_two_files_that_could_be_one_video_are_not_used(tmp_path, paths, is_clear):
+    rows = [f"{path},{number},{number + 1},A" for number, path in enumerate(paths)]
+    table = tmp_path / FOLDER / "all.csv"
+    table.parent.mkdir()
+    table.write_text("\n".join(["video,start,end,phase", *rows]))
+    audit = Audit()
+    found = find_annotations(tmp_path, ["left", "case 3_right", "case 4_right"], audit)
+    assert bool(found) == is_clear
+    assert len(audit.problems) == (not is_clear), audit.problems
+    assert is_clear or "case 1/left.mp4, case 2/left.mp4 could all be left" in audit.problems[0]
