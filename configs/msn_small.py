@@ -10,7 +10,7 @@ data sets: --config.data.root once for each; source_knn in metrics.jsonl then sa
 features tell them apart. Of crops of what is to be recognised, or of frames without borders, there
 is more to learn than of overlays and borders (prepare.py --crop_borders).
 
-Needs: some thousand frames of any procedure; 2 cores; half an hour, measured at load 8 to 16
+Needs: some thousand frames of any procedure; 2 cores; half an hour (docs/recipes.md)
 """
 
 from configs import msn_base, msn_colonoscopy_base
