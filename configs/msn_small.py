@@ -26,8 +26,8 @@ def get_config(arg=""):
     config.model.num_prototypes = 256
 
     # The smallest views that show a lesion and its surface; parts large enough to show tissue that
-    # tells something (configs/msn_proof.py). Colour and surface tell the kind of a polyp, and not
-    # of polyps alone.
+    # tells something (configs/msn_proof.py). Colours are changed little (adapt_views): a lesion's
+    # kind shows in them.
     config.views.size = 96
     config.views.focal_size = 48
     config.views.focal_views = 4

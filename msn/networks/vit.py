@@ -162,6 +162,8 @@ class VisionTransformer(keras.Model):
     ):
         """The representation of a call [batch, width], with less work where it is CLS.
 
+        With `patches` the mean of the patches follows it, [batch, 2 * width].
+
         The last block works for CLS alone then: its other tokens are read by nobody (a fourteenth
         of ViT-S's operations).
 
@@ -171,7 +173,7 @@ class VisionTransformer(keras.Model):
             of each block are multiplied by (see `msn.networks.blocks.branch_scales`).
           recompute: whether the backward pass computes each block again instead of keeping its
             activations (gradient checkpointing): same gradients, less memory, more work.
-          patches: whether the mean of the patches follows, [batch, 2 * width].
+          patches: whether the mean of the patches follows.
         """
         tokens = self.embed(images, kept_patches, training)
         rotation = self.rotation(images, kept_patches)
