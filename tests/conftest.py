@@ -26,11 +26,11 @@ def pytest_configure(config):
     """All commands of a run share a user's cache and compiled programs; empty before it."""
     if not hasattr(config, "workerinput"):  # the process that starts the others
         config.programs = os.environ["MSN_PROGRAMS"] = tempfile.mkdtemp(prefix="programs-")
-        config.cache = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="cache-")
+        config.user_cache = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="cache-")
 
 
 def pytest_unconfigure(config):
-    for folder in (getattr(config, name, None) for name in ("programs", "cache")):
+    for folder in (getattr(config, name, None) for name in ("programs", "user_cache")):
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
