@@ -135,10 +135,12 @@ def comparison(config) -> int:
 
 def experiment(config) -> int:
     """Runs one experiment, and prints its scores."""
+    from down_stream.cells.cell import without_grid_keys
     from down_stream.cross_validation import cross_validate
     from down_stream.experiment import run
     from down_stream.metrics import phases
 
+    config = without_grid_keys(config)  # a cell that is run alone is the same experiment
     results = (cross_validate if config.folds else run)(config, config.workdir)
     summary.note(done=sorted({video for part in results["videos"].values() for video in part}))
     print(phases.summary(results["metrics"]))

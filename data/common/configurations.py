@@ -83,11 +83,18 @@ def check_complete(config: ConfigDict, base: ConfigDict, path: str, base_path: s
 
 def check_key(config: ConfigDict, key: str, path: str) -> None:
     """Raises `ValueError` that lists the keys there are, if `config` has no such dotted key."""
+    if unknown := unknown_part(config, key):
+        raise ValueError(f"--config.{key}: {unknown} (in {path})")
+
+
+def unknown_part(config: ConfigDict, key: str) -> str:
+    """What of a dotted key `config` does not have, and which keys there are; "" if it has it."""
     node = config
     for part in key.split("."):
         if not isinstance(node, ConfigDict) or part not in node:
-            raise ValueError(f"--config.{key}: {_unknown(part, node)} (in {path})")
+            return _unknown(part, node)
         node = node[part]
+    return ""
 
 
 def _unknown(key: str, node) -> str:

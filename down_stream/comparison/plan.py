@@ -93,6 +93,7 @@ def plan_cells(
     if not cells:
         why = "; ".join(f"{one.encoder}, {one.what}: {one.why}" for one in skipped.values())
         raise InputError(f"nothing to compare: {why}")
+    assert len({cell.name.casefold() for cell in cells}) == len(cells), "cells share a folder"
     return cells, list(skipped.values())
 
 

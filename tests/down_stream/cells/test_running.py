@@ -53,9 +53,16 @@ def test_the_command_of_a_cell_makes_its_configuration(tmp_path, monkeypatch):
     file = f"{ROOT}/configs/encoder_comparison.py:tools"
     start = ["python", "down_stream/main.py", f"--config={file}", "--shard=1/2"]
     start += ["--workdir=elsewhere", "--config.epochs=3"]
+    start += ["--shard", "1/2", "-workdir", "elsewhere", "-shard=1/2", "--config.mode", "probe"]
+    start += ["--config.encoders=(('a','b'),)", "--config.seeds=(0,)", "--config.modes=('knn',)"]
+    start += ["--config.train_videos=('video01','video09')", "--config.model.like=a"]
+    start += ["--config.settings.finetune.epochs=4", "--config.train_videos[0]=video03"]
+    start += ["--optimizer=sgd", "--config.optimizer.learning_rate=1.0"]
     config = encoder_comparison.get_config("tools")
     config.epochs = 3
     overrides = {
+        "model.like": None,
+        "optimizer.name": "adam",
         "encoder": "a folder/it's",
         "encoder_mean": (0.1, 0.2, 0.3),
         "features": None,
@@ -74,5 +81,6 @@ def test_the_command_of_a_cell_makes_its_configuration(tmp_path, monkeypatch):
     values(parsed)
     got = plain(holder.value)
     assert got["encoders"] == []
+    assert not [word for word in words if "optimizer=sgd" in word]
     expected = plain(cell.config) | {"workdir": got["workdir"]}
     assert {key: got[key] for key in expected} == expected
