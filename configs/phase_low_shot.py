@@ -34,9 +34,9 @@ def get_config(arg=""):
     with config.unlocked():  # keys of a grid
         # (name, path that msn.encoders.load_encoder opens) of each; an empty path is from scratch,
         # initialised by the seed: as model.variant and model.image_size say, else as model.like,
-        # else as the first of the others, with its image size and preprocessing. {seed} in a path
-        # becomes the seed: an encoder that was pre-trained several times is evaluated with that
-        # variation. On the command line all at once:
+        # else as the first of the others that can be trained, with its image size and
+        # preprocessing. {seed} in a path becomes the seed: an encoder that was pre-trained several
+        # times is evaluated with that variation. On the command line all at once:
         # --config.encoders="(('msn', 'PATH'), ('random', ''))"
         config.encoders = (("msn", pretrained), ("random", ""))
         config.baseline = "random"  # with all labels: what the others are compared with

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from data.common.errors import InputError
-from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.frame_index import FrameIndex
 from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import PARTS
 from data.storage.folders import filled_folder
@@ -31,7 +31,12 @@ from data.storage.paths import check_local, check_output_folder, to_paths
 from data.storage.whole import whole_file
 from down_stream.classifiers.fitting import UNREADABLE
 from down_stream.experiment import RESULTS, check, forget, run
-from down_stream.features.labelled_splits import describe_patients, names_of, patients_of
+from down_stream.features.labelled_splits import (
+    describe_patients,
+    labelled_frames,
+    labels_fingerprint,
+    patients_of,
+)
 from down_stream.metrics import multi_label, predictions, statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
@@ -64,13 +69,7 @@ def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
     workdir = Path(workdir)
     roots = to_paths(config.data.root)
     task = open_task(config.task, roots, config.positive_class)
-    index = load_index(roots)
-    names = [
-        name
-        for part in PARTS
-        for name in names_of(part, config[f"{part}_videos"], roots, index.videos)
-    ]
-    index = task.labelled(index.select(videos=names))
+    index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)
     patients = patients_of(roots, {"test": index})
     splits = draw_splits(task, index, config.folds, config.seed, patients)
     with locked(workdir):
@@ -205,6 +204,7 @@ def _write(
             }
             for fold in folds
         ],
+        "labels_fingerprint": labels_fingerprint(task, {"all": index}),
         "config": plain(config),
     }
     results = statistics.plain(results)

@@ -18,6 +18,10 @@ _OWNER = ".owner"  # in a scratch folder, locked by the process that made it
 _YOUNG = 60  # seconds in which a folder without an owner may be about to get one
 
 
+class LockedError(InputError):
+    """Another process has the lock."""
+
+
 @contextlib.contextmanager
 def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
     """Context in which this process alone writes to a folder, which is made if it is missing.
@@ -31,7 +35,7 @@ def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
       note: name of the file in it that is locked, and says by whom.
 
     Raises:
-      InputError: another process has the lock.
+      LockedError: another process has the lock.
     """
     if is_remote(place):
         logging.warning("%s: cannot be locked; see that no other run writes here", place)
@@ -87,7 +91,7 @@ def _lock(place: Path, note: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise InputError(
+            raise LockedError(
                 f"{place}: another run is writing here ({file.read().strip() or 'starting'}); "
                 "wait for it, or take another place"
             ) from None

@@ -1,10 +1,11 @@
-"""Which cells of a grid are done: results are there, of this configuration and this encoder."""
+"""Which cells are done: results are there, of this configuration, this encoder, these labels."""
 
 import json
 import logging
 from collections.abc import Sequence
 
 from down_stream.cells.cell import Cell
+from down_stream.cells.labels import Labels
 from down_stream.cells.opening import Encoders
 from msn.formats.hub import encoder_path
 from msn.workdir.run_directory import check_unchanged, plain
@@ -20,8 +21,9 @@ def finished(cells: Sequence[Cell], encoders: Encoders) -> list[dict | None]:
       InputError: the directory of a cell has results of another configuration.
     """
     found = [results_of(cell) for cell in cells]  # all of them, before an encoder is opened
+    labels = Labels()
     return [
-        unless_trained_anew(cell, results, encoders)
+        unless_changed(cell, results, encoders, labels)
         for cell, results in zip(cells, found, strict=True)
     ]
 
@@ -42,26 +44,37 @@ def results_of(cell: Cell) -> dict | None:
     return results
 
 
-def unless_trained_anew(cell: Cell, results: dict | None, encoders: Encoders) -> dict | None:
-    """The results of a cell; None where the encoder that it has now is not that of then.
+def unless_changed(
+    cell: Cell, results: dict | None, encoders: Encoders, labels: Labels
+) -> dict | None:
+    """The results of a cell; None where its encoder now, or its labels, are not those of then.
 
     Results without a fingerprint are of an earlier version, and count.
     """
-    if not results or "encoder_fingerprint" not in results:
+    if not results or not _has_same_encoder(cell, results, encoders):
+        return None
+    before = results.get("labels_fingerprint")
+    if before is None or before == labels.fingerprint(cell.config):
         return results
-    path = cell.config.encoder or cell.config.model.like
-    if not path or not encoder_path(path).exists():  # removed since
-        return results
-    if encoders.fingerprint(cell.config) == results["encoder_fingerprint"]:
-        return results
-    logging.warning("%s: %s has changed since; run again", cell.name, path)
+    logging.warning("%s: the labels, or the frames, have changed since; run again", cell.name)
     return None
 
 
-def without_score(cell: Cell) -> dict | None:
+def _has_same_encoder(cell: Cell, results: dict, encoders: Encoders) -> bool:
+    path = cell.config.encoder or cell.config.model.like
+    if "encoder_fingerprint" not in results or not path or not encoder_path(path).exists():
+        return True  # nothing to tell by: of an earlier version, random, or removed since
+    if encoders.fingerprint(cell.config) == results["encoder_fingerprint"]:
+        return True
+    logging.warning("%s: %s has changed since; run again", cell.name, path)
+    return False
+
+
+def without_score(cell: Cell, labels: Labels) -> dict | None:
     """What another process noted of a cell that it could not score, None where it did not."""
     try:
         noted = json.loads((cell.directory / WITHOUT).read_text(encoding="utf-8"))
-        return noted if noted["config"] == plain(cell.config) else None
+        before = noted["config"], noted["labels_fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return noted if before == (plain(cell.config), labels.fingerprint(cell.config)) else None

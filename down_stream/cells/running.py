@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from data.common.errors import InputError
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
-from down_stream.cells.finished import WITHOUT, results_of, unless_trained_anew, without_score
+from down_stream.cells.finished import WITHOUT, results_of, unless_changed, without_score
+from down_stream.cells.labels import Labels
 from down_stream.cells.opening import Encoders
 from down_stream.features.labelled_splits import NothingToLearnError
 from down_stream.report.wording import duration
@@ -78,10 +79,11 @@ def run_cells(
             "%d of %d: %s: %s %s in %.0f s; %s left",
             *(number, len(left), cells[place].name, name, shown, seconds[-1], rest),
         )
+    labels = Labels()
     for place, one in enumerate(found):  # others may have ended meanwhile
         if one is None:
-            done = unless_trained_anew(cells[place], results_of(cells[place]), encoders)
-            found[place] = done or without_score(cells[place])
+            done = unless_changed(cells[place], results_of(cells[place]), encoders, labels)
+            found[place] = done or without_score(cells[place], labels)
     return found
 
 
@@ -97,5 +99,6 @@ def _run(run, cell: Cell, protocol: str, name: str) -> dict:
         noted = {"metrics": {protocol: {name: None}}, "warnings": [str(error)]}
         cell.directory.mkdir(parents=True, exist_ok=True)
         with whole_file(note) as side:
-            side.write_text(json.dumps(noted | {"config": plain(cell.config)}) + "\n")
+            known = {"labels_fingerprint": Labels().fingerprint(cell.config)}
+            side.write_text(json.dumps(noted | known | {"config": plain(cell.config)}) + "\n")
         return noted

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data.common.errors import InputError
-from data.storage.locking import locked
+from data.storage.locking import LockedError, locked
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell, command
@@ -93,7 +92,7 @@ def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> dict | 
     try:
         with locked(workdir, "page.lock"):
             return _write(config, workdir, task, start, encoders, cells, results, skipped)
-    except InputError:
+    except LockedError:
         if shard.count == 1:
             raise
         logging.info("another process, which found all cells done, too, writes the page")

@@ -77,11 +77,13 @@ def _scores(summary: dict, way: str) -> Section:
         "95% interval",
     )
     header += ("std over seeds", "Seeds", f"Difference to {baseline}", "95% interval")
+    header += (f"Features of {baseline}",)
     lines = [
         (
             *(row["encoder"], row["kind"], str(row["videos"]), _number(row["score"])),
             *(_range(row["interval"]), _number(row["std"]), str(row["seeds"])),
             *(_signed(row["difference"]), _range(row["difference_interval"], "+")),
+            row["baseline_kind"] or "-",
         )
         for row in rows
     ]

@@ -23,7 +23,7 @@ WAYS = {
 }
 COLUMNS = (
     *("way", "kind", "videos", "encoder", "seeds", "score", "interval", "std"),
-    *("difference", "difference_interval", "why", "cells"),
+    *("difference", "difference_interval", "baseline_kind", "why", "cells"),
 )
 
 
@@ -42,8 +42,9 @@ def compare(
       many; "score", the mean over the seeds; "interval", of 95 %, bootstrap over the test videos of
       that mean, or over their patients where these are known; "std", over the seeds, None of one;
       "difference" to the baseline's score and "difference_interval", on the same draws of the test
-      videos, None for the baseline; "why", where there is no interval of it; "cells", their names},
-      NaN where undefined.
+      videos, None for the baseline; "baseline_kind", the features that the baseline has in it,
+      which are others where it has none of this kind; "why", where there is no interval of it;
+      "cells", their names}, NaN where undefined.
     """
     grouped, patients = {}, patients_in(results)
     for cell, found in zip(cells, results, strict=True):
@@ -56,14 +57,16 @@ def compare(
     rows = []
     for key in sorted(grouped, key=lambda key: (order[key[0]], -key[2])):
         by_encoder = {name: _read(ones, task) for name, ones in grouped[key].items()}
-        theirs = by_encoder.get(baseline) or _other_kind(grouped, key, baseline, task)
+        kind, theirs = key[1], by_encoder.get(baseline)
+        if theirs is None:
+            kind, theirs = _other_kind(grouped, key, baseline, task)
         for name, tables in by_encoder.items():
             facts = dict(zip(("way", "kind", "videos"), key, strict=True)) | {"encoder": name}
             names = [cell.name for cell, _, _ in grouped[key][name]]
-            row = facts | {"seeds": len(tables)} | _scored(tables, task, patients)
-            rows.append(
-                row | _difference(name, tables, baseline, theirs, task, patients) | {"cells": names}
-            )
+            row = facts | {"seeds": len(tables)} | _scored(names, tables, task, patients)
+            row |= _difference(name, tables, baseline, theirs, task, patients)
+            row |= {"baseline_kind": None if row["difference"] is None else kind}
+            rows.append(row | {"cells": names})
     return rows
 
 
@@ -82,12 +85,12 @@ def _tables_of(cell: Cell):
         yield after, cell.directory / f"predictions_{temporal}.csv"
 
 
-def _other_kind(grouped, key, baseline: str, task: Task):
-    """Tables of the baseline with what features it has, where it has not this kind."""
-    for (way, _, videos), by_encoder in grouped.items():
+def _other_kind(grouped, key, baseline: str, task: Task) -> tuple[str | None, list]:
+    """(kind, tables) of the baseline with what features it has, where it has not this kind."""
+    for (way, kind, videos), by_encoder in grouped.items():
         if (way, videos) == (key[0], key[2]) and baseline in by_encoder:
-            return _read(by_encoder[baseline], task)
-    return []
+            return kind, _read(by_encoder[baseline], task)
+    return None, []
 
 
 def _read(ones, task: Task) -> list:
@@ -96,11 +99,17 @@ def _read(ones, task: Task) -> list:
     return [read.read_predictions(file) for _, found, file in ones if "videos" in found]
 
 
-def _scored(tables: list, task: Task, patients: dict) -> dict:
+def _scored(names: list[str], tables: list, task: Task, patients: dict) -> dict:
     if not tables:  # too few labels
         return {"score": np.nan, "interval": [np.nan, np.nan], "std": None}
     each = [draws.mean_score(*task.chosen_by, [table])[0] for table in tables]
-    score, interval = draws.mean_score(*task.chosen_by, tables, patients=patients)
+    try:
+        score, interval = draws.mean_score(*task.chosen_by, tables, patients=patients)
+    except InputError as error:
+        raise InputError(
+            f"cells {' and '.join(names)}: {error}; expected the same; remove the folder of the "
+            "one that is out of date, and start again"
+        ) from error
     std = float(np.std(each, ddof=1)) if len(each) > 1 else None
     return {"score": score, "interval": interval, "std": std}
 

@@ -28,7 +28,7 @@ class NothingToLearnError(InputError):
 def select_splits(
     roots: Sequence[AnyPath], videos: Mapping[str, Sequence[str]], task: Task
 ) -> dict[str, FrameIndex]:
-    """The labelled frames of each split.
+    """The labelled frames of each split, with which there is something to learn.
 
     Args:
       roots: dataset directories.
@@ -36,8 +36,24 @@ def select_splits(
       task: whose labels count.
 
     Raises:
-      InputError: a video in two splits, a split without labels, fewer than two classes to learn,
-        or labels that are no class ids.
+      InputError: as of `labelled_splits`.
+      NothingToLearnError: the labels of the training videos hold fewer than two classes.
+    """
+    splits = labelled_splits(roots, videos, task)
+    if len(task.present(splits["train"])) < (1 if task.multi_label else 2):
+        raise NothingToLearnError(
+            f"train_videos: fewer than two {task.name} in the labels, nothing to learn"
+        )
+    return splits
+
+
+def labelled_splits(
+    roots: Sequence[AnyPath], videos: Mapping[str, Sequence[str]], task: Task
+) -> dict[str, FrameIndex]:
+    """The labelled frames of each split, as they are.
+
+    Raises:
+      InputError: a video in two splits, a split without labels, or labels that are no class ids.
     """
     index = load_index(roots)
     videos = {part: names_of(part, videos[part], roots, index.videos) for part in PARTS}
@@ -57,11 +73,16 @@ def select_splits(
                 f"{name}_videos ({', '.join(names) or 'none'}): no labelled frames; annotations "
                 "go to the dataset directory, then run prepare.py again"
             )
-    if len(task.present(splits["train"])) < (1 if task.multi_label else 2):
-        raise NothingToLearnError(
-            f"train_videos: fewer than two {task.name} in the labels, nothing to learn"
-        )
     return splits
+
+
+def labelled_frames(
+    roots: Sequence[AnyPath], videos: Mapping[str, Sequence[str]], task: Task
+) -> FrameIndex:
+    """The labelled frames of all parts of a split together; raises `InputError` as `names_of`."""
+    index = load_index(roots)
+    names = [name for part in PARTS for name in names_of(part, videos[part], roots, index.videos)]
+    return task.labelled(index.select(videos=names))
 
 
 def labels_fingerprint(task: Task, splits: Mapping[str, FrameIndex]) -> str:

@@ -8,7 +8,9 @@ from ml_collections import ConfigDict
 from data.common.configurations import flatten, unknown_part
 from data.common.errors import InputError, one_line
 from down_stream.cells.cell import Cell, file_name, make_cell, without_grid_keys
+from down_stream.features.encoders import is_frozen
 from down_stream.low_shot.subsets import draw_subsets, read_subsets
+from msn.formats.hub import encoder_path
 
 MANIFEST = "label_subsets.json"
 # What all encoders of a grid have in common, or the grid sets in each cell.
@@ -101,18 +103,32 @@ def plan_cells(config: ConfigDict, workdir: Path, manifest: dict) -> Iterator[Ce
 
 def of_encoder(config: ConfigDict, entry: tuple, seed: str) -> dict:
     """The keys that an entry of `encoders` sets in a cell of this seed, which {seed} stands for."""
-    _, path, *more = entry
-    like = None if path else _like(config, seed)
-    own = {"encoder": path.replace("{seed}", seed), "model.like": like, "seed": int(seed)}
-    return own | flatten(dict(*more))
+    name, path, *more = entry
+    own = flatten(dict(*more))
+    keys = {"encoder": path.replace("{seed}", seed), "model.like": None, "seed": int(seed)}
+    return keys | ({} if path else _like(config, name, own, seed)) | own
 
 
-def _like(config: ConfigDict, seed: str) -> str | None:
-    """The encoder that one from scratch resembles; None where its architecture is named."""
-    if config.model.like or config.model.variant:
-        return config.model.like
-    paths = [path for _, path, *_ in config.encoders if path]
-    return paths[0].replace("{seed}", seed) if paths else None
+def _like(config: ConfigDict, name: str, own: Mapping, seed: str) -> dict:
+    """Which encoder one from scratch resembles, and what the file of that one does not say.
+
+    None where its architecture is named. Of this list, it is the first that has one.
+    """
+    like = own.get("model.like") or config.model.like
+    others = {}
+    for _, path, *more in config.encoders:
+        if path:
+            others.setdefault(path.replace("{seed}", seed), flatten(dict(*more)))
+    if not like and not config.model.variant and not own.get("model.variant") and others:
+        like = next((one for one in others if not is_frozen(encoder_path(one))), None)
+        if not like:
+            raise InputError(
+                f"{name}: no encoder of this list can be trained, so that none says what random "
+                "initialisation is to be like; expected --model=vits (for instance), or "
+                "--config.model.like=PATH"
+            )
+    told = {key: of for key, of in others.get(like, {}).items() if key.startswith("encoder_")}
+    return {"model.like": like} | told
 
 
 def _is_entry(value) -> bool:

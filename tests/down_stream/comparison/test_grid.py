@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -199,6 +200,71 @@ def test_an_encoder_that_was_trained_anew_is_noticed(small_dataset, folder, tmp_
     save_encoder(Encoder(**TINY, seed=2), path, ORIGIN)
     assert cells_that_run() == ["ours_knn_2videos_seed0"]
     assert cells_that_run() == []
+
+
+def relabel(root, video, phase):
+    """Gives the first frame of a video another phase."""
+    table = pq.read_table(root / "index.parquet")
+    phases = table["phase"].to_numpy().copy()
+    place = np.flatnonzero(np.array(table["video"].to_pylist()) == video)[0]
+    assert phases[place] != phase
+    phases[place] = phase
+    field = table.schema.get_field_index("phase")
+    table = table.set_column(field, table.schema.field("phase"), pa.array(phases))
+    pq.write_table(table, root / "index.parquet")
+
+
+def test_labels_that_were_corrected_are_noticed(small_dataset, folder, tmp_path, caplog):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    encoders = (("table", str(folder / "features.parquet")), ("random", ""))
+    changes = {"encoders": encoders, "seeds": (0,), "numbers": (1,), "fractions": (1.0,)}
+    changes["model.like"] = str(folder / "encoder")
+    config = comparison_config(root, folder)
+    config.update_from_flattened_dict(changes)
+    subsets = plan_subsets(config, tmp_path)["subsets"]["1"]["0"]
+
+    def cells_that_run():
+        run = Counted()
+        compared(config, tmp_path / "runs", run)
+        return sorted(run.names)
+
+    every = cells_that_run()
+    assert len(every) == 4
+    unused = ({"video01", "video02"} - set(subsets)).pop()
+    relabel(root, unused, 5)
+    assert cells_that_run() == [name for name in every if "2videos" in name]
+    assert "the labels, or the frames, have changed since; run again" in caplog.text
+    relabel(root, "video04", 5)
+    assert cells_that_run() == every
+    assert cells_that_run() == []
+
+
+def test_tables_of_other_labels_are_named_by_a_shard_too(small_dataset, folder, tmp_path):
+    encoders = (("ours", str(folder / "encoder")), ("random", ""))
+    changes = {"encoders": encoders, "seeds": (0, 1), "fractions": (1.0,)}
+    config = comparison_config(small_dataset, folder, **changes)
+    compared(config, tmp_path, Counted())
+    file = tmp_path / "cells" / "random_knn_2videos_seed1" / "predictions.csv"
+    lines = file.read_text().splitlines(keepends=True)
+    column = lines[0].rstrip().split(",").index("label")
+    cells = lines[1].split(",")
+    cells[column] = "6" if cells[column] != "6" else "5"
+    file.write_text("".join([lines[0], ",".join(cells), *lines[2:]]))
+    named = "random_knn_2videos_seed0 and random_knn_2videos_seed1: the labels of the test frames"
+    with pytest.raises(InputError, match=named):
+        compared(config, tmp_path, Counted(), Shard(1, 2))
+
+
+def test_a_difference_to_features_of_another_kind_is_marked(small_dataset, folder, tmp_path):
+    changes = {"seeds": (0,), "fractions": (1.0,), "feature_kinds": ("cls", "mean")}
+    encoders = (("table", str(folder / "features.parquet")), ("ours", str(folder / "encoder")))
+    config = comparison_config(small_dataset, folder, **changes, encoders=encoders, baseline="ours")
+    summary = compared(config, tmp_path, Counted())
+    kinds = {(row["encoder"], row["kind"]): row["baseline_kind"] for row in summary["rows"]}
+    assert kinds == {("table", "own"): "cls", ("ours", "cls"): None, ("ours", "mean"): None}
+    page = (tmp_path / "comparison.html").read_text()
+    assert ">Features of ours</th>" in page and "<td>cls</td></tr>" in page
+    assert ",cls," in (tmp_path / "comparison.csv").read_text()
 
 
 def test_all_encoders_that_cannot_be_used_are_said_before_a_cell_is_run(

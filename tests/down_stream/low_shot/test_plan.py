@@ -2,7 +2,7 @@ import pytest
 
 from configs import encoder_comparison, phase_low_shot
 from data.common.errors import InputError
-from down_stream.low_shot.plan import check
+from down_stream.low_shot.plan import check, of_encoder
 
 ENTRIES = (("msn", "PATH"), ("random", ""))
 
@@ -45,3 +45,32 @@ def test_keys_that_an_encoder_alone_may_have(config):
     own |= {"optimizer.learning_rate": 1, "model.image_size": 32}
     config.encoders = (("msn", "PATH", own), ("random", "", {"model.like": "PATH"}))
     check(config)
+
+
+def test_random_initialisation_is_told_what_the_file_of_the_one_it_is_like_does_not_say(config):
+    own = {"encoder_mean": (0.1, 0.2, 0.3), "features": "mean"}
+    config.encoders = (("table", "a.parquet"), ("vit", "PATH{seed}", own), ("random", ""))
+    told = of_encoder(config, ("random", ""), "2")
+    assert told == {
+        **{"encoder": "", "model.like": "PATH2", "seed": 2, "encoder_mean": (0.1, 0.2, 0.3)}
+    }
+    entry = ("random", "", {"encoder_mean": (0.5, 0.5, 0.5)})
+    assert of_encoder(config, entry, "2")["encoder_mean"] == (0.5, 0.5, 0.5)
+    config.model.like = "OTHER"
+    assert "encoder_mean" not in of_encoder(config, ("random", ""), "2")
+
+
+def test_random_initialisation_is_like_the_first_that_can_be_trained(config, tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    frozen = tuple(
+        (name, str(tmp_path / name)) for name in ("saved", "network.onnx", "features.npz")
+    )
+    config.encoders = (*frozen, ("vit", "PATH"), ("random", ""))
+    assert of_encoder(config, ("random", ""), "0")["model.like"] == "PATH"
+    config.encoders = (*frozen, ("random", ""))
+    with pytest.raises(InputError, match="random: no encoder of this list can be trained"):
+        of_encoder(config, ("random", ""), "0")
+    assert of_encoder(config, ("random", "", {"model.variant": "vits16"}), "0")["encoder"] == ""
+    config.model.variant = "vits16"
+    assert of_encoder(config, ("random", ""), "0")["model.like"] is None

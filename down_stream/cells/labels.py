@@ -1,0 +1,39 @@
+"""The labels that cells would have now: with others than those of then, a cell is not done."""
+
+import json
+
+from ml_collections import ConfigDict
+
+from data.dataset.splits import PARTS
+from data.storage.paths import to_paths
+from down_stream.features.labelled_splits import (
+    labelled_frames,
+    labelled_splits,
+    labels_fingerprint,
+)
+from down_stream.tasks import open_task
+
+
+class Labels:
+    """The labels of each set of videos, read once."""
+
+    def __init__(self):
+        self._known = {}
+
+    def fingerprint(self, config: ConfigDict) -> str:
+        """As results.json of an experiment has it, or of a cross-validation.
+
+        Raises:
+          InputError: a part of the split has no labels, or such as are no classes.
+        """
+        videos = {part: tuple(config[f"{part}_videos"]) for part in PARTS}
+        parts = [config.task, config.positive_class, list(config.data.root), videos]
+        key = json.dumps([*parts, bool(config.folds)])
+        if key not in self._known:
+            roots = to_paths(config.data.root)
+            task = open_task(config.task, roots, config.positive_class)
+            split = {"all": labelled_frames(roots, videos, task)} if config.folds else (
+                labelled_splits(roots, videos, task)
+            )  # fmt: skip
+            self._known[key] = labels_fingerprint(task, split)
+        return self._known[key]
