@@ -45,7 +45,11 @@ CHANGEABLE = (
     "feature_cache",
     "choose_by",  # fine-tuning itself refuses a change between its epochs
 )
-TEACHER = "teacher"  # without it, keys that begin so say nothing: earlier versions had none
+# {how keys begin: (key, whether its value gives them a say)}; earlier versions had none of them.
+OPTIONAL = {
+    "teacher": ("teacher", bool),
+    "attentive.": ("features", lambda features: features == "attentive"),
+}
 
 
 def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> list[str]:
@@ -65,8 +69,9 @@ def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> lis
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     }
-    if not (before.get(TEACHER) or now.get(TEACHER)):
-        changes = {key: text for key, text in changes.items() if not key.startswith(TEACHER)}
+    for start, (key, has_say) in OPTIONAL.items():
+        if not (has_say(before.get(key)) or has_say(now.get(key))):
+            changes = {name: text for name, text in changes.items() if not name.startswith(start)}
     if refused := [key for key in changes if key not in CHANGEABLE]:
         expected = "take another workdir or the same configuration"
         if longer and set(refused) <= {"steps", "epochs"}:
