@@ -30,13 +30,13 @@ from msn.formats.hub import encoder_path
 from msn.formats.model_card import write_card
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.reference_names import Foreign, encoder_of_state, how_to_give
-from msn.formats.saved_model import FrozenEncoder, save_saved_model
+from msn.formats.saved_model import FrozenEncoder, save_saved_model, write_resample
 from msn.networks.encoder import Encoder, resample_of
 from msn.networks.resnet import RESNET, ResNetEncoder
 
-ENCODER_FILE = "encoder.json"
+ENCODER_FILE = saved_model.BESIDE
 WEIGHTS_FILE = "encoder.weights.h5"
-SAVED_MODEL = "saved_model"
+SAVED_MODEL = saved_model.INSIDE
 FORMAT = "msn encoder 1"
 GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 
@@ -66,6 +66,7 @@ def save_encoder(
         with whole_folder(path, last) as folder:
             if isinstance(encoder, FrozenEncoder):
                 copy_folder(encoder.directory, folder, last)
+                write_resample(encoder, folder)
             elif isinstance(encoder, OnnxEncoder):
                 onnx_encoder.write_onnx(encoder, folder)
             else:

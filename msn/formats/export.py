@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from msn.formats.onnx_encoder import RESAMPLE
 from msn.formats.saved_model import OUTPUTS, images_spec, save_saved_model
+from msn.networks.encoder import resample_of
 
 PACKAGES = {
     "saved_model": (),
@@ -79,6 +81,7 @@ def to_onnx(encoder) -> bytes:
         tensors_to_rename={function.inputs[0].name: "images"}
         | dict(zip(names, OUTPUTS, strict=True)),
     )
+    model.metadata_props.add(key=RESAMPLE, value=resample_of(encoder))
     return model.SerializeToString()
 
 

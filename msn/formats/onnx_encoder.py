@@ -8,7 +8,9 @@ NAME.onnx does not say what it takes and gives. NAME.json beside it does, nothin
 
 `layout` is NCHW or NHWC. RGB is brought into `range`; `mean` is subtracted, `std` divides the rest.
 `outputs` names one or more: "cls" and "pooled", [batch, width]; "tokens", [batch, tokens, width],
-with "special_tokens", how many of them, CLS first, come before the patches.
+with "special_tokens", how many of them, CLS first, come before the patches. `resample` alone may be
+missing: how frames are resized to `size`, of `data.images.image_io.RESAMPLES`. It is then what the
+metadata of a file that `msn.convert` wrote has under this name, else "bilinear".
 """
 
 import importlib.util
@@ -19,6 +21,7 @@ import keras
 import numpy as np
 
 from data.common.errors import InputError, one_line, some
+from data.images.image_io import BILINEAR, RESAMPLES
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, to_path
 from msn.formats.files.weight_files import read_json
@@ -26,6 +29,7 @@ from msn.formats.files.weight_files import read_json
 SUFFIX, DESCRIPTION = ".onnx", ".json"
 MODEL_FILE = "model.onnx"  # in a directory
 KEYS = {"input", "range", "mean", "std", "outputs"}
+RESAMPLE = "resample"  # may be missing
 LAYOUTS = {"NCHW": (0, 3, 1, 2), "NHWC": (0, 1, 2, 3)}
 OUTPUTS = ("cls", "pooled", "tokens")
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -40,6 +44,7 @@ class OnnxEncoder(keras.Model):
     Attributes:
       features: what an image's features are, "cls", "pooled" or "mean" of the patches: the first
         that the file gives.
+      resample: how frames are resized for it.
 
     Call arguments:
       images: float or uint8 [batch, image_size, image_size, 3], RGB 0..255.
@@ -73,6 +78,7 @@ class OnnxEncoder(keras.Model):
         self.scale = ((high - low) / 255 / std).astype(np.float32)
         self.offset = ((low - mean) / std).astype(np.float32)
         self.session = open_session(self.file)
+        self.resample = facts.get(RESAMPLE) or self._noted_resample()
         self.input_name = facts["input"]["name"]
         self.input_type, self.single = self._check_input()
         self.width = self._check_outputs()
@@ -120,6 +126,11 @@ class OnnxEncoder(keras.Model):
             representation = outputs["tokens"][:, 0]
         tokens = [representation[:, None], *([] if patches is None else [patches])]
         return np.concatenate(tokens, axis=1), representation
+
+    def _noted_resample(self) -> str:
+        """The `resample` of an encoder that `msn.convert` wrote; else the usual."""
+        noted = self.session.get_modelmeta().custom_metadata_map.get(RESAMPLE)
+        return noted if noted in RESAMPLES else BILINEAR
 
     def _check_input(self) -> tuple[type, bool]:
         """The type of the input, and whether images go in one by one; raises `InputError`."""
@@ -208,10 +219,10 @@ def checked_facts(path: AnyPath) -> dict:
             "(docs/encoders.md)"
         )
     facts = read_json(path)
-    if facts.keys() != KEYS:
+    if facts.keys() - {RESAMPLE} != KEYS:
         raise InputError(
             f"{path.name} has {some(sorted(facts)) or 'nothing'}; expected exactly "
-            f"{', '.join(sorted(KEYS))}"
+            f"{', '.join(sorted(KEYS))}, and {RESAMPLE} where it is not {BILINEAR}"
         )
     given, outputs = facts["input"], facts["outputs"]
     problem = None
@@ -227,6 +238,8 @@ def checked_facts(path: AnyPath) -> dict:
         problem = f"mean {facts['mean']}, std {facts['std']}; expected three numbers each"
     elif min(facts["std"]) <= 0:
         problem = f"std is {facts['std']}; expected numbers above 0"
+    elif RESAMPLE in facts and facts[RESAMPLE] not in RESAMPLES:
+        problem = f"resample is {facts[RESAMPLE]!r}; expected one of {', '.join(RESAMPLES)}"
     elif not isinstance(outputs, dict) or not outputs.keys() & set(OUTPUTS):
         problem = f"outputs is {outputs}; expected names of {', '.join(OUTPUTS)}"
     elif unknown := outputs.keys() - {*OUTPUTS, "special_tokens"}:

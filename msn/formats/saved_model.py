@@ -2,17 +2,26 @@
 
 Source: github.com/RoyHirsch/endossl, inference.py: called with raw pixels, output 1 is the
 representation.
+
+How frames are to be resized is no part of the computation. It is in the encoder.json beside the
+saved_model/ of an encoder directory, and, if it is not bilinearly, in `assets.extra/`, which
+TensorFlow leaves to users (github.com/tensorflow/tensorflow, saved_model/README.md).
 """
 
+import json
 from pathlib import Path
 
 import keras
 
 from data.common.errors import InputError, one_line
+from data.images.image_io import BILINEAR, RESAMPLES, resize_rule
 from data.storage.folders import local_copy
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath, is_remote, to_path
+from msn.networks.encoder import resample_of
 
 MODEL_FILE = "saved_model.pb"
+INSIDE, BESIDE = "saved_model", "encoder.json"  # of an encoder directory
+PREPROCESSING = ("assets.extra", "preprocessing.json")  # in a SavedModel
 SIGNATURE = "serving_default"
 UNSTATED_SIZE = 224
 OUTPUTS = ("tokens", "cls")  # their names in the signature
@@ -23,6 +32,9 @@ class FrozenEncoder(keras.Model):
 
     Args:
       directory: of the SavedModel.
+
+    Attributes:
+      resample: how frames are resized for it, of `data.images.image_io.RESAMPLES`.
 
     Call arguments:
       images: float or uint8 [batch, image_size, image_size, 3], RGB 0..255.
@@ -39,6 +51,7 @@ class FrozenEncoder(keras.Model):
     def __init__(self, directory: str | AnyPath, name=None):
         super().__init__(name=name, trainable=False, dtype="float32")
         self.directory = to_path(directory)
+        self.resample = read_resample(self.directory)
         self.model = open_saved_model(self.directory)
         self.image_size, self.width = sizes(self.model)
         self.built = True
@@ -85,6 +98,43 @@ def save_saved_model(encoder, path: Path) -> None:
         tf.saved_model.save(module, str(path), signatures={SIGNATURE: named})
     except tf.errors.OpError as error:
         raise OSError(f"{path}: {one_line(error)}") from error
+    write_resample(encoder, path)
+
+
+def write_resample(encoder, path: Path) -> None:
+    """Notes in a SavedModel how frames are resized for it; nothing where that is bilinearly."""
+    file = path.joinpath(*PREPROCESSING)
+    if resample_of(encoder) != BILINEAR:
+        file.parent.mkdir(exist_ok=True)
+        content = {"preprocessing": {"resize": resize_rule(resample_of(encoder))}}
+        file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_resample(path: AnyPath) -> str:
+    """How frames are resized for a SavedModel: as a file in it or beside it says, else bilinearly.
+
+    Raises:
+      InputError: such a file cannot be read, or says something else.
+    """
+    place = path if is_remote(path) else path.absolute()
+    files = [place.joinpath(*PREPROCESSING)]
+    if place.name == INSIDE:
+        files.append(place.parent / BESIDE)
+    for file in files:
+        if not file.is_file():
+            continue
+        try:
+            rule = json.loads(file.read_text())["preprocessing"]["resize"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file}: does not say how frames are resized ({error!r})") from error
+        found = [resample for resample in RESAMPLES if resize_rule(resample) == rule]
+        if not found:
+            raise InputError(
+                f"{file}: frames resized by {rule!r}; expected as {resize_rule(BILINEAR)!r}, with "
+                f"one of {', '.join(RESAMPLES)}"
+            )
+        return found[0]
+    return BILINEAR
 
 
 def images_spec(encoder):

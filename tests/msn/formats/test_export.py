@@ -1,6 +1,7 @@
 """ONNX and TFLite are tested where their packages are installed: `make test-export`."""
 
 import importlib.util
+import json
 
 import cv2
 import numpy as np
@@ -106,6 +107,20 @@ def test_names_and_free_batch_of_an_onnx_file(sources, tmp_path):
     assert (taken.name, taken.type) == ("images", "tensor(float)")
     assert isinstance(taken.shape[0], str) and taken.shape[1:] == [16, 16, 3]
     assert [output.name for output in given] == ["tokens", "cls"]
+
+
+@needs("onnx")
+def test_an_onnx_file_opens_here_with_the_filter_of_its_encoder(tmp_path):
+    source = save_encoder(Encoder(**TINY, resample="bicubic"), tmp_path / "source", {})
+    path, _ = convert.convert(source, tmp_path / "net.onnx", "onnx")
+    facts = {
+        "input": {"name": "images", "layout": "NHWC", "size": 16},
+        **{"range": [0, 255], "mean": [0, 0, 0], "std": [1, 1, 1], "outputs": {"cls": "cls"}},
+    }
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    opened = load_encoder(path)
+    assert opened.resample == "bicubic"
+    np.testing.assert_allclose(opened(images(2))[1], load_encoder(source)(images(2))[1], atol=1e-4)
 
 
 @needs("tflite")

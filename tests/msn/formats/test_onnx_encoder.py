@@ -15,7 +15,8 @@ from down_stream.experiment import run
 from down_stream.features.cache import fingerprint
 from down_stream.features.pooling import choose_features, compute_features
 from msn.convert import convert
-from msn.encoders import load_encoder
+from msn.encoders import load_encoder, save_encoder
+from msn.networks.encoder import resample_of
 from msn.training.initialisation import open_pretrained
 from tests.support import onnx_files
 from tests.support.places import ROOT
@@ -71,6 +72,26 @@ def test_features_are_those_that_the_description_names(outputs, features, others
     for name in {"cls", "mean", "cls+mean", "last4"} - {features, *others}:
         with pytest.raises(InputError, match=f"{re.escape(name)}' for net.onnx; expected "):
             choose_features(encoder, name)
+
+
+@needs_onnx
+def test_frames_are_resized_as_the_description_says(tmp_path):
+    assert resample_of(load_encoder(onnx_files.write(tmp_path))) == "bilinear"
+    encoder = load_encoder(onnx_files.write(tmp_path, resample="bicubic"))
+    copy = load_encoder(save_encoder(encoder, tmp_path / "copy", {}))
+    assert (resample_of(encoder), resample_of(copy)) == ("bicubic", "bicubic")
+
+
+@needs_onnx
+def test_what_an_export_notes_of_resizing_counts_where_the_description_says_nothing(tmp_path):
+    import onnx
+
+    for noted, found in (("bicubic", "bicubic"), ("some other program's", "bilinear")):
+        path = onnx_files.write(tmp_path)
+        model = onnx.load(path)
+        model.metadata_props.add(key="resample", value=noted)
+        onnx.save(model, path)
+        assert resample_of(load_encoder(path)) == found
 
 
 @needs_onnx
@@ -157,6 +178,8 @@ FACTS = {
         (FACTS | {"range": [1, 0]}, r"range is \[1, 0\]"),
         (FACTS | {"mean": [0.5]}, r"mean \[0.5\]"),
         (FACTS | {"std": [0.5, 0, 1]}, "std is .* above 0"),
+        (FACTS | {"resample": "cubic"}, "resample is 'cubic'; expected one of bilinear, bicubic"),
+        (FACTS | {"resample": ["bicubic"]}, "resample is .* expected one of bilinear, bicubic"),
         (FACTS | {"outputs": {}}, "outputs is {}; expected names of cls, pooled, tokens"),
         (FACTS | {"outputs": {"cls": "cls", "head": "x"}}, "outputs has 'head'"),
         (FACTS | {"outputs": {"tokens": "tokens"}}, "tokens and special_tokens; expected both"),

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from data.common.errors import InputError
+from msn.convert import convert
 from msn.encoders import load_encoder, save_encoder
-from msn.networks.encoder import Encoder
+from msn.networks.encoder import Encoder, resample_of
 from tests.support.places import GOLDEN
 
 FROZEN = GOLDEN / "endossl-released" / "saved_model_inference"
@@ -29,6 +30,31 @@ def test_a_copy_is_the_same_model(tmp_path):
     copy = load_encoder(save_encoder(frozen, tmp_path / "copy", {}))
     images = np.zeros((1, frozen.image_size, frozen.image_size, 3), np.float32)
     np.testing.assert_array_equal(copy(images)[1], frozen(images)[1])
+
+
+@pytest.mark.parametrize("resample", ["bicubic", "bilinear"])
+def test_frames_are_resized_as_for_the_encoder_that_it_is_of(resample, tmp_path, monkeypatch):
+    sizes = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 2}
+    path = save_encoder(Encoder(**sizes, resample=resample), tmp_path / "encoder", {})
+    frozen = load_encoder(path / "saved_model")
+    monkeypatch.chdir(path / "saved_model")
+    assert {resample_of(frozen), resample_of(load_encoder("."))} == {resample}
+    # Written before the filter was noted in it: what lies beside it says it, and its copy, too.
+    shutil.rmtree(path / "saved_model" / "assets.extra", ignore_errors=True)
+    frozen = load_encoder(path / "saved_model")
+    assert resample_of(frozen) == resample
+    assert resample_of(load_encoder(save_encoder(frozen, tmp_path / "copy", {}))) == resample
+    exported, _ = convert(path, tmp_path / "exported", "saved_model")
+    assert resample_of(load_encoder(exported)) == resample
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"preprocessing": {"resize": "a crop"}}'])
+def test_a_file_beside_that_does_not_say_how_frames_are_resized(content, tmp_path):
+    shutil.copytree(FROZEN, tmp_path / "saved_model")
+    (tmp_path / "encoder.json").write_text(content)
+    with pytest.raises(InputError, match=r"encoder.json: .*frames .*resized") as refusal:
+        load_encoder(tmp_path / "saved_model")
+    assert "\n" not in str(refusal.value)
 
 
 def test_images_of_another_size_are_refused():
