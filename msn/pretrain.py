@@ -38,7 +38,7 @@ from msn.training.distribution import Distribution, create_distribution
 from msn.training.initialisation import origin_of
 from msn.training.knn_probe import KnnProbe
 from msn.training.source_probe import SourceProbe
-from msn.training.teacher import FEATURES_FILE, open_teacher
+from msn.training.teacher import open_teacher
 from msn.workdir import checkpoints
 from msn.workdir.metrics_log import MetricsLog, headline
 from msn.workdir.run_directory import (
@@ -61,7 +61,8 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
       workdir: receives config.json, checkpoints/, encoder/, metrics.jsonl and TensorBoard events.
 
     Returns:
-      True when the run is complete; False when a signal or Ctrl-C stopped it at a checkpoint.
+      True when the run is complete; False when a signal or Ctrl-C stopped it at a checkpoint, or
+      while its teacher was asked.
 
     Raises:
       InputError: the configuration or the data cannot work, and nothing is written then; another
@@ -80,7 +81,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     check_configuration(workdir, config)
 
     # ---- model, update step, probe -------------------------------------------------------------
-    teacher = open_teacher(config, source, distribution.replicas)
+    teacher = open_teacher(config, source, distribution.replicas, workdir)
     with distribution.named_errors(), distribution.strategy.scope():
         model = create_model(config, teacher and teacher.width)
     backbone = model.anchor_encoder.backbone
@@ -99,7 +100,12 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         checksum = zlib.crc32(as_json(config).encode())
         distribution.agree(step=step, frames=len(source), configuration=checksum)
         describe(config, backbone, source, total_steps, step)
-        said = teacher and teacher.features(workdir / FEATURES_FILE)
+        said = teacher and teacher.features(workdir, stop)
+        if teacher and said is None:
+            logging.warning(
+                "stopped by %s while the teacher was asked; start again to go on", stop.requested
+            )
+            return False
         unreadable = UnreadableFrames(config.data.max_unreadable)
 
         def save():
@@ -232,10 +238,12 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
     sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
     if not (probe.train_videos or probe.test_videos):
         if sources.number < 2:
-            raise InputError(
-                "probe_every: one video has no sources to tell apart, and probe.train_videos is "
-                "empty; expected names of labelled videos"
+            logging.warning(
+                "probe_every=%d: nothing is probed, as one video has no sources to tell apart and "
+                "probe.train_videos is empty",
+                config.probe_every,
             )
+            return []
         return [sources]
     if not probe.root and config.data.source != "images":
         raise InputError(

@@ -94,6 +94,7 @@ def batches_of_features(
     batch_size: int,
     description: str = "",
     resample: str = BILINEAR,
+    start: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features of all readable frames in order; the others are named in the log.
 
@@ -104,15 +105,16 @@ def batches_of_features(
       batch_size: int.
       description: for the progress bar; without it there is none.
       resample: how frames are resized, of `data.images.image_io.RESAMPLES`.
+      start: row of the first frame.
 
     Yields:
       Features float32 [n, width], and the rows that they are of, int64 [n].
     """
-    bar = ProgressBar(desc=description, total=len(frames), unit="frame", disable=not description)
-    with bar:
+    count = {"total": len(frames), "initial": start, "unit": "frame"}
+    with ProgressBar(desc=description, **count, disable=not description) as bar:
         for batch in embed_batches(
             lambda images: {"features": function(images)},
-            *(frames, image_size, batch_size),
+            *(frames, image_size, batch_size, start),
             resample=resample,
         ):
             for fault in batch.faults:

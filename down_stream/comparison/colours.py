@@ -3,7 +3,8 @@
   python -m down_stream.comparison.colours --data_rootdir=DIR --output=colours.parquet
 
 Of each frame of a data set a histogram over hue, and one over saturation and brightness, in a table
-that stands where an encoder would (--config.encoder=colours.parquet, or in a comparison).
+that stands where an encoder would (--config.encoder=colours.parquet, or in a comparison). With
+--thumbnail=8 the frame follows, 8 by 8 pixels: where the colours are.
 """
 
 import json
@@ -29,29 +30,36 @@ HUES, SATURATIONS, BRIGHTNESSES = 16, 4, 8  # bins
 
 ROOT = flags.DEFINE_string("data_rootdir", None, "folder that holds the data set --name")
 NAME = flags.DEFINE_string("name", "cholec80", "data set in --data_rootdir")
+THUMBNAIL = flags.DEFINE_integer(
+    "thumbnail", 0, "pixels of a side that follow; 0 for none", 0, SIZE
+)
 OUTPUT = flags.DEFINE_string("output", "colours.parquet", "table to write")
 
 
-def colours_of(image: np.ndarray) -> np.ndarray:
+def colours_of(image: np.ndarray, thumbnail: int = 0) -> np.ndarray:
     """RGB uint8 [height, width, 3] -> float32 [48], square roots of two histograms' shares.
 
     The square root makes Euclidean distances those of Hellinger, which do not overrate what there
-    is much of.
+    is much of. With a thumbnail its pixels follow, 0..1, [48 + 3 * thumbnail ** 2].
     """
     hsv = cv2.cvtColor(resize(image, (SIZE, SIZE)), cv2.COLOR_RGB2HSV)
     hue = np.bincount(hsv[..., 0].ravel().astype(int) * HUES // 180, minlength=HUES)
     saturation = hsv[..., 1].ravel().astype(int) * SATURATIONS // 256
     place = saturation * BRIGHTNESSES + hsv[..., 2].ravel().astype(int) * BRIGHTNESSES // 256
     both = np.bincount(place, minlength=SATURATIONS * BRIGHTNESSES)
-    return np.sqrt(np.concatenate([hue, both]) / SIZE**2).astype(np.float32)
+    shares = np.sqrt(np.concatenate([hue, both]) / SIZE**2).astype(np.float32)
+    if not thumbnail:
+        return shares
+    pixels = resize(image, (thumbnail, thumbnail)).astype(np.float32) / 255
+    return np.concatenate([shares, pixels.ravel()])
 
 
-def write_colours(index: FrameIndex, path: Path) -> None:
+def write_colours(index: FrameIndex, path: Path, thumbnail: int = 0) -> None:
     """Writes the table of a data set's frames; those that cannot be read are not in it."""
     rows = []
     for row, file in enumerate(ProgressBar(index.paths(np.arange(len(index))), "colours")):
         try:
-            rows.append((row, colours_of(read_image(file))))
+            rows.append((row, colours_of(read_image(file), thumbnail)))
         except InputError as error:
             logging.warning("left out: %s", error)
     if not rows:
@@ -78,7 +86,7 @@ def main() -> None:
     if path.suffix != ".parquet":
         raise InputError(f"--output={path}: expected a name that ends in .parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_colours(load_index([to_path(ROOT.value) / NAME.value]), path)
+    write_colours(load_index([to_path(ROOT.value) / NAME.value]), path, THUMBNAIL.value)
     print(f"written to {path}")
 
 

@@ -10,7 +10,6 @@ deleted at any time.
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -19,7 +18,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from data.common.errors import InputError
@@ -27,17 +25,14 @@ from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
 from data.images.image_io import BILINEAR, resize_rule
-from data.storage.paths import AnyPath, check_local, to_path
+from data.storage.paths import check_local, to_path
 from data.storage.whole import PART, whole_file
 from down_stream.features.extraction import representation
 from down_stream.features.pooling import feature_width, is_representation
-from msn.formats.files.feature_table import FeatureTable
-from msn.formats.onnx_encoder import OnnxEncoder
-from msn.formats.saved_model import FrozenEncoder
+from msn.workdir.content import content_of
 
 VERSION = 1  # of what an entry holds: raised, too, where decoding gives a file's frames otherwise
 _STALE = 3600  # seconds; to write a file takes moments
-_BLOCK = 1 << 24  # bytes
 
 
 def cached_features(
@@ -105,39 +100,12 @@ def cached_features(
 
 
 def fingerprint(encoder, features: str | None = None) -> str:
-    """Hexadecimal digest of what an encoder computes: kind, arguments, precision and weights.
+    """What `content_of` says of an encoder.
 
     With `features`, of those; what `encoder.represent` gives has the name of the encoder.
     """
-    digest = hashlib.sha256()
-    if features and not is_representation(encoder, features):
-        digest.update(f"features {features} ".encode())
-    if files := _files_of(encoder):
-        for name, path in files.items():
-            digest.update(f"{name} {path.stat().st_size}".encode())
-            with path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-    else:
-        arguments = json.dumps(encoder.get_config(), sort_keys=True, default=str)
-        digest.update(f"{type(encoder).__name__} {encoder.dtype_policy.name} {arguments}".encode())
-        for weight in encoder.weights:
-            value = keras.ops.convert_to_numpy(weight)
-            if weight.path.endswith("/fc2/kernel"):
-                value = value.T  # as an earlier version had it: its entries keep their names
-            digest.update(f"{value.dtype} {value.shape}".encode())
-            digest.update(np.ascontiguousarray(value).view(np.uint8))
-    return digest.hexdigest()[:32]
-
-
-def _files_of(encoder) -> dict[str, AnyPath]:
-    """The files that tell all about a frozen encoder or a table, by name; {} for others."""
-    if isinstance(encoder, FrozenEncoder):
-        files = sorted(path for path in encoder.directory.rglob("*") if path.is_file())
-        return {str(path.relative_to(encoder.directory)): path for path in files}
-    if isinstance(encoder, OnnxEncoder):
-        return {"onnx": encoder.file, "description": encoder.description}
-    return {"table": encoder.file} if isinstance(encoder, FeatureTable) else {}
+    is_other = features and not is_representation(encoder, features)
+    return content_of(encoder, f"features {features} " if is_other else "")
 
 
 def entry_name(video: str, paths: list[str], image_size: int, resample: str = BILINEAR) -> str:

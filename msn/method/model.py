@@ -170,6 +170,9 @@ class MSN(tf.Module):
     def add_teacher(self, parts, taught, said, schedule):
         """What `loss` returned, with the teacher's loss in it.
 
+        While MSN's weight is 0, prototypes, biases and norms of its head stand still, and the
+        head's kernels decay as all others do.
+
         Args:
           taught: of the anchor views, what `represent_anchors` yields of them [batch, 2 * width].
           said: the teacher's features of the same frames [batch, teacher_width].

@@ -86,8 +86,7 @@ def check(config: ConfigDict) -> None:
     values = flatten(config.to_dict())
     check_ranges(values, RANGES)
     check_choices(values, CHOICES)
-    if config.teacher:
-        check_teacher(config)
+    check_teacher(config)
     if config.loss.prior_exponent and config.loss.sinkhorn:
         raise InputError(
             f"loss.prior_exponent is {config.loss.prior_exponent} with Sinkhorn, which balances to "
@@ -96,7 +95,17 @@ def check(config: ConfigDict) -> None:
 
 
 def check_teacher(config: ConfigDict) -> None:
-    """Raises `InputError` where a teacher would teach nothing, or cannot."""
+    """Raises `InputError` where a teacher would teach nothing, or cannot.
+
+    Without one, for what is said of one; but for the weights, which configurations have for both.
+    """
+    if not config.teacher:
+        for name in ("teacher_alone", "teacher_mean", "teacher_std", "teacher_num_heads"):
+            if config[name]:
+                raise InputError(
+                    f"{name} is {config[name]} without a teacher; expected --config.teacher=PATH"
+                )
+        return
     if config.accumulation > 1:
         raise InputError(
             f"accumulation is {config.accumulation} with a teacher; expected 1, a smaller "

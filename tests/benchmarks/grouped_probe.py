@@ -11,14 +11,18 @@ by three seeds, the same for all features. A score is the mean of the seeds; its
 and that of the paired difference to the first named (of A+B to A) are of 1,000 draws of sequences.
 
 After an encoder's path @ says which of its features, as --config.features does. Names joined by +
-are concatenated. Features of encoders are kept in runs/features.
+are concatenated. Features of encoders are kept in runs/features. A checkpoint of a run,
+runs/small/checkpoints/step_00000500.safetensors, stands for the target encoder in it.
 """
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import safetensors
+from ml_collections import ConfigDict
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
@@ -29,7 +33,11 @@ from down_stream.classifiers.logistic_regression import PENALTIES, fit_logistic
 from down_stream.cross_validation import draw_splits
 from down_stream.features.encoders import SplitFeatures, open_encoder
 from down_stream.tasks import open_task
+from msn.encoders import save_encoder
 from msn.networks.usual_keras import usual_keras
+from msn.training.configuration import create_model
+from msn.workdir.checkpoints import restore_checkpoint
+from msn.workdir.run_directory import CHECKPOINTS, CONFIG_FILE
 
 FOLDS, INNER_FOLDS, DRAWS = 5, 3, 1000
 CHOSEN_FROM = PENALTIES[2:]  # so few images are told apart without any penalty
@@ -75,11 +83,13 @@ def main() -> None:
                 [np.mean([area(labels, score, weights) for score in scores]) for weights in drawn]
             )
             other = name.split("+")[0] if "+" in name else wanted[0]
+            of_other = found[other][str(fraction)]["auc"] if other != name else np.mean(aucs)
             row = {
                 "auc": float(np.mean(aucs)),
                 "seeds": aucs,
                 "interval": interval(of_draws[name]),
                 "difference_to": other,
+                "by": float(np.mean(aucs) - of_other),
                 "difference": interval(of_draws[name] - of_draws[other]),
             }
             found.setdefault(name, {})[str(fraction)] = row
@@ -87,7 +97,8 @@ def main() -> None:
             less, more = row["difference"]
             print(
                 f"{100 * fraction:4.0f} %  {name:24s} {row['auc']:.3f} [{low:.3f}, {high:.3f}]  to "
-                f"{other} [{less:+.3f}, {more:+.3f}]  seeds {' '.join(f'{x:.3f}' for x in aucs)}",
+                f"{other} {row['by']:+.3f} [{less:+.3f}, {more:+.3f}]  seeds "
+                + " ".join(f"{x:.3f}" for x in aucs),
                 flush=True,
             )
     if given.output:
@@ -116,12 +127,27 @@ def features_of(path: str, index) -> np.ndarray:
     arguments = {"resnet_weights": "none", "seed": 0, "given": {}}
     if size.isdigit():
         encoder = open_encoder(None, variant, image_size=int(size), **arguments)
+    elif Path(path).parent.name == CHECKPOINTS:
+        with tempfile.TemporaryDirectory() as folder:
+            saved = save_encoder(encoder_in(Path(path)), f"{folder}/encoder", {"checkpoint": path})
+            encoder = open_encoder(saved, "", image_size=0, **arguments)
     else:
         encoder = open_encoder(to_paths([path])[0], "", image_size=0, **arguments)
     values, _ = SplitFeatures(encoder, {"all": index}, 64, CACHE, features or None)("all")
     if len(values) != len(index):
         raise SystemExit(f"{path}: features of {len(values)} of {len(index)} images")
     return np.asarray(values)
+
+
+def encoder_in(checkpoint: Path):
+    """The target encoder in a checkpoint of a run."""
+    config = ConfigDict(json.loads((checkpoint.parent.parent / CONFIG_FILE).read_text()))
+    with safetensors.safe_open(checkpoint, "np") as file:
+        said = "teacher/of_cls/bias"
+        width = file.get_slice(said).get_shape()[0] if said in file.keys() else None  # noqa: SIM118
+    model = create_model(config, width)
+    restore_checkpoint(checkpoint, model)
+    return model.target_encoder
 
 
 def out_of_fold(features, labels, group, index, splits, fraction, seed) -> np.ndarray:

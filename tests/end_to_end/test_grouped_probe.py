@@ -8,8 +8,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data.dataset.audit import Audit
+from data.dataset.frame_index import load_index
 from data.image_classes.class_folders import prepare_classes
+from msn.encoders import load_encoder
+from msn.pretrain import pretrain
+from msn.workdir.checkpoint_files import checkpoints
 from tests.benchmarks import grouped_probe
+from tests.support.small_msn import small_config
 from tests.support.small_polyps import write_image
 
 GROUPS, EACH = 16, 3
@@ -62,8 +67,14 @@ def test_features_that_tell_are_told_from_those_that_do_not(root, tmp_path, monk
     monkeypatch.setattr(sys, "argv", ["grouped_probe", *tables, "noise+told", *given])
     monkeypatch.setattr(grouped_probe, "DRAWS", 50)
     grouped_probe.main()
-    assert "48 images of 16 sequences" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "48 images of 16 sequences" in printed
     found = json.loads((tmp_path / "found.json").read_text())
+    by = found["told"]["1.0"]["auc"] - found["noise"]["1.0"]["auc"]
+    assert found["told"]["1.0"]["by"] == pytest.approx(by)
+    assert found["noise"]["1.0"]["by"] == 0
+    less, more = found["told"]["1.0"]["difference"]
+    assert f"to noise {by:+.3f} [{less:+.3f}, {more:+.3f}]" in printed
     assert found["noise"]["1.0"]["auc"] < 0.75
     for name in ("told", "noise+told"):
         for fraction in ("0.25", "1.0"):
@@ -72,3 +83,18 @@ def test_features_that_tell_are_told_from_those_that_do_not(root, tmp_path, monk
         assert found[name]["1.0"]["difference"][0] > 0
         low, high = found[name]["1.0"]["interval"]
         assert low <= found[name]["1.0"]["auc"] <= high
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_encoder_of_a_step_is_that_of_the_run(small_dataset, tmp_path):
+    frames = load_index(small_dataset).take(np.arange(56))
+    content = {"video": np.array(frames.videos)[frames.video], "second": frames.second}
+    values = np.random.default_rng(0).normal(size=(56, 3)).astype(np.float32)
+    np.savez(tmp_path / "said.npz", embeddings=values, **content)
+    config = small_config(small_dataset, teacher=str(tmp_path / "said.npz"), steps=4)
+    assert pretrain(config, tmp_path / "run")
+    before, last = checkpoints(tmp_path / "run" / "checkpoints")
+    found = grouped_probe.encoder_in(last).get_weights()
+    exported = load_encoder(tmp_path / "run" / "encoder").get_weights()
+    assert all(map(np.array_equal, found, exported))
+    assert not all(map(np.array_equal, grouped_probe.encoder_in(before).get_weights(), exported))

@@ -252,10 +252,6 @@ PROBED = {
         ({"on_nan": "ignore"}, "on_nan is 'ignore'"),
         ({"keep_every": 1, "steps": 10**9}, "MB needed for 1000000004 checkpoints"),
         ({"init": "/nonexistent"}, "init=/nonexistent"),
-        (
-            {"probe_every": 1, "data__exclude_videos": ("video01", "video02", "video03")},
-            "probe.train_videos is empty",
-        ),
         ({"probe_every": 1, "probe__train_videos": ("video01",)}, "probe.test_videos is empty"),
         ({"probe_every": 1, "probe__task": "organs", **PROBED}, "expected one of phases, tools"),
         ({"probe_every": 1, "probe__test_videos": ("video01",)}, "video01 also in pre-training"),
@@ -267,6 +263,14 @@ def test_what_cannot_work_is_said_before_anything_is_written(
     with pytest.raises(InputError, match=named):
         pretrain(small_config(small_dataset, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_one_video_has_no_sources_to_tell_apart(small_dataset, tmp_path, caplog):
+    excluded = ("video01", "video02", "video03")
+    config = small_config(small_dataset, probe_every=1, steps=2, data__exclude_videos=excluded)
+    assert pretrain(config, tmp_path)
+    assert "probe_every=1: nothing is probed, as one video has no sources" in caplog.text
+    assert all("source_knn" not in line for line in lines(tmp_path))
 
 
 def test_the_strengths_of_the_views_reach_the_data(run, small_dataset, tmp_path):

@@ -183,8 +183,8 @@ def _read(path: AnyPath) -> dict[str, np.ndarray]:
         problem = f"{key} is {columns[key].dtype}; expected numbers"
     elif not np.isfinite(columns[key]).all():
         problem = f"{key} is unknown in some rows; expected a number in each"
-    elif key == "frame" and columns[key].min() < 1:
-        problem = f"frame {columns[key].min()}; expected the numbers in files' names, from 1"
+    elif key == "frame" and columns[key].min() < 0:
+        problem = f"frame {columns[key].min()}; expected the numbers in files' names"
     elif len(rows := np.flatnonzero(~np.isfinite(embeddings).all(axis=1))):
         problem = f"{len(rows)} embeddings are not finite, as in row {rows[0]}"
     if problem:

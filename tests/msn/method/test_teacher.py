@@ -80,13 +80,14 @@ def test_both_losses_are_added_with_their_weights(views):
     assert float(logs["updated"]) == 1
 
 
-def test_the_teacher_alone_moves_the_encoder_and_neither_head_nor_prototypes(views):
+def test_the_teacher_alone_moves_the_encoder_and_the_head_of_msn_decays(views):
     model = MSN(TINY, **HEADS, teacher_width=5)
     parts = {
         "encoder": model.anchor_encoder.trainable_variables,
         "teacher": model.teacher_variables,
         "prototypes": [model.prototypes],
         "biases": [v for v in model.anchor_head.trainable_variables if len(v.shape) == 1],
+        "kernels": [v for v in model.anchor_head.trainable_variables if len(v.shape) > 1],
     }
     before = {name: values(variables) for name, variables in parts.items()}
     losses = [float(step(model, views, 0.0, 1.0)["teacher"]) for _ in range(6)]
@@ -96,6 +97,9 @@ def test_the_teacher_alone_moves_the_encoder_and_neither_head_nor_prototypes(vie
         assert np.mean(moved) > 0.8, name
     for name in ("prototypes", "biases"):
         assert all(map(np.array_equal, before[name], values(parts[name]))), name
+    decay = (1 - SCHEDULE["learning_rate"] * SCHEDULE["weight_decay"]) ** 6
+    for old, new in zip(before["kernels"], values(parts["kernels"]), strict=True):
+        np.testing.assert_allclose(new, decay * old, rtol=1e-5)
 
 
 def test_features_that_are_not_finite_leave_everything_as_it_is(views):

@@ -1,7 +1,9 @@
 """A teacher in whole runs: of every kind, resumed, exported, and with what can be wrong of it."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from msn import encoders
 from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
 from msn.training import teacher as module
-from msn.training.teacher import FEATURES_FILE, Teacher, standardised
+from msn.training.teacher import CONTENT_FILE, FEATURES_FILE, Teacher, standardise
 from msn.workdir import checkpoint_files
 from tests.support import onnx_files
 from tests.support.record_files import write_records
@@ -85,7 +87,14 @@ def test_what_it_says_is_learnt(small_dataset, source, tmp_path):
 
 def test_the_run_says_who_its_teacher_is_and_exports_nothing_of_it(run, table, small_dataset):
     names = {path.name for path in run.iterdir()}
-    assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events"}
+    assert names == {
+        "config.json",
+        "checkpoints",
+        "encoder",
+        "metrics.jsonl",
+        "events",
+        CONTENT_FILE,
+    }
     description = json.loads((run / "encoder" / "encoder.json").read_text())
     teacher = description["source"]["teacher"]
     assert (teacher["path"], teacher["licence"]) == (table, None)
@@ -141,7 +150,7 @@ def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
     first = np.asarray(source.read(7))
     assert first.shape != (24, 24, 3)  # it is seen as the encoder sees it
     assert kept.shape == (56, opened.width)
-    features = Teacher(Path(encoder), {}, source).features(tmp_path / FEATURES_FILE)
+    features = Teacher(Path(encoder), {}, source).features(tmp_path)
     assert len(asked.calls) == 1
     np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-4)
@@ -153,11 +162,11 @@ def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
 def test_features_of_other_frames_are_computed_again(small_dataset, source, encoder, tmp_path):
     path, file = Path(encoder), tmp_path / FEATURES_FILE
     fewer = open_source("images", small_dataset, ("video02",))
-    assert len(Teacher(path, {}, fewer).features(file)) == 42
-    every = Teacher(path, {}, source).features(file)
+    assert len(Teacher(path, {}, fewer).features(tmp_path)) == 42
+    every = Teacher(path, {}, source).features(tmp_path)
     assert len(every) == 56 and every.any(axis=1).all()
     file.write_bytes(file.read_bytes()[:100])
-    np.testing.assert_array_equal(Teacher(path, {}, source).features(file), every)
+    np.testing.assert_array_equal(Teacher(path, {}, source).features(tmp_path), every)
 
 
 def test_an_onnx_file_teaches(small_dataset, tmp_path):
@@ -174,19 +183,26 @@ def test_records_have_times_and_no_numbers_of_files(small_dataset, source, table
     records = open_source("records", tmp_path / "records")
     file = tmp_path / FEATURES_FILE
     path = Path(table)
-    expected = Teacher(path, {}, source).features(file)
-    np.testing.assert_array_equal(Teacher(path, {}, records).features(file), expected)
+    expected = Teacher(path, {}, source).features(tmp_path)
+    np.testing.assert_array_equal(Teacher(path, {}, records).features(tmp_path), expected)
     assert not file.exists()  # a table is looked up again
     numbered = write_table(tmp_path / "numbered.npz", source, frame=source.index.frame)
     with pytest.raises(InputError, match=r"^teacher=.*has the column frame; expected second"):
         Teacher(Path(numbered), {}, records)
 
 
-def test_dimensions_that_tell_nothing_and_frames_that_are_unknown_are_zero():
-    features = np.array([[1.0, 5.0], [3.0, 5.0]], np.float32)
-    np.testing.assert_allclose(
-        standardised((features, np.array([2, 0])), 3), [[1, 0], [0, 0], [-1, 0]]
-    )
+def test_dimensions_that_tell_nothing_and_frames_that_are_unknown_are_zero(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 2)
+    features = np.array([[3.0, 5.0], [9.0, 9.0], [1.0, 5.0]], np.float32)
+    standardise(features, np.array([True, False, True]))
+    np.testing.assert_allclose(features, [[1, 0], [0, 0], [-1, 0]])
+
+
+def test_large_numbers_are_standardised_by_what_tells_them_apart():
+    draw = np.random.default_rng(0).normal(size=(500, 3)) * [1, 1e-3, 1e4] + [1e3, 0, -1e5]
+    features = draw.astype(np.float32)
+    standardise(features, np.ones(500, bool))
+    np.testing.assert_allclose(features, (draw - draw.mean(0)) / draw.std(0), atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +241,13 @@ def test_a_table_that_does_not_fit_is_said_before_anything_is_written(
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"teacher": "/nonexistent"}, "teacher=/nonexistent"),
+        (
+            {"teacher": "/nonexistent"},
+            "^teacher=/nonexistent: no such file.*expected an encoder",
+        ),
+        ({"teacher": "/nonexistent.csv"}, r"no such file.*a table of features \(.npz, .par"),
+        ({"teacher": None, "teacher_alone": 1.0}, "teacher_alone is 1.0 without a teacher"),
+        ({"teacher": None, "teacher_num_heads": 3}, "teacher_num_heads is 3 without a teacher"),
         ({"accumulation": 2}, "accumulation is 2 with a teacher"),
         ({"teacher_weight": -1.0}, "teacher_weight is -1"),
         ({"teacher_alone": 1.5}, "teacher_alone is 1.5"),
@@ -240,12 +262,92 @@ def test_what_cannot_teach_is_said(small_dataset, table, tmp_path, changes, name
     assert not (tmp_path / "run").exists()
 
 
-def test_a_teacher_of_another_width_is_another_model(run, small_dataset, source, table, tmp_path):
+@pytest.mark.parametrize("width", [3, 4])
+def test_another_teacher_at_the_same_path_does_not_go_on(
+    run, small_dataset, source, table, tmp_path, width
+):
     """The file at the path was replaced since the run was stopped."""
     workdir = shutil.copytree(run, tmp_path / "msn")
     path = shutil.copy(table, tmp_path / "features.npz")
     config = json.loads((workdir / "config.json").read_text()) | {"teacher": str(path)}
     (workdir / "config.json").write_text(json.dumps(config))
-    write_table(path, source, embeddings=np.ones((56, 4), np.float32))
-    with pytest.raises(InputError, match="none of 3 checkpoints can be used"):
+    assert pretrain(small_config(small_dataset, teacher=str(path)), workdir)  # a copy is the same
+    before = state(workdir)
+    values = np.random.default_rng(1).normal(size=(56, width)).astype(np.float32)
+    write_table(path, source, embeddings=values)
+    with pytest.raises(InputError, match=r"^teacher=.*its content is not what has taught the run"):
         pretrain(small_config(small_dataset, teacher=str(path)), workdir)
+    assert before.keys() == state(workdir).keys()
+    (workdir / CONTENT_FILE).write_text("{")
+    with pytest.raises(InputError, match=r"teacher\.json: damaged"):
+        pretrain(small_config(small_dataset, teacher=str(path)), workdir)
+    shutil.rmtree(workdir / "checkpoints")  # nothing was taught yet: it may be another one
+    assert pretrain(small_config(small_dataset, teacher=str(path)), workdir)
+
+
+def test_an_encoder_that_was_trained_again_is_asked_again(source, encoder, tmp_path):
+    path = Path(shutil.copytree(encoder, tmp_path / "encoder"))
+    first = Teacher(path, {}, source).features(tmp_path)
+    again = create_encoder("vitnano4", image_size=24, seed=4)
+    encoders.save_encoder(again, path, {"videos": ["VID99"]})
+    second = Teacher(path, {}, source).features(tmp_path)
+    assert np.abs(first - second).max() > 0.1
+
+
+class StopAfter:
+    """Asks to stop at the second question."""
+
+    asked = 0
+
+    @property
+    def requested(self):
+        self.asked += 1
+        return "SIGTERM" if self.asked > 1 else ""
+
+
+def test_a_signal_stops_it_between_two_batches_and_it_goes_on_there(
+    source, encoder, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "BATCH_SIZE", 8)
+    (tmp_path / "whole").mkdir()
+    expected = Teacher(Path(encoder), {}, source).features(tmp_path / "whole")
+    assert Teacher(Path(encoder), {}, source).features(tmp_path, StopAfter()) is None
+    with np.load(tmp_path / FEATURES_FILE) as content:
+        assert content["known"].sum() == content["start"] == 16
+    asked = recorded(monkeypatch, module, "batches_of_features")
+    found = Teacher(Path(encoder), {}, source).features(tmp_path)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert asked.calls[0][1]["start"] == 16
+
+
+def test_a_run_that_is_stopped_while_the_teacher_is_asked_goes_on(
+    small_dataset, encoder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "BATCH_SIZE", 8)
+    ask = module.batches_of_features
+
+    def interrupted(*arguments, **options):
+        for number, batch in enumerate(ask(*arguments, **options)):
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    config = small_config(small_dataset, teacher=encoder, steps=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "batches_of_features", interrupted)
+        assert not pretrain(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert pretrain(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["table", "encoder"])
+def test_a_teacher_that_says_the_same_of_every_frame_is_refused(source, tmp_path, kind):
+    if kind == "table":
+        same = np.full((56, 3), 2.5, np.float32)
+        path = write_table(tmp_path / "same.npz", source, embeddings=same)
+    else:
+        made = create_encoder("vitnano4", image_size=24, seed=3)
+        made.set_weights([np.zeros_like(weight) for weight in made.get_weights()])
+        path = encoders.save_encoder(made, tmp_path / "encoder", {"videos": []})
+    with pytest.raises(InputError, match=r"^teacher=.*are the same for all 56 frames"):
+        Teacher(Path(path), {}, source).features(tmp_path)

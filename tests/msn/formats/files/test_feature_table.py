@@ -99,6 +99,17 @@ def test_rows_may_be_in_any_order_and_of_other_videos(tables, small_dataset, tmp
     np.testing.assert_allclose(table.of(index)[0], whole, rtol=1e-6)
 
 
+def test_frames_may_be_counted_from_0(small_dataset, tmp_path):
+    index = load_index(small_dataset)
+    index = dataclasses.replace(index, frame=index.frame - 1)
+    values = np.random.default_rng(0).normal(size=(len(index), 2)).astype(np.float32)
+    names = np.array(index.videos)[index.video]
+    np.savez(tmp_path / "table.npz", embeddings=values, video=names, frame=index.frame)
+    features, rows = FeatureTable(tmp_path / "table.npz").of(index)
+    assert len(rows) == len(index) and index.frame.min() == 0
+    np.testing.assert_array_equal(features, values)
+
+
 def test_frames_that_are_missing_are_named_and_do_not_count(
     tables, small_dataset, tmp_path, caplog
 ):
@@ -140,7 +151,7 @@ def test_a_missing_frame_is_missing_at_any_rate(fps, small_dataset, tmp_path):
         (lambda c: {n: v for n, v in c.items() if n != "video"}, "no video among its columns"),
         (lambda c: {n: v for n, v in c.items() if n != "second"}, "no frame or second among"),
         (lambda c: c | {"second": np.full(56, np.nan)}, "second is unknown in some rows"),
-        (lambda c: c | {"frame": np.arange(56)}, "frame 0; expected .* from 1"),
+        (lambda c: c | {"frame": np.arange(56) - 1}, "frame -1; expected the numbers in"),
         (lambda c: c | {"embeddings": c["embeddings"][:, None]}, r"embeddings .* \[56, 1, 12\]"),
         (lambda c: c | {"embeddings": c["embeddings"] / 0}, "56 embeddings are not finite"),
         (lambda c: c | {"video": c["video"][:5]}, "video has the shape"),
