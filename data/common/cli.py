@@ -105,7 +105,7 @@ def run(
     def guarded(argv):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be any bytes
         logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)  # plain lines
-        for package in STORES:
+        for package in (*STORES, "matplotlib"):  # which tells of its font cache
             logging.getLogger(package).setLevel(logging.WARNING)
         try:
             told = summary.begin(sys.argv)
