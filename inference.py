@@ -29,6 +29,12 @@ The table has one row a frame. In Python:
   table["video"], table["second"], table["path"]        second is NaN where names do not tell it
   table["probabilities"]   float32 [frames, classes], with a phase model; names in table["classes"]
 
+--annotations=FOLDER writes what a model of phases, tools or other labels says as intervals, which
+annotators correct and prepare.py --annotations reads (docs/annotation_rounds.md):
+
+    python inference.py --model_path runs/demo/probe/model \
+        --video_path runs/demo/data/cholec80/videos --annotations to_correct
+
 With a phase model, embeddings_phases/<video>.csv and <video>.png (the timeline) are beside it. The
 same command again, whatever ended the one before, costs what is new: videos that were added or have
 changed. Those that are gone are named; with --gone=keep their rows stay. What was made is kept in
@@ -83,6 +89,22 @@ TOKENS = flags.DEFINE_enum(
 LAYERS = flags.DEFINE_integer("layers", None, "last blocks whose tokens are put side by side")
 ATTENTION = flags.DEFINE_string("attention", None, "folder for pictures of the last attention")
 MAP = flags.DEFINE_string("map", None, ".html file for a map of the embeddings, with thumbnails")
+ANNOTATIONS = flags.DEFINE_string(
+    "annotations", None, "folder for the model's predictions as intervals, for annotators"
+)
+FORMAT = flags.DEFINE_enum(
+    "annotation_format",
+    "csv",
+    ["csv", "elan", "label-studio"],
+    "of --annotations: a table a video, a file of ELAN a video, or tasks of Label Studio",
+)
+MIN_SECONDS = flags.DEFINE_float(
+    "min_seconds",
+    None,
+    "how long an interval of --annotations lasts at least; by default 5 where no temporal model "
+    "smooths, and 0 where one does",
+    lower_bound=0.0,
+)
 GONE = flags.DEFINE_enum(
     "gone",
     "drop",
@@ -106,6 +128,10 @@ def main() -> int:
         raise InputError(f"input: {' and '.join(given) or 'none'}; expected one of {names}")
     if (OPERATIONS.value or JOIN.value) and not VIDEOS.value:
         raise InputError("--operations and --join_parts: need --video_path, the files to join")
+    if STREAM.value and ANNOTATIONS.value:
+        raise InputError("--annotations: of a stream there are none; expected --video_path")
+    if ANNOTATIONS.value is None and (FORMAT.present or MIN_SECONDS.present):
+        raise InputError("--annotation_format and --min_seconds: need --annotations, a folder")
     summary.note(inputs=VIDEOS.value or [IMAGES.value or DATA.value or STREAM.value])
     return label_stream() if STREAM.value else embed()
 
@@ -134,6 +160,8 @@ def embed() -> int:
     from data.frames.listing import list_dataset, list_images, list_videos
     from data.storage.paths import check_local, to_path
 
+    if ANNOTATIONS.value:
+        check_local("--annotations", ANNOTATIONS.value)
     if IMAGES.value:
         check_local("--image_path", IMAGES.value)
         frames = list_images(IMAGES.value)
@@ -150,6 +178,7 @@ def embed() -> int:
         frames = list_dataset(root, FPS.value, user_cache("clocks"))
     cli.import_tensorflow()
     from down_stream.inference import embeddings
+    from down_stream.inference.annotations import Wanted
     from down_stream.inference.result import describe
     from msn.formats.hub import encoder_path
 
@@ -159,6 +188,8 @@ def embed() -> int:
         tokens=TOKENS.value,
         attention=ATTENTION.value and to_path(ATTENTION.value),
         map=MAP.value and to_path(MAP.value),
+        annotations=ANNOTATIONS.value
+        and Wanted(Path(ANNOTATIONS.value), FORMAT.value, MIN_SECONDS.value),
         batch_size=BATCH_SIZE.value,
         given=GIVEN(),
         gone=GONE.value,

@@ -11,11 +11,19 @@ from urllib.parse import unquote
 
 from pympi import Eaf
 
-from data.annotation_formats.labels import VideoLabels, track_groups, track_intervals
+from data.annotation_formats.labels import (
+    HUMAN,
+    MODEL,
+    VideoLabels,
+    marked_group,
+    track_groups,
+    track_intervals,
+)
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 
 ROOT_TAG = "ANNOTATION_DOCUMENT"
+CONFIDENCE_TYPE = "confidence"  # linguistic type of tiers with what a model thinks of its intervals
 
 
 def open_elan(file: Path) -> Eaf:
@@ -44,7 +52,8 @@ def linked_videos(eaf: Eaf) -> list[str]:
 def read_elan(file: Path, eaf: Eaf, audit: Audit) -> list[VideoLabels]:
     """The labels of the video of a file, in seconds.
 
-    Tiers that annotate other tiers' annotations, such as comments, are not used.
+    A tier whose ANNOTATOR is "model" is by a model. Tiers that annotate other tiers' annotations,
+    such as comments, are not used.
 
     Args:
       file: for messages.
@@ -59,18 +68,22 @@ def read_elan(file: Path, eaf: Eaf, audit: Audit) -> list[VideoLabels]:
     if units != "milliseconds" or offsets:
         found = f"TIME_ORIGIN={offsets.pop()}" if offsets else f"TIME_UNITS={units}"
         raise InputError(f"{file}: {found}; expected milliseconds from the beginning of the video")
-    tiers = {}
-    for name, (aligned, references, _, _) in eaf.tiers.items():
+    tiers, annotators = {}, {}
+    for name, (aligned, references, attributes, _) in eaf.tiers.items():
+        if attributes.get("LINGUISTIC_TYPE_REF") == CONFIDENCE_TYPE:
+            continue
+        annotators[name] = MODEL if attributes.get("ANNOTATOR") == MODEL else HUMAN
         if references:
             audit.remark(f"{file}: tier {name!r} refers to another tier; not used")
-        elif aligned:
+        elif aligned or marked_group(name):
             tiers[name] = aligned.values()
     if not tiers:
         raise InputError(f"{file}: no annotations in it; expected a tier with intervals")
     found = []
     for name, group in track_groups(file, tiers).items():
         rows = _timed(file, name, tiers[name], eaf.timeslots, audit)
-        found.append(track_intervals(file, group, rows, audit))
+        by = annotators[name]
+        found.append(track_intervals(file, group, rows, audit, labelled_by=by))
     return [labels for labels in found if labels is not None]
 
 

@@ -61,7 +61,9 @@ def read_intervals(table: Table, columns: IntervalColumns, audit: Audit) -> Inte
     if columns.end is not None:
         ends, has_colons = _times(table, columns.end)
         is_clock |= has_colons
-        is_open = np.array([text.casefold() in MISSING for text in _column(table, columns.end)])
+        is_open = np.array(
+            [text.casefold() in MISSING for text in _column(table, columns.end)], bool
+        )
         ends[is_open] = np.inf
         header = table.columns[columns.end]
         is_good = ~np.isnan(ends)

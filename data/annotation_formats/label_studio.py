@@ -19,11 +19,20 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlparse
 
 from data.annotation_formats.delimited import read_text
-from data.annotation_formats.labels import VideoLabels, track_groups, track_intervals
+from data.annotation_formats.labels import (
+    HUMAN,
+    MODEL,
+    VideoLabels,
+    marked_group,
+    track_groups,
+    track_intervals,
+)
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 
 _HASH = re.compile(r"[0-9a-f]{8}-(?=.)")
+# Of a task's data, where `annotation_writers` has written it.
+FRAME_RATE_KEY, TRACK_KEY = "frame_rate", "track"
 _MIN_ONLY = "annotation_id"  # what tasks have in JSON_MIN alone
 
 
@@ -50,7 +59,7 @@ def open_label_studio(file: Path) -> list[dict]:
 def _is_task(task) -> bool:
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         return False
-    annotations = task.get("annotations")
+    annotations = task.get("annotations", task.get("predictions"))
     return isinstance(annotations, list) and all(
         isinstance(annotation, dict)
         and isinstance(annotation.get("result"), list)
@@ -76,11 +85,15 @@ def task_videos(task: dict) -> list[str]:
 def read_label_studio(file: Path, task: dict, audit: Audit) -> list[VideoLabels]:
     """The labels of the video of a task; those of several annotators stand beside one another.
 
+    Where nobody has submitted an annotation, they are a model's, from the predictions.
+
     Raises:
       InputError: a result is damaged, or several controls may have the phases.
     """
     found = []
-    for annotation in _submitted(task):
+    rate = task["data"].get(FRAME_RATE_KEY)
+    fps = float(rate) if isinstance(rate, int | float) and rate > 0 else None
+    for annotation, by in _submitted(task):
         tracks: dict[tuple[str, bool], list] = {}
         try:
             for name, is_frames, row in _rows(annotation["result"]):
@@ -90,25 +103,39 @@ def read_label_studio(file: Path, task: dict, audit: Audit) -> list[VideoLabels]
                 f"{file}: task {task.get('id')}: damaged ({error!r}); expected ranges with a start "
                 "and an end, and labels"
             ) from error
+        track = task["data"].get(TRACK_KEY)
+        if isinstance(track, str) and marked_group(track):
+            tracks.setdefault((track, True), [])  # nothing in it says that it is absent
         groups = track_groups(file, dict.fromkeys(name for name, _ in tracks))
         for (name, is_frames), rows in tracks.items():
-            fps = {"fps": None, "likely_fps": None} if is_frames else {"fps": 1.0}
-            found.append(track_intervals(file, groups[name], rows, audit, **fps))
+            rates = {"fps": fps, "likely_fps": None} if is_frames else {"fps": 1.0}
+            found.append(track_intervals(file, groups[name], rows, audit, labelled_by=by, **rates))
     return [labels for labels in found if labels is not None]
 
 
 def find_instead(task: dict) -> str:
     """What a task has instead of labels on a timeline, in words; "" where it has such labels."""
-    results = [result for annotation in _submitted(task) for result in annotation["result"]]
+    results = [result for annotation, _ in _submitted(task) for result in annotation["result"]]
     if any(map(_is_timeline, results)):
+        return ""
+    if task["data"].get(TRACK_KEY) and _submitted(task):
         return ""
     kinds = some(list(dict.fromkeys(str(result.get("type", "results")) for result in results)))
     return kinds or ("a draft" if task.get("drafts") else "nothing")
 
 
-def _submitted(task: dict) -> list[dict]:
-    """The annotations that were not cancelled ("skipped")."""
-    return [one for one in task["annotations"] if not one.get("was_cancelled")]
+def _submitted(task: dict) -> list[tuple[dict, str]]:
+    """(annotation, whose) of those that were not cancelled ("skipped"); else the predictions."""
+    annotations = task.get("annotations", [])
+    if kept := [(one, HUMAN) for one in annotations if not one.get("was_cancelled")]:
+        return kept
+    return [(one, MODEL) for one in predictions(task)] if not annotations else []
+
+
+def predictions(task: dict) -> list[dict]:
+    """What models have said of a task; exports may name such by their numbers alone."""
+    found = task.get("predictions") or []
+    return [one for one in found if isinstance(one, dict) and isinstance(one.get("result"), list)]
 
 
 def _is_timeline(result: dict) -> bool:

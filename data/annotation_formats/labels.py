@@ -19,6 +19,8 @@ UNKNOWN = -1  # phase or tool without an annotation
 # What is written where a label is missing, in lower case.
 MISSING = {"", "-", "--", "---", "?", "na", "n/a", "n.a.", "nan", "null"}
 PHASE = "phase"  # the group of which a frame has one label
+MULTI_LABEL = "multi_label_"  # before a group, in tracks and columns that a model has written
+HUMAN, MODEL = "human", "model"  # who labels are by
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class Moments:
       likely_fps: what it is then, if the video is as long as that makes the annotation; None where
         only the user can know.
       lines: of each name the first line in the file that has it.
+      labelled_by: "model" where the file says that a model has written all of it, and nobody else.
     """
 
     file: Path
@@ -45,6 +48,7 @@ class Moments:
     fps: float | None = None
     likely_fps: float | None = SOURCE_FPS
     lines: tuple[int, ...] = ()
+    labelled_by: str = HUMAN
 
     @property
     def end(self) -> float:
@@ -70,8 +74,8 @@ class Intervals:
     """Labels that last.
 
     Attributes:
-      file, group, fps, likely_fps, lines: as of `Moments`. Times are numbers of frames, or seconds,
-        of which there is 1 per second.
+      file, group, fps, likely_fps, lines, labelled_by: as of `Moments`. Times are numbers of
+        frames, or seconds, of which there is 1 per second.
       names: those that `values` are positions in.
       starts, ends: float64 [n], an interval lasts from its start to just before its end. Those of
         phases do not overlap, and ascend.
@@ -87,10 +91,13 @@ class Intervals:
     fps: float | None = 1.0
     likely_fps: float | None = SOURCE_FPS
     lines: tuple[int, ...] = ()
+    labelled_by: str = HUMAN
 
     @property
     def end(self) -> float:
         """Where the last interval ends; its start, if it lasts to the end of the video."""
+        if not len(self.starts):
+            return 0.0
         finite = np.where(np.isinf(self.ends), self.starts, self.ends)
         return float(finite.max())
 
@@ -124,18 +131,25 @@ def track_groups(file: Path, tracks: Iterable[str]) -> dict[str, str]:
     """{track: group} of the tracks of a timeline, as annotation programs have them.
 
     The track with "phase" in its name has the phases, or the only track; each other one is a
-    multi-label group of its own name.
+    multi-label group of its own name. One called "multi_label_NAME" is the group NAME.
 
     Raises:
       InputError: several tracks have it in their names.
     """
     tracks = list(tracks)
+    marked = {name: group for name in tracks if (group := marked_group(name))}
+    tracks = [name for name in tracks if name not in marked]
     phases = [name for name in tracks if name.casefold() in (PHASE, "phases")]
     phases = phases or [name for name in tracks if PHASE in name.casefold()]
     if len(phases) > 1:
         raise InputError(f"{file}: {some(phases)}; expected phases in one of them")
-    phases = phases or (tracks if len(tracks) == 1 else [])
-    return {name: PHASE if name in phases else name for name in tracks}
+    phases = phases or (tracks if len(tracks) == 1 and not marked else [])
+    return {name: PHASE if name in phases else name for name in tracks} | marked
+
+
+def marked_group(name: str) -> str:
+    """The multi-label group that a track or a column is marked with, "" for none."""
+    return name.removeprefix(MULTI_LABEL) if name.startswith(MULTI_LABEL) else ""
 
 
 def track_intervals(
@@ -145,6 +159,7 @@ def track_intervals(
     audit: Audit,
     fps: float | None = 1.0,
     likely_fps: float | None = SOURCE_FPS,
+    labelled_by: str = HUMAN,
 ) -> Intervals | None:
     """The intervals of a track; None where none can be used.
 
@@ -153,8 +168,10 @@ def track_intervals(
       group: "phase", or a multi-label group.
       rows: start, end (just behind the last moment) and label of each, in any order.
       audit: receives a problem for each that ends before it starts, or overlaps with another phase.
-      fps, likely_fps: as of `Intervals`.
+      fps, likely_fps, labelled_by: as of `Intervals`.
     """
+    if not rows and group != PHASE:
+        return no_intervals(file, group, labelled_by)
     good = []
     for start, end, label in sorted(rows, key=lambda row: row[:2]):
         what = f"{file}: {group}: {label!r} from {start:g} to {end:g}"
@@ -173,7 +190,14 @@ def track_intervals(
         where = [row[3] for row in good]
         starts, ends, values = without_overlaps(starts, ends, values, where, audit)
     lines = (1,) * len(names)
-    return Intervals(file, group, tuple(names), starts, ends, values, fps, likely_fps, lines)
+    rest = fps, likely_fps, lines, labelled_by
+    return Intervals(file, group, tuple(names), starts, ends, values, *rest)
+
+
+def no_intervals(file: Path, group: str, labelled_by: str = HUMAN) -> Intervals:
+    """What a file says that has nothing of a multi-label group: it is absent all the time."""
+    times = np.empty(0, np.float64)
+    return Intervals(file, group, (), times, times, np.empty(0, np.int16), labelled_by=labelled_by)
 
 
 def without_overlaps(

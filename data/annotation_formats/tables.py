@@ -7,13 +7,21 @@ end; a phase, or a tool or event, or columns of 0 and 1, each named by a tool.
 import functools
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from data.annotation_formats.delimited import Table
 from data.annotation_formats.frame_table import TOOLS_GROUP, is_presence, read_moments
 from data.annotation_formats.interval_table import IntervalColumns, read_intervals
-from data.annotation_formats.labels import PHASE, VideoLabels
+from data.annotation_formats.labels import (
+    HUMAN,
+    MODEL,
+    PHASE,
+    VideoLabels,
+    marked_group,
+    no_intervals,
+)
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.images.names import is_image
@@ -27,6 +35,8 @@ MOMENT = {"frame", "frame_id", "frame_number", "second", "seconds", "sec", "time
 LABEL = {"phase": PHASE, "phases": PHASE, "phase_name": PHASE, "step": PHASE, "label": PHASE}
 LABEL |= {"tool": TOOLS_GROUP, "instrument": TOOLS_GROUP, "event": "events", "criterion": "cvs"}
 UNITS = {"s": "second", "sec": "second", "seconds": "second", "frame": "frame", "frames": "frame"}
+# Columns of what a model has written; `labelled_by` is "model" as long as nobody has looked at it.
+CONFIDENCE, LOOK_FIRST, LABELLED_BY = "confidence", "look_first", "labelled_by"
 DENSE = 0.8  # of steps equal to the smallest one, from which on a table has a row per step
 
 Read = Callable[[Audit], list[VideoLabels]]
@@ -40,12 +50,12 @@ def split_videos(table: Table, audit: Audit) -> tuple[dict[str, tuple[Table, Rea
     Raises:
       InputError: the columns do not say what is when.
     """
-    if not len(table.lines):
-        raise InputError(f"{table.path}: no rows under the header")
     names = [_plain(column) for column in table.columns]
+    if not len(table.lines) and LABELLED_BY not in names:
+        raise InputError(f"{table.path}: no rows under the header")
     video = next((place for place, name in enumerate(names) if name in VIDEO), None)
     reader, described = _reader(table, names, video, audit)
-    if video is None:
+    if video is None or not len(table.lines):
         return {"": (table, functools.partial(reader, table))}, described
     texts, places = table.texts(video)
     parts = {}
@@ -65,7 +75,10 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
         for known in (START, END, MOMENT)
     )
     labels = [(places[name], LABEL[name]) for name in names if name in LABEL]
-    timed = {video, start, end, moment}
+    marked = {p: g for p, column in enumerate(table.columns) if (g := marked_group(column))}
+    labels += marked.items()
+    by = places.get(LABELLED_BY)
+    timed = {video, start, end, moment, by, places.get(CONFIDENCE), places.get(LOOK_FIRST)}
     others = [p for p in range(len(names)) if p not in timed and p not in dict(labels)]
     present = [p for p in others if is_presence(table, p)]
     if start is None and moment is None:
@@ -105,10 +118,23 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
 
     def read(rows, audit):
         intervals = [read_intervals(rows, each, audit) for each in columns]
-        return [part for part in intervals if part is not None]
+        author = MODEL if by is not None and _only(rows, by) in (MODEL, "") else HUMAN
+        if by is not None:
+            intervals = [
+                no_intervals(rows.path, of.group) if part is None and of.group != PHASE else part
+                for part, of in zip(intervals, columns, strict=True)
+            ]
+        return [replace(part, labelled_by=author) for part in intervals if part is not None]
 
     lasting = "intervals" if end is not None else "starts, each lasts until the next"
     return read, lasting + (", in frames" if is_frames else "")
+
+
+def _only(table: Table, column: int) -> str:
+    """What all rows of a column have, in lower case; "" where they differ."""
+    texts, places = table.texts(column)
+    found = {texts[place].casefold() for place in np.unique(places)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _names_images(table: Table, column: int | None) -> bool:

@@ -24,6 +24,8 @@ from data.annotation_formats.label_studio import (
 )
 from data.annotation_formats.labels import VideoLabels
 from data.annotation_formats.tables import split_videos
+from data.annotation_writers.label_studio import CONFIGURATION
+from data.annotation_writers.said import SAID
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.images.folders import list_files
@@ -95,6 +97,7 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
                 read = functools.partial(_official, file, group)
                 found.setdefault(video, []).append(Source(file, read))
     files = list_files(root / FOLDER, audit.problems) if (root / FOLDER).is_dir() else []
+    files = [file for file in files if file.name not in (SAID, CONFIGURATION)]
     others, are_about_videos = [], False
     for file in sorted(files, key=lambda file: natural_key(str(file))):
         try:

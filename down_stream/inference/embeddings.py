@@ -22,6 +22,7 @@ from down_stream.classifiers.frame_model import head_weights, is_frame_model, lo
 from down_stream.features.cache import VERSION, fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
+from down_stream.inference.annotations import Wanted
 from down_stream.inference.attention import AttentionPictures, remove_leftovers
 from down_stream.inference.parts.gone import WithGone
 from down_stream.inference.parts.table_parts import Parts
@@ -52,6 +53,7 @@ class Options:
       features, layers, tokens: of the embeddings.
       attention: None, or a folder for pictures of it.
       map: None, or an .html file for a map of the embeddings.
+      annotations: None, or which files for annotators to write.
       batch_size: frames that pass the network together; the results do not depend on it, but for
         rounding.
       given: what the encoder's file does not say, arguments of `load_encoder`.
@@ -63,6 +65,7 @@ class Options:
     tokens: str | None = None
     attention: AnyPath | None = None
     map: AnyPath | None = None
+    annotations: Wanted | None = None
     batch_size: int = 32
     given: dict = field(default_factory=dict)
     gone: str = "drop"
@@ -114,6 +117,8 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     temporal = open_temporal(model_path) if model else None
     if model:
         check_phase_files(output, frames, model.task, temporal)
+    if options.annotations:
+        options.annotations.check(frames, model)
     if options.map:
         inference_map.check_map(options.map)
     if options.attention:
@@ -164,6 +169,9 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         columns["probabilities"] = in_parts(len(rows), lambda part: probabilities[part])
         files += write_phase_files(output, frames, rows, probabilities, model)
         remarks += [f"probabilities: {describe(temporal)}", *remark_time(frames, rows, model)]
+        if wanted := options.annotations:
+            remarks.append(wanted.write(frames, rows, probabilities, model, temporal))
+            files.append(wanted.folder)
     metadata = {"model": str(model_path), "fingerprint": print_of_model, "fps": frames.fps}
     metadata["version"] = version()
     metadata["seen"] = seen_of(model_path / "encoder" if model else model_path).to_json()
