@@ -26,7 +26,8 @@ ORDER = (
     *("down_stream.metrics", "down_stream.tasks", "down_stream.features"),
     *("down_stream.classifiers", "down_stream.temporal", "down_stream.report"),
     *("down_stream.cells", "down_stream.low_shot", "down_stream.comparison"),
-    *("down_stream.inference.parts", "down_stream.inference", "down_stream"),
+    *("down_stream.inference.parts", "down_stream.inference"),
+    *("down_stream.lookup", "down_stream.selection", "down_stream"),
     *("prepare", "inference"),
 )
 # What users import or run, beside the folders.
@@ -39,7 +40,8 @@ DOORS = {
         *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),
         "doctor",
     },
-    "down_stream": {"main", "experiment", "cross_validation", "tasks", "compare", "caches"},
+    "down_stream": {"main", "experiment", "cross_validation", "tasks", "compare", "caches"}
+    | {"select"},
 }
 COMMANDS = {"prepare", "inference", "msn.train", "down_stream.main"}
 FILES_IN_A_FOLDER = range(4, 10)

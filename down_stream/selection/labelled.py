@@ -1,0 +1,94 @@
+"""What has labels already, and what is never chosen: from a data set, and from files."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from data.common.errors import InputError, some
+from data.dataset.frame_index import FrameIndex
+from data.dataset.patients import read_patients
+from data.dataset.splits import MANIFEST
+from data.storage.paths import AnyPath
+from down_stream.selection.candidates import Candidates
+
+Span = tuple[str, float, float]  # a video, and from which second to which
+
+
+def spans_of_file(path: AnyPath) -> list[Span]:
+    """Videos or parts of them that a file lists as labelled.
+
+    Args:
+      path: a CSV table with the column video (or sequence), and start and end in seconds where
+        intervals were annotated: a `selection.csv`, too. Or a text file with a name in each line.
+
+    Raises:
+      InputError: the file cannot be read, or a time is no number.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected a list of videos") from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    header = next(csv.reader(lines[:1]), [])
+    column = next((name for name in ("video", "sequence") if name in header), None)
+    if column is None:
+        return [(line.strip(), -np.inf, np.inf) for line in lines]
+    spans = []
+    for number, row in enumerate(csv.DictReader(lines), 2):
+        try:
+            start = float(row.get("start") or -np.inf)
+            end = float(row.get("end") or np.inf)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {error}; expected seconds") from error
+        spans.append((row[column] or "", start, end))
+    return spans
+
+
+def spans_of_index(index: FrameIndex, task: str) -> list[Span]:
+    """The videos of a data set that have labels, or for tools and other groups their seconds."""
+    if task in ("phases", "classes"):
+        known = (index.phase if task == "phases" else index.label) >= 0
+        return [(index.videos[n], -np.inf, np.inf) for n in np.unique(index.video[known])]
+    if task not in index.presence:
+        raise InputError(
+            f"task is {task!r}; expected {some(['phases', 'classes', *index.presence])}"
+        )
+    rows = np.flatnonzero((index.presence[task] >= 0).any(axis=1))
+    second = index.second[rows].astype(float)
+    videos = index.video[rows].tolist()
+    return [(index.videos[v], s, s) for v, s in zip(videos, second.tolist(), strict=True)]
+
+
+def videos_of_test(root: AnyPath, videos: Iterable[str]) -> set[str]:
+    """Those of `videos` that a data set's default split tests on, and others of their patients."""
+    path = root / MANIFEST
+    if not path.is_file():
+        return set()
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    tested = set(manifest["protocols"][manifest["default"]]["test"]["videos"])
+    groups = read_patients(root).group(sorted({*videos, *tested})).groups.values()
+    return {video for group in groups if tested & set(group) for video in group}
+
+
+def mark(candidates: Candidates, spans: Sequence[Span]) -> tuple[np.ndarray, list[str]]:
+    """Which units a list of spans touches.
+
+    Returns:
+      bool [units]; and the names in the list that no unit has.
+    """
+    of_video, marked = {}, np.zeros(len(candidates), bool)
+    for number, name in enumerate(candidates.names):
+        of_video.setdefault(name, []).append(number)
+    unknown = []
+    for name, start, end in spans:
+        units = of_video.get(name)
+        if units is None:
+            unknown.append(name)
+            continue
+        begins, ends = candidates.start[units], candidates.end[units]
+        is_touched = np.isnan(begins) | ((begins < end) & (ends > start))
+        is_touched |= (begins <= start) & (ends > start)
+        marked[np.array(units)[is_touched]] = True
+    return marked, list(dict.fromkeys(unknown))

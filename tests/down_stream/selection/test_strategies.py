@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from down_stream.selection.typicality import by_typicality, typicality
+from down_stream.selection.uncertainty import described, entropy
+from tests.support.small_tables import make_candidates
+
+
+def test_the_most_typical_point_is_in_the_middle_of_the_largest_cluster():
+    line = np.array([[-2.0], [-0.5], [0.0], [0.4], [2.1], [50.0], [50.5]])
+    of = np.array([0, 0, 0, 0, 0, 1, 1])
+    values = typicality(line, of)
+    assert np.argmax(values[:5]) == 2
+    assert values[5] == pytest.approx(2)
+    none, every = np.zeros(7, bool), np.ones(7, bool)
+    (first, why), (second, _) = by_typicality(line, none, every, 2, 0)
+    assert (first, why["of_cluster"]) == (2, 5)
+    assert second in (5, 6)
+    not_the_middle = np.arange(7) != 2
+    assert by_typicality(line, none, not_the_middle, 2, 0)[0][0] in (1, 3)
+
+
+def test_entropy_is_that_of_one_label_or_of_several():
+    single = np.array([[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]])
+    np.testing.assert_allclose(entropy(single), [0, 1], atol=1e-4)
+    several = np.array([[0.5, 0.5, 0.5], [1, 1, 0]])
+    np.testing.assert_allclose(entropy(several), [1, 0], atol=1e-4)
+
+
+def test_uncertain_frames_weigh_more_in_what_a_class_looks_like():
+    said = np.tile(np.array([0.99, 0.01], np.float32), (40, 1))
+    said[0] = 0.55, 0.45
+    said[1] = 0.01, 0.99
+    candidates = make_candidates(units=2, classes=("a", "b"), probabilities=said)
+    points, uncertain = described(candidates)
+    assert points.shape == (2, 2 * 6)
+    first = candidates.points[0] / np.linalg.norm(candidates.points[0])
+    mean = candidates.points[[0, *range(2, 20)]].mean(axis=0)
+    assert first @ points[0, :6] > first @ mean
+    np.testing.assert_allclose(points[0, 6:], candidates.points[1], rtol=1e-4)
+    assert not points[1, 6:].any()  # its frames are all said to be of the first class
+    assert uncertain[0] > uncertain[1]
