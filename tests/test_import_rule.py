@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the ground up: a module may import of its own place and of those before it.
 ORDER = (
-    *("data.common", "data.storage", "data.images", "data.video", "data.dataset", "data.archives"),
+    *("data.common", "data.storage", "data.images", "data.video.files", "data.video"),
+    *("data.dataset", "data.archives"),
     *("data.tfrecords", "data.annotation_formats", "data.annotation_writers"),
     *("data.annotations", "data.preparation"),
     "data.public_datasets",

@@ -29,7 +29,7 @@ from data.preparation.media import Media, own_videos
 from data.tfrecords.files import find_records
 from data.video.clock import estimate_seconds
 from data.video.dicom import is_dicom
-from data.video.opening import VideoFile
+from data.video.files.opening import VideoFile
 from data.video.parts import VideoFiles
 
 SAMPLED = 4  # videos of which a frame is encoded

@@ -5,22 +5,21 @@ percent of the time that decoding takes, and says what frame counts in headers d
 rate is constant, whether the clock jumps, and whether the file is cut off.
 """
 
-import contextlib
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-import av
 import numpy as np
-from av.error import FFmpegError
 
 from data.common.errors import PARTLY_USED, InputError
-from data.video.opening import GAP, SLOW, Packets, VideoFile, find_beginning, read_packets, unroll
+from data.video.files.holes import LOST, add_lost
+from data.video.files.opening import VideoFile
+from data.video.files.packets import find_beginning, read_packets, unroll
+from data.video.files.whole import MAX_SHORT, header_seconds, missing_seconds
 
 MAX_DENOMINATOR = 1001  # of the rates in use: 30000/1001 is the oddest
-MAX_SHORT = 2.0  # seconds by which a sound track may outlast the pictures
-LOST = -1  # place of a frame whose bytes are there, and are damaged: no packet has it
+SAME_TIME = 0.001  # seconds; time stamps have at least milliseconds
 LONGEST = 48 * 3600  # seconds that a guess from the first and the last time stamp may give
 
 
@@ -36,8 +35,7 @@ class Clock:
       places: int64 [frames], which packet of the file, from 0, has each frame, -1 (`LOST`) where
         none has it any more; None where time stamps do not tell: then the frames are counted as
         they come.
-      starts: places of the packets before which the decoder begins anew: 0, and where the clock
-        jumps, since the file goes on there as another recording.
+      starts: places of the packets before which the clock jumps, and 0.
       first: time stamp in seconds of the first frame; NaN where frames cannot be found by time.
       sizes: int64 [frames], bytes of each frame in the file; None where `places` is.
       keys: int64 [k], places of the packets with which decoding can begin.
@@ -104,6 +102,19 @@ class Clock:
             f"{seconds}{more}; the clock goes on with the duration of a frame there"
         )
 
+    def begins_anew(self, place: int) -> bool:
+        """Whether the file goes on at a packet as another recording, for the decoder, too."""
+        if place not in self.starts or self.places is None:
+            return place in self.starts
+        return place in self.keys or place not in self.places
+
+    def is_lost(self, stamp: float) -> bool:
+        """Whether the frame with a time stamp cannot be had; only where `first` is known."""
+        if self.places is None or np.isnan(self.first):
+            return False
+        after = int(np.searchsorted(self.times, stamp - self.first - SAME_TIME))
+        return after < len(self.times) and self.places[after] == LOST
+
     def start_for(self, number: int) -> int:
         """Place of a packet from which on to decode, to have a frame and the one before it."""
         if self.places is None:
@@ -125,7 +136,7 @@ def estimate_seconds(video: Path) -> float:
     """Length of a video by its header; 0 where that does not say, or there is none."""
     try:
         with VideoFile(video) as file:
-            seconds = _header_seconds(file)
+            seconds = header_seconds(file)
             return seconds if 0 < seconds < LONGEST else 0.0
     except InputError:
         return 0.0
@@ -138,9 +149,8 @@ def read_clock(video: Path) -> Clock:
         if not len(packets.shown):
             raise InputError(f"{video}: holds no frames")
         header = file.stream.guessed_rate or file.stream.average_rate
-        unit, missing = float(file.stream.time_base), _missing_seconds(file, packets)
-        tells_holes = file.may_jump or not (file.says_durations or len(file.container.streams) > 1)
-        announced = _header_seconds(file) if missing is None else 0.0
+        unit, missing = float(file.stream.time_base), missing_seconds(file, packets)
+        announced = header_seconds(file) if missing is None else 0.0
     stamps, starts = unroll(packets, unit)
     places = None
     if stamps is None:
@@ -151,8 +161,8 @@ def read_clock(video: Path) -> Clock:
         ordered = stamps[places[beginning or 0 :]]
         places = None if beginning is None else places[beginning:]
         times = (ordered - ordered[0]) * unit
-        if places is not None and tells_holes:
-            times, places = _with_lost(times, places, packets)
+        if places is not None and _is_ascending(times):
+            times, places = add_lost(file, times, places, packets, starts)
     is_ascending = _is_ascending(times)
     rate = _constant_rate(video, times, float(header or 0))
     if rate and not is_ascending:
@@ -160,109 +170,11 @@ def read_clock(video: Path) -> Clock:
     clock = Clock(video, times, rate, announced, places, starts)
     if places is not None:
         is_found_by_time = is_ascending and len(starts) == 1
-        first = float(stamps[places[0]]) * unit if is_found_by_time else float("nan")
+        first = float(ordered[0]) * unit if is_found_by_time else float("nan")
         sizes = np.where(places == LOST, 0, packets.size[places])
         clock = replace(clock, first=first, sizes=sizes)
         clock = replace(clock, keys=np.flatnonzero(packets.is_key))
     return clock if missing is None else replace(clock, promised=clock.seconds + missing)
-
-
-def _with_lost(
-    times: np.ndarray, places: np.ndarray, packets: Packets
-) -> tuple[np.ndarray, np.ndarray]:
-    """Adds the frames that a file lacks, though it has bytes for their time.
-
-    (Where an MPEG stream has none, its clock jumps: `unroll`.) Such a file says for how long a
-    picture is shown by nothing else than the next one, which here would be the picture of another
-    second. What comes behind a hole is lost, too, up to a key frame: it would be made of the
-    picture before the hole.
-
-    Args:
-      times: float64 [frames], seconds, ascending.
-      places: int64 [frames], their packets.
-      packets: of the file.
-
-    Returns:
-      The times and places of all frames, `LOST` the place of those that are lost.
-    """
-    steps = np.diff(times)
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    holes = np.flatnonzero(steps > max(GAP, SLOW * usual)) if usual > 0 else np.zeros(0, int)
-    is_key = packets.is_key[places]
-    if not packets.may_jump:  # then a picture may be shown for long: bytes that are no frame's tell
-        sizes, ends = packets.size, packets.position + packets.size
-        between = packets.position[places[holes + 1]] - ends[places[holes]]
-        holes = holes[between > steps[holes] / usual * np.median(sizes) / 2]
-    if not len(holes):
-        return times, places
-    counts = np.rint(steps[holes] / usual).astype(int) - 1
-    lost, places = [], places.copy()
-    for hole, count in zip(holes, counts, strict=True):
-        lost.append(times[hole] + steps[hole] * np.arange(1, count + 1) / (count + 1))
-        after = np.flatnonzero(is_key[hole + 1 :])
-        places[hole + 1 : hole + 1 + after[0] if len(after) else None] = LOST
-    behind = np.repeat(holes + 1, counts)
-    return np.insert(times, behind, np.concatenate(lost)), np.insert(places, behind, LOST)
-
-
-def _header_seconds(file: VideoFile) -> float:
-    stream, container = file.stream, file.container
-    if stream.frames and stream.average_rate:
-        return float(stream.frames / stream.average_rate)
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base
-
-
-def _missing_seconds(file: VideoFile, packets: Packets) -> float | None:
-    """How much of a video its file lacks; None where only its header may tell.
-
-    A header tells the length of the longest track, and may not know of an edit list.
-    """
-    if packets.may_jump:  # what stands for a header is a guess from two time stamps
-        return 0.0
-    kind = file.container.format.name
-    if "mp4" in kind:
-        entries, there = file.stream.index_entries, len(packets.stamps)
-        if len(entries) <= there:
-            return 0.0
-        lacking = entries[len(entries) - 1].timestamp - entries[there - 1].timestamp
-        return float(lacking * file.stream.time_base)
-    is_whole = _is_whole_matroska(file.video) if "matroska" in kind else _has_whole_sound(file)
-    return 0.0 if is_whole else None
-
-
-def _has_whole_sound(file: VideoFile) -> bool:
-    """Whether a track beside the pictures is as long as the file says: they ended before it.
-
-    A header that counts the pictures, as an AVI's, is of them alone.
-    """
-    announced = _header_seconds(file)
-    if file.stream.frames or not announced:
-        return False
-    others = [stream for stream in file.container.streams if stream.index != file.stream.index]
-    last = 0.0
-    with contextlib.suppress(FFmpegError, IndexError), VideoFile(file.video) as whole:
-        for packet in whole.container.demux():
-            if packet.pts is not None and packet.stream.index != file.stream.index:
-                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    start = (file.container.start_time or 0) / av.time_base
-    return bool(others) and last - start > announced - MAX_SHORT
-
-
-def _is_whole_matroska(video: Path) -> bool:
-    """Whether a Matroska file is as long as its one segment says."""
-    with video.open("rb") as opened:
-        for _ in ("header", "segment"):
-            opened.seek(4, 1)
-            first = (opened.read(1) or b"\xff")[0] or 1
-            more = 8 - first.bit_length()
-            unknown = (1 << 7 * (more + 1)) - 1
-            size = int.from_bytes(bytes([first - (1 << 7 - more)]) + opened.read(more), "big")
-            if size == unknown:
-                return True
-            opened.seek(size, 1)
-        return opened.tell() <= video.stat().st_size
 
 
 def _constant_rate(video: Path, times: np.ndarray, header: float) -> Fraction | None:

@@ -20,8 +20,9 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from data.common.errors import ELSE_USED, InputError
-from data.video.clock import LOST, Clock, read_clock
-from data.video.opening import VideoFile
+from data.video.clock import Clock, read_clock
+from data.video.files.holes import LOST
+from data.video.files.opening import VideoFile
 
 MIN_FPS = 0.001
 FORMATS = ("jpg", "png")
@@ -146,7 +147,7 @@ def _decoded(file: VideoFile, clock: Clock, start: int) -> Iterator[tuple[int, V
     for place, packet in enumerate(file.packets()):
         if place < start:
             continue
-        if place in clock.starts and place > start:
+        if place > start and clock.begins_anew(place):
             yield from naming.name(_decode(decoder, None, naming))
             decoder.flush_buffers()
         # The transport counter does not go on where two files were put together: no damage.

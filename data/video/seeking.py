@@ -7,6 +7,7 @@ right; where none has it, and where the clock of the file jumps, frames are told
 """
 
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +18,12 @@ from av import VideoFrame
 from av.error import FFmpegError
 
 from data.common.errors import InputError
-from data.video.clock import Clock, read_clock
+from data.video.clock import SAME_TIME, Clock, read_clock
 from data.video.decoding import Finisher, Picture, decode_pictures, pick, with_neighbours
-from data.video.opening import GAP, VideoFile
+from data.video.files.holes import LATE, MADE_OF_TWO
+from data.video.files.opening import VideoFile
 
 MARGINS = (0.0, 1.0, 4.0, 16.0)  # seconds before the frame at which decoding begins
-SAME_TIME = 0.001  # seconds; time stamps have at least milliseconds
 
 
 class VideoReader:
@@ -40,6 +41,8 @@ class VideoReader:
         # One thread a decoder: several examples are read at a time anyway.
         self._file = VideoFile(video)
         self._unit = float(self._file.stream.time_base)
+        rates = (self._file.stream.average_rate, self._file.stream.guessed_rate)
+        self._late = LATE / float(min(filter(None, rates), default=1))
         self._finish = Finisher()
 
     def read(self, number: int, stamp: float) -> np.ndarray:
@@ -111,8 +114,11 @@ class VideoReader:
         return with_neighbours(self._frames())
 
     def _frames(self) -> Iterator[tuple[int, VideoFrame | None]]:
-        """Pairs (time stamp, frame) from here on; behind a hole, None up to a key frame."""
-        decoder, latest, is_behind_hole = self._file.stream.codec_context, None, False
+        """Pairs (time stamp, frame) from here on; None for a frame that is damaged, or lost.
+
+        Frames may be lost where time stamps leave one out: then the clock is read, which knows.
+        """
+        decoder, waiting, is_doubtful = self._file.stream.codec_context, deque(), False
         for packet in itertools.chain(self._file.packets(), [None]):
             try:
                 frames = decoder.decode(packet)
@@ -121,11 +127,17 @@ class VideoReader:
             for frame in frames:
                 if frame.pts is None:
                     continue
-                if latest is not None and (frame.pts - latest) * self._unit > GAP:
-                    is_behind_hole = not self._file.says_durations
-                is_behind_hole &= not frame.key_frame
-                latest = frame.pts
-                yield frame.pts, None if frame.is_corrupt or is_behind_hole else frame
+                if waiting:
+                    is_doubtful |= (frame.pts - waiting[-1].pts) * self._unit > self._late
+                waiting.append(frame)
+                if len(waiting) > (MADE_OF_TWO if decoder.has_b_frames else 1):
+                    yield self._sound(waiting.popleft(), is_doubtful)
+        for frame in waiting:
+            yield self._sound(frame, is_doubtful)
+
+    def _sound(self, frame: VideoFrame, is_doubtful: bool) -> tuple[int, VideoFrame | None]:
+        is_lost = is_doubtful and self._clock.is_lost(frame.pts * self._unit)
+        return frame.pts, None if frame.is_corrupt or is_lost else frame
 
     @cached_property
     def _clock(self) -> Clock:

@@ -76,3 +76,44 @@ def make_noise(path, share, size=2000):
     content[begin : begin + size] = np.random.default_rng(0).bytes(size)
     path.write_bytes(content)
     return path
+
+
+def without(path, target, begin, end):
+    """Copies the packets of a video, but for those shown from `begin` to `end`, in seconds."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as opened:
+        stream, first = opened.add_stream_from_template(source.streams.video[0]), None
+        for packet in source.demux(video=0):
+            if packet.size:
+                first = packet.pts if first is None else first
+                if not begin <= (packet.pts - first) * packet.time_base < end:
+                    packet.stream = stream
+                    opened.mux(packet)
+    return target
+
+
+def with_sound(path, target, codec="aac", seconds=0):
+    """Copies a video and adds noise to be heard, as long as its pictures, or for `seconds`."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as opened:
+        pictures = opened.add_stream_from_template(source.streams.video[0])
+        sound = opened.add_stream(codec, rate=44100, layout="mono", bit_rate=64_000)
+        first, heard = None, 0
+        for packet in source.demux(video=0):
+            if not packet.size:
+                continue
+            first = packet.pts if first is None else first
+            while heard <= (packet.pts - first) * packet.time_base:
+                opened.mux(sound.encode(_noise(heard)))
+                heard += 1
+            packet.stream = pictures
+            opened.mux(packet)
+        for second in range(heard, seconds):
+            opened.mux(sound.encode(_noise(second)))
+        opened.mux(sound.encode(None))
+    return target
+
+
+def _noise(second):
+    noise = np.random.default_rng(second).normal(0, 0.1, (1, 44100)).astype("float32")
+    frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+    frame.sample_rate, frame.pts = 44100, 44100 * second
+    return frame

@@ -1,113 +1,20 @@
-"""Opens videos with FFmpeg, by PyAV: the one decoder of everything here that reads videos.
-
-What FFmpeg says while it reads and decodes stays off the terminal (PyAV's default): what is wrong
-is said by us, once, with the file's name.
-"""
+"""What the packets of a video say, undecoded, and a clock that goes on where theirs jumps."""
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import av
 import numpy as np
 from av.error import FFmpegError
-from av.format import Flags
 
-from data.common.errors import InputError, one_line
+from data.video.files.opening import VideoFile
 
-PATIENCE = 100  # failures to read one after the other, after which a file is at its end
 UNKNOWN = np.iinfo(np.int64).min
 GAP = 1.0  # seconds from which on the clock of an MPEG stream may have jumped ahead
 STILL = 600.0  # seconds for which a frame may be shown in other files
 SLOW = 10  # times the usual duration of a frame: what is shorter is no jump
-AVI_HEAD = 8  # bytes before the content of a chunk
 FEW_PACKETS, FEW_FRAMES = 300, 16  # that are decoded to see in which order frames come
-
-
-class VideoFile:
-    """An open video, a context. Not for several threads at a time.
-
-    Args:
-      video: the file; its name may look like a URL.
-      threads: that decode it; 0 for one a core.
-
-    Attributes:
-      video: the file.
-      container, stream: PyAV's; `stream` is the one of the pictures.
-      may_jump: whether the clock of this format may jump without anything being shown longer.
-      says_durations: whether the file says for how long each frame is shown, not only when.
-
-    Raises:
-      InputError: no video.
-    """
-
-    def __init__(self, video: Path, threads: int = 1):
-        if not video.is_file():
-            raise InputError(f"{video}: no such video")
-        self.video = video
-        try:
-            self.container = av.open(f"file:{video.absolute()}")
-        except FFmpegError as error:
-            if isinstance(error, PermissionError):
-                raise InputError(f"{video}: {one_line(error)}") from None
-            size = video.stat().st_size
-            raise InputError(
-                f"{video}: {size} bytes that are no video, or one without its index"
-            ) from None
-        self.stream = self.container.streams.best("video")
-        if self.stream is None:
-            self.close()
-            raise InputError(f"{video}: holds no frames")
-        self.may_jump = Flags.ts_discont in Flags(self.container.format.flags)
-        self.says_durations = "mp4" in self.container.format.name
-        self.stream.thread_count = threads
-        self.stream.thread_type = "AUTO"
-
-    def packets(self) -> Iterator[av.Packet]:
-        """The packets of the pictures from here on, in the order of the file, undecoded.
-
-        Where a track begins after FFmpeg has looked for tracks, as in FLV, PyAV raises at each of
-        its packets; they are passed over.
-        """
-        failures, index = 0, self._index
-        while failures < PATIENCE:
-            try:
-                for packet in self.container.demux(self.stream):
-                    if packet.size:  # the others mark the end
-                        failures = 0
-                        _correct(packet, index)
-                        yield packet
-                return
-            except FFmpegError:  # a damaged place; the next call reads on behind it
-                failures += 1
-            except IndexError:  # PyAV does not know a track that begins later; it is not ours
-                failures = 0
-
-    @cached_property
-    def _index(self) -> dict[int, int]:
-        """{place in an AVI file: time stamp}: FFmpeg counts frames, and not those it missed."""
-        entries = self.stream.index_entries if self.container.format.name == "avi" else ()
-        return {entry.pos + AVI_HEAD: entry.timestamp for entry in entries}
-
-    def close(self) -> None:
-        self.container.close()
-
-    def __enter__(self) -> "VideoFile":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
-
-def _correct(packet: av.Packet, index: dict[int, int]) -> None:
-    """Gives a packet the time stamps that the file's index has for its place."""
-    shift = index.get(packet.pos, packet.dts or 0) - (packet.dts or 0)
-    if shift and packet.dts is not None:
-        packet.dts += shift
-        packet.pts = None if packet.pts is None else packet.pts + shift
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""The numbers of frames in real H.264 streams."""
+
+import pytest
+
+from data.video.files.frame_numbers import FrameNumbers
+from data.video.files.opening import VideoFile
+from tests.support.encoded_videos import encode, moving_square
+
+SETTINGS = (
+    {"profile": "baseline"},
+    {"bf": "0"},
+    {"bf": "3"},
+    {"x264-params": "cqm=jvt:ref=8:b-pyramid=normal:bframes=5"},
+)
+
+
+@pytest.mark.parametrize("name", ["op.ts", "op.mkv"])
+@pytest.mark.parametrize("fields", ["", "tff"])
+@pytest.mark.parametrize("options", SETTINGS)
+def test_packets_follow_one_another_until_one_is_gone(tmp_path, name, fields, options):
+    if fields and "profile" in options:
+        pytest.skip("the baseline profile has no fields")
+    path = encode(
+        tmp_path / name,
+        frames=60,
+        draw=moving_square,
+        fields=fields,
+        g="250",
+        sc_threshold="0",
+        **options,
+    )
+    with VideoFile(path) as file:
+        extradata = bytes(file.stream.codec_context.extradata or b"")
+        packets = [bytes(packet) for packet in file.packets()]
+    numbers = FrameNumbers(extradata)
+    assert all(numbers.follows(packet) for packet in packets)
+    assert numbers.period >= 16
+    for gone in (8, 9, 10, 11):
+        numbers = FrameNumbers(extradata)
+        left = packets[:gone] + packets[gone + 3 :]
+        broken = [n for n, packet in enumerate(left) if not numbers.follows(packet)]
+        assert broken in ([gone], []) and (broken or options.get("bf") == "3")
+
+
+def test_what_is_no_h264_follows():
+    numbers = FrameNumbers(b"")
+    assert numbers.follows(b"") and numbers.follows(bytes(100)) and numbers.follows(b"\0\0\1\x67")
+    assert numbers.period == 0
