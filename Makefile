@@ -5,6 +5,7 @@
 # make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
 # make test-encoders   encoders that transformers, timm and PyTorch write now
 #                      (.ci/run runs both; they take some minutes each from nothing)
+# make test-tracking   runs on a server of MLflow, in an environment of its own
 # make test-export     ONNX and TFLite, in an environment of its own
 # make mutants         wrong lines that no test notices; hours; docs/mutants.md
 # make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
@@ -20,12 +21,13 @@ BENCH := .venv-bench/requirements.installed
 BENCHMARKS := pretrain_step inference views extraction index input probe
 BACKENDS := .venv-backends/requirements.installed
 BEAM := .venv-beam/requirements.installed
+TRACKING := .venv-tracking/requirements.installed
 EXPORT := .venv-export/requirements.installed
 ENCODERS := .venv-encoders/requirements.installed
 MUTANTS := .venv/requirements-mutants.installed
 LOCK := .venv/requirements-lock.installed
 
-.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-export mutants bench lint clean
+.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-tracking test-export mutants bench lint clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -78,6 +80,10 @@ test-beam: $(BEAM)
 
 test-encoders: $(ENCODERS)
 	.venv-encoders/bin/python -m pytest tests/msn/formats/families/test_real_libraries.py
+
+# The server alone has an environment of its own: it asks for an older pyarrow.
+test-tracking: $(DEV) $(TRACKING)
+	$(PY) -m pytest tests/msn/tracking/test_mlflow.py
 
 test-export: $(EXPORT)
 	.venv-export/bin/python -m pytest tests/msn/formats/test_export.py
@@ -159,6 +165,12 @@ $(BEAM): requirements.txt requirements-onnx.txt requirements-dev.txt requirement
 	    -r requirements.txt -r requirements-dev.txt
 	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements-beam.txt
+	touch $@
+
+$(TRACKING): requirements-tracking-server.txt | $(PY)
+	@echo "installing requirements-tracking-server.txt into .venv-tracking (a minute)"
+	$(PYTHON) -m venv .venv-tracking
+	.venv-tracking/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 $(ENCODERS): requirements-encoders.txt requirements.txt requirements-onnx.txt requirements-dev.txt \

@@ -141,6 +141,9 @@ def get_config(arg=""):
     config.probe.test_videos = ()  # theirs are classified; kept out of pre-training
     config.probe.max_frames = 2000  # of each, evenly spaced
 
+    # "mlflow", "wandb" or "mlflow,wandb": the run is sent there, too (docs/trackers.md).
+    config.track = ""
+
     config.export = "target"  # or "anchor"
     # "one_device", "mirrored" (all GPUs of this machine), "multi_worker" (the processes that
     # TF_CONFIG or Slurm name), "tpu" (that TPU_NAME names), or "auto": what there is.

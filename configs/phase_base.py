@@ -22,6 +22,8 @@ def get_config(arg=""):
     config.positive_class = config_dict.placeholder(str)
     config.seed = 0
     config.workdir = "runs/phase"
+    # "mlflow", "wandb" or "mlflow,wandb": results are sent there, too (docs/trackers.md).
+    config.track = ""
     # 5 or 10 for tasks too small for a split: all videos of the three parts below are in one fold
     # each, and are tested by a classifier of the other folds. 0: one experiment with that split.
     config.folds = 0

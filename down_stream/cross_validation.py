@@ -42,6 +42,7 @@ from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
 from down_stream.report.wording import duration
 from down_stream.tasks import Task, open_task
+from msn.tracking.sending import send_finished
 from msn.workdir.run_directory import plain
 
 VALIDATION = 5  # an n-th of the training videos, or more where there are fewer
@@ -77,7 +78,9 @@ def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
             _run_fold(config, workdir / f"fold{number}", split, number)
             for number, split in enumerate(splits, 1)
         ]
-        return _write(config, workdir, task, index, results, patients)
+        found = _write(config, workdir, task, index, results, patients)
+        send_finished(workdir, config.track)
+        return found
 
 
 def draw_splits(

@@ -49,6 +49,8 @@ from msn.encoders import facts_in
 from msn.formats.hub import encoder_path
 from msn.networks.resnet import RESNET
 from msn.networks.usual_keras import usual_keras
+from msn.tracking.sending import send_finished
+from msn.tracking.trackers import tracker_names
 from msn.workdir.run_directory import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -115,7 +117,9 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     check_output_folder("workdir", workdir)
     workdir = to_path(workdir)
     with locked(workdir):
-        return _run(config, workdir, started)
+        results = _run(config, workdir, started)
+        send_finished(workdir, config.track)
+        return results
 
 
 def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
@@ -297,6 +301,7 @@ def check(config: ConfigDict) -> None:
         )
     check_names("data.root", config.data.root)
     check_local("feature_cache", config.feature_cache or "")
+    tracker_names(config.track)
     if config.resnet_weights != "none" and (config.encoder or config.model.variant != RESNET):
         raise InputError(
             f"resnet_weights is {config.resnet_weights!r} without resnet50v2 from scratch; "

@@ -28,6 +28,8 @@ from msn.formats.hub import encoder_path
 from msn.formats.model_card import licence_beside
 from msn.method.model import MSN
 from msn.networks.usual_keras import usual_keras
+from msn.tracking.following import Following
+from msn.tracking.sending import COMPLETE
 from msn.training.checks import check
 from msn.training.configuration import (
     as_scalars,
@@ -92,7 +94,12 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     probes = create_probes(config, model, source, origin["videos"])
     check_room(workdir, model, config.keep_checkpoints, config.keep_every, total_steps)
 
-    with written_by_chief(workdir, distribution) as log_directory, StopSignal() as stop:
+    following = Following(workdir, config.track if distribution.is_chief else "")
+    with (
+        written_by_chief(workdir, distribution) as log_directory,
+        StopSignal() as stop,
+        following,
+    ):
         # ---- resume ----------------------------------------------------------------------------
         if distribution.is_chief:
             write_configuration(workdir, config)
@@ -198,6 +205,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
             encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
             path = encoders.save_encoder(encoder, workdir / "encoder", origin)
             logging.info("encoder: %s", path)
+            following.status = COMPLETE
         distribution.agree(complete=step)
         return True
 

@@ -22,7 +22,7 @@ ORDER = (
     *("data.overview", "data"),
     *("msn.networks", "msn.method", "msn.formats.files", "msn.formats.families", "msn.formats"),
     "msn.encoders",
-    *("msn.workdir", "msn.training"),
+    *("msn.workdir", "msn.tracking", "msn.training"),
     "msn",
     *("down_stream.metrics", "down_stream.tasks", "down_stream.features"),
     *("down_stream.classifiers", "down_stream.temporal", "down_stream.report"),
@@ -39,7 +39,7 @@ DOORS = {
     },
     "msn": {
         *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),
-        "doctor",
+        *("doctor", "track"),
     },
     "down_stream": {"main", "experiment", "cross_validation", "tasks", "compare", "caches"}
     | {"select"},

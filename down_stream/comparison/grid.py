@@ -27,6 +27,7 @@ from down_stream.low_shot.plan import MANIFEST, plan_subsets
 from down_stream.metrics import statistics
 from down_stream.report.alike import what_differs
 from down_stream.tasks import Task
+from msn.tracking.sending import send_finished
 from msn.workdir.seen import seen_in_json
 
 CELLS = "cells"
@@ -91,7 +92,9 @@ def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> dict | 
         return None
     try:
         with locked(workdir, "page.lock"):
-            return _write(config, workdir, task, start, encoders, cells, results, skipped)
+            summary = _write(config, workdir, task, start, encoders, cells, results, skipped)
+            send_finished(workdir, config.track)
+            return summary
     except LockedError:
         if shard.count == 1:
             raise

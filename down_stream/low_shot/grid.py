@@ -23,6 +23,7 @@ from down_stream.low_shot.table import seeds_of, tabulate, write_cells
 from down_stream.report.alike import what_differs
 from down_stream.report.figures import save_png
 from down_stream.report.low_shot_curve import low_shot_curve
+from msn.tracking.sending import send_finished
 
 
 def run_grid(
@@ -113,6 +114,7 @@ def _run_grid(
     save_png(
         low_shot_curve(summary, seeds_of(summary), sentences(summary)), workdir / "low_shot.png"
     )
+    send_finished(workdir, config.track)
     return summary
 
 

@@ -9,6 +9,7 @@ from data.common.errors import InputError, check_choices, check_names, check_ran
 from data.frames.opening import SOURCES
 from data.views.masking import num_kept
 from msn.networks.variants import variant_arguments
+from msn.tracking.trackers import tracker_names
 
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # of `precision`
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
@@ -87,6 +88,7 @@ def check(config: ConfigDict) -> None:
     check_ranges(values, RANGES)
     check_choices(values, CHOICES)
     check_teacher(config)
+    tracker_names(config.track)
     if config.loss.prior_exponent and config.loss.sinkhorn:
         raise InputError(
             f"loss.prior_exponent is {config.loss.prior_exponent} with Sinkhorn, which balances to "

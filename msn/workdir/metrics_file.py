@@ -67,6 +67,17 @@ def lines_until(step: int, content: bytes) -> list[bytes]:
     return [line for line in content.splitlines(keepends=True) if _step_of(line) <= step]
 
 
+def lines_after(step: int, content: bytes) -> list[dict]:
+    """The values of the lines of a file behind that of a step; without half a line at its end."""
+    rows = []
+    for line in reversed(content.splitlines(keepends=True)):
+        if (found := _step_of(line)) <= step:
+            break
+        if found < math.inf:
+            rows.append(json.loads(line))
+    return rows[::-1]
+
+
 def _step_of(line: bytes) -> float:
     """The step that a line is about; infinite for half a line of a killed run."""
     try:

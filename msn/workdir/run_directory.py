@@ -39,6 +39,7 @@ CHANGEABLE = (
     "data.max_unreadable",
     "on_nan",
     "max_rollbacks",
+    "track",
     # of down-stream experiments
     "workdir",
     "folds",  # each is an experiment in a workdir of its own
@@ -48,6 +49,7 @@ CHANGEABLE = (
 # {how keys begin: (key, whether its value gives them a say)}; earlier versions had none of them.
 OPTIONAL = {
     "teacher": ("teacher", bool),
+    "track": ("track", bool),
     "attentive.": ("features", lambda features: features == "attentive"),
 }
 

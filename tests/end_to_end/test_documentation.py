@@ -26,14 +26,8 @@ from tests.support.small_polyps import write_image, write_polypsset
 PAGES = [
     "README.md",
     *("docs/data.md", "docs/your_own_data.md", "docs/pretraining.md", "docs/down_stream.md"),
-    *(
-        "docs/inference.md",
-        "docs/annotation_rounds.md",
-        "docs/encoders.md",
-        "docs/scaling.md",
-        "docs/design.md",
-    ),
-    *("docs/recipes.md", "docs/mutants.md"),
+    *("docs/inference.md", "docs/annotation_rounds.md", "docs/encoders.md", "docs/scaling.md"),
+    *("docs/design.md", "docs/recipes.md", "docs/mutants.md", "docs/trackers.md"),
 ]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 NOT_RUN = {  # a part of the command: why
@@ -48,6 +42,8 @@ NOT_RUN = {  # a part of the command: why
     "KERAS_BACKEND": "packages of requirements-backends.txt; make test-backends",
     "tfds build": "packages of requirements-beam.txt; make test-beam",
     "pip install": "changes the environment",
+    "MLFLOW_TRACKING_URI": "a server of MLflow; make test-tracking",
+    "track=mlflow": "a server of MLflow; make test-tracking",
     ".venv/bin/python -c": "GPUs",
     "make": "the whole way; its targets are looked up",
 }

@@ -1,0 +1,130 @@
+"""Sends what a run directory has to a tracker: each row and file once, as soon as it is there.
+
+What is to be sent is read from the files of the run, so that a tracker that is away misses nothing.
+"""
+
+import logging
+
+from data.common.errors import InputError, one_line
+from data.storage.paths import AnyPath
+from msn.tracking.contents import Contents, is_begun, is_complete, read_contents
+from msn.tracking.record import Record
+from msn.tracking.trackers import open_tracker, tracker_names
+
+RUNNING, COMPLETE, STOPPED, FAILED = "running", "complete", "stopped", "failed"
+
+
+class Sender:
+    """Sends a run directory to one tracker.
+
+    Args:
+      folder: the run directory.
+      name: of the tracker, one of `TRACKERS`.
+    """
+
+    def __init__(self, folder: AnyPath, name: str):
+        self.folder, self.name = folder, name
+        self._record, self._run = Record.of(folder, name), None
+
+    def send(self, status: str) -> int:
+        """Sends what was not sent before, and how the run stands; of a COMPLETE one, files too.
+
+        Returns:
+          how many rows were sent.
+
+        Raises:
+          one of `errors`: the tracker cannot be reached, or refuses. What it has is noted, and the
+            next call sends the rest.
+          InputError: the folder is damaged.
+        """
+        record = self._record
+        contents = read_contents(self.folder, record.step, with_files=status == COMPLETE)
+        if record.status == status and not self._is_new(contents):
+            return 0
+        try:
+            if self._run is None:
+                contents = self._begin(contents, status)
+            for part in self._run.parts(contents.rows):
+                self._run.log(part)
+                record.step = part[-1][0]
+                record.write()
+            if status == COMPLETE:
+                self._finish(contents)
+            self._run.set_status(status)
+        except BaseException:
+            self._run = None  # it is asked anew what it has
+            raise
+        record.status = status
+        record.write()
+        return len(contents.rows)
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What is raised where the tracker cannot be reached, or refuses."""
+        return open_tracker(self.name).ERRORS
+
+    def _is_new(self, contents: Contents) -> bool:
+        files = self._record.changed(contents.files | contents.encoder)
+        return bool(contents.rows or files or contents.scores != self._record.scores)
+
+    def _begin(self, contents: Contents, status: str) -> Contents:
+        """Opens the run in the tracker, made if it does not know it; returns what it has not."""
+        record = self._record
+        record.write()  # its key must be known before the tracker knows it
+        self._run = open_tracker(self.name).begin(self.folder, record.key, contents)
+        if not record.status:
+            logging.info("%s: %s", self.name, self._run.address)
+        if self._run.is_new and record.status:
+            logging.warning("%s does not have this run any more: all of it is sent", self.name)
+            record.forget()
+        elif (known := self._run.last_step(contents.rows)) is not None:
+            record.step = known
+        return read_contents(self.folder, record.step, with_files=status == COMPLETE)
+
+    def _finish(self, contents: Contents) -> None:
+        """Sends scores, files and the encoder that are new."""
+        record = self._record
+        if contents.scores != record.scores:
+            self._run.add_scores(contents.scores)
+            record.scores = contents.scores
+        for files, add in (
+            (record.changed(contents.files), self._run.add_files),
+            (record.changed(contents.encoder), self._run.add_encoder),
+        ):
+            if files:
+                add(files)
+                record.add_files(files)
+
+
+def try_to_send(sender: Sender, status: str, then: str, is_away: bool = False) -> bool:
+    """Whether a tracker took what there is; says where it did not, and when it does again.
+
+    Args:
+      then: what is said to happen after a failure.
+      is_away: whether the last try failed, which was said.
+    """
+    if not is_begun(sender.folder):
+        return True
+    try:
+        number = sender.send(status)
+    except (*sender.errors, InputError, OSError) as error:
+        if not is_away:
+            logging.warning("%s: nothing can be sent (%s); %s", sender.name, one_line(error), then)
+        return False
+    if is_away:
+        logging.warning("%s: reached again, and the missing %d rows are sent", sender.name, number)
+    return True
+
+
+def send_finished(folder: AnyPath, track: str) -> bool:
+    """Sends a run directory that nothing writes to; False where a tracker did not take it.
+
+    Args:
+      folder: of pre-training, an experiment, a low-shot grid or a comparison.
+      track: names of trackers, as `config.track`.
+    """
+    then = f"python -m msn.track {folder} sends what is missing"
+    senders = [Sender(folder, name) for name in tracker_names(track)]
+    status = COMPLETE if is_complete(folder) else STOPPED
+    taken = [try_to_send(sender, status, then) for sender in senders]
+    return all(taken)

@@ -1,0 +1,173 @@
+"""Runs on a real MLflow server, which is killed and started again (`make test-tracking`)."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from msn.pretrain import pretrain
+from msn.tracking import following
+from msn.tracking.following import Following
+from msn.tracking.sending import COMPLETE, send_finished
+from tests.support.mlflow_server import PROGRAM, MlflowServer
+from tests.support.places import ROOT
+from tests.support.small_dataset import make_small_dataset
+from tests.support.small_msn import small_config
+
+pytestmark = pytest.mark.skipif(not PROGRAM.is_file(), reason="make test-tracking")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = MlflowServer(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(autouse=True)
+def own_experiment(server, monkeypatch, request):
+    """Each test has an experiment of its own."""
+    if not server.runs:
+        server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.2)
+
+
+def client():
+    from mlflow import MlflowClient
+
+    return MlflowClient()
+
+
+def runs():
+    """All runs of this test's experiment."""
+    found = client().get_experiment_by_name(os.environ["MLFLOW_EXPERIMENT_NAME"])
+    return client().search_runs([found.experiment_id]) if found else []
+
+
+def curve(run, name="loss"):
+    return [(m.step, m.value) for m in client().get_metric_history(run.info.run_id, name)]
+
+
+def artifacts(run, place=None):
+    names = []
+    for one in client().list_artifacts(run.info.run_id, place):
+        names += artifacts(run, one.path) if one.is_dir else [one.path]
+    return names
+
+
+def write_rows(folder, first, last):
+    """Rows of a run, as pre-training writes them."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"seed": 0, "data": {"root": ["a", "b"]}}))
+    with (folder / "metrics.jsonl").open("a") as file:
+        for step in range(first, last + 1):
+            file.write(json.dumps({"step": step, "loss": 1 / step, "rank": float(step)}) + "\n")
+
+
+def wait_until(condition, seconds=30):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_run_of_pretraining(tmp_path):
+    root = make_small_dataset(tmp_path / "data")
+    workdir = tmp_path / "run"
+    assert pretrain(small_config(root, track="mlflow", steps=6, log_every=2), workdir)
+    (run,) = runs()
+    assert run.info.run_name == "run"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["batch_size"] == "8"
+    assert run.data.params["model.variant"] == "vitnano8"
+    written = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    for name in ("loss", "learning_rate", "effective_rank"):
+        assert curve(run, name) == [(row["step"], row[name]) for row in written]
+    assert {"encoder/encoder.json", "encoder/encoder.weights.h5", "encoder/README.md"} <= set(
+        artifacts(run)
+    )
+    assert pretrain(small_config(root, track="mlflow", steps=6, log_every=2), workdir)
+    assert [len(curve(run)) for run in runs()] == [3]  # it is complete: nothing twice
+
+
+def test_a_server_that_is_killed_and_started_again(tmp_path, server, caplog):
+    caplog.set_level(logging.INFO)
+    write_rows(tmp_path / "run", 1, 5)
+    with Following(tmp_path / "run", "mlflow") as one:
+        wait_until(lambda: runs() and len(curve(runs()[0])) == 5)
+        server.kill()
+        write_rows(tmp_path / "run", 6, 30)
+        wait_until(lambda: "nothing can be sent" in caplog.text)
+        time.sleep(1)  # several tries, which are not said
+        server.start()
+        wait_until(lambda: "reached again" in caplog.text)
+        write_rows(tmp_path / "run", 31, 33)
+        one.status = COMPLETE
+    (run,) = runs()
+    assert curve(run) == [(step, 1 / step) for step in range(1, 34)]
+    assert curve(run, "rank") == [(step, step) for step in range(1, 34)]
+    assert run.info.status == "FINISHED"
+    assert caplog.text.count("nothing can be sent") == 1
+
+
+def test_an_answer_that_is_lost(tmp_path):
+    """The server has rows of which the run does not know that they were sent."""
+    write_rows(tmp_path / "run", 1, 5)
+    assert send_finished(tmp_path / "run", "mlflow")
+    record = tmp_path / "run" / "trackers" / "mlflow.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"step": 2}))
+    write_rows(tmp_path / "run", 6, 7)
+    assert send_finished(tmp_path / "run", "mlflow")
+    (run,) = runs()
+    assert curve(run) == [(step, 1 / step) for step in range(1, 8)]
+    assert run.info.status == "KILLED"  # there is no encoder: it was stopped
+
+
+def test_a_run_that_is_deleted_is_sent_anew(tmp_path):
+    write_rows(tmp_path / "run", 1, 3)
+    assert send_finished(tmp_path / "run", "mlflow")
+    client().delete_run(runs()[0].info.run_id)
+    write_rows(tmp_path / "run", 4, 4)
+    assert send_finished(tmp_path / "run", "mlflow")
+    (run,) = runs()
+    assert [step for step, _ in curve(run)] == [1, 2, 3, 4]
+
+
+def test_a_run_that_is_killed_goes_on_in_the_same_curve(tmp_path, server):
+    """Real processes; the second one, and `msn.track`, find the run of the first."""
+    root = make_small_dataset(tmp_path / "data")
+    script = (
+        "import sys, msn.tracking.following as f; f.POLL_SECONDS = 0.05\n"
+        "from tests.support.small_msn import small_config\n"
+        "from msn.pretrain import pretrain\n"
+        "pretrain(small_config(sys.argv[1], track='mlflow', steps=60, log_every=1,"
+        " checkpoint_every=5), sys.argv[2])"
+    )
+    command = [sys.executable, "-c", script, str(root), str(tmp_path / "run")]
+    first = subprocess.Popen(command, cwd=ROOT)
+    try:
+        wait_until(lambda: runs() and len(curve(runs()[0])) > 8, seconds=120)
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    subprocess.run(command, cwd=ROOT, check=True)
+    (run,) = runs()
+    assert [step for step, _ in curve(run)] == list(range(1, 61))
+    again = [sys.executable, "-m", "msn.track", str(tmp_path / "run"), "--track=mlflow"]
+    told = subprocess.run(again, cwd=ROOT, capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (0, f"{tmp_path / 'run'}: mlflow has all of it\n")
+    server.kill()
+    (tmp_path / "run" / "trackers" / "mlflow.json").unlink()
+    told = subprocess.run(again, cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "mlflow: nothing can be sent" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
