@@ -91,8 +91,7 @@ def read_label_studio(file: Path, task: dict, audit: Audit) -> list[VideoLabels]
       InputError: a result is damaged, or several controls may have the phases.
     """
     found = []
-    rate = task["data"].get(FRAME_RATE_KEY)
-    fps = float(rate) if isinstance(rate, int | float) and rate > 0 else None
+    fps = _rate(task)
     for annotation, by in _submitted(task):
         tracks: dict[tuple[str, bool], list] = {}
         try:
@@ -111,6 +110,33 @@ def read_label_studio(file: Path, task: dict, audit: Audit) -> list[VideoLabels]
             rates = {"fps": fps, "likely_fps": None} if is_frames else {"fps": 1.0}
             found.append(track_intervals(file, groups[name], rows, audit, labelled_by=by, **rates))
     return [labels for labels in found if labels is not None]
+
+
+def said_in_task(file: Path, task: dict) -> dict[str, list]:
+    """What a model said of a task that was corrected: {group: (start, end, label) in seconds}.
+
+    An export has the prediction that an annotation began with in the annotation's `prediction`
+    (label_studio/tasks/models.py); {} where there is none, or what it counts frames at is unknown.
+    """
+    begun = [one.get("prediction") for one in task.get("annotations", ())]
+    begun = [*predictions(task), *predictions({"predictions": begun})]
+    fps = _rate(task)
+    if not begun or not fps:
+        return {}
+    try:
+        rows = [(name, row) for name, is_frames, row in _rows(begun[0]["result"]) if is_frames]
+    except (KeyError, TypeError, AttributeError):
+        return {}  # said when the labels are read, if these are damaged too
+    found = {}
+    for name, group in track_groups(file, dict.fromkeys(name for name, _ in rows)).items():
+        found[group] = [(a / fps, b / fps, label) for track, (a, b, label) in rows if track == name]
+    return found
+
+
+def _rate(task: dict) -> float | None:
+    """Frames that a task counts a second, as far as it says so."""
+    rate = task["data"].get(FRAME_RATE_KEY)
+    return float(rate) if isinstance(rate, int | float) and rate > 0 else None
 
 
 def find_instead(task: dict) -> str:

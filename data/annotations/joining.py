@@ -13,12 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from data.annotation_formats.frame_table import TOOLS_GROUP
-from data.annotation_formats.labels import PHASE, UNKNOWN, Intervals, VideoLabels
+from data.annotation_formats.labels import (
+    HUMAN,
+    MODEL,
+    PHASE,
+    UNKNOWN,
+    Intervals,
+    VideoLabels,
+)
+from data.annotation_writers.said import SAID
+from data.annotations.corrections import CORRECTED, author_of, compare, rows_of
 from data.annotations.naming import PHASE_LIST, PHASE_MAP, Names, read_phase_list, read_phase_map
 from data.annotations.opening import Source, find_annotations
 from data.annotations.rates import TOLERANCE, check_rate
 from data.common.errors import InputError
-from data.dataset.audit import Audit
+from data.dataset.audit import CORRECTIONS, Audit
 from data.dataset.classes import (
     Classes,
     annotation_rate,
@@ -42,6 +51,7 @@ class Annotated:
       annotation_fps: annotated frames per second, if the user has said it.
       videos: {video: "source_fps" and "seconds" as far as the extraction noted them}.
       untimed: receives the videos whose images have no time, so that nothing can be joined.
+      authors: receives {video: {group: who its labels are by}}, as `corrections.author_of` says.
     """
 
     sources: Mapping[str, list[Source]]
@@ -51,6 +61,7 @@ class Annotated:
     annotation_fps: float | None
     videos: Mapping[str, Mapping]
     untimed: list[str] = field(default_factory=list)
+    authors: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def join(
         self,
@@ -79,6 +90,7 @@ class Annotated:
         if sources and (not is_official or frames[0] < 1):
             self.untimed.append(video)
             sources = ()
+        read = []
         for source in sources:
             try:
                 parts = source.read(audit)
@@ -88,17 +100,49 @@ class Annotated:
             for labels in parts:
                 kind = "tool_rows" if labels.group == TOOLS_GROUP else f"{labels.group}_rows"
                 counts[kind] = counts.get(kind, 0) + labels.rows
-                values = self._values(video, labels, frames, audit)
-                if values is None:
-                    continue
-                if labels.group == PHASE:
-                    self._add_phases(labels, values, phases, audit)
-                else:
-                    self._add_presence(labels, values, presence[labels.group])
+                fps = self._rate(video, labels, frames, audit)
+                if fps is not None:
+                    author = self._author(source, video, labels, fps, frames, counts, audit)
+                    read.append((labels, fps, author))
+        by_people = {labels.group for labels, _, author in read if author != MODEL}
+        authors = self.authors.setdefault(video, {})
+        for labels, fps, author in read:
+            if author == MODEL and labels.group in by_people:
+                audit.remark(f"{labels.file}: {video} is labelled by people, too; not used")
+                continue
+            if authors.get(labels.group) != HUMAN:
+                authors[labels.group] = author
+            values = labels.at((frames - 1) / self.fps, fps)
+            if labels.group == PHASE:
+                self._add_phases(labels, values, phases, audit)
+            else:
+                self._add_presence(labels, values, presence[labels.group])
         return phases, presence
 
-    def _values(self, video: str, labels: VideoLabels, frames, audit: Audit) -> np.ndarray | None:
-        """The values of an annotation at the frames; None where its rate is not certain."""
+    def _author(
+        self, source: Source, video: str, labels: VideoLabels, fps: float, frames, counts, audit
+    ) -> str:
+        """Who labels are by; `counts` receives the seconds that were kept, moved and changed."""
+        correction = None
+        if labels.group in source.said and isinstance(labels, Intervals):
+            now = rows_of(labels, fps)
+            end = float(frames[-1]) / self.fps
+            correction = compare(source.said[labels.group], now, labels.group, end)
+        author = author_of(labels.labelled_by, correction)
+        if author == CORRECTED and correction:
+            for name in CORRECTIONS:
+                seconds = getattr(correction, name.removesuffix("_s"))
+                counts[name] = counts.get(name, 0) + round(seconds)
+        elif author == MODEL and correction is None:
+            audit.problem(
+                f"{labels.file}: {labels.group} of {video}: a model has written it, and what it "
+                f"wrote is not known, so that nobody's corrections count; expected {SAID} of the "
+                'same folder beside it, or another name in place of its "model"'
+            )
+        return author
+
+    def _rate(self, video: str, labels: VideoLabels, frames, audit: Audit) -> float | None:
+        """Annotated frames per second; None where that is not certain."""
         noted = self.videos.get(video, {})
         length = noted.get("seconds") or frames[-1] / self.fps
         fps, doubt = check_rate(labels, length, self.annotation_fps, noted.get("source_fps"))
@@ -114,7 +158,7 @@ class Annotated:
         else:
             last_label = int(labels.frames[-1] / fps * self.fps + 1e-6) + 1
             _remark_ends(labels.file, int(frames[-1]), last_label, audit)
-        return labels.at((frames - 1) / self.fps, fps)
+        return fps
 
     def _add_phases(self, labels: VideoLabels, values, phases: np.ndarray, audit: Audit) -> None:
         names = [self.names.name_of(PHASE, name) for name in labels.names]

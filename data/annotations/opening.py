@@ -9,8 +9,8 @@ import functools
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from data.annotation_formats.delimited import read_table
@@ -20,12 +20,13 @@ from data.annotation_formats.label_studio import (
     find_instead,
     open_label_studio,
     read_label_studio,
+    said_in_task,
     task_videos,
 )
 from data.annotation_formats.labels import VideoLabels
 from data.annotation_formats.tables import split_videos
 from data.annotation_writers.label_studio import CONFIGURATION
-from data.annotation_writers.said import SAID
+from data.annotation_writers.said import SAID, read_said
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.images.folders import list_files
@@ -47,10 +48,13 @@ class Source:
     Attributes:
       file: where they are.
       read: audit -> labels; raises `InputError` where the file cannot be used at all.
+      said: {group: (start, end, label) in seconds} of what a model said of the video before, as far
+        as that is known.
     """
 
     file: Path
     read: Callable[[Audit], list[VideoLabels]]
+    said: Mapping[str, list] = field(default_factory=dict)
 
 
 def copy_annotations(given: Path, root: Path, faults: list[str]) -> None:
@@ -97,6 +101,7 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
                 read = functools.partial(_official, file, group)
                 found.setdefault(video, []).append(Source(file, read))
     files = list_files(root / FOLDER, audit.problems) if (root / FOLDER).is_dir() else []
+    said = _what_models_said(files, videos, audit)
     files = [file for file in files if file.name not in (SAID, CONFIGURATION)]
     others, are_about_videos = [], False
     for file in sorted(files, key=lambda file: natural_key(str(file))):
@@ -106,6 +111,8 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
             audit.problem(str(error))
             continue
         for video, source in sources:
+            if not source.said:
+                source = replace(source, said=said.get((file.parent, video), {}))
             found.setdefault(video, []).append(source)
             are_about_videos = True
     if others and not are_about_videos:
@@ -113,6 +120,23 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
             f"{root / FOLDER}: about {some(others)}; expected videos of this dataset, as "
             f"{some(sorted(videos, key=natural_key))}, in a column named video or as file names"
         )
+    return found
+
+
+def _what_models_said(files: list[Path], videos: set[str], audit: Audit) -> dict:
+    """{(folder, video): {group: intervals}} of the files that models have left beside theirs."""
+    found = {}
+    for file in files:
+        if file.name != SAID:
+            continue
+        try:
+            intervals = read_said(file).intervals
+        except InputError as error:
+            audit.problem(str(error))
+            continue
+        for name, groups in intervals.items():
+            if video := match_video(name, videos):
+                found[file.parent, video] = groups
     return found
 
 
@@ -150,7 +174,7 @@ def _recognise(
         else:
             if not any(_has_in_it(name, video) for name in part.names):
                 audit.remark(f"{part.place}: {part.names[0]} is taken for {video}")
-            sources.append((video, Source(file, part.read)))
+            sources.append((video, Source(file, part.read, part.said)))
             folders.setdefault(video, {}).setdefault(_folder_above(called, video), called)
     # "case 1/left" and "case 2/left" are two videos, of which one may have no frames here.
     unclear = {video for video, names in folders.items() if len(names.keys() - {""}) > 1}
@@ -171,13 +195,14 @@ class _Part:
       names: by which the video may be called, the most likely first.
       place: where that is said, for messages.
       format: in words.
-      read: as of `Source`.
+      read, said: as of `Source`.
     """
 
     names: list[str]
     place: str
     format: str
     read: Callable[[Audit], list[VideoLabels]]
+    said: Mapping[str, list] = field(default_factory=dict)
 
 
 def _table_parts(file: Path, audit: Audit) -> list[_Part]:
@@ -215,6 +240,7 @@ def _label_studio_parts(file: Path, audit: Audit) -> list[_Part]:
             f"{file}: task {task.get('id')}",
             "Label Studio",
             functools.partial(read_label_studio, file, task),
+            said_in_task(file, task),
         )
         for task in tasks
     ]

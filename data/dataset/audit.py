@@ -14,6 +14,8 @@ TABLE_ROWS = 100  # videos printed; audit.json has all
 PRINTED = 20  # problems, and remarks
 PRINTED_NEIGHBOURS = 5
 PRINTED_SIZES = 6
+# Seconds that annotators have kept of what a model wrote, moved over a boundary, and changed.
+CORRECTIONS = ("kept_s", "moved_s", "changed_s")
 # Frames by what `data/preparation/cleaning.py` did, where it was asked to; "pretraining" are those
 # left.
 CLEANED = ("black", "out_of_body", "near_duplicates", "cropped", "pretraining")
@@ -27,7 +29,8 @@ class Audit:
       remarks: what one should know: gaps, stray files, line ends.
       problems: inputs, or parts of inputs, that could not be used.
       videos: name -> counts: "frames", "labelled", and where there are annotations "phase_rows",
-        "tool_rows" or others, and where frames were cleaned those of `CLEANED` that were asked for.
+        "tool_rows" or others, those of `CORRECTIONS` where a model wrote them first, and where
+        frames were cleaned those of `CLEANED` that were asked for.
       sizes: (width, height) -> how many frames.
       neighbours: remarks about data sets beside this one.
       changed, gone: names of videos that were extracted again since their files have changed, and
@@ -84,7 +87,8 @@ class Audit:
         counted = {name for counts in self.videos.values() for name in counts}
         others = sorted(name for name in counted if name.endswith("_rows"))
         rows = dict.fromkeys(("phase_rows", "tool_rows", *others))
-        columns = ("frames", "labelled", *rows, *self.cleaned())
+        corrections = CORRECTIONS if counted.issuperset(CORRECTIONS) else ()
+        columns = ("frames", "labelled", *rows, *corrections, *self.cleaned())
         width = max([len(name) for name in self.videos] + [len("all videos")])
         head = f"{'video':{width}}" + "".join(f"{column:>{_width(column)}}" for column in columns)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.annotations.corrections import write_labelled_by
 from data.annotations.joining import Annotated, open_annotated
 from data.annotations.opening import FOLDER, OFFICIAL_SUFFIX
 from data.common.errors import InputError, some
@@ -77,6 +78,7 @@ def build_index(
         audit_patients(root, audit)
         rates = {"fps": annotated.fps, "annotation_fps": annotated.annotation_fps}
         write_classes(root, annotated.classes, **rates)
+        write_labelled_by(root, annotated.authors)
     if not cleaning.drops:
         (root / PRETRAINING_INDEX).unlink(missing_ok=True)
     audit.write(root / AUDIT)
