@@ -41,7 +41,7 @@ from down_stream.metrics import multi_label, predictions, statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
 from down_stream.report.wording import duration
-from down_stream.tasks import Task, open_task
+from down_stream.tasks import Task, model_labels, open_task
 from msn.tracking.sending import send_finished
 from msn.workdir.run_directory import plain
 
@@ -69,7 +69,7 @@ def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
     check_output_folder("workdir", workdir)
     workdir = Path(workdir)
     roots = to_paths(config.data.root)
-    task = open_task(config.task, roots, config.positive_class)
+    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
     index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)
     patients = patients_of(roots, {"test": index})
     splits = draw_splits(task, index, config.folds, config.seed, patients)

@@ -31,6 +31,7 @@ from down_stream.features.labelled_splits import (
     describe_patients,
     images_fingerprint,
     labels_fingerprint,
+    model_remarks,
     patients_of,
     remarks,
     seen_by,
@@ -42,7 +43,7 @@ from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
 from down_stream.report.wording import percent
 from down_stream.tasks import CHOICES as CHOSEN_BY
-from down_stream.tasks import Task, open_task
+from down_stream.tasks import Task, model_labels, open_task
 from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.encoders import facts_in
@@ -74,6 +75,7 @@ INF = math.inf
 RANGES = (
     ("seed", 0, INF),
     ("folds", 0, INF),
+    ("pseudo_labels", 0, 1),
     ("epochs", 1, INF),
     ("batch_size", 1, INF),
     ("optimizer.learning_rate", 0, INF),
@@ -128,7 +130,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         check_configuration(workdir, config)
     roots = to_paths(config.data.root)
     path = encoder_path(config.encoder) if config.encoder else None
-    task = open_task(config.task, roots, config.positive_class)
+    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
     if config.temporal and not task.is_video:
         raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
     videos = {part: config[f"{part}_videos"] for part in PARTS}
@@ -148,7 +150,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         finetuning.check_trainable(encoder)
     seen = seen_by(path)
     patients = patients_of(roots, splits)
-    warnings = remarks(task, splits, seen, patients)
+    warnings = remarks(task, splits, seen, patients) + model_remarks(roots, videos, task)
     facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
     if is_trained(config):
         facts["images_fingerprint"] = images_fingerprint(splits)
@@ -298,6 +300,11 @@ def check(config: ConfigDict) -> None:
         raise InputError(
             f"features is {ATTENTIVE!r} with mode {config.mode!r}: it is trained with the "
             "classifier; expected mode probe or finetune"
+        )
+    if config.pseudo_labels and config.mode == "knn":
+        raise InputError(
+            f"pseudo_labels is {config.pseudo_labels:g} with mode 'knn', in which nothing is "
+            "weighted; expected mode probe, logistic or finetune"
         )
     check_names("data.root", config.data.root)
     check_local("feature_cache", config.feature_cache or "")

@@ -92,10 +92,10 @@ def low_shot(config) -> int:
     from down_stream.features.labelled_splits import labelled_videos
     from down_stream.low_shot.grid import run_grid
     from down_stream.low_shot.table import text_table
-    from down_stream.tasks import open_task
+    from down_stream.tasks import model_labels, open_task
 
     roots, videos = to_paths(config.data.root), config.train_videos
-    task = open_task(config.task, roots, config.positive_class)
+    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
     config.train_videos = labelled_videos(roots, "train", videos, task)
     table = run_grid(config, config.workdir, run=run, score=task.chosen_by, unit=task.unit)
     print(text_table(table))
@@ -112,10 +112,10 @@ def comparison(config) -> int:
     from down_stream.cross_validation import cross_validate
     from down_stream.experiment import run
     from down_stream.features.labelled_splits import labelled_videos
-    from down_stream.tasks import open_task
+    from down_stream.tasks import model_labels, open_task
 
     roots, videos = to_paths(config.data.root), config.train_videos
-    task = open_task(config.task, roots, config.positive_class)
+    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
     config.train_videos = labelled_videos(roots, "train", videos, task)
     found = run_comparison(
         config,

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from data.annotation_formats.labels import MODEL, PHASE
+from data.annotations.corrections import read_labelled_by
 from data.common.errors import InputError
 from data.dataset.classes import CLASSES_FILE, Classes, read_classes
 from data.dataset.frame_index import FrameIndex
@@ -49,6 +51,9 @@ class Task:
       write: path, predictions -> None; the table predictions.csv.
       unit: what frames come in, and what is labelled: "video" or "sequence".
       positive: name of the positive class of two; None where there is none, or none is known.
+      by_models: names of the videos whose labels are a model's, which nobody has corrected.
+      pseudo_labels: what a frame of these counts in training; 0 leaves them out. They are never
+        validated or tested on.
     """
 
     name: str
@@ -63,6 +68,8 @@ class Task:
     write: Callable[[Path, Any], None]
     unit: str = "video"
     positive: str | None = None
+    by_models: frozenset[str] = frozenset()
+    pseudo_labels: float = 0.0
 
     @property
     def number(self) -> int:
@@ -89,6 +96,18 @@ class Task:
         """The frames of an index whose label is known."""
         known = self.labels(index) >= 0
         return index.take(np.flatnonzero(known.any(axis=1) if self.multi_label else known))
+
+    def frame_weights(self, index: FrameIndex) -> np.ndarray | None:
+        """What each frame counts in training, float32 [n]; None where all count alike."""
+        of_video = [self.pseudo_labels if v in self.by_models else 1.0 for v in index.videos]
+        weights = np.array(of_video, np.float32)[index.video]
+        return weights if (weights != 1).any() else None
+
+    def usable(self, names: Sequence[str], part: str) -> tuple[str, ...]:
+        """Those of the videos of a split, "train", "validation" or "test", that may be in it."""
+        if part == "train" and self.pseudo_labels:
+            return tuple(names)
+        return tuple(name for name in names if name not in self.by_models)
 
     def present(self, index: FrameIndex) -> set[int]:
         """Ids of the classes that labels of an index have."""
@@ -183,10 +202,21 @@ def image_classes(classes: Classes, positive_class: str | None = None) -> Task:
     )
 
 
-def open_task(name: str, roots: Sequence[AnyPath], positive_class: str | None = None) -> Task:
+def open_task(
+    name: str,
+    roots: Sequence[AnyPath],
+    positive_class: str | None = None,
+    pseudo_labels: float = 0.0,
+    trust_model_labels: bool = False,
+) -> Task:
     """The task that a configuration names, for the data sets at `roots`, joined by name.
 
-    `positive_class` is that of a task of two classes per image.
+    Args:
+      name: of the task.
+      roots: dataset directories.
+      positive_class: that of a task of two classes per image.
+      pseudo_labels: as of `Task`.
+      trust_model_labels: whether a model's labels that nobody has corrected count as people's.
 
     Raises:
       InputError: no such task, the data sets do not carry it, or `positive_class` is no class.
@@ -204,7 +234,20 @@ def open_task(name: str, roots: Sequence[AnyPath], positive_class: str | None = 
     task = tasks[name](classes)
     if not task.classes:
         raise InputError(_none_annotated(name, classes, roots))
-    return task
+    group = PHASE if name == "phases" else name
+    authors = {} if trust_model_labels else {v: a for r in roots for v, a in
+                                             read_labelled_by(r).items()}  # fmt: skip
+    by_models = frozenset(video for video, of in authors.items() if of.get(group) == MODEL)
+    return dataclasses.replace(task, by_models=by_models, pseudo_labels=pseudo_labels)
+
+
+def model_labels(config: Mapping) -> dict:
+    """What a configuration says of labels by models, as arguments of `open_task`."""
+    # Configurations of earlier versions do not say it.
+    return {
+        "pseudo_labels": config.get("pseudo_labels", 0.0),
+        "trust_model_labels": config.get("trust_model_labels", False),
+    }
 
 
 def _none_annotated(name: str, classes: Classes, roots: Sequence[AnyPath]) -> str:

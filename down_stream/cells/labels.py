@@ -11,7 +11,7 @@ from down_stream.features.labelled_splits import (
     labelled_splits,
     labels_fingerprint,
 )
-from down_stream.tasks import open_task
+from down_stream.tasks import model_labels, open_task
 
 
 class Labels:
@@ -28,10 +28,10 @@ class Labels:
         """
         videos = {part: tuple(config[f"{part}_videos"]) for part in PARTS}
         parts = [config.task, config.positive_class, list(config.data.root), videos]
-        key = json.dumps([*parts, bool(config.folds)])
+        key = json.dumps([*parts, bool(config.folds), model_labels(config)])
         if key not in self._known:
             roots = to_paths(config.data.root)
-            task = open_task(config.task, roots, config.positive_class)
+            task = open_task(config.task, roots, config.positive_class, **model_labels(config))
             split = {"all": labelled_frames(roots, videos, task)} if config.folds else (
                 labelled_splits(roots, videos, task)
             )  # fmt: skip

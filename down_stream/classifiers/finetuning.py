@@ -35,6 +35,7 @@ def finetune(
     loss: Callable,
     label_smoothing: float = 0.0,
     weights: Mapping[int, float] | None = None,
+    frame_weights: np.ndarray | None = None,
     augmentation: dict,
     optimizer: dict,
     epochs: int,
@@ -60,6 +61,7 @@ def finetune(
       loss: function of `down_stream.classifiers.losses`.
       label_smoothing: argument of `loss`.
       weights: None, or {class: weight} for `loss`.
+      frame_weights: None, or float [n] for `loss`, of few values.
       augmentation: arguments of `training_dataset`: transformation, layers, magnitude.
       optimizer: arguments of `create_optimizer` without `steps`; and "layer_decay", 1 for none,
         see `learning_rate_scales`.
@@ -91,9 +93,19 @@ def finetune(
     optimizer = create_optimizer(**arguments, steps=steps * epochs)
     optimizer.build(variables)
 
+    if frame_weights is not None:  # frames take theirs with them, as a place among the values
+        values, places = np.unique(frame_weights, return_inverse=True)
+        labels = np.column_stack([labels, places]).astype(np.int32)
+        is_single = labels.shape[1] == 2
+
     def loss_of(images, labels):
         logits = model(images, training=not is_frozen)
-        return loss(labels, logits, in_loss, label_smoothing)
+        if frame_weights is None:
+            return loss(labels, logits, in_loss, label_smoothing)
+        place = tf.maximum(labels[:, -1], 0)  # -1 of frames that cannot be read, without a label
+        labels = labels[:, 0] if is_single else labels[:, :-1]
+        counts = tf.gather(tf.constant(values, logits.dtype), place)
+        return loss(labels, logits, in_loss, label_smoothing, counts)
 
     def batches(first_step):
         return training_dataset(

@@ -40,14 +40,15 @@ def fit_head(
       balance_classes: whether classes count inversely to their frequency.
       **training: further arguments of `fit`.
     """
-    features, labels = training_data(task, frames)
+    features, index = frames("train")
+    labels = task.labels(index).astype(np.int32)
     weights = weights_of(task, labels) if balance_classes else None
     validation = None
     if len(frames.splits["validation"]):
-        held_out, index = frames("validation")
-        validation = held_out, task.scorer(index)
+        held_out, held_out_index = frames("validation")
+        validation = held_out, task.scorer(held_out_index)
     training |= {"classes": task.number, "weights": weights}
-    fitted = fit(features, labels, validation, **training)
+    fitted = fit(features, labels, validation, frame_weights=task.frame_weights(index), **training)
     if isinstance(frames.encoder, FeatureTable):  # there is nothing to run on other frames
         return fitted
     head = fitted.classifier
@@ -66,8 +67,8 @@ def fit_head(
 
 def fit_neighbours(task: Task, frames: SplitFeatures) -> Fitted:
     """k nearest neighbours on frozen features: nothing is fitted."""
-    features, labels = training_data(task, frames)
-    return Fitted(NeighbourProbe(features, labels, task.number))
+    features, index = frames("train")
+    return Fitted(NeighbourProbe(features, task.labels(index).astype(np.int32), task.number))
 
 
 def fit_end_to_end(
@@ -106,6 +107,7 @@ def fit_end_to_end(
         labels,
         loss=sigmoid_cross_entropy if task.multi_label else softmax_cross_entropy,
         weights=weights_of(task, labels) if balance_classes else None,
+        frame_weights=task.frame_weights(index),
         validate=validate,
         score_name=task.score_name,
         unreadable=unreadable,
@@ -138,12 +140,6 @@ def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
     for remark in texts:
         logging.warning("%s", remark)
     return texts
-
-
-def training_data(task: Task, frames: SplitFeatures) -> tuple[np.ndarray, np.ndarray]:
-    """Features float32 [n, width] and labels int32 of the training frames."""
-    features, index = frames("train")
-    return features, task.labels(index).astype(np.int32)
 
 
 def weights_of(task: Task, labels: np.ndarray) -> dict[int, float]:

@@ -39,6 +39,7 @@ def fit_linear_probe(
     batch_size: int,
     seed: int,
     weights: Mapping[int, float] | None = None,
+    frame_weights: np.ndarray | None = None,
     label_smoothing: float = 0.0,
     score_name: str = "macro_f1",
 ) -> Fitted:
@@ -56,6 +57,7 @@ def fit_linear_probe(
         order of the frames.
       weights: None, or {class: weight in the loss}: of the frames of that class; with several
         labels, of the frames where it is present.
+      frame_weights: None, or float [frames], what each counts in the loss besides.
       label_smoothing: share of the target that is spread evenly, 0 to 1.
       score_name: of the score in the history.
 
@@ -83,6 +85,8 @@ def fit_linear_probe(
         seed=seed,
     )
     targets, importance = loss_targets(labels, classes, weights, label_smoothing)
+    if frame_weights is not None:
+        importance = importance * frame_weights[:, None].astype(np.float32)
 
     def batches(order):
         """Features, targets and importance, filled up with zeros: one compiled program serves all.

@@ -29,6 +29,7 @@ def fit_logistic(
     *,
     classes: int,
     weights: Mapping[int, float] | None = None,
+    frame_weights: np.ndarray | None = None,
     penalties: tuple[float, ...] = PENALTIES,
 ) -> Fitted:
     """Fits L2 logistic regression to its optimum (L-BFGS), the low-shot protocol of MSN.
@@ -45,6 +46,7 @@ def fit_logistic(
       validation: what the penalty is chosen on; without it, it is the first.
       classes: their number. One that no label has gets probability 0.
       weights: of frames in the loss, by label; with several labels, of those that have each.
+      frame_weights: None, or float [frames], what each counts in the loss besides.
       penalties: rising.
 
     Returns:
@@ -62,7 +64,7 @@ def fit_logistic(
         for place, (model, target) in enumerate(zip(models, targets, strict=True)):
             by_label = {0: 1.0, 1: weights[place]} if weights and labels.ndim == 2 else weights
             model.C = 1 / (penalty * inputs.shape[1])
-            parts.append(_fit(model, inputs, target, by_label))
+            parts.append(_fit(model, inputs, target, by_label, frame_weights))
         kernel, bias = _assemble(parts, classes, labels.ndim == 2, inputs.shape[1])
         head = LinearHead(kernel, bias, mean, std, labels.ndim == 2)
         score = float(validation[1](head.probabilities(validation[0]))) if validation else None
@@ -77,13 +79,16 @@ def _model() -> LogisticRegression:
     return LogisticRegression(solver="lbfgs", max_iter=_MAX_ITERATIONS, tol=1e-5, warm_start=True)
 
 
-def _fit(model, inputs, target, weights):
+def _fit(model, inputs, target, weights, frame_weights):
     """(Labels that occur, kernel [width, labels], bias [labels], whether it converged)."""
     known = np.flatnonzero(target >= 0)
     labels = np.unique(target[known])
     if len(labels) < 2:  # nothing to separate
         return labels, np.zeros((inputs.shape[1], len(labels))), np.zeros(len(labels)), True
     sample_weights = weights and np.array([weights.get(label, 0.0) for label in target[known]])
+    if frame_weights is not None:
+        counted = frame_weights[known].astype(np.float64)
+        sample_weights = counted * (1.0 if sample_weights is None else sample_weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the grid says it
         model.fit(inputs[known], target[known], sample_weight=sample_weights)

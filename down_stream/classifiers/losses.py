@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 
-def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0):
+def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0, frame_weights=None):
     """Cross-entropy of frames that have one class each.
 
     Args:
@@ -16,6 +16,7 @@ def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0):
       weights: None, or float [classes]: what a frame of each class counts.
       label_smoothing: share of the target that goes to all classes alike, 0..1 (Szegedy et al.,
         arXiv 1512.00567, section 7).
+      frame_weights: None, or float [frames]: what each counts besides.
 
     Returns:
       loss and accuracy, the means over frames with a known label, both scalars.
@@ -28,11 +29,13 @@ def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0):
     losses = -ops.sum(targets * ops.log_softmax(logits), axis=-1)
     if weights is not None:
         losses = losses * ops.take(ops.convert_to_tensor(weights, logits.dtype), labels)
+    if frame_weights is not None:
+        losses = losses * frame_weights
     correct = ops.cast(ops.equal(ops.argmax(logits, axis=-1), labels), logits.dtype)
     return _mean(losses, known), _mean(correct, known)
 
 
-def sigmoid_cross_entropy(labels, logits, weights=None, label_smoothing=0.0):
+def sigmoid_cross_entropy(labels, logits, weights=None, label_smoothing=0.0, frame_weights=None):
     """Cross-entropy of frames that have any number of classes.
 
     Args:
@@ -41,6 +44,7 @@ def sigmoid_cross_entropy(labels, logits, weights=None, label_smoothing=0.0):
       weights: None, or float [classes]: what the presence of each class counts, its absence
         counting 1 (see `positive_weights`).
       label_smoothing: 0..1; labels move by half of it towards each other.
+      frame_weights: None, or float [frames]: what each counts besides.
 
     Returns:
       loss and accuracy, the means over all known labels, both scalars.
@@ -51,6 +55,8 @@ def sigmoid_cross_entropy(labels, logits, weights=None, label_smoothing=0.0):
     weights = 1.0 if weights is None else ops.convert_to_tensor(weights, logits.dtype)
     losses = -weights * targets * ops.log_sigmoid(logits)
     losses = losses - (1 - targets) * ops.log_sigmoid(-logits)
+    if frame_weights is not None:
+        losses = losses * frame_weights[:, None]
     correct = ops.cast(ops.equal(logits > 0, labels == 1), logits.dtype)
     return _mean(losses, known), _mean(correct, known)
 

@@ -57,6 +57,8 @@ def labelled_splits(
     """
     index = load_index(roots)
     videos = {part: names_of(part, videos[part], roots, index.videos) for part in PARTS}
+    left_out = _left_out(videos, task)
+    videos = {part: task.usable(names, part) for part, names in videos.items()}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if shared := overlaps(videos[one], videos[other])[0]:
             raise InputError(
@@ -72,8 +74,42 @@ def labelled_splits(
             raise InputError(
                 f"{name}_videos ({', '.join(names) or 'none'}): no labelled frames; annotations "
                 "go to the dataset directory, then run prepare.py again"
+                + "".join(f"; {line}" for line in left_out)
             )
     return splits
+
+
+def model_remarks(
+    roots: Sequence[AnyPath], videos: Mapping[str, Sequence[str]], task: Task
+) -> list[str]:
+    """What a reader of the results should know about labels by models; also in the log."""
+    if not task.by_models:
+        return []
+    index = load_index(roots)
+    names = {part: names_of(part, videos[part], roots, index.videos) for part in PARTS}
+    found = _left_out(names, task)
+    if pseudo := [v for v in names["train"] if v in task.by_models and task.pseudo_labels]:
+        found.append(
+            f"{some(pseudo)}: in training with labels of a model that nobody has corrected, each "
+            f"frame counting {task.pseudo_labels:g}"
+        )
+    for remark in found:
+        logging.warning("%s", remark)
+    return found
+
+
+def _left_out(videos: Mapping[str, Sequence[str]], task: Task) -> list[str]:
+    """A line for each part whose videos are not all used, since their labels are a model's."""
+    found = []
+    for part, names in videos.items():
+        usable = task.usable(names, part)
+        if left := [name for name in names if name not in usable]:
+            found.append(
+                f"{some(left)}: not in {part}: a model has labelled them, and nobody has corrected "
+                "it; expected corrections, or --config.trust_model_labels"
+                + (", or --config.pseudo_labels=0.3" if part == "train" else "")
+            )
+    return found
 
 
 def labelled_frames(
@@ -82,6 +118,7 @@ def labelled_frames(
     """The labelled frames of all parts of a split together; raises `InputError` as `names_of`."""
     index = load_index(roots)
     names = [name for part in PARTS for name in names_of(part, videos[part], roots, index.videos)]
+    names = task.usable(names, "test")  # each is tested once
     return task.labelled(index.select(videos=names))
 
 
@@ -110,7 +147,8 @@ def labelled_videos(
 ) -> tuple[str, ...]:
     """Names of the videos of a split that have labels; raises `InputError` as `names_of` does."""
     index = load_index(roots)
-    frames = task.labelled(index.select(names_of(part, wanted, roots, index.videos)))
+    names = task.usable(names_of(part, wanted, roots, index.videos), part)
+    frames = task.labelled(index.select(names))
     return tuple(frames.videos[place] for place in np.unique(frames.video))
 
 

@@ -55,6 +55,9 @@ def fit_sequences(
             seconds = held_out_index.second
             return score(predict_temporal(model, held_out, held_out_index.video, seconds))
 
+    if (weights := task.frame_weights(index)) is not None:  # it learns from people alone
+        rows = np.flatnonzero(weights == 1)
+        features, index = features[rows], index.take(rows)
     labels = task.labels(index)
     model, history, best_epoch = fit_temporal(
         videos_of(features, index.video, index.second, labels),

@@ -50,6 +50,8 @@ CHANGEABLE = (
 OPTIONAL = {
     "teacher": ("teacher", bool),
     "track": ("track", bool),
+    "pseudo_labels": ("pseudo_labels", bool),
+    "trust_model_labels": ("trust_model_labels", bool),
     "attentive.": ("features", lambda features: features == "attentive"),
 }
 
