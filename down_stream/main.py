@@ -19,7 +19,9 @@ Results, predictions, report.html, pictures and the model go to the workdir.
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script, from any folder
+# As a script, from any folder; `select` here has the name of a module of Python's own.
+_FOLDER = Path(__file__).resolve().parent
+sys.path[:] = [str(_FOLDER.parent), *(place for place in sys.path if place != str(_FOLDER))]
 
 from absl import flags
 
