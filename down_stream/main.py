@@ -19,9 +19,9 @@ Results, predictions, report.html, pictures and the model go to the workdir.
 import sys
 from pathlib import Path
 
-# As a script, from any folder; `select` here has the name of a module of Python's own.
-_FOLDER = Path(__file__).resolve().parent
-sys.path[:] = [str(_FOLDER.parent), *(place for place in sys.path if place != str(_FOLDER))]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script, from any folder
+# Last of all its own folder, in which `select` has the name of a module of Python's.
+sys.path.sort(key=lambda place: Path(place) == Path(__file__).resolve().parent)
 
 from absl import flags
 

@@ -4,7 +4,6 @@ The first line is the header. Nothing is lost silently: what is no row is a prob
 line.
 """
 
-import codecs
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pyarrow import compute, csv
 
 from data.common.errors import InputError
 from data.dataset.audit import Audit
+from data.storage.texts import read_any_text
 
 DELIMITERS = "\t;,"
 MAX_BYTES = 1 << 30
@@ -92,16 +92,12 @@ def read_text(path: Path, audit: Audit) -> str:
         raise InputError(f"{path}: no such annotation file")
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path}: more than {MAX_BYTES >> 20} MB; expected a table")
-    content = path.read_bytes()
-    if not content.strip():
+    text, remark = read_any_text(path)
+    if not text.strip():
         raise InputError(f"{path}: empty")
-    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
-        text = unicodedata.normalize("NFC", text)  # an umlaut is one letter, or two on a Mac
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: not UTF-8 text; expected UTF-8 or UTF-16") from error
+    if remark:
+        audit.remark(remark)
+    text = unicodedata.normalize("NFC", text)  # an umlaut is one letter, or two on a Mac
     if "\r" in text:
         audit.remark(f"{path}:1: lines end with a carriage return (Windows); read all the same")
         text = text.replace("\r\n", "\n").replace("\r", "\n")

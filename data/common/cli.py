@@ -20,7 +20,7 @@ from ml_collections import config_dict, config_flags
 from data.common import compiled_programs, summary
 from data.common.caught import caught_stderr
 from data.common.configurations import ROOT, check_complete, check_key, list_configs, read_config
-from data.common.errors import InputError, is_utf8, one_line, printable
+from data.common.errors import InputError, has_controls, is_utf8, one_line, printable
 from data.common.stopping import STOPPED, ended_by_signals
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
@@ -104,7 +104,8 @@ def run(
 
     def guarded(argv):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be any bytes
-        logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)  # plain lines
+        logging.basicConfig(level=logging.INFO, force=True)
+        logging.getLogger().handlers[0].setFormatter(_PlainLines())
         for package in (*STORES, "matplotlib"):  # which tells of its font cache
             logging.getLogger(package).setLevel(logging.WARNING)
         try:
@@ -128,6 +129,13 @@ def run(
     except KeyboardInterrupt as error:
         print(error, file=sys.stderr)
         sys.exit(STOPPED)
+
+
+class _PlainLines(logging.Formatter):
+    """Messages alone; a terminal obeys no name of a file in them."""
+
+    def format(self, record):
+        return printable(super().format(record), kept="\n\t")
 
 
 def import_tensorflow() -> None:
@@ -168,6 +176,9 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
     argv = ["--help" if arg in ("-h", "-?", "-help") else _with_home(arg) for arg in argv]
     if foreign := [arg for arg in argv if not is_utf8(arg)]:
         sys.exit(refuse(f"{printable(foreign[0])}: not UTF-8; expected a path that is; rename it"))
+    if broken := [arg for arg in argv if has_controls(arg)]:
+        found = f"{printable(broken[0])}: a line break or another control character in it"
+        sys.exit(refuse(f"{found}; expected a name without; rename it"))
     if _default_config and not _config_files(argv):
         argv = [argv[0], f"--config={_default_config}", *argv[1:]]
     sys.argv = argv  # where ml_collections looks for overrides
@@ -257,7 +268,7 @@ def _config_files(argv: list[str]) -> list[str]:
 
 def refuse(reason) -> int:
     """Prints the reason as one line to stderr and returns the exit code for wrong input."""
-    print("error:", " ".join(str(reason).split()), file=sys.stderr)
+    print("error:", printable(" ".join(str(reason).split())), file=sys.stderr)
     return WRONG_INPUT
 
 

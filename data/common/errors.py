@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 # How messages say that an input was used in part; others mean that it was not used.
 PARTLY_USED, ELSE_USED, USED_UP_TO = "used as far as it goes", "all else is used", "used up to part"
 
+TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 
 class InputError(ValueError):
     """Wrong input: a path, a file's content, a configuration value.
@@ -51,15 +53,23 @@ def is_utf8(path: str | os.PathLike) -> bool:
 
 def has_controls(path: str | os.PathLike) -> bool:
     """Whether line breaks or other control characters are in a path: no table can hold them."""
-    return any(unicodedata.category(letter) == "Cc" for letter in str(path))
+    return any(map(_is_control, str(path)))
 
 
-def printable(path: str | os.PathLike) -> str:
-    """A path in one line: bytes that are not UTF-8, and control characters, as their numbers."""
+def printable(path: str | os.PathLike, kept: str = "") -> str:
+    """A path, or a message, in one line: what cannot be printed as its numbers.
+
+    Those are bytes that are not UTF-8, and control characters other than those in `kept`.
+    """
     text = os.fsencode(path).decode(errors="backslashreplace")
     if not has_controls(text):
         return text
-    return "".join(repr(x)[1:-1] if unicodedata.category(x) == "Cc" else x for x in text)
+    return "".join(repr(x)[1:-1] if _is_control(x) and x not in kept else x for x in text)
+
+
+def _is_control(letter: str) -> bool:
+    """Of Unicode's: controls, breaks of lines and paragraphs, what turns the direction of text."""
+    return unicodedata.category(letter) in ("Cc", "Zl", "Zp") or letter in TURNING
 
 
 def check_range(name: str, value: float, least: float, largest: float = math.inf) -> None:

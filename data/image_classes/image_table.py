@@ -20,6 +20,7 @@ from data.annotation_formats.clock_times import parse_times
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.image_classes.layout import PARTS
+from data.storage.texts import read_any_text
 
 IMAGE = "image"
 SEQUENCE, SPLIT, FOLD, FRAME, SECOND, TIME = "sequence", "split", "fold", "frame", "second", "time"
@@ -46,7 +47,7 @@ def read_images(
     for file in files:
         for name in {file.relative_to(folder).as_posix(), file.name}:
             by_name.setdefault(name, []).append(file)
-    rows, columns = _rows(path, needed)
+    rows, columns = _rows(path, needed, audit)
     unfit = {}  # what is wrong -> in which rows
     result = {column: {} for column in columns}
     for line, row in rows:
@@ -73,14 +74,16 @@ def read_images(
     return result
 
 
-def _rows(path: Path, needed: Sequence[str]) -> tuple[list[tuple[int, dict]], list[str]]:
+def _rows(
+    path: Path, needed: Sequence[str], audit: Audit
+) -> tuple[list[tuple[int, dict]], list[str]]:
     """[(line number, row)] of a CSV, and which of the known columns it has."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text, remark = read_any_text(path)
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not text in UTF-8; save it as CSV UTF-8") from error
+    if remark:
+        audit.remark(remark)
     head = text.partition("\n")[0]
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head else ",", restval="")
     names = reader.fieldnames or ()

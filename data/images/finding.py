@@ -2,6 +2,7 @@
 
 import glob
 import itertools
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from data.images.dicom_stills import is_dicom_data
 from data.images.folders import is_usable, list_files
 from data.images.image_io import SUFFIXES
 from data.images.names import is_image, natural_key, plain_path, video_of
+from data.storage.texts import read_any_text
 
 
 def group_images(folder: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
@@ -94,12 +96,9 @@ def _matching_files(pattern: str, faults: list[str]) -> tuple[Path, list[Path]]:
 
 
 def _listed_images(place: Path, faults: list[str]) -> tuple[list[Path], Path, int]:
-    try:
-        text = place.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not UTF-8; expected a path per line in it") from error
-    if "\0" in text:  # UTF-16 without its mark, or no text at all
-        raise InputError(f"{place}: holds zero bytes; expected a path per line, in UTF-8")
+    text, remark = read_any_text(place)
+    if remark:
+        logging.warning("%s", remark)
     lines = [line.strip() for line in text.split("\n")]
     files = [place.parent / line for line in lines if line and not line.startswith("#")]
     files = [file for file in files if not file.exists() or is_usable(file, faults)]

@@ -1,6 +1,8 @@
 """The table of predicted classes: one row per frame, as arrays and as `predictions.csv`."""
 
 import csv
+import io
+import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, UNKNOWN_PHASE
+from data.storage.texts import read_any_text
 
 LARGEST_GAP = 5.0  # seconds between two rows, in the tables of our field
 LONGEST_VIDEO = 12 * 3600.0  # seconds
@@ -94,12 +97,14 @@ def read_predictions(path: str | Path) -> Predictions:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a predictions.csv")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte-order mark
-            reader = csv.DictReader(file)
-            classes = _classes(reader.fieldnames or [], path)
-            texts = {f"{path}, line {reader.line_num}": row for row in reader}
-    except (UnicodeDecodeError, csv.Error) as error:
+        text, remark = read_any_text(path)
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        classes = _classes(reader.fieldnames or [], path)
+        texts = {f"{path}, line {reader.line_num}": row for row in reader}
+    except csv.Error as error:
         raise InputError(f"{path}: not a table of comma-separated text ({error})") from error
+    if remark:
+        logging.warning("%s", remark)
     if not texts:
         raise InputError(f"{path}: no rows; expected one per frame below the header")
     has_probabilities = bool(classes)

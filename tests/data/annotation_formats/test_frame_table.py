@@ -151,7 +151,8 @@ def test_tool_values_other_than_0_and_1_are_unknown(tmp_path):
         (HEADER, ": no rows"),
         ("0\tPreparation\n", ":1: header"),
         ("Frame Phase\n0 Preparation\n", ":1: header"),
-        (rows((0, "Preparation")).encode() + b"1\t\xff\xff\n", ":3: not UTF-8"),
+        (rows((0, "Preparation")).encode() + b"1\t\x81\xff\n", ":3: no text in UTF-8"),
+        (rows((0, "Preparation")).encode() + b"1\t\0\n", ":3: holds the byte 0"),
     ],
 )
 def test_files_that_are_no_annotations_raise(tmp_path, content, message):

@@ -238,6 +238,25 @@ def test_a_path_that_is_no_text_is_refused(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("letter", "shown"),
+    [
+        *(("\n", "\\n"), ("\r", "\\r"), ("\x1b[31m", "\\x1b[31m"), ("\x85", "\\x85")),
+        *(("\u2028", "\\u2028"), ("\u2029", "\\u2029"), ("\u202e", "\\u202e")),
+    ],
+)
+@pytest.mark.parametrize("flag", ["name", "videos", "data_rootdir"])
+def test_control_characters_in_arguments_are_refused_in_one_line(tmp_path, flag, letter, shown):
+    flags = {"data_rootdir": f"{tmp_path}/data", "videos": str(tmp_path)}
+    flags[flag] = f"{tmp_path}/a{letter}b" if flag != "name" else f"a{letter}b"
+    result = call("prepare", *(f"--{name}={value}" for name, value in flags.items()))
+    assert result.returncode == 2 and not (tmp_path / "data").exists()
+    assert result.stderr == (
+        f"error: --{flag}={flags[flag].replace(letter, shown)}: a line break or another control "
+        "character in it; expected a name without; rename it\n"
+    )
+
+
 def test_another_projects_keras_has_no_effect(tmp_path):
     """What ~/.keras/keras.json says is for other programs."""
     (tmp_path / "keras.json").write_text(

@@ -109,8 +109,8 @@ def test_a_frame_given_twice_is_refused(tmp_path):
 def test_files_that_are_no_tables_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"missing\.csv: no such file"):
         read_predictions(tmp_path / "missing.csv")
-    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\xff\xfe")
-    with pytest.raises(InputError, match=r"picture\.csv: not a table"):
+    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0")
+    with pytest.raises(InputError, match=r"picture\.csv:2: holds the byte 26"):
         read_predictions(tmp_path / "picture.csv")
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(InputError, match="line 1: found nothing"):
