@@ -32,7 +32,7 @@ from down_stream.inference.parts.notes import (
     read_note,
     write_note,
 )
-from down_stream.inference.parts.video_parts import VideoParts
+from down_stream.inference.parts.video_parts import VideoParts, content_of
 
 LIST = "list of images"  # in which videos take turns: it counts as one video
 
@@ -77,6 +77,8 @@ class Parts:
             name = re.sub(r"[^\w.-]", "_", video or "list", flags=re.ASCII)[:80]
             digest = hashlib.sha256(f"{video}\n{frames.state(rows)}".encode()).hexdigest()
             parts = VideoParts(self.folder / f"{name}-{digest[:32]}", video, len(rows))
+            if not parts.files and (same := self._of_same_content(frames, video, rows)):
+                parts = same.move(parts.folder)
             if parts.is_done:
                 known = parts.whole("rows", np.int64)
                 row = _readable_again(frames, rows, known)
@@ -85,6 +87,18 @@ class Parts:
                 parts.drop_from(len(rows) if row is None else row)
             self.videos.append(parts)
             self.starts.append(rows.start)
+
+    def _of_same_content(self, frames: Frames, video: str, rows: range) -> VideoParts | None:
+        """Parts of the same video, of which only the time of change is another."""
+        content = content_of(frames.paths([rows.start, rows.stop - 1]))
+        for folder in self.folder.glob("*") if content else ():
+            note = read_note(folder / VIDEO)
+            if note["video"] == video and content.items() <= note.items():
+                parts = VideoParts(folder, video, len(rows))
+                seconds = frames.seconds(slice(rows.start, rows.stop))[parts.whole("rows", int)]
+                if note["frames"] == len(rows) and np.array_equal(parts.whole("second"), seconds):
+                    return parts
+        return None
 
     def others(self) -> tuple[list[VideoParts], list[VideoParts]]:
         """Those that were not taken: of videos that are gone, and of earlier states of any."""

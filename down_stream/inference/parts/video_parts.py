@@ -47,7 +47,7 @@ class VideoParts:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / VIDEO).is_file():
             note = {"video": self.video, "frames": self.length}
-            write_note(self.folder / VIDEO, note | _content(table))
+            write_note(self.folder / VIDEO, note | content_of(table.get("path", ())))
         with whole_file(self.folder / f"part_{stop:012d}.npz", durable=True) as side:
             np.savez(side, faults=np.array(faults, np.str_), **table)
         self.stop = stop
@@ -70,6 +70,11 @@ class VideoParts:
             last.unlink()
             self.stop = _stop(before[-1]) if before else 0
 
+    def move(self, folder: AnyPath) -> "VideoParts":
+        """Gives the parts another folder."""
+        self.folder.rename(folder)
+        return VideoParts(folder, self.video, self.length)
+
     def remove(self) -> None:
         remove_folder(self.folder)
         self.stop = 0
@@ -91,9 +96,13 @@ def known_names(output: AnyPath) -> KnownNames:
     return KnownNames(places, states, frozenset(taken))
 
 
-def _content(table: Mapping[str, np.ndarray]) -> dict:
-    """By what the file of a video is known again where it was moved; of one file alone."""
-    paths = set(np.asarray(table.get("path", ())).tolist())
+def content_of(paths: Sequence[str]) -> dict:
+    """By what the file of a video is known again where it was moved; of one file alone.
+
+    Args:
+      paths: of frames of the video.
+    """
+    paths = set(np.asarray(paths).tolist())
     if len(paths) != 1 or not is_video(PurePath(*paths).name) or not Path(*paths).is_file():
         return {}
     file = Path(*paths)

@@ -238,3 +238,20 @@ def test_parts_are_found_again_whatever_ended_a_run(small_dataset, tmp_path):
         opened(tokens="mean")
     again.remove()
     assert not list(output.parent.iterdir())
+
+
+def test_a_file_that_was_only_touched_or_copied_costs_nothing(model, videos, tmp_path):
+    output = tmp_path / "a.npz"
+    before, _ = run(model, videos, output)
+    for number, file in enumerate(sorted(videos.iterdir()), 1):
+        os.utime(file, (number, number))
+    table, result = run(model, videos, output)
+    assert (result.frames, result.new, result.changed) == (0, [], [])
+    assert_same(table, before)
+    assert len(list(parts_folder(output).glob("*-*"))) == 3, "nothing is left behind"
+
+    content = bytearray((videos / "a.mp4").read_bytes())
+    content[len(content) // 2] ^= 1
+    (videos / "a.mp4").write_bytes(content)
+    _, result = run(model, videos, output)
+    assert result.changed == ["a"]
