@@ -5,15 +5,17 @@ import logging
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 
+from data.common.errors import InputError
+from data.dataset.frame_index import INDEX
 from data.frames.frames import Frames
 from data.images.image_io import SUFFIXES
 from data.images.names import official_number
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, check_output_folder, is_remote
 from data.storage.whole import whole_file
 
 HEIGHT = 224  # of one panel, in pixels
@@ -76,6 +78,25 @@ class AttentionPictures:
         if place not in self._first:
             self._first[place] = int(np.searchsorted(self._frames.video, place))
         return self._folder / video / f"{video}_{row - self._first[place] + 1:06d}.png"
+
+
+def check_folder(folder: AnyPath, frames: Frames) -> None:
+    """Raises `InputError` if pictures cannot be written to a folder, or would be taken for frames.
+
+    That is so in a dataset, and where the frames are that they are made of.
+    """
+    check_output_folder("attention", folder)
+    if is_remote(folder):
+        return
+    place = folder.resolve()
+    if dataset := next((p for p in (place, *place.parents) if (p / INDEX).is_file()), None):
+        raise InputError(
+            f"--attention={folder}: is in the dataset {dataset}; expected another folder"
+        )
+    _, rows = np.unique(frames.video, return_index=True)  # the first of each video
+    for path in frames.paths(np.sort(rows)):
+        if not is_remote(path) and Path(path).resolve().is_relative_to(place):
+            raise InputError(f"--attention={folder}: {path} is read there; expected another folder")
 
 
 def remove_leftovers(

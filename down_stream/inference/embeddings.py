@@ -17,13 +17,13 @@ from data.frames.frames import Frames
 from data.frames.video_frames import VideoFrames
 from data.images.image_io import RESIZE_RULE
 from data.storage.locking import locked_file
-from data.storage.paths import AnyPath, check_output_folder
+from data.storage.paths import AnyPath
 from down_stream.classifiers.frame_model import head_weights, is_frame_model, load_frame_model
 from down_stream.features.cache import VERSION, fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
 from down_stream.inference.annotations import Wanted
-from down_stream.inference.attention import AttentionPictures, remove_leftovers
+from down_stream.inference.attention import AttentionPictures, check_folder, remove_leftovers
 from down_stream.inference.parts.gone import WithGone
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.inference.phase_files import (
@@ -122,7 +122,7 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     if options.map:
         inference_map.check_map(options.map)
     if options.attention:
-        check_output_folder("attention", options.attention)
+        check_folder(options.attention, frames)
     kind = {name: getattr(options, name) for name in ("features", "layers", "tokens")}
     function = frame_outputs(encoder, model, **kind, attention=options.attention is not None)
     print_of_model = _fingerprint(encoder, model, temporal)

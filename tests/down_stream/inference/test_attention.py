@@ -14,6 +14,7 @@ from down_stream.inference.attention import (
     HEIGHT,
     MARGIN,
     AttentionPictures,
+    check_folder,
     remove_leftovers,
 )
 from msn.networks.encoder import Encoder
@@ -101,6 +102,30 @@ def test_a_file_may_be_listed_twice(tmp_path):
     frames = list_images(tmp_path / "list.txt")
     draw(tmp_path / "out", frames, range(40), np.ones((40, 1, 4), np.float32), threads=4)
     assert [file.name for file in (tmp_path / "out" / "op").iterdir()] == ["op_1.png"]
+
+
+@pytest.mark.parametrize("place", ["data", "data/frames", "data/frames/op/more"])
+def test_pictures_in_a_dataset_are_refused(tmp_path, place):
+    write_video(tmp_path / "op.mp4", frames=50)
+    frames = list_videos([tmp_path / "op.mp4"])
+    (tmp_path / "data/frames/op").mkdir(parents=True)
+    (tmp_path / "data/index.parquet").write_bytes(b"")
+    with pytest.raises(InputError, match=rf"attention=.*{place}: is in the dataset .*/data; exp"):
+        check_folder(tmp_path / place, frames)
+    check_folder(tmp_path / "attention", frames)
+    check_folder(tmp_path / "data_of_others", frames)
+
+
+def test_pictures_where_the_frames_are_are_refused(tmp_path):
+    for name in ("in/op_1.png", "in/deep/op_2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / name), np.zeros((8, 16, 3), np.uint8))
+    (tmp_path / "link").symlink_to("in")
+    frames = list_images(tmp_path / "in")
+    for place in ("in", "in/deep", "link", "."):
+        with pytest.raises(InputError, match=r"op_[12]\.png is read there; expected another"):
+            check_folder(tmp_path / place, frames)
+    check_folder(tmp_path / "in" / "attention", frames)
 
 
 def test_what_cannot_be_written_is_raised(tmp_path):
