@@ -29,9 +29,11 @@ from data.annotation_writers.label_studio import CONFIGURATION
 from data.annotation_writers.said import SAID, read_said
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
+from data.dataset.extraction_log import read_log
 from data.images.folders import list_files
 from data.images.names import natural_key
 from data.storage.whole import whole_folder
+from data.video.names import folder_digest
 
 FOLDER = "annotations"  # in a dataset directory
 OFFICIAL_SUFFIX = "_annotations"
@@ -90,7 +92,8 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
       audit: receives a problem for each file that is none, a remark for each video that only the
         annotations have.
     """
-    videos = set(videos)
+    videos, noted = set(videos), read_log(root / "frames")["videos"]
+    folders = {video: noted.get(video, {}).get("folder") for video in videos}
     found: dict[str, list[Source]] = {}
     for folder in sorted(root.glob(f"*{OFFICIAL_SUFFIX}")):
         kind = folder.name.removesuffix(OFFICIAL_SUFFIX)
@@ -106,7 +109,7 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
     others, are_about_videos = [], False
     for file in sorted(files, key=lambda file: natural_key(str(file))):
         try:
-            sources = _recognise(file, videos, others, audit)
+            sources = _recognise(file, folders, others, audit)
         except InputError as error:
             audit.problem(str(error))
             continue
@@ -145,12 +148,17 @@ def _official(file: Path, group: str, audit: Audit) -> list[VideoLabels]:
 
 
 def _recognise(
-    file: Path, videos: set[str], others: list[str], audit: Audit
+    file: Path, folder_of: Mapping[str, str | None], others: list[str], audit: Audit
 ) -> list[tuple[str, Source]]:
     """(video, source) of each video that a file annotates, whatever its format.
 
-    `others` receives the names of those that are none of `videos`.
+    Args:
+      file: of any format.
+      folder_of: {video: `folder_digest` of the folder its file is in, None where it is not known}.
+      others: receives the names of those that are none of these videos.
+      audit: receives what is odd.
     """
+    videos = set(folder_of)
     with file.open("rb") as opened:
         start = opened.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     if start == b"<":
@@ -174,6 +182,12 @@ def _recognise(
         else:
             if not any(_has_in_it(name, video) for name in part.names):
                 audit.remark(f"{part.place}: {part.names[0]} is taken for {video}")
+            if folder_of[video] and not may_lie_in(called, video, folder_of[video]):
+                audit.problem(
+                    f"{part.place}: {called} is not used: {video} is of another folder; expected "
+                    f"its own, or {video} where that is meant"
+                )
+                continue
             sources.append((video, Source(file, part.read, part.said)))
             folders.setdefault(video, {}).setdefault(_folder_above(called, video), called)
     # "case 1/left" and "case 2/left" are two videos, of which one may have no frames here.
@@ -267,6 +281,17 @@ def match_video(name: str, videos: set[str]) -> str | None:
             if len(known.get(candidate, ())) == 1:
                 return known[candidate][0]
     return None
+
+
+def may_lie_in(name: str, video: str, folder: str) -> bool:
+    """Whether a name with a folder can be of a video in the folder of a `folder_digest`.
+
+    Paths from the root may be of another machine, and say nothing.
+    """
+    plain = name.replace("\\", "/")
+    above = _folder_above(name, video)
+    is_from_root = plain.startswith("/") or ":" in plain.partition("/")[0]
+    return not above or is_from_root or ".." in plain or folder_digest(above) == folder
 
 
 def _folder_above(name: str, video: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
 from data.annotation_formats.delimited import read_table
-from data.annotations.opening import match_video
+from data.annotations.opening import match_video, may_lie_in
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.patients import (
@@ -20,6 +20,7 @@ from data.dataset.patients import (
 )
 from data.images.names import natural_key
 from data.storage.whole import whole_file
+from data.video.names import folder_digest, is_video
 
 CALLED = ("video", "sequence", "image", "file", "path")  # columns that say what is of a patient
 
@@ -109,7 +110,11 @@ def _given(
         plain = called.replace("\\", "/").removeprefix("./")
         at = by_place.get(plain, ())
         video = aliases.get(plain) or (next(iter(at)) if len(at) == 1 else None)
-        video = video or match_video(called, videos)
+        if video is None and (video := match_video(called, videos)) in places:
+            folder = places[video].parent.name
+            is_said = folder and is_video(places[video].name)  # of DICOM it is not
+            if is_said and not may_lie_in(called, video, folder_digest(folder)):
+                video = None
         if video is None:
             unfit.append(f"line {line}: {called}")
         elif rows.setdefault(video, (patient, FILE))[0] != patient:

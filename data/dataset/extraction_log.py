@@ -29,7 +29,8 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
       frames_dir: the folder; without a log in it, the answer is `settings` and no videos. "videos"
         has "frames" and "bytes" of each that is complete, and since they are noted "seconds",
         "source_fps", "source", a hash of where its file lies, "modified", when its files were
-        changed last, in seconds, and "content", digests of samples of them; a "fault" and the
+        changed last, in seconds, "content", digests of samples of them, and "folder", a hash of the
+        name of the one they are in; a "fault" and the
         frames that are "missing" where it is damaged, "jumps" of its clock, in words, and whether
         its frames were "found", that is, there before anything was extracted.
       settings: fps, format, quality, size that are asked for now; None accepts any.

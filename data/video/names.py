@@ -5,6 +5,7 @@ import functools
 import hashlib
 import itertools
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -148,6 +149,12 @@ def sources_of(file: Path) -> tuple[str, str]:
     """
     paths = plain_path(file), file.absolute()
     return tuple(hashlib.sha256(os.fsencode(path)).hexdigest()[:16] for path in paths)
+
+
+def folder_digest(name: str) -> str:
+    """A hash of a folder's name, in any case, with spaces or underscores: it may name a patient."""
+    plain = unicodedata.normalize("NFC", name).replace(" ", "_").casefold()
+    return hashlib.sha256(plain.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def content_digest(file: Path) -> str:

@@ -18,7 +18,7 @@ from data.storage.folders import remove_folder
 from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import decode, say_lost
 from data.video.dicom import is_dicom, read_dicom_clock
-from data.video.names import content_digest, sources_of
+from data.video.names import content_digest, folder_digest, sources_of
 from data.video.seeking import VideoReader
 
 
@@ -51,8 +51,12 @@ class VideoFiles:
 
     @property
     def state(self) -> dict:
-        """What a log of extraction notes, to tell whether the files have changed since."""
-        return {"modified": self.modified, "content": self.content}
+        """What a log of extraction notes, to tell whether the files have changed since.
+
+        The folder tells videos of one file name apart in annotations.
+        """
+        folder = folder_digest(self.files[0].absolute().parent.name)
+        return {"modified": self.modified, "content": self.content, "folder": folder}
 
     @property
     def sources(self) -> tuple[str, str]:

@@ -2,6 +2,8 @@ import pytest
 
 from data.annotations.opening import FOLDER, find_annotations, match_video
 from data.dataset.audit import Audit
+from data.preparation.extraction import extract_frames
+from tests.support.small_videos import write_video
 
 VIDEOS = {
     "op1",
@@ -58,3 +60,29 @@ def test_rows_of_two_files_that_could_be_one_video_are_not_used(tmp_path, paths,
     assert bool(found) == is_clear
     assert len(audit.problems) == (not is_clear), audit.problems
     assert is_clear or "case 1/left.mp4, case 2/left.mp4 could all be left" in audit.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("called", "is_used"),
+    [
+        ("case 1/left.mp4", True),
+        ("videos\\Case_1\\left", True),
+        ("left", True),
+        ("case 2/left.mp4", False),
+        ("/mnt/elsewhere/left.mp4", True),
+        ("D:\\studies\\left.mp4", True),
+        ("../case 2/left.mp4", True),
+    ],
+)
+def test_a_row_of_another_folder_is_of_another_video(tmp_path, called, is_used):
+    """The video of case 2 is not there; that of case 1 has its name."""
+    video = write_video(tmp_path / "case 1" / "left.mp4", frames=100)
+    extract_frames([video], tmp_path / "data" / "frames")
+    table = tmp_path / "data" / FOLDER / "all.csv"
+    table.parent.mkdir()
+    table.write_text(f"video,start,end,phase\n{called},0,2,A\n")
+    audit = Audit()
+    assert bool(find_annotations(tmp_path / "data", ["left"], audit)) == is_used
+    assert len(audit.problems) == (not is_used)
+    assert is_used or "left is of another folder" in audit.problems[0]
+    assert "case 1" not in (tmp_path / "data/frames/extraction.json").read_text()

@@ -69,3 +69,15 @@ def test_rows_about_nothing_are_said(tmp_path):
 def test_images_are_of_their_sequence(tmp_path):
     patients, _ = take(tmp_path, "image,patient\na/1.png,P9\n", aliases={"a/1.png": "left"})
     assert patients.find("left") == ("patient P9", FILE)
+
+
+@pytest.mark.parametrize(
+    ("called", "is_used"), [("case 1/left.mp4", True), ("left", True), ("case 2/left.mp4", False)]
+)
+def test_a_row_of_another_folder_is_of_another_video(tmp_path, called, is_used):
+    (tmp_path / "given.csv").write_text(f"video,patient\n{called},P2\n")
+    audit, places = Audit(), {"left": PurePath("case 1/left.mp4")}
+    take_patients(tmp_path, tmp_path / "given.csv", places, places, audit)
+    found = read_patients(tmp_path).find("left")
+    assert (found == ("patient P2", FILE)) == is_used
+    assert any("no such video" in remark for remark in audit.remarks) == (not is_used)
