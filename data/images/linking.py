@@ -11,7 +11,7 @@ from pathlib import Path
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
-from data.images.completeness import WHOLE_IMAGES, fault_finder
+from data.images.completeness import WHOLE_IMAGES, fault_finder, find_fault
 from data.images.image_io import image_size, read_image, write_frame
 from data.images.names import plain_path
 from data.storage.whole import whole_file, write_json
@@ -60,18 +60,23 @@ def link_images(
 
 def drop_replaced(
     groups: Mapping[str, Sequence[Path]], frames_dir: Path
-) -> tuple[dict[str, int], list[Path]]:
+) -> tuple[dict[str, int], list[Path], dict[Path, str]]:
     """Removes links and copies of images that were replaced since, for `link_images` to take anew.
 
-    What was there before `link_images` came may be someone's only copy: it stays. `LINKED` beside
-    the folder says of which videos all images were linked, and from where.
+    One whose replacement cannot be used, as a copy that is under way, stays. So does what was there
+    before `link_images` came: it may be someone's only copy. `LINKED` beside the folder says of
+    which videos all images were linked, and from where.
 
     Returns:
-      {video: how many were removed}, and the newer images of the others.
+      {video: how many were removed}; the newer images of what stays; {newer image: why it cannot be
+      used}.
+
+    Raises:
+      InputError: `LINKED` is damaged.
     """
     path = frames_dir.parent / LINKED
-    linked = json.loads(path.read_text()) if path.is_file() else {}
-    removed, kept = {}, []
+    linked = _read_linked(path)
+    removed, kept, damaged = {}, [], {}
     for video, files in groups.items():
         source, is_new = place_digest(files[0].parent), not (frames_dir / video).exists()
         if is_new:
@@ -79,15 +84,26 @@ def drop_replaced(
         for file, target in _pairs({video: files}, frames_dir):
             if not is_newer(file, target):
                 continue
-            if linked.get(video) == source:
+            if linked.get(video) != source:
+                kept.append(file)
+            elif fault := find_fault(file):
+                damaged[file] = fault
+            else:
                 target.unlink()
                 removed[video] = removed.get(video, 0) + 1
-            else:
-                kept.append(file)
     if linked:
         frames_dir.mkdir(parents=True, exist_ok=True)
         write_json(path, linked)
-    return removed, kept
+    return removed, kept, damaged
+
+
+def _read_linked(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged; delete it, images that are there stay") from error
 
 
 def is_newer(file: Path, target: Path) -> bool:

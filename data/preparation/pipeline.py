@@ -187,8 +187,15 @@ def prepare_videos(
         if size and media.images and not (frames_dir / LOG).is_file():
             # The next call has to ask for the same size.
             write_log(frames_dir, {**settings, "videos": {}})
-        removed, newer = drop_replaced(media.images, frames_dir)
-        audit.problems += link_images(media.images, frames_dir, size, quality).values()
+        removed, newer, damaged = drop_replaced(media.images, frames_dir)
+        audit.problems += [
+            f"{file}: {fault}; the image before it stays" for file, fault in damaged.items()
+        ]
+        usable = {
+            video: [file for file in files if file not in damaged]
+            for video, files in media.images.items()
+        }
+        audit.problems += link_images(usable, frames_dir, size, quality).values()
         audit.changed += removed
         for video, number in removed.items():
             audit.remark(f"{video}: {number} images were replaced since; taken anew")

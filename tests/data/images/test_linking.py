@@ -1,14 +1,16 @@
 """Images that are too large become copies; test_finding.py tests that the others are linked."""
 
 import hashlib
+import os
 
 import cv2
 import numpy as np
 import pytest
 
+from data.common.errors import InputError
 from data.images import linking
 from data.images.image_io import image_size, read_image
-from data.images.linking import link_images
+from data.images.linking import drop_replaced, link_images
 
 
 def write(path, height, width):
@@ -91,3 +93,29 @@ def test_an_array_becomes_a_png(tmp_path):
     before = file.stat().st_mtime_ns
     assert link_images({"op": [tmp_path / "op_000001.npy"]}, tmp_path / "frames") == {}
     assert file.stat().st_mtime_ns == before
+
+
+def test_a_newer_image_that_is_no_whole_one_removes_nothing(tmp_path, images):
+    frames = tmp_path / "data" / "frames"
+    assert drop_replaced({"op": images}, frames) == ({}, [], {})
+    link_images({"op": images}, frames)
+    place = frames / "op" / images[0].name
+    before, content = digest(place), images[0].read_bytes()
+    for file, end in ((images[0], len(content) // 2), (images[1], None)):
+        new = images[1].read_bytes() if end is None else content[:end]
+        file.unlink()
+        file.write_bytes(new)
+        later = place.stat().st_mtime + 100
+        os.utime(file, (later, later))
+    removed, newer, damaged = drop_replaced({"op": images}, frames)
+    assert (removed, newer, list(damaged)) == ({"op": 1}, [], [images[0]])
+    assert digest(place) == before
+    assert not (frames / "op" / images[1].name).exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "3"])
+def test_a_damaged_note_of_what_was_linked_is_named(tmp_path, images, content):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "linked.json").write_text(content)
+    with pytest.raises(InputError, match=r"linked\.json: damaged; delete it"):
+        drop_replaced({"op": images}, tmp_path / "data" / "frames")
