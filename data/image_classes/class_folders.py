@@ -34,7 +34,7 @@ from data.image_classes.writing import (
     set_aside,
     write_dataset,
 )
-from data.images.completeness import WHOLE_IMAGES, fault_finder
+from data.images.completeness import WHOLE_IMAGES, fault_finder, say_several
 from data.images.linking import is_newer, place_image
 from data.images.names import is_image, natural_key
 from data.video.dicom import read_header
@@ -83,6 +83,8 @@ def prepare_classes(
     layout = read_layout(folder, level, audit.problems)
     classes = list(layout.images)
     files = [file for of_class in layout.images.values() for file in of_class]
+    for remark in say_several(files):
+        audit.remark(remark)
     tables, columns = {}, {}
     for path, needed in ((sequences, (SEQUENCE,)), (split, (SPLIT, FOLD))):
         if path:

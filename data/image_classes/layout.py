@@ -12,6 +12,7 @@ from typing import NamedTuple
 from data.common.errors import InputError, some
 from data.images.finding import is_picture
 from data.images.folders import list_files
+from data.images.image_io import SUFFIXES
 from data.images.names import natural_key
 
 PARTS = {
@@ -19,6 +20,7 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+UNREAD = {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".psd", ".ppm"}
 LEVELS = ("first", "last")
 
 
@@ -49,7 +51,13 @@ def read_layout(folder: Path, level: str | None, faults: list[str]) -> Layout:
     if not folder.is_dir():
         raise InputError(f"--images={folder}: no such folder; expected one with a folder per class")
     passed_over = []
-    files = [file for file in list_files(folder, faults, passed_over) if is_picture(file)]
+    found = list_files(folder, faults, passed_over)
+    files = [file for file in found if is_picture(file)]
+    if unread := [file for file in found if file.suffix.lower() in UNREAD]:
+        faults.append(
+            f"{some(unread)}: {len(unread)} images of formats that are not read; expected "
+            f"{', '.join(SUFFIXES)}, or DICOM"
+        )
     faults += (
         f"{link}: a link to {link.resolve()}, whose images count once, there; expected a folder "
         "with images of its own"

@@ -1,18 +1,23 @@
 """Whether image files can be used: each is decoded, once."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from data.common.cores import available_cores
-from data.images.decoding import find_damage
+from data.common.errors import some
+from data.images.decoding import PILLOW_ERRORS, find_damage
 from data.images.image_io import read_bytes
 from data.storage.whole import whole_file
 
 WHOLE_IMAGES = ".whole_images.npy"  # in a dataset directory
+SEVERAL = {".tif": "TIFF files", ".tiff": "TIFF files", ".webp": "WebP files"}
+SUBFILE, REDUCED = 254, 1  # a tag of TIFF, and what it has of a version that is smaller
 
 
 def find_fault(path: Path) -> str | None:
@@ -21,6 +26,36 @@ def find_fault(path: Path) -> str | None:
         return find_damage(read_bytes(path).tobytes())
     except OSError as error:
         return (error.strerror or str(error)).lower()
+
+
+def say_several(files: Iterable[Path]) -> list[str]:
+    """Lines about files that hold several pictures, of which `read_image` takes the first.
+
+    A TIFF file's smaller versions of its picture are none.
+    """
+    found = {}
+    for file in files:
+        if file.suffix.lower() in SEVERAL and _count_pictures(file) > 1:
+            found.setdefault(SEVERAL[file.suffix.lower()], []).append(file)
+    return [
+        f"{some(of_kind)}: {len(of_kind)} {kind} with several pictures; the first of each is used"
+        for kind, of_kind in found.items()
+    ]
+
+
+def _count_pictures(file: Path) -> int:
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as opened:
+            number = getattr(opened, "n_frames", 1)
+            if opened.format != "TIFF":
+                return number
+            count = 0
+            for page in range(number):
+                opened.seek(page)
+                count += not opened.tag_v2.get(SUBFILE, 0) & REDUCED
+            return count
+    except PILLOW_ERRORS:  # said where it is read
+        return 0
 
 
 @contextlib.contextmanager

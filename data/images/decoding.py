@@ -8,7 +8,7 @@ so. Here:
   the end of a picture does no harm.
 - PNG has checksums, which are compared.
 - TIFF is decoded by Pillow, too, which notices more; and libtiff takes three samples that are
-  tagged as grey for one.
+  tagged as grey for one, and L*a*b* for RGB that differs by 14 levels.
 - OpenCV decodes the rest, and what is turned by its EXIF data. WebP tells where it is damaged or
   cut off, BMP where it is cut off; neither has checksums.
 - .npy: arrays of uint8 [height, width, 3], RGB. DICOM: `data/images/dicom_stills.py`.
@@ -38,7 +38,7 @@ NPY_BEGIN = b"\x93NUMPY"
 EXIF = b"Exif\0\0"
 MAX_PIXELS = 1 << 30  # OpenCV's limit
 # Tags of TIFF, and values of theirs.
-PHOTOMETRIC, GREY, SAMPLES = 262, (0, 1), 277
+PHOTOMETRIC, GREY, LAB, SAMPLES = 262, (0, 1), (8, 9, 10), 277
 COMPRESSION, DEFLATE, PIECES = 259, (8, 32946), ((273, 279), (324, 325))  # strips and tiles
 PILLOW_ERRORS = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
 
@@ -220,6 +220,8 @@ def _check_tags(data: bytes) -> None:
                     zlib.decompress(data[offset : offset + length])  # compares checksums
     except (*PILLOW_ERRORS, zlib.error) as error:
         raise InputError(f"a damaged TIFF file ({one_line(error)})") from error
+    if photometric in LAB:
+        raise InputError("a TIFF file of L*a*b* colours; expected RGB")
     if photometric in GREY and samples > 2:  # two: grey and alpha
         raise InputError(f"a TIFF file of {samples} samples a pixel that are tagged as grey")
 

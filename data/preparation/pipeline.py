@@ -1,5 +1,6 @@
 """A dataset of videos from wherever its frames come: the stages of `prepare.py` in their order."""
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from data.dataset.audit import Audit, remark_shared
 from data.dataset.extraction_log import LOG, changed_names, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
+from data.images.completeness import say_several
 from data.images.linking import drop_replaced, link_images
 from data.preparation.cleaning import Cleaning
 from data.preparation.extraction import extract_frames
@@ -204,6 +206,7 @@ def prepare_videos(
                 f"{some(newer)}: newer than the images of these names in {frames_dir}, which stay; "
                 "remove those there, and the next call takes these"
             )
+        audit.remarks += say_several(itertools.chain(*media.images.values()))
         audit.remarks += [f"{file}: neither a video nor an image" for file in media.others]
     if not frames_dir.is_dir():
         raise InputError(f"nothing could be used: {some(audit.problems, '; ')}")

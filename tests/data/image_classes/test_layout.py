@@ -3,6 +3,7 @@
 import pytest
 
 from data.common.errors import InputError
+from data.image_classes.layout import read_layout
 from tests.support.class_images import PARTS, classes_of, prepare, write_image
 
 
@@ -70,3 +71,15 @@ def test_a_class_that_is_a_link_to_another_is_named(tmp_path, folder):
     assert classes_of(manifest) == ["cyst", "normal", "polyp10"]
     (problem,) = audit.problems
     assert problem.startswith(f"{folder}/again: a link to {folder}/cyst, whose images count once")
+
+
+def test_a_class_of_images_that_are_not_read_is_named(tmp_path):
+    for number in range(5):
+        (tmp_path / "in" / "gifs").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / "gifs" / f"{number}.GIF").write_bytes(b"GIF89a")
+        for kind in ("a", "b"):
+            write_image(tmp_path / "in" / kind / f"{number}.png")
+    (tmp_path / "in" / "a" / "notes.txt").write_text("x")
+    faults = []
+    assert list(read_layout(tmp_path / "in", None, faults).images) == ["a", "b"]
+    assert len(faults) == 1 and "2 more: 5 images of formats that are not read" in faults[0]
