@@ -2,10 +2,11 @@ r"""What to annotate next: chooses videos, sequences of images, or intervals, an
 
   python -m down_stream.select --embeddings=ours.parquet --budget=10 --output=round1.csv
 
-Without any label, those are chosen that are typical of clusters of all (TypiClust); with a table of
-probabilities and some labels, those that the model is uncertain of and that differ in their
-predicted classes (StepAL). --strategy says otherwise. The table is one that inference.py has
-written; or it is made first, of a data set or of videos (--video_path):
+Videos are chosen that are typical of clusters of all in which there are no labels yet (TypiClust);
+sequences and intervals whose frames are like most others (coverage, after ProbCover). --strategy
+says otherwise; uncertain takes, with a table of probabilities, those that the model is uncertain of
+and that differ in their predicted classes (StepAL). The table is one that inference.py has written;
+or it is made first, of a data set or of videos (--video_path):
 
   python -m down_stream.select --model_path=runs/ours/encoder --data_rootdir=datasets --name=ours \
       --budget=10% --output=round1.csv
@@ -44,7 +45,7 @@ STRATEGY = flags.DEFINE_enum(
     "strategy",
     None,
     ["typical", "coverage", "uncertain", "random", "longest"],
-    "how to choose; by default uncertain where there are probabilities and labels, else typical",
+    "how to choose; by default typical for videos, else coverage",
 )
 LABELLED = flags.DEFINE_multi_string(
     "labelled", [], "file that lists what has labels; may be repeated"

@@ -42,7 +42,7 @@ DOORS = {
         *("doctor", "track"),
     },
     "down_stream": {"main", "experiment", "cross_validation", "tasks", "compare", "caches"}
-    | {"select"},
+    | {"select", "search", "contents"},
 }
 COMMANDS = {"prepare", "inference", "msn.train", "down_stream.main"}
 FILES_IN_A_FOLDER = range(4, 10)

@@ -12,6 +12,8 @@ from down_stream.selection.typicality import by_typicality
 from down_stream.selection.uncertainty import by_uncertainty
 
 STRATEGIES = ("typical", "coverage", "uncertain", "random", "longest")
+# What the study found best (docs/few_labels.md).
+USUAL = {"video": "typical", "sequence": "coverage", "interval": "coverage"}
 NEAR = 0.05  # share of the distances to the nearest other unit below which two are near neighbours
 
 
@@ -26,12 +28,6 @@ class Choice:
 
     unit: int
     reason: dict[str, float]
-
-
-def usual_strategy(candidates: Candidates, labelled: np.ndarray) -> str:
-    """The strategy for where a model has seen labels, or for where none has."""
-    has_model = _has_probabilities(candidates)
-    return "uncertain" if has_model and labelled.any() else "typical"
 
 
 def read_budget(text: str, units: int) -> int:

@@ -10,7 +10,7 @@ from data.dataset.frame_index import FrameIndex, load_index
 from data.storage.paths import AnyPath
 from down_stream.lookup.tables import Rows, read_tables
 from down_stream.selection.candidates import open_candidates, without_lost
-from down_stream.selection.choosing import choose, read_budget, usual_strategy
+from down_stream.selection.choosing import USUAL, choose, read_budget
 from down_stream.selection.labelled import mark, spans_of_file, spans_of_index, videos_of_test
 from down_stream.selection.page import name_of, write_page, write_table
 
@@ -25,7 +25,7 @@ class Wanted:
       unit: of `candidates.UNITS`; None for what fits the task.
       interval: seconds of an interval.
       budget: "8" or "10%", of the units that are not left out.
-      strategy: of `choosing.STRATEGIES`; None for the usual one.
+      strategy: of `choosing.STRATEGIES`; None for the usual one of the unit.
       labelled: files that list what has labels.
       excluded: videos never to choose.
       seed: of clusters and draws.
@@ -83,7 +83,7 @@ def select(
         remarks.append(f"labelled: {some(strange)} is not in the table")
     if labelled.all():
         raise InputError(f"all {len(candidates)} {candidates.kind}s have labels; nothing to choose")
-    strategy = wanted.strategy or usual_strategy(candidates, labelled)
+    strategy = wanted.strategy or USUAL[candidates.kind]
     budget = read_budget(wanted.budget, len(candidates))
     choices = choose(candidates, labelled, strategy, budget, wanted.seed)
     if len(choices) < budget:

@@ -1,0 +1,70 @@
+"""The page of a search: what was asked for, and the frames that are like it."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from down_stream.lookup.index import Found
+from down_stream.lookup.pictures import Pictures
+from down_stream.lookup.strips import STYLE, figure, link_to, thumbnail
+from down_stream.report.page import Section, pairs, write_report
+from down_stream.report.wording import clock
+
+HEIGHT = 180  # pixels of a picture
+
+
+def write_page(
+    path: Path,
+    asked: Sequence[Found],
+    images: Sequence[Path],
+    found: Sequence[Found],
+    facts: dict[str, str],
+    fps: float | None,
+) -> None:
+    """Writes the page, which needs no other file but for its links.
+
+    Args:
+      path: of the .html file.
+      asked: frames of the index that were asked for.
+      images: files that were asked for.
+      found: what is like them, best first.
+      facts: what was searched, to be listed.
+      fps: frames per second of the tables' videos.
+    """
+    pictures = Pictures(fps)
+    queries = [_figure(one, pictures, f"{place_of(one)}") for one in asked]
+    queries += [
+        figure(thumbnail(pictures.read(str(image)), HEIGHT), image.name, link_to(str(image)))
+        for image in images
+    ]
+    hits = [
+        _figure(one, pictures, f"{number}. {place_of(one)}, likeness {one.likeness:.3f}")
+        for number, one in enumerate(found, 1)
+    ]
+    pictures.close()
+    lost = "".join(f"<li>{escape(why)}</li>" for why in list(pictures.missing.values())[:3])
+    write_report(
+        path,
+        "Frames like this one" if len(queries) == 1 else f"Frames like these {len(queries)}",
+        [
+            Section("Asked for", STYLE + _grid(queries) + pairs(facts)),
+            Section("Found", _grid(hits), "Best first; a picture opens its recording at its time."),
+            Section("No picture", f'<ul class="warnings">{lost}</ul>') if lost else None,
+        ],
+    )
+
+
+def place_of(one: Found) -> str:
+    """Where a frame is, for people: "op1, 12:34"."""
+    return one.video if np.isnan(one.second) else f"{one.video}, {clock(one.second)}"
+
+
+def _figure(one, pictures, caption):
+    image = thumbnail(pictures.read(one.path, one.second), HEIGHT)
+    return figure(image, caption, link_to(one.path, one.second))
+
+
+def _grid(figures):
+    return f'<div class="frames">{"".join(figures)}</div>'
