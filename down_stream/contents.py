@@ -1,4 +1,4 @@
-r"""What is in these videos: for each a page of key frames, phases and useless parts, and one of all.
+r"""What is in these videos: for each a page of key frames, phases, useless parts, and one of all.
 
   python -m down_stream.contents --embeddings=ours.parquet --output=overview
 

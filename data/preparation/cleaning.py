@@ -106,6 +106,11 @@ def measure(path: Path) -> Measures:
         image = None
     if image is None:  # .npy, for one
         image = np.ascontiguousarray(read_image(path)[::4, ::4, ::-1])
+    return measure_image(image)
+
+
+def measure_image(image: np.ndarray) -> Measures:
+    """Measures a picture, BGR uint8 [height, width, 3]."""
     lit = image.max(axis=2) > LIT
     hue, saturation, _ = cv2.split(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2HSV))
     low, high = TISSUE_HUES

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from data.preparation.cleaning import LEAST_LIT, LEAST_TISSUE, measure_image
 from down_stream.lookup.key_frames import AT_MOST, key_frames
 from down_stream.lookup.pictures import Pictures
 from down_stream.lookup.tables import Rows
@@ -17,9 +17,7 @@ KINDS = 16  # clusters of a video's frames, each judged by the pictures of some
 LOOKED_AT = 3  # frames of a cluster
 STILL = 0.05  # of the median distance of neighbouring frames, below which a picture stands still
 SHORTEST = 3  # frames of a still stretch
-BLACK = 20  # mean brightness, of 0..255, of a black picture
-NOT_RED = 0.1  # share of reddish pixels below which a picture is not of the inside of a body
-BLACK_PART, OUTSIDE, STANDING = "black", "not red: outside of the body?", "standing still"
+BLACK_PART, OUTSIDE, STANDING = "black", "out of the body, by colours", "standing still"
 
 
 @dataclass(frozen=True)
@@ -124,16 +122,12 @@ def _by_pictures(rows: Rows, pictures: Pictures) -> dict[str, np.ndarray]:
 def judge(image: np.ndarray) -> str:
     """BLACK_PART, OUTSIDE or "" for a picture, RGB uint8 [height, width, 3], by its colours alone.
 
-    Tissue under white light is red. Under other light (narrow bands, fluorescence) it is not, and
-    is taken for the outside.
+    The rules and their limits are those of `data.preparation.cleaning`.
     """
-    small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.int32)
-    brightness = small.mean(axis=2)
-    if brightness.mean() < BLACK:
+    measures = measure_image(np.ascontiguousarray(image[::4, ::4, ::-1]))
+    if measures.lit < LEAST_LIT:
         return BLACK_PART
-    red, green, blue = (small[..., k][brightness > BLACK] for k in range(3))
-    is_red = (red > 1.15 * green) & (red > 1.15 * blue)
-    return OUTSIDE if is_red.mean() < NOT_RED else ""
+    return OUTSIDE if measures.tissue < LEAST_TISSUE else ""
 
 
 def _stretches(is_it, what, time, step) -> list[Part]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from data.annotation_formats.labels import MODEL, PHASE
+from data.annotations.corrections import read_labelled_by
 from data.common.errors import InputError, some
 from data.dataset.frame_index import FrameIndex
 from data.dataset.patients import read_patients
@@ -46,8 +48,17 @@ def spans_of_file(path: AnyPath) -> list[Span]:
     return spans
 
 
-def spans_of_index(index: FrameIndex, task: str) -> list[Span]:
-    """The videos of a data set that have labels, or for tools and other groups their seconds."""
+def spans_of_index(root: AnyPath, index: FrameIndex, task: str) -> list[Span]:
+    """The videos of a data set that have labels, or for tools and other groups their seconds.
+
+    Labels that a model has written, and nobody has corrected, are none.
+    """
+    group = PHASE if task == "phases" else task
+    by_model = {video for video, by in read_labelled_by(root).items() if by.get(group) == MODEL}
+    return [span for span in _spans(index, task) if span[0] not in by_model]
+
+
+def _spans(index, task):
     if task in ("phases", "classes"):
         known = (index.phase if task == "phases" else index.label) >= 0
         return [(index.videos[n], -np.inf, np.inf) for n in np.unique(index.video[known])]

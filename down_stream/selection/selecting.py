@@ -63,7 +63,7 @@ def select(
     rows, remarks = without_lost(rows)
     index = load_index(wanted.root) if wanted.root else None
     task = wanted.task or ("classes" if index and index.classes.classes else "phases")
-    spans = spans_of_index(index, task) if index else []
+    spans = spans_of_index(wanted.root, index, task) if index else []
     tested = videos_of_test(wanted.root, rows.video) if index else set()
     if index:
         rows = _with_files(rows, index)

@@ -26,7 +26,13 @@ from tests.support.small_polyps import write_image, write_polypsset
 PAGES = [
     "README.md",
     *("docs/data.md", "docs/your_own_data.md", "docs/pretraining.md", "docs/down_stream.md"),
-    *("docs/inference.md", "docs/annotation_rounds.md", "docs/encoders.md", "docs/scaling.md"),
+    *(
+        "docs/inference.md",
+        "docs/annotation_rounds.md",
+        "docs/few_labels.md",
+        "docs/encoders.md",
+        "docs/scaling.md",
+    ),
     *("docs/design.md", "docs/recipes.md", "docs/mutants.md", "docs/trackers.md"),
 ]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}

@@ -77,8 +77,10 @@ def test_labels_and_tests_of_a_data_set(small_dataset):
     from data.dataset.frame_index import load_index
 
     index = load_index(small_dataset)
-    assert {name for name, *_ in spans_of_index(index, "phases")} == set(index.videos)
-    assert len(spans_of_index(index, "tools")) == len(index)
+    assert {name for name, *_ in spans_of_index(small_dataset, index, "phases")} == set(
+        index.videos
+    )
+    assert len(spans_of_index(small_dataset, index, "tools")) == len(index)
     with pytest.raises(InputError, match="task is 'organs'"):
-        spans_of_index(index, "organs")
+        spans_of_index(small_dataset, index, "organs")
     assert videos_of_test(small_dataset, index.videos) <= set(index.videos)

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from data.annotations.corrections import write_labelled_by
 from data.common.configurations import ROOT
 from data.dataset.splits import MANIFEST
 from data.storage.paths import to_path
@@ -86,6 +87,9 @@ def test_what_has_labels_and_what_is_tested_are_never_chosen(data, tmp_path):
     assert remarks == ["budget: 8 asked for, 2 left without labels"]
     names, _ = select([table], Wanted(root=root, budget="8", excluded=("video02",)), output)
     assert names == ["video07"]
+    write_labelled_by(root, {"video01": {"phase": "model"}, "video03": {"phase": "corrected"}})
+    names, _ = select([table], Wanted(root=root, budget="8"), output)
+    assert set(names) == {"video01", "video02", "video07"}  # nobody has looked at the first
 
 
 def test_a_video_that_the_table_lacks_is_named_and_not_chosen(data, tmp_path):
