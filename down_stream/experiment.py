@@ -345,7 +345,13 @@ def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict 
     except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of something else
         return None
     noted = {"images_fingerprint": facts["images_fingerprint"]} | results  # since it is noted
-    if any(noted.get(name) != value for name, value in facts.items()):
+    others = [name for name, value in facts.items() if noted.get(name) != value]
+    if others == ["images_fingerprint"]:
+        logging.warning(
+            "%s is finished, but sizes or times of change of images are others since: trained anew",
+            workdir,
+        )
+    if others:
         return None
     protocol, score = results["chosen_by"]
     logging.warning(

@@ -136,9 +136,15 @@ def name_found(
       InputError: two would have the same name.
     """
     videos = name_videos(folder, files, audit.remarks, known)
-    for name in sorted(dicoms.keys() & videos.keys()):
-        raise InputError(f"{videos[name]}: a DICOM file would be named {name} too; rename one")
-    videos |= dicoms
+    taken = {*videos, *dicoms, *known.taken}
+    for name, file in dicoms.items():
+        new = name
+        if name in videos:
+            others = (f"{name}_{other}" for other in itertools.chain(("dcm",), itertools.count(2)))
+            new = next(other for other in others if other not in taken)
+            taken.add(new)
+            audit.remark(f"a DICOM file: named {new}, as {name} is {videos[name]}")
+        videos[new] = file
     return dict(sorted(videos.items(), key=lambda item: natural_key(item[0])))
 
 

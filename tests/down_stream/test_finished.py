@@ -87,13 +87,15 @@ def test_a_signal_after_the_last_update_ends_it_and_nothing_is_trained_again(
     assert results["metrics"] == expected["metrics"]
 
 
-def test_other_images_under_the_same_names_are_trained_on(small_dataset, tmp_path):
+def test_other_images_under_the_same_names_are_trained_on(small_dataset, tmp_path, caplog):
     root = shutil.copytree(small_dataset, tmp_path / "data")
     config = small_config(root, mode="finetune", epochs=1)
     first = run(config, tmp_path / "run")
     image = next((root / "frames" / "video01").glob("*"))
     os.utime(image, (1e9, 1e9))
+    caplog.clear()
     again = run(config, tmp_path / "run")
+    assert "is finished, but sizes or times of change of images are others since" in caplog.text
     assert again["images_fingerprint"] != first["images_fingerprint"]
     assert again["seconds"] != first["seconds"] or again is not first
     path = tmp_path / "run" / "results.json"

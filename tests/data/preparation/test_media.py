@@ -8,6 +8,7 @@ from data.dataset.audit import Audit
 from data.preparation.media import find_media, has_media, own_videos
 from data.video.parts import VideoFiles
 from tests.support.small_dicoms import H264, JPEG, h264, jpegs, write_dicom
+from tests.support.small_videos import write_video
 
 
 def find(folder, operations=None, join_parts=False, audit=None):
@@ -72,3 +73,18 @@ def test_dicom_stills_are_named_with_the_commands_that_take_them(tmp_path):
     audit = Audit()
     assert list(find(tmp_path, audit=audit).videos) == ["op"]
     assert re.match(stills, *audit.remarks)
+
+
+def test_a_dicom_file_and_a_video_of_one_name_get_two(tmp_path):
+    dicom = write_dicom(tmp_path / "in" / "a" / "op.dcm", h264(40), H264, 40, CineRate=10)
+    video = write_video(tmp_path / "in" / "b" / "op.mp4")
+    other = write_video(tmp_path / "in" / "c" / "op_dcm.mp4")
+    audit = Audit()
+    media = find(tmp_path / "in", audit=audit)
+    assert {name: files.files for name, files in media.videos.items()} == {
+        "op": (video,),
+        "op_2": (dicom,),
+        "op_dcm": (other,),
+    }
+    assert f"a DICOM file: named op_2, as op is {video}" in audit.remarks
+    assert find(tmp_path / "in").videos == media.videos, "the next night, too"
