@@ -97,6 +97,16 @@ def drop_replaced(
     return removed, kept, damaged
 
 
+def linked_videos(root: Path) -> frozenset[str]:
+    """The names of the videos of a dataset whose frames are linked images, as far as that is noted.
+
+    Raises:
+      InputError: the note is damaged.
+    """
+    names = _read_linked(root / LINKED)
+    return frozenset(name for name in names if (root / "frames" / name).is_dir())
+
+
 def _read_linked(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}

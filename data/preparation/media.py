@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -14,6 +14,7 @@ from data.dataset.audit import Audit
 from data.dataset.extraction_log import LOG, frame_numbers, known_names
 from data.images.finding import group_images
 from data.images.folders import list_files
+from data.images.linking import linked_videos
 from data.images.names import is_image, natural_key
 from data.preparation.operations import (
     check_extracted,
@@ -83,6 +84,8 @@ def find_media(
     found, dicoms, images, others = _search(folder, audit, outside=root)
     is_whole = len(audit.problems) == before
     known = known_names(root / "frames")
+    linked = linked_videos(root) - images.keys()  # images of earlier runs, from elsewhere
+    known = replace(known, taken=known.taken | linked)
     files = name_found(folder, found, dicoms, audit, known)
     if not files and not images:
         raise InputError(_nothing(folder, "videos or images", audit))

@@ -1,12 +1,15 @@
 import re
+import shutil
 
 import pytest
 
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError
 from data.dataset.audit import Audit
+from data.images.linking import drop_replaced, link_images
 from data.preparation.media import find_media, has_media, own_videos
 from data.video.parts import VideoFiles
+from tests.support.class_images import write_image
 from tests.support.small_dicoms import H264, JPEG, h264, jpegs, write_dicom
 from tests.support.small_videos import write_video
 
@@ -88,3 +91,18 @@ def test_a_dicom_file_and_a_video_of_one_name_get_two(tmp_path):
     }
     assert f"a DICOM file: named op_2, as op is {video}" in audit.remarks
     assert find(tmp_path / "in").videos == media.videos, "the next night, too"
+
+
+def test_a_video_does_not_get_the_name_of_images_of_an_earlier_night(tmp_path):
+    images = [tmp_path / "images" / "op" / f"op_{n:06d}.png" for n in (1, 2)]
+    for image in images:
+        write_image(image)
+    root, audit = tmp_path / "data", Audit()
+    drop_replaced({"op": images}, root / "frames")
+    link_images({"op": images}, root / "frames")
+    video = write_video(tmp_path / "videos" / "op.mp4", frames=50)
+    media = find_media(tmp_path / "videos", None, False, root, audit)
+    assert {name: files.files for name, files in media.videos.items()} == {"videos_op": (video,)}
+    assert any("named videos_op" in remark for remark in audit.remarks)
+    shutil.rmtree(root / "frames" / "op")
+    assert list(find_media(tmp_path / "videos", None, False, root, Audit()).videos) == ["op"]
