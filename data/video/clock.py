@@ -108,12 +108,11 @@ class Clock:
             return place in self.starts
         return place in self.keys or place not in self.places
 
-    def is_lost(self, stamp: float) -> bool:
-        """Whether the frame with a time stamp cannot be had; only where `first` is known."""
+    def lost_stamps(self) -> np.ndarray:
+        """float64 [n], time stamps of the frames that are lost; none where `first` is not known."""
         if self.places is None or np.isnan(self.first):
-            return False
-        after = int(np.searchsorted(self.times, stamp - self.first - SAME_TIME))
-        return after < len(self.times) and self.places[after] == LOST
+            return np.empty(0)
+        return self.first + self.times[self.places == LOST]
 
     def start_for(self, number: int) -> int:
         """Place of a packet from which on to decode, to have a frame and the one before it."""

@@ -9,7 +9,7 @@ right; where none has it, and where the clock of the file jumps, frames are told
 import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import cv2
@@ -136,8 +136,17 @@ class VideoReader:
             yield self._sound(frame, is_doubtful)
 
     def _sound(self, frame: VideoFrame, is_doubtful: bool) -> tuple[int, VideoFrame | None]:
-        is_lost = is_doubtful and self._clock.is_lost(frame.pts * self._unit)
+        is_lost = False
+        if is_doubtful:
+            lost, stamp = self._lost_stamps, frame.pts * self._unit
+            place = np.searchsorted(lost, stamp - SAME_TIME)
+            is_lost = place < len(lost) and lost[place] <= stamp + SAME_TIME
         return frame.pts, None if frame.is_corrupt or is_lost else frame
+
+    @cached_property
+    def _lost_stamps(self) -> np.ndarray:
+        state = self._video.stat()
+        return _lost_stamps(self._video, state.st_size, state.st_mtime_ns)
 
     @cached_property
     def _clock(self) -> Clock:
@@ -158,6 +167,12 @@ class VideoReader:
                     yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         for _ in numbers[len(there) :]:
             yield InputError(f"{self._video}: no frame can be read after {len(clock.times)}")
+
+
+@lru_cache(maxsize=4096)
+def _lost_stamps(video: Path, *state) -> np.ndarray:
+    """`Clock.lost_stamps` of a file in a state: readers are opened again and again."""
+    return read_clock(video).lost_stamps()
 
 
 def _image(found: np.ndarray | InputError) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
+from data.video import seeking
 from data.video.clock import read_clock
 from data.video.decoding import decode, say_lost
 from data.video.files.holes import LOST
@@ -173,3 +174,16 @@ def test_where_a_hole_begins_within_a_frame_that_frame_is_lost(tmp_path, name):
         clock = read_clock(path)
         for frame, image in decode(clock, ((n, n) for n in range(len(clock.times)))):
             np.testing.assert_array_equal(image, wanted[round(clock.times[frame] * FPS)])
+
+
+def test_the_clock_of_a_rate_that_varies_is_read_once_for_all_readers(tmp_path, monkeypatch):
+    path = encode_at(tmp_path / "op.mkv", jittery(), bf="0", g="50")
+    clock, calls = read_clock(path), []
+    monkeypatch.setattr(
+        seeking, "read_clock", lambda video: calls.append(video) or read_clock(video)
+    )
+    for frame in (20, 70, 120, 149):
+        reader = VideoReader(path)
+        reader.read(frame, clock.times[frame] + clock.first)
+        reader.close()
+    assert calls == [path]
