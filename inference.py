@@ -138,15 +138,18 @@ def main() -> int:
 
 def label_stream() -> int:
     """--stream."""
-    cli.import_tensorflow()
     from data.storage.paths import check_local, to_path
-    from down_stream.inference import phase_stream
+    from down_stream.inference.options import check_stream
     from msn.formats.hub import encoder_path
 
     check_local("--output", OUTPUT.value)
     if given := GIVEN():
         raise InputError(f"--stream: its model says itself what --{next(iter(given))} would")
     model, output = encoder_path(MODEL.value), to_path(OUTPUT.value) if OUTPUT.present else None
+    check_stream(model, STREAM.value, FPS.value)  # before TensorFlow's import, which takes seconds
+    cli.import_tensorflow()
+    from down_stream.inference import phase_stream
+
     result = phase_stream.label_stream(model, STREAM.value, output, FPS.value)
     print(phase_stream.summary(result))
     summary.note(problems=filter(None, [result.fault]), outputs=filter(None, [result.file]))
@@ -157,11 +160,36 @@ def label_stream() -> int:
 
 def embed() -> int:
     """All other inputs."""
-    from data.frames.listing import list_dataset, list_images, list_videos
+    from data.storage.locking import locked_file
     from data.storage.paths import check_local, to_path
+    from down_stream.inference.annotations import Wanted
+    from down_stream.inference.options import Options, check_model, check_options, check_output
+    from msn.formats.hub import encoder_path
 
+    # ---- before TensorFlow's import, which takes seconds, and before videos are read -----------
+    model, output, given = encoder_path(MODEL.value), to_path(OUTPUT.value), GIVEN()
+    options = Options(
+        features=FEATURES.value,
+        layers=LAYERS.value,
+        tokens=TOKENS.value,
+        attention=ATTENTION.value and to_path(ATTENTION.value),
+        map=MAP.value and to_path(MAP.value),
+        annotations=ANNOTATIONS.value
+        and Wanted(Path(ANNOTATIONS.value), FORMAT.value, MIN_SECONDS.value),
+        batch_size=BATCH_SIZE.value,
+        given=given,
+        gone=GONE.value,
+    )
     if ANNOTATIONS.value:
         check_local("--annotations", ANNOTATIONS.value)
+    check_model(model, given)
+    check_output(output)
+    check_options(options)
+    with locked_file(output):  # whether it can be written, and nobody else does
+        pass
+
+    from data.frames.listing import list_dataset, list_images, list_videos
+
     if IMAGES.value:
         check_local("--image_path", IMAGES.value)
         frames = list_images(IMAGES.value)
@@ -171,30 +199,16 @@ def embed() -> int:
         operations, clocks = OPERATIONS.value and Path(OPERATIONS.value), user_cache("clocks")
         from down_stream.inference.parts.video_parts import known_names
 
-        known = known_names(to_path(OUTPUT.value))
+        known = known_names(output)
         frames = list_videos(VIDEOS.value, FPS.value, operations, JOIN.value, clocks, known)
     else:
         root = to_path(DATA.value) / NAME.value
         frames = list_dataset(root, FPS.value, user_cache("clocks"))
     cli.import_tensorflow()
     from down_stream.inference import embeddings
-    from down_stream.inference.annotations import Wanted
     from down_stream.inference.result import describe
-    from msn.formats.hub import encoder_path
 
-    options = embeddings.Options(
-        features=FEATURES.value,
-        layers=LAYERS.value,
-        tokens=TOKENS.value,
-        attention=ATTENTION.value and to_path(ATTENTION.value),
-        map=MAP.value and to_path(MAP.value),
-        annotations=ANNOTATIONS.value
-        and Wanted(Path(ANNOTATIONS.value), FORMAT.value, MIN_SECONDS.value),
-        batch_size=BATCH_SIZE.value,
-        given=GIVEN(),
-        gone=GONE.value,
-    )
-    result = embeddings.embed(encoder_path(MODEL.value), frames, to_path(OUTPUT.value), options)
+    result = embeddings.embed(model, frames, output, options)
     print(describe(result))
     lists = {name: getattr(result, name) for name in ("new", "changed", "gone")}
     summary.note(result.faults, done=result.videos, outputs=result.files, **lists)

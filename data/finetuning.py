@@ -14,9 +14,8 @@ from data.frames.prefetching import prefetched
 from data.frames.seeds import generator
 from data.images.image_io import BILINEAR, frame_to_input
 from data.views.multi_crop import Views, augment, random_resized_crop
-from data.views.randaug import LAYERS, MAGNITUDE, rand_augment
+from data.views.randaug import LAYERS, MAGNITUDE, TRANSFORMATIONS, rand_augment
 
-TRANSFORMATIONS = ("randaug", "views", "resize")
 # Milder than pre-training's views: what tells the phase must not be cropped or coloured away.
 TRAINING_VIEWS = Views(scale=(0.5, 1.0), colour_jitter=0.25, grey_probability=0.0)
 

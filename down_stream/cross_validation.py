@@ -21,7 +21,6 @@ import numpy as np
 from ml_collections import ConfigDict
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import PARTS
@@ -29,8 +28,9 @@ from data.storage.folders import filled_folder
 from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder, to_paths
 from data.storage.whole import whole_file
+from down_stream.checks import check, check_folds
 from down_stream.classifiers.fitting import UNREADABLE
-from down_stream.experiment import RESULTS, check, forget, run
+from down_stream.experiment import RESULTS, forget, run
 from down_stream.features.labelled_splits import (
     describe_patients,
     labelled_frames,
@@ -95,13 +95,7 @@ def draw_splits(
       seed: of the drawing.
       patients: whose videos must not be in two folds.
     """
-    group = _groups(index, patients)
-    number = len(np.unique(group))
-    if not 2 <= folds <= number:
-        what = "patients" if number < len(np.unique(index.video)) else f"{task.unit}s"
-        raise InputError(
-            f"folds is {folds}; expected 2 to {number}, as many as there are {what} with labels"
-        )
+    group = check_folds(task, index, folds, patients)
     splits = []
     for rest, test in _draw(task, index, group, np.arange(len(index)), folds, seed):
         left = len(np.unique(group[rest]))
@@ -115,14 +109,6 @@ def draw_splits(
             }
         )
     return splits
-
-
-def _groups(index: FrameIndex, patients: Patients) -> np.ndarray:
-    """int [n]: frames that must not be in two folds: of a video, or of a patient."""
-    groups = patients.group(index.videos).groups
-    name_of = {video: name for name, videos in groups.items() for video in videos}
-    names = [name_of[video] for video in index.videos]
-    return np.unique(names, return_inverse=True)[1][index.video]
 
 
 def _draw(

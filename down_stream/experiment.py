@@ -3,7 +3,6 @@
 import functools
 import json
 import logging
-import math
 import time
 from pathlib import Path
 
@@ -11,15 +10,14 @@ from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
 from data.common.compiled_programs import user_cache
-from data.common.configurations import flatten
-from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
 from data.common.stopping import StoppedError, StopSignal
 from data.dataset.splits import PARTS
-from data.finetuning import TRANSFORMATIONS
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.locking import locked
-from data.storage.paths import AnyPath, check_local, check_output_folder, to_path, to_paths
+from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.storage.whole import whole_file
+from down_stream.checks import check, check_time
+from down_stream.choices import ATTENTIVE
 from down_stream.classifiers import finetuning, fitting
 from down_stream.classifiers.frame_model import save_frame_model
 from down_stream.classifiers.linear_head import Fitted
@@ -37,21 +35,17 @@ from down_stream.features.labelled_splits import (
     seen_by,
     select_splits,
 )
-from down_stream.features.pooling import ATTENTIVE, FEATURES
 from down_stream.metrics import statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
 from down_stream.report.wording import percent
-from down_stream.tasks import CHOICES as CHOSEN_BY
 from down_stream.tasks import Task, model_labels, open_task
-from down_stream.temporal.fitting import TEMPORAL_MODELS, fit_sequences
+from down_stream.temporal.fitting import fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.encoders import facts_in
 from msn.formats.hub import encoder_path
-from msn.networks.resnet import RESNET
 from msn.networks.usual_keras import usual_keras
 from msn.tracking.sending import send_finished
-from msn.tracking.trackers import tracker_names
 from msn.workdir.run_directory import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -62,39 +56,6 @@ from msn.workdir.run_directory import (
 )
 
 RESULTS = "results.json"
-CHOICES = {
-    "mode": ("probe", "logistic", "knn", "finetune"),
-    "optimizer.name": finetuning.OPTIMIZERS,
-    "temporal": ("", *TEMPORAL_MODELS),
-    "augmentation": TRANSFORMATIONS,
-    "features": (None, *FEATURES, ATTENTIVE),
-    "choose_by": CHOSEN_BY,
-}
-INF = math.inf
-# Key, least and largest value that an experiment can work with.
-RANGES = (
-    ("seed", 0, INF),
-    ("folds", 0, INF),
-    ("pseudo_labels", 0, 1),
-    ("epochs", 1, INF),
-    ("batch_size", 1, INF),
-    ("optimizer.learning_rate", 0, INF),
-    ("optimizer.weight_decay", 0, INF),
-    ("optimizer.warmup", 0, 1),
-    ("optimizer.layer_decay", 0, 1),
-    ("label_smoothing", 0, 1),
-    ("attentive.epochs", 1, INF),
-    ("attentive.learning_rate", 0, INF),
-    ("attentive.weight_decay", 0, INF),
-    ("randaug.layers", 0, INF),
-    ("randaug.magnitude", 0, 10),
-    ("tecno.epochs", 1, INF),
-    ("tecno.num_stages", 1, INF),
-    ("tecno.num_layers", 1, INF),
-    ("tecno.num_maps", 1, INF),
-    ("tecno.dropout", 0, 0.99),
-    ("tecno.learning_rate", 0, INF),
-)
 
 
 @usual_keras()
@@ -131,8 +92,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     roots = to_paths(config.data.root)
     path = encoder_path(config.encoder) if config.encoder else None
     task = open_task(config.task, roots, config.positive_class, **model_labels(config))
-    if config.temporal and not task.is_video:
-        raise InputError(f"temporal={config.temporal}: {task.name} have no order in time")
+    if config.temporal:
+        check_time(config.temporal, task)
     videos = {part: config[f"{part}_videos"] for part in PARTS}
     splits = select_splits(roots, videos, task)
     task = task.choosing(splits["validation"], config.choose_by)
@@ -284,48 +245,6 @@ def _attentive(config: ConfigDict) -> dict:
         "augmentation": {"transformation": "resize", **config.randaug},
         "is_frozen": True,
     }
-
-
-def check(config: ConfigDict) -> None:
-    """Raises `InputError` for values that no experiment can work with."""
-    values = flatten(config.to_dict())
-    check_choices(values, CHOICES)
-    check_ranges(values, RANGES)
-    for name in ("learning_rate", "weight_decay"):
-        for value in config.probe[f"{name}s"]:
-            check_range(f"probe.{name}s", value, 0)
-        if not config.probe[f"{name}s"]:
-            raise InputError(f"probe.{name}s is empty; expected one or more numbers")
-    if config.features == ATTENTIVE and config.mode in ("knn", "logistic"):
-        raise InputError(
-            f"features is {ATTENTIVE!r} with mode {config.mode!r}: it is trained with the "
-            "classifier; expected mode probe or finetune"
-        )
-    if config.pseudo_labels and config.mode == "knn":
-        raise InputError(
-            f"pseudo_labels is {config.pseudo_labels:g} with mode 'knn', in which nothing is "
-            "weighted; expected mode probe, logistic or finetune"
-        )
-    check_names("data.root", config.data.root)
-    check_local("feature_cache", config.feature_cache or "")
-    tracker_names(config.track)
-    if config.resnet_weights != "none" and (config.encoder or config.model.variant != RESNET):
-        raise InputError(
-            f"resnet_weights is {config.resnet_weights!r} without resnet50v2 from scratch; "
-            "expected none, or --model=resnet50 without an encoder"
-        )
-    for name in ("train_videos", "validation_videos", "test_videos"):
-        check_names(name, config[name])
-    if config.encoder and config.model.like:
-        raise InputError(
-            f"model.like is {config.model.like!r} with encoder {config.encoder!r}; expected one of "
-            "them: model.like is for random initialisation"
-        )
-    if not (config.encoder or config.model.variant or config.model.like):
-        raise InputError(
-            "no encoder; expected --config.encoder=PATH, or --model=vits (for instance) or "
-            "--config.model.like=PATH to start from random initialisation"
-        )
 
 
 def feature_folder(config: ConfigDict) -> str | None:

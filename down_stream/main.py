@@ -24,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script, 
 sys.path.sort(key=lambda place: Path(place) == Path(__file__).resolve().parent)
 
 from absl import flags
+from ml_collections import config_flags
 
 from data.common import cli, summary
 from data.common.errors import InputError
+from down_stream.choices import OPTIMIZERS
 
 CONFIG = cli.define_config("configs/phase_demo.py", "configuration of the experiment")
 MODELS = {f"vit{size}": f"vit{size}16" for size in ("ti", "s", "b", "l", "h")}
@@ -34,9 +36,7 @@ MODELS["resnet50"] = "resnet50v2"
 MODEL = flags.DEFINE_enum(
     "model", None, list(MODELS), "architecture; Vision Transformers have patches of 16 pixels"
 )
-OPTIMIZER = flags.DEFINE_enum(
-    "optimizer", None, ["adam", "adamw", "rmsprop", "momentum", "sgd"], "optimizer"
-)
+OPTIMIZER = flags.DEFINE_enum("optimizer", None, list(OPTIMIZERS), "optimizer")
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "where results go (default: the configuration's key workdir, runs/demo/probe)"
 )
@@ -45,16 +45,20 @@ WEIGHT_DECAY = flags.DEFINE_float("weight_decay", None, "decoupled weight decay"
 SHARD = flags.DEFINE_string(
     "shard",
     None,
-    "of a comparison: I/N, which of N processes this is that share its cells; they may run on "
-    "several machines; the last one that ends writes the page",
+    "of a comparison or a sweep: I/N, which of N processes this is that share its cells; they may "
+    "run on several machines; the last one that ends writes the page or prints the table",
+)
+SWEEP = flags.DEFINE_string(
+    "sweep",
+    None,
+    "file with a line of key=value key=value ... for each experiment, which are run one after "
+    "another in folders of the workdir, and compared; stopped, the same command goes on",
 )
 summary.define_summary()
 
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    from data.frames.opening import check_roots
-
     config = CONFIG.value
     if MODEL.value is not None:
         config.model.variant = MODELS[MODEL.value]
@@ -71,20 +75,58 @@ def main() -> int:
 
     summary.note(inputs=[*config.data.root, *filter(None, [config.encoder])])
     summary.note(outputs=[config.workdir])
-    check_roots(config.data.root)  # before TensorFlow's import, which takes seconds
     is_grid = bool(config.get("encoders"))  # without: one cell of it, or an experiment
     is_comparison = is_grid and "modes" in config
-    if is_grid and not is_comparison and config.folds:
-        raise InputError(f"folds is {config.folds} in a low-shot grid; expected 0 there")
-    if SHARD.value is not None and not is_comparison:
+    if SHARD.value is not None and not (is_comparison or SWEEP.value):
         raise InputError(
-            f"--shard={SHARD.value} without a comparison; expected --config="
-            "configs/encoder_comparison.py, or one that starts from it"
+            f"--shard={SHARD.value} without a comparison or a sweep; expected --config="
+            "configs/encoder_comparison.py, or one that starts from it, or --sweep=FILE"
         )
+    if SWEEP.value and is_grid:
+        raise InputError(
+            f"--sweep={SWEEP.value} of a grid, which is one already; expected a configuration of "
+            "one experiment"
+        )
+    if SWEEP.value:
+        return sweep(config)
+    check_before(config, is_grid, is_comparison)
     cli.import_tensorflow()
     if is_comparison:
         return comparison(config)
     return low_shot(config) if is_grid else experiment(config)
+
+
+def check_before(config, is_grid: bool, is_comparison: bool) -> None:
+    """Raises `InputError` for what cannot work, before TensorFlow's import, which takes seconds."""
+    from data.storage.paths import check_output_folder
+    from down_stream import checks
+    from down_stream.cells.cell import without_grid_keys
+    from down_stream.comparison import checks as of_comparisons
+    from down_stream.low_shot import checks as of_grids
+
+    if is_comparison:
+        of_comparisons.give_to_modes(config, set_by_user())
+    if is_grid:
+        (of_comparisons.check if is_comparison else of_grids.check_grid)(config)
+    else:
+        checks.check(without_grid_keys(config))
+    check_output_folder("workdir", config.workdir)
+    checks.check_inputs(config)
+    if is_grid:
+        of_grids.check_paths(config)
+
+
+def set_by_user() -> set[str]:
+    """The keys of the configuration that the command line sets."""
+    keys = set(config_flags.get_override_values(flags.FLAGS["config"]))
+    for flag, of_flag in {
+        MODEL: ["model.variant"],
+        OPTIMIZER: ["optimizer.name"],
+        LEARNING_RATE: ["optimizer.learning_rate", "probe.learning_rates"],
+        WEIGHT_DECAY: ["optimizer.weight_decay", "probe.weight_decays"],
+    }.items():
+        keys |= set(of_flag) if flag.value is not None else set()
+    return keys
 
 
 def low_shot(config) -> int:
@@ -102,24 +144,24 @@ def low_shot(config) -> int:
     table = run_grid(config, config.workdir, run=run, score=task.chosen_by, unit=task.unit)
     print(text_table(table))
     print(f"table, curve and all experiments: {config.workdir}")
-    return cli.DONE
+    return ended(table["failed"])
 
 
 def comparison(config) -> int:
     """Compares encoders, and prints the table of those with all labels."""
     from data.storage.paths import to_paths
-    from down_stream.cells.running import read_shard
     from down_stream.comparison.grid import run_comparison
     from down_stream.comparison.page import text_table
     from down_stream.cross_validation import cross_validate
     from down_stream.experiment import run
     from down_stream.features.labelled_splits import labelled_videos
     from down_stream.tasks import model_labels, open_task
+    from msn.sweep import read_shard
 
     roots, videos = to_paths(config.data.root), config.train_videos
     task = open_task(config.task, roots, config.positive_class, **model_labels(config))
     config.train_videos = labelled_videos(roots, "train", videos, task)
-    found = run_comparison(
+    found, failed = run_comparison(
         config,
         config.workdir,
         run=cross_validate if config.folds else run,
@@ -128,11 +170,57 @@ def comparison(config) -> int:
         shard=read_shard(SHARD.value),
     )
     if found is None:
-        print("the cells of this process are done; the page is written when all are")
-        return cli.DONE
+        print(
+            "\n".join(
+                [
+                    *(f"failed: {text}" for text in failed),
+                    "this process is done; the page is written when all cells are",
+                ]
+            )
+        )
+        return ended(failed)
     print(text_table(found))
     print(f"page, table and all experiments: {config.workdir}/comparison.html")
-    return cli.DONE
+    return ended(failed)
+
+
+def sweep(config) -> int:
+    """Runs a sweep, and prints the table of its experiments."""
+    from data.storage.paths import check_output_folder
+    from down_stream.cells.sweep import plan_sweep, run_sweep
+    from msn.sweep import read_shard, read_sweep
+
+    check_output_folder("workdir", config.workdir)
+    shard = read_shard(SHARD.value)
+    cells, task = plan_sweep(config, read_sweep(SWEEP.value, config), config.workdir)
+    cli.import_tensorflow()
+    from down_stream import compare
+    from down_stream.cells.running import failures
+    from down_stream.cross_validation import cross_validate
+    from down_stream.experiment import run
+
+    def run_one(config, directory):
+        return (cross_validate if config.folds else run)(config, directory)
+
+    results = run_sweep(cells, run_one, task.chosen_by, shard)
+    done = [
+        cell.directory
+        for cell, one in zip(cells, results, strict=True)
+        if one and "videos" in one  # has scores
+    ]
+    failed = failures(cells, results)
+    lines = [compare.table(done)] if done else []
+    lines += [f"failed: {text}" for text in failed]
+    if left := results.count(None):
+        lines.append(f"{left} of {len(cells)} cells are left to other processes")
+    print("\n".join(lines))
+    return ended(failed)
+
+
+def ended(failed: list[str]) -> int:
+    """The exit code of a command of whose cells these failed."""
+    summary.note(problems=failed)
+    return cli.DONE_IN_PART if failed else cli.DONE
 
 
 def experiment(config) -> int:

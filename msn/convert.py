@@ -28,6 +28,7 @@ rendered, or on those of --image_path.
 """
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,11 +38,12 @@ from absl import flags
 from data.common import cli
 from data.common.errors import InputError
 from data.storage.locking import locked_file
-from data.storage.paths import AnyPath, check_local
+from data.storage.paths import AnyPath, check_local, check_output_folder
 from data.storage.whole import whole_file, whole_folder
 
 FORMATS = ("encoder", "msn", "hf", "timm")
 EXPORTS = ("saved_model", "onnx", "tflite")
+PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "tflite": ("ai_edge_litert",)}
 FOLDERS = {"encoder": "encoder.json", "hf": "config.json", "saved_model": "saved_model.pb"}
 WITHOUT_STEMS = ("hf", "timm")  # their Vision Transformers have patch convolutions alone
 TOLERANCE = 1e-5  # relative error; another GELU alone gives ten times as much
@@ -73,7 +75,6 @@ def convert(
     """
     from msn.encoders import load_encoder, save_encoder
     from msn.formats import export  # TensorFlow: after the flags are checked
-    from msn.formats.hub import encoder_path
     from msn.formats.hugging_face import write_directory, write_timm
     from msn.formats.model_card import licence_beside, write_card
     from msn.formats.reference_names import write_msn_checkpoint
@@ -81,18 +82,7 @@ def convert(
     from msn.training.initialisation import origin_of
     from msn.workdir.seen import VIDEOS, Seen, seen_of, seen_of_source
 
-    check_local("--output", output)
-    source = encoder_path(source)
-    if image_path is not None and output_format not in EXPORTS:
-        raise InputError(
-            f"--image_path: without effect for --format={output_format}; expected one of "
-            f"--format={'|'.join(EXPORTS)}"
-        )
-    output = Path(output)
-    if output.exists():
-        raise InputError(f"{output}: exists already; remove it, or write to another path")
-    if output_format in EXPORTS:
-        export.check_packages(output_format)
+    source, output = check(source, output, output_format, image_path)
     encoder = open_source(source, output_format, given)
     if output_format in EXPORTS:
         frames = export.read_frames(image_path, encoder.image_size, resample=resample_of(encoder))
@@ -129,17 +119,57 @@ def convert(
     return output, error
 
 
+def check(
+    source: str | Path, output: str | Path, output_format: str, image_path: str | None
+) -> tuple[AnyPath, Path]:
+    """The paths that `convert` reads and writes.
+
+    Raises:
+      InputError: no encoder at the one, something at the other, or what `convert` cannot do with
+        the format. Whether the encoder can be converted is found when it is opened.
+    """
+    from data.images.finding import find_images
+    from msn.formats.files.recognising import check_encoder
+    from msn.formats.hub import encoder_path
+
+    check_local("--output", output)
+    if image_path is not None and output_format not in EXPORTS:
+        raise InputError(
+            f"--image_path: without effect for --format={output_format}; expected one of "
+            f"--format={'|'.join(EXPORTS)}"
+        )
+    source, output = encoder_path(source), Path(output)
+    if output.exists():
+        raise InputError(f"{output}: exists already; remove it, or write to another path")
+    check_output_folder("--output", output.parent)
+    check_packages(output_format)
+    if (source / "encoder").is_dir():  # of a run, or of a down-stream model
+        raise InputError(
+            f"{source}: not an encoder, but a directory with one in it; expected "
+            f"{source / 'encoder'}"
+        )
+    check_encoder(source)
+    if image_path is not None:
+        find_images(image_path, [])
+    return source, output
+
+
+def check_packages(output_format: str) -> None:
+    """Raises `InputError` where the packages are missing that a format needs."""
+    needed = PACKAGES.get(output_format, ())
+    if missing := [name for name in needed if not importlib.util.find_spec(name)]:
+        raise InputError(
+            f"format {output_format}: {' and '.join(missing)} not installed; run: "
+            "python -m pip install -r requirements-export.txt"
+        )
+
+
 def open_source(source: AnyPath, output_format: str, given: dict):
     """The encoder to convert; raises `InputError` where the format cannot express it."""
     from msn.encoders import load_encoder
     from msn.formats.onnx_encoder import OnnxEncoder
     from msn.networks.encoder import Encoder
 
-    inside = source / "encoder"
-    if inside.is_dir():  # of a run, or of a down-stream model
-        raise InputError(
-            f"{source}: not an encoder, but a directory with one in it; expected {inside}"
-        )
     encoder = load_encoder(source, **given)
     if not encoder.trainable_variables:
         if isinstance(encoder, OnnxEncoder):
@@ -203,8 +233,9 @@ def define_flags() -> Callable[[], dict]:
 
 def main(given: dict) -> int:
     """Runs the command and returns its exit code; `given` are arguments of `load_encoder`."""
-    cli.import_tensorflow()
     flag = flags.FLAGS
+    check(flag.source, flag.output, flag.format, flag.image_path)  # before TensorFlow's import
+    cli.import_tensorflow()
     path, error = convert(flag.source, flag.output, flag.format, flag.image_path, **given)
     print(f"written to {path} ({flag.format}), relative error {error:.1e}")
     return cli.DONE

@@ -5,7 +5,7 @@ python -m msn.curves runs/demo/msn runs/demo/other --output=curves.png
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,6 +107,14 @@ PANELS = (
 )
 
 
+# What is told of a run at its end: name in metrics.jsonl -> title, and how it is written.
+LAST = {
+    "loss": ("loss", "{:.4f}"),
+    "knn_macro_f1": ("k-NN macro-F1", "{:.3f}"),
+    "knn_average_precision": ("k-NN average precision", "{:.3f}"),
+}
+
+
 class Run(NamedTuple):
     """What is drawn of a run.
 
@@ -133,12 +141,12 @@ def draw(workdirs: Sequence[str | Path], output: str | Path) -> None:
     Raises:
       InputError: no run, or nothing logged yet.
     """
-    from matplotlib.figure import Figure  # a second, of which --help needs nothing
-    from matplotlib.lines import Line2D
-
     if not 1 <= len(workdirs) <= len(COLOURS):
         raise InputError(f"{len(workdirs)} runs; expected 1 to {len(COLOURS)}")
     runs = [read_run(to_path(workdir)) for workdir in workdirs]
+    from matplotlib.figure import Figure  # half a second, of which a wrong folder needs nothing
+    from matplotlib.lines import Line2D
+
     rows = -(-len(PANELS) // 3)
     figure = Figure(figsize=(13, 3.2 * rows), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
@@ -176,6 +184,35 @@ def read_run(workdir: AnyPath) -> Run:
     prototypes = config["model"]["num_prototypes"]
     used = min(config["batch_size"], prototypes)
     return Run(workdir.name, curves, {"log K": math.log(prototypes), "min(batch, K)": used})
+
+
+def last_values(workdirs: Iterable[str | Path]) -> str:
+    """A table of what runs have logged last, a line for each: step, loss and scores of the probe.
+
+    Those that have logged nothing yet, or cannot be read, have no values.
+    """
+    rows = [("run", "step", *(title for title, _ in LAST.values()))]
+    for workdir in map(to_path, workdirs):
+        try:
+            curves = read_run(workdir).curves
+        except InputError:
+            rows.append((workdir.name, "-", *["-"] * len(LAST)))
+            continue
+        steps = max(int(steps[-1]) for steps, _ in curves.values())
+        values = [
+            shape.format(curves[name][1][-1]) if name in curves else "-"
+            for name, (_, shape) in LAST.items()
+        ]
+        rows.append((workdir.name, str(steps), *values))
+    kept = [n for n in range(len(rows[0])) if n < 3 or any(row[n] != "-" for row in rows[1:])]
+    widths = [max(len(row[n]) for row in rows) for n in kept]
+    return "\n".join(
+        "  ".join(
+            row[n].ljust(width) if n == 0 else row[n].rjust(width)
+            for n, width in zip(kept, widths, strict=True)
+        )
+        for row in rows
+    )
 
 
 def draw_panel(axes, panel: Panel, runs: list[Run]) -> None:

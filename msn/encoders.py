@@ -17,24 +17,23 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from data.common.errors import InputError, one_line, some
+from data.common.errors import InputError, one_line
 from data.images.image_io import resize_rule
-from data.storage.folders import copy_folder, local_copy, read_part
+from data.storage.folders import copy_folder, local_copy
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
 from msn.formats import hugging_face, onnx_encoder, saved_model, single_files
-from msn.formats.files import torch_files, weight_files
-from msn.formats.files.flax_files import FLAX_FILE, is_flax, read_flax
-from msn.formats.files.weight_files import TABLES
+from msn.formats.files.flax_files import read_flax
+from msn.formats.files.recognising import ENCODER_FILE, recognise
 from msn.formats.hub import encoder_path
 from msn.formats.model_card import write_card
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.reference_names import Foreign, encoder_of_state, how_to_give
 from msn.formats.saved_model import FrozenEncoder, save_saved_model, write_resample
 from msn.networks.encoder import Encoder, resample_of
-from msn.networks.resnet import RESNET, ResNetEncoder
+from msn.networks.resnet import ResNetEncoder
+from msn.networks.variants import RESNET
 
-ENCODER_FILE = saved_model.BESIDE
 WEIGHTS_FILE = "encoder.weights.h5"
 SAVED_MODEL = saved_model.INSIDE
 FORMAT = "msn encoder 1"
@@ -144,7 +143,7 @@ def load_encoder(
     given = {name: value for name, value in given.items() if value is not None}
     check_colours(given)
     try:
-        encoder = (_open_directory if path.is_dir() else _open_file)(path, given)
+        encoder = _open(path, given)
         if isinstance(encoder, Encoder):
             check_given(encoder, given)
         elif given:
@@ -184,57 +183,22 @@ def check_given(encoder: Encoder, given: dict) -> None:
             raise InputError(f"has {has}; expected {name}={value}")
 
 
-def _open_directory(path, given):
-    if (path / ENCODER_FILE).is_file():
-        return _open_encoder_directory(path)
-    if (path / saved_model.MODEL_FILE).is_file():
-        return FrozenEncoder(path)
-    if (path / onnx_encoder.MODEL_FILE).is_file():
-        return OnnxEncoder(path / onnx_encoder.MODEL_FILE)
-    for name, inner in (("encoder", "encoder"), ("model", "model/encoder")):
-        if (path / inner / ENCODER_FILE).is_file():  # the directory of a run, or an experiment
-            raise InputError(f"a directory with {name}/ in it; expected {path / name}")
-    if (path / hugging_face.CONFIG_FILE).is_file():
-        return _encoder(path, hugging_face.read_directory(path), given)
-    # A release of EndoSSL, whose SavedModel is the same, frozen; or of EndoViT.
-    for name in (FLAX_FILE, weight_files.SAFETENSORS, weight_files.PYTORCH):
-        if (path / name).is_file():
-            return _open_file(path / name, given)
-    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    found = some(names, limit=8) or "nothing"
-    raise InputError(
-        f"found: {found}; expected an encoder directory ({ENCODER_FILE}), a SavedModel "
-        f"({saved_model.MODEL_FILE}), a Hugging Face directory ({hugging_face.CONFIG_FILE}) or "
-        f"{FLAX_FILE}"
-    )
-
-
-def _open_file(path, given):
-    if not path.is_file():
-        raise InputError("no such file or directory; pre-training writes encoder/")
-    if path.suffix in TABLES:
-        raise InputError(
-            "a table of features, not an encoder: it has none of other frames; expected as "
-            "--config.encoder of down_stream/main.py"
-        )
-    if path.suffix == onnx_encoder.SUFFIX:
-        return OnnxEncoder(path)
-    start = read_part(path, 0, 16)
-    if start.startswith(torch_files.ZIP_MAGIC):
-        return _encoder(path, single_files.read_torch(path), given)
-    if start.startswith(torch_files.LEGACY_MAGIC):
-        raise InputError(
-            "a PyTorch file of the format before 1.6; expected the same content written by a newer "
-            "torch.save"
-        )
-    if start[8:9] == b"{":  # after the length of the header
-        return _encoder(path, single_files.read_safetensors(path), given)
-    if is_flax(start):
-        return _encoder(path, Foreign(*read_flax(path)), given)
-    raise InputError(
-        f"{path.stat().st_size} bytes of an unknown format (begins with {start!r}); expected a "
-        "PyTorch, Flax or safetensors file, or an encoder directory"
-    )
+def _open(path, given):
+    kind, place = recognise(path)
+    if kind == "encoder":
+        return _open_encoder_directory(place)
+    if kind == "saved_model":
+        return FrozenEncoder(place)
+    if kind == "onnx":
+        return OnnxEncoder(place)
+    if kind == "flax":
+        return _encoder(place, Foreign(*read_flax(place)), given)
+    read = {
+        "hugging_face": hugging_face.read_directory,
+        "torch": single_files.read_torch,
+        "safetensors": single_files.read_safetensors,
+    }[kind]
+    return _encoder(place, read(place), given)
 
 
 def _open_encoder_directory(path):

@@ -7,8 +7,11 @@ r"""Pre-trains a Vision Transformer on endoscopic video with Masked Siamese Netw
 
 The configuration files explain every key. Started again, the same command goes on from its last
 checkpoint. The result is WORKDIR/encoder, which down_stream/main.py and inference.py open.
+With --sweep=FILE, each line of the file (key=value key=value ...) is a run in WORKDIR.
 --summary=FILE.json tells other programs how it ended.
 """
+
+import logging
 
 from absl import flags
 
@@ -18,23 +21,78 @@ from data.common.errors import InputError
 CONFIG = cli.define_config("configs/msn_demo.py", "configuration of the run")
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run, made if missing (required)")
 flags.mark_flag_as_required("workdir")
+SWEEP = flags.DEFINE_string(
+    "sweep",
+    None,
+    "file with a line of key=value key=value ... for each run, which are done one after another in "
+    "folders of the workdir; stopped, the same command goes on",
+)
+SHARD = flags.DEFINE_string(
+    "shard", None, "of a sweep: I/N, which of N processes this is that share its runs"
+)
 summary.define_summary()
 
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    from data.frames.opening import check_roots
-    from msn.training.checks import check
-
     config, workdir = CONFIG.value, WORKDIR.value
-    check(config)  # in a second, which TensorFlow's import takes several of
+    if SWEEP.value:
+        return sweep(config, workdir)
+    if SHARD.value is not None:
+        raise InputError(f"--shard={SHARD.value} without a sweep; expected --sweep=FILE, too")
     summary.note(inputs=[*config.data.root, *filter(None, [config.init])], outputs=[workdir])
-    check_roots(config.data.root)
+    check_before(config)
     cli.import_tensorflow()
     from msn.pretrain import pretrain
 
     complete = pretrain(config, workdir)
     return cli.DONE if complete else cli.STOPPED
+
+
+def check_before(config) -> None:
+    """Raises `InputError` for what cannot work, in a second: TensorFlow's import takes several."""
+    from data.frames.opening import check_roots
+    from msn.training.checks import check, check_encoders
+
+    check(config)
+    check_roots(config.data.root)
+    check_encoders(config)
+
+
+def sweep(config, workdir: str) -> int:
+    """Does the runs of a sweep, and prints a table of their last values."""
+    from data.storage.locking import LockedError
+    from data.storage.paths import to_path
+    from msn.sweep import read_shard, read_sweep, with_overrides
+
+    lines, shard = read_sweep(SWEEP.value, config), read_shard(SHARD.value)
+    runs = {to_path(workdir) / line.name: with_overrides(config, line.overrides) for line in lines}
+    for folder, own in runs.items():
+        try:
+            check_before(own)
+        except InputError as error:
+            raise InputError(f"run {folder.name}: {error}") from error
+    summary.note(inputs=[SWEEP.value], outputs=[workdir])
+    cli.import_tensorflow()
+    from msn.curves import last_values
+    from msn.pretrain import pretrain
+
+    told = []
+    for place, (folder, own) in enumerate(runs.items()):
+        if not shard.has(place):
+            continue
+        logging.info("%d of %d: %s", place + 1, len(runs), folder.name)
+        try:
+            if not pretrain(own, folder):
+                return cli.STOPPED
+        except LockedError as error:
+            logging.warning("left to another process: %s", error)
+        except InputError as error:  # of this run alone, such as a loss that is not finite
+            told.append(f"{folder.name}: {error}")
+            logging.warning("%s failed, the others go on: %s", folder.name, error)
+    print("\n".join([last_values(runs), *(f"failed: {text}" for text in told)]))
+    summary.note(problems=told)
+    return cli.DONE_IN_PART if told else cli.DONE
 
 
 if __name__ == "__main__":

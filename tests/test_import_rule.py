@@ -22,9 +22,10 @@ ORDER = (
     *("data.overview", "data"),
     *("msn.networks", "msn.method", "msn.formats.files", "msn.formats.families", "msn.formats"),
     "msn.encoders",
-    *("msn.workdir", "msn.tracking", "msn.training"),
+    *("msn.sweep", "msn.workdir", "msn.tracking", "msn.training"),
     "msn",
-    *("down_stream.metrics", "down_stream.tasks", "down_stream.features"),
+    *("down_stream.choices", "down_stream.metrics", "down_stream.tasks", "down_stream.features"),
+    "down_stream.checks",
     *("down_stream.classifiers", "down_stream.temporal", "down_stream.report"),
     *("down_stream.cells", "down_stream.low_shot", "down_stream.comparison"),
     *("down_stream.inference.parts", "down_stream.inference"),
@@ -39,10 +40,12 @@ DOORS = {
     },
     "msn": {
         *("train", "pretrain", "encoders", "checkpoint", "convert", "curves", "method_figure"),
-        *("doctor", "track"),
+        *("doctor", "sweep", "track"),
     },
-    "down_stream": {"main", "experiment", "cross_validation", "tasks", "compare", "caches"}
-    | {"select", "search", "contents"},
+    "down_stream": {
+        *("main", "experiment", "cross_validation", "tasks", "compare", "caches"),
+        *("choices", "checks", "select", "search", "contents"),
+    },
 }
 COMMANDS = {"prepare", "inference", "msn.train", "down_stream.main"}
 FILES_IN_A_FOLDER = range(4, 10)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import socket
@@ -15,6 +16,7 @@ from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, is_remote
 
 _OWNER = ".owner"  # in a scratch folder, locked by the process that made it
+_ATTEMPTS = 100  # to make a folder that others remove at the same time
 _YOUNG = 60  # seconds in which a folder without an owner may be about to get one
 
 
@@ -50,6 +52,19 @@ def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
             with contextlib.suppress(OSError):  # of the first that is not empty
                 for folder in made:
                     folder.rmdir()
+
+
+def owner_of(note: Path) -> str:
+    """Who has the lock that this file notes, in words; "" where nobody has it."""
+    try:
+        with note.open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "starting"
+    except FileNotFoundError:
+        pass
+    return ""
 
 
 def locked_file(path: AnyPath):
@@ -106,12 +121,13 @@ def _lock(place: Path, note: Path) -> Iterator[None]:
 
 
 def _open(place: Path, note: Path):
+    attempts = itertools.count(1)
     while True:
         try:
             place.mkdir(parents=True, exist_ok=True)
             return note.open("a+")
-        except (FileNotFoundError, FileExistsError):  # removed meanwhile
-            if place.is_file():
+        except (FileNotFoundError, FileExistsError):  # removed meanwhile, or not to be made
+            if place.is_file() or next(attempts) == _ATTEMPTS:
                 raise
 
 

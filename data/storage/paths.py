@@ -1,5 +1,6 @@
 """Paths as users give them: pathlib's on a disk, remote ones where they begin with a scheme."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,11 @@ def to_paths(paths: str | AnyPath | Sequence[str | AnyPath]) -> list[AnyPath]:
     return [to_path(path) for path in (paths if several else [paths])]
 
 
+def file_name(text: str) -> str:
+    """A text as a part of a folder's name."""
+    return re.sub(r"[^\w.,=+-]+", "-", text).strip("-.")
+
+
 def is_remote(path: str | AnyPath) -> bool:
     """Whether a path is on an object store: begins with a scheme."""
     return _SCHEME.match(str(path)) is not None
@@ -51,7 +57,7 @@ def check_local(name: str, path: str | AnyPath) -> None:
 
 
 def check_output_folder(name: str, path: str | AnyPath) -> None:
-    """Raises `InputError` if a folder cannot be made at `path`; makes nothing."""
+    """Raises `InputError` if a folder cannot be made, or written to, at `path`; makes nothing."""
     if not str(path):
         raise InputError(f"{name} is empty; expected a folder")
     folder = to_path(path)
@@ -59,4 +65,6 @@ def check_output_folder(name: str, path: str | AnyPath) -> None:
         if place.exists():
             if not place.is_dir():
                 raise InputError(f"{name}={path}: {place} is a file; expected a folder")
+            if not is_remote(folder) and not os.access(place, os.W_OK | os.X_OK):
+                raise InputError(f"{name}={path}: no permission to write to {place}")
             return

@@ -16,6 +16,7 @@ import numpy as np
 
 from data.views.image_ops import adjust_brightness, adjust_contrast, adjust_saturation
 
+TRANSFORMATIONS = ("randaug", "views", "resize")  # what a fine-tuned frame goes through
 LAYERS = 3
 MAGNITUDE, MAX_MAGNITUDE = 7, 10
 GREY = (128, 128, 128)

@@ -52,10 +52,7 @@ def draw_sheet(
     Raises:
       InputError: the patches do not divide the view, or no frame can be read.
     """
-    if views.size % patch_size:
-        raise InputError(
-            f"views.size is {views.size}; expected a multiple of the patch size, {patch_size}"
-        )
+    check_size(views, patch_size)
     kept = kept_patches((views.size // patch_size) ** 2, patch_drop, seed, step=0)
     rows = []
     for example, row in enumerate(_choose(source, frames, seed)):
@@ -169,6 +166,14 @@ def _titles(views, patch_drop) -> list[tuple[str, str, tuple]]:
     ]
 
 
+def check_size(views: Views, patch_size: int) -> None:
+    """Raises `InputError` where the patches do not divide the view."""
+    if views.size % patch_size:
+        raise InputError(
+            f"views.size is {views.size}; expected a multiple of the patch size, {patch_size}"
+        )
+
+
 def _stack(rows, titles) -> Image.Image:
     """All rows below their titles, each above its frame's name."""
     large, small = ImageFont.load_default(17), ImageFont.load_default(14)
@@ -214,6 +219,7 @@ def main() -> None:
         raise InputError("--config: no `views` in it; expected a configuration of msn.train")
     check_range("patch_drop", config.patch_drop, 0, 0.999)
     data, views, patch_size = config.data, Views(**config.views), patch_size_in(config)
+    check_size(views, patch_size)  # before the frames are listed
     root = Path(given.data_rootdir) / given.name
     source = open_source(data.source, root, data.exclude_videos, data.fps)
     sheet = draw_sheet(source, views, config.patch_drop, patch_size, given.frames, given.seed)

@@ -88,8 +88,3 @@ def _without(words: Sequence[str], names: set[str]) -> list[str]:
         elif not flag[2]:
             next(rest, None)  # its value is a word of its own
     return kept
-
-
-def file_name(text: str) -> str:
-    """A text as a part of a folder's name."""
-    return re.sub(r"[^\w.,=+-]+", "-", text).strip("-.")

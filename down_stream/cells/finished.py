@@ -11,7 +11,8 @@ from msn.formats.hub import encoder_path
 from msn.workdir.run_directory import check_unchanged, plain
 
 RESULTS = "results.json"
-WITHOUT = "without_score.json"  # of a cell whose few labels are all of one class
+WITHOUT = "without_score.json"  # of a cell whose few labels are all of one class, or that failed
+FAILED = "failed"  # in it: why
 
 
 def finished(cells: Sequence[Cell], encoders: Encoders) -> list[dict | None]:

@@ -4,43 +4,29 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from ml_collections import ConfigDict
 
-from data.common.errors import InputError
+from data.common.errors import InputError, one_line
+from data.storage.locking import LockedError
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
-from down_stream.cells.finished import WITHOUT, results_of, unless_changed, without_score
+from down_stream.cells.finished import (
+    FAILED,
+    WITHOUT,
+    results_of,
+    unless_changed,
+    without_score,
+)
 from down_stream.cells.labels import Labels
 from down_stream.cells.opening import Encoders
 from down_stream.features.labelled_splits import NothingToLearnError
 from down_stream.report.wording import duration
+from msn.sweep import Shard
 from msn.workdir.run_directory import plain
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Which of several processes this is, that share the cells of a grid: I of N, from 1."""
-
-    number: int = 1
-    count: int = 1
-
-    def has(self, place: int) -> bool:
-        """Whether the cell at this place of the list is one of its own."""
-        return place % self.count == self.number - 1
-
-
-def read_shard(text: str | None) -> Shard:
-    """The shard that I/N names, all for None; raises `InputError`."""
-    if text is None:
-        return Shard()
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise InputError(f"--shard is {text!r}; expected I/N, as 1/4 to 4/4 for four processes")
-    return Shard(int(number), int(count))
 
 
 def run_cells(
@@ -57,13 +43,15 @@ def run_cells(
       cells: of one grid.
       found: the results of those that are done, as `finished` returns them.
       run: the experiment, `down_stream.experiment.run`; writes results.json when it is done.
-      score: protocol and name of what is compared, in the "metrics" of the results.
+      score: protocol and name of what is compared, in the "metrics" of the results; of results with
+        "chosen_by", that.
       encoders: what the cells have now.
       shard: the others' cells are left to other processes.
 
     Returns:
       What results.json holds, in the order of the cells; without a score where few labels are all
-      of one class; None for another process' cell that is not done yet.
+      of one class, and where the cell failed for a reason of its own, which is then under FAILED;
+      None for a cell of another process that is not done yet, or is being run by one.
     """
     shard, found = shard or Shard(), list(found)
     left = [place for place, one in enumerate(found) if one is None and shard.has(place)]
@@ -72,12 +60,15 @@ def run_cells(
         started = time.monotonic()
         found[place] = _run(run, cells[place], protocol, name)
         seconds.append(time.monotonic() - started)
-        value = found[place]["metrics"][protocol][name]
+        if found[place] is None:
+            continue
+        protocol_of, name_of = found[place].get("chosen_by", score)
+        value = found[place]["metrics"][protocol_of][name_of]
         shown = "undefined" if value is None else f"{value:.3f}"
         rest = duration((len(left) - number) * float(np.mean(seconds)))
         logging.info(
             "%d of %d: %s: %s %s in %.0f s; %s left",
-            *(number, len(left), cells[place].name, name, shown, seconds[-1], rest),
+            *(number, len(left), cells[place].name, name_of, shown, seconds[-1], rest),
         )
     labels = Labels()
     for place, one in enumerate(found):  # others may have ended meanwhile
@@ -87,18 +78,32 @@ def run_cells(
     return found
 
 
-def _run(run, cell: Cell, protocol: str, name: str) -> dict:
-    """The results of a cell; without a score where its few labels are all of one class."""
+def failures(cells: Sequence[Cell], results: Sequence[dict | None]) -> list[str]:
+    """A line for each cell that failed: its name, and why."""
+    pairs = zip(cells, results, strict=True)
+    return [f"{cell.name}: {one[FAILED]}" for cell, one in pairs if one and FAILED in one]
+
+
+def _run(run, cell: Cell, protocol: str, name: str) -> dict | None:
+    """The results of a cell; without a score where it has none, None where it is run elsewhere."""
     note = cell.directory / WITHOUT
+    if note.exists():
+        note.unlink()
     try:
-        results = run(cell.config, cell.directory)
-        note.unlink(missing_ok=True)
-        return results
+        return run(cell.config, cell.directory)
+    except LockedError as error:
+        logging.warning("%s: left to another process: %s", cell.name, error)
+        return None
     except NothingToLearnError as error:
         logging.warning("%s: %s", cell.name, error)
-        noted = {"metrics": {protocol: {name: None}}, "warnings": [str(error)]}
-        cell.directory.mkdir(parents=True, exist_ok=True)
-        with whole_file(note) as side:
-            known = {"labels_fingerprint": Labels().fingerprint(cell.config)}
-            side.write_text(json.dumps(noted | known | {"config": plain(cell.config)}) + "\n")
-        return noted
+        noted = {"warnings": [str(error)]}
+    except (InputError, tf.errors.ResourceExhaustedError) as error:  # of this cell alone
+        reason = str(error) if isinstance(error, InputError) else one_line(error)
+        logging.warning("%s failed, the others go on: %s", cell.name, reason)
+        noted = {"warnings": [], FAILED: reason}
+    noted |= {"metrics": {protocol: {name: None}}}
+    cell.directory.mkdir(parents=True, exist_ok=True)
+    known = {"labels_fingerprint": Labels().fingerprint(cell.config)}
+    with whole_file(note) as side:
+        side.write_text(json.dumps(noted | known | {"config": plain(cell.config)}) + "\n")
+    return noted

@@ -13,18 +13,25 @@ from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError
 from data.dataset.frame_index import FrameIndex
 from data.finetuning import training_dataset
+from down_stream import choices
 from down_stream.classifiers.training_state import TrainingState
 from msn.formats.files.feature_table import FeatureTable
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.networks.encoder import resample_of
 
-OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "momentum": lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments),
-    "sgd": keras.optimizers.SGD,
-}
+OPTIMIZERS = dict(
+    zip(
+        choices.OPTIMIZERS,
+        (
+            keras.optimizers.Adam,
+            keras.optimizers.AdamW,
+            keras.optimizers.RMSprop,
+            lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments),
+            keras.optimizers.SGD,
+        ),
+        strict=True,
+    )
+)
 
 
 def finetune(

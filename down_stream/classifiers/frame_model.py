@@ -12,6 +12,7 @@ from keras import ops
 from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_folder
+from down_stream.choices import FRAME_MODEL_FILE
 from down_stream.features.attentive import AttentivePool, patch_tokens
 from down_stream.features.pooling import (
     ATTENTIVE,
@@ -21,7 +22,6 @@ from down_stream.features.pooling import (
 )
 from msn.encoders import load_encoder, save_encoder
 
-MODEL_FILE = "frame_model.json"
 HEAD_FILE = "head.npz"
 FORMAT = "frame model 1"
 
@@ -103,11 +103,11 @@ def save_frame_model(model: FrameModel, path: Path, origin: dict) -> Path:
     description = {"format": FORMAT, "task": model.task, "classes": model.classes}
     description |= {"multi_label": model.multi_label, "features": model.features}
     description |= {"source": origin}
-    with whole_folder(path, MODEL_FILE) as folder:
+    with whole_folder(path, FRAME_MODEL_FILE) as folder:
         folder.mkdir(parents=True)
         save_encoder(model.encoder, folder / "encoder", origin)
         write_weights(folder / HEAD_FILE, head_weights(model))
-        (folder / MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
+        (folder / FRAME_MODEL_FILE).write_text(json.dumps(description, indent=2) + "\n")
     return path
 
 
@@ -117,17 +117,12 @@ def load_frame_model(path: AnyPath) -> FrameModel:
     Raises:
       InputError: nothing there that is a frame model.
     """
-    with opened(path / MODEL_FILE, FORMAT) as description:
+    with opened(path / FRAME_MODEL_FILE, FORMAT) as description:
         arguments = {key: description[key] for key in ("classes", "task", "multi_label")}
         arguments["features"] = description.get("features")  # earlier ones do not say
         model = FrameModel(load_encoder(path / "encoder"), **arguments)
         read_weights(path / HEAD_FILE, head_weights(model))
     return model
-
-
-def is_frame_model(path: AnyPath) -> bool:
-    """Whether a directory holds a frame model (rather than an encoder)."""
-    return (path / MODEL_FILE).is_file()
 
 
 def head_weights(model: FrameModel) -> dict:

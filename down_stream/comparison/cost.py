@@ -14,13 +14,15 @@ import tensorflow as tf
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
 from down_stream.cells.opening import Encoders
+from down_stream.choices import ATTENTIVE
 from down_stream.features.extraction import representation
-from down_stream.features.pooling import ATTENTIVE, choose_features
+from down_stream.features.pooling import choose_features, compute_features
 from msn.formats.files.feature_table import FeatureTable
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.formats.saved_model import FrozenEncoder
 
 BATCH = 32  # frames at once
+FUNCTION = "features"  # that is measured: earlier versions counted operations of another one
 LEAST_SECONDS, LEAST_TIMES = 1.0, 3  # of measurement
 
 
@@ -37,7 +39,7 @@ def measure_costs(described: dict, cells: Sequence[Cell], encoders: Encoders, pa
         name = cell.facts["encoder"]
         if name not in described or "gflop" in described[name]:
             continue
-        key = f"{encoders.fingerprint(cell.config)} {cell.config.features} {device}"
+        key = f"{encoders.fingerprint(cell.config)} {cell.config.features} {FUNCTION} {device}"
         if key not in known:
             known[key] = _measure(encoders.open(cell.config), cell.config.features)
         described[name] |= known[key] | {"device": device}
@@ -56,23 +58,27 @@ def _measure(encoder, features: str | None) -> dict:
     if isinstance(encoder, FeatureTable):
         return {"gflop": None, "frames_per_second": None}
     chosen = None if features == ATTENTIVE else features  # what it pools is next to nothing
-    function = representation(encoder, choose_features(encoder, chosen))
+    chosen = choose_features(encoder, chosen)
     return {
-        "gflop": operations(encoder),
-        "frames_per_second": frames_per_second(function, encoder.image_size),
+        "gflop": operations(encoder, chosen),
+        "frames_per_second": frames_per_second(representation(encoder, chosen), encoder.image_size),
     }
 
 
-def operations(encoder) -> float | None:
-    """Billions of operations for the representation of a frame, None where the graph hides them.
+def operations(encoder, features: str) -> float | None:
+    """Billions of operations for the features of a frame, None where the graph hides them.
 
+    Of the function that `frames_per_second` measures: preprocessing, network and pooling.
     As TensorFlow's profiler counts them: a multiplication and an addition are two.
     """
     if isinstance(encoder, OnnxEncoder | FrozenEncoder):
         return None
     size = encoder.image_size
     spec = tf.TensorSpec((1, size, size, 3), tf.float32)
-    graph = tf.function(encoder.represent, autograph=False).get_concrete_function(spec).graph
+    function = tf.function(
+        lambda images: compute_features(encoder, images, features), autograph=False
+    )
+    graph = function.get_concrete_function(spec).graph
     builder = tf.compat.v1.profiler.ProfileOptionBuilder
     options = builder(builder.float_operation()).with_empty_output().build()
     return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops / 1e9

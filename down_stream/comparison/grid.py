@@ -12,26 +12,29 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data.storage.locking import LockedError, locked
+from data.common.errors import InputError, some
+from data.storage.locking import LockedError, locked, owner_of
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell, command
 from down_stream.cells.finished import finished
 from down_stream.cells.opening import Encoders
-from down_stream.cells.running import Shard, run_cells
+from down_stream.cells.running import failures, run_cells
+from down_stream.comparison.checks import USUAL, check
 from down_stream.comparison.cost import measure_costs
-from down_stream.comparison.page import write_page
-from down_stream.comparison.plan import OWN, USUAL, check, plan_cells
+from down_stream.comparison.page import mark_old, write_page
+from down_stream.comparison.plan import OWN, plan_cells
 from down_stream.comparison.scores import compare, patients_in, write_rows
 from down_stream.low_shot.plan import MANIFEST, plan_subsets
 from down_stream.metrics import statistics
 from down_stream.report.alike import what_differs
 from down_stream.tasks import Task
+from msn.sweep import Shard
 from msn.tracking.sending import send_finished
 from msn.workdir.seen import seen_in_json
 
 CELLS = "cells"
-SUMMARY = "comparison.json"
+SUMMARY, PAGE = "comparison.json", "comparison.html"
 
 
 def run_comparison(
@@ -42,7 +45,7 @@ def run_comparison(
     task: Task,
     start: Sequence[str],
     shard: Shard | None = None,
-) -> dict | None:
+) -> tuple[dict | None, list[str]]:
     """Runs every cell of a comparison that is not done, and writes comparison.html.
 
     Every cell is an experiment of its own in `workdir/cells`. One that is done is not done again,
@@ -60,8 +63,9 @@ def run_comparison(
     Returns:
       What comparison.json holds: "score" and "baseline"; "rows", see
       `down_stream.comparison.scores.compare`; "encoders", what each is, costs and has seen;
-      "skipped"; "cells", the command of each; "warnings". None where cells of other processes are
-      not done yet.
+      "skipped"; "failed", a line for each cell that failed for a reason of its own; "cells", the
+      command of each; "warnings". None where cells of other processes are not done yet. And a line
+      for each cell that failed, as far as this process knows.
 
     Raises:
       InputError: the configuration, an encoder or the data cannot work (nothing is run then), or
@@ -76,7 +80,7 @@ def run_comparison(
         return _run(config, workdir, run, task, start, shard)
 
 
-def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> dict | None:
+def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> tuple:
     manifest = plan_subsets(config, workdir)
     encoders = Encoders(kind for kind in config.feature_kinds if kind != USUAL)
     cells, skipped = plan_cells(config, workdir / CELLS, manifest, encoders, task.is_video)
@@ -86,20 +90,37 @@ def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> dict | 
     with whole_file(workdir / MANIFEST, writer=uuid.uuid4().hex) as side:
         side.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
+    for who in _others(workdir, shard):
+        logging.warning("%s is still running; the cells that it has begun are left to it", who)
+    if missing := found.count(None):
+        mark_old(workdir / PAGE, f"{missing} of {len(cells)} cells are missing or run again")
     results = run_cells(cells, found, run, task.chosen_by, encoders, shard)
+    failed = failures(cells, results)
     if left := results.count(None):
         logging.info("%d of %d cells are left to other processes", left, len(cells))
-        return None
+        return None, failed
+    if len(failed) == len(cells):
+        raise InputError(f"none of {len(cells)} cells could be run: {some(failed, '; ')}")
     try:
         with locked(workdir, "page.lock"):
             summary = _write(config, workdir, task, start, encoders, cells, results, skipped)
             send_finished(workdir, config.track)
-            return summary
+            return summary, failed
     except LockedError:
         if shard.count == 1:
             raise
         logging.info("another process, which found all cells done, too, writes the page")
-        return None
+        return None, failed
+
+
+def _others(workdir: Path, shard: Shard) -> list[str]:
+    """Which shards of others are running in a folder, in words."""
+    found = []
+    for note in sorted(workdir.glob("lock.*of*")):
+        number, _, count = note.name.removeprefix("lock.").partition("of")
+        if (number, count) != (str(shard.number), str(shard.count)) and (who := owner_of(note)):
+            found.append(f"shard {number}/{count} ({who})")
+    return found
 
 
 def _write(config, workdir, task, start, encoders, cells, results, skipped) -> dict:
@@ -116,15 +137,17 @@ def _write(config, workdir, task, start, encoders, cells, results, skipped) -> d
         "rows": rows,
         "encoders": _describe(config, encoders, cells, results),
         "skipped": [vars(one) for one in skipped],
+        "failed": failures(cells, results),
         "cells": [
             {"name": cell.name, "command": command(start, cell), **cell.facts} for cell in cells
         ],
+        "folds": config.folds,
         "warnings": _warnings(config.baseline, cells, results),
     }
     measure_costs(summary["encoders"], cells, encoders, workdir / "costs.json")
     summary = statistics.plain(summary)
     write_rows(workdir / "comparison.csv", rows)
-    write_page(workdir / "comparison.html", summary)
+    write_page(workdir / PAGE, summary)
     with whole_file(workdir / SUMMARY, durable=True) as side:
         side.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return summary

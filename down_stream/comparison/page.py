@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from data.storage.whole import whole_file
 from down_stream.comparison.pictures import learning_curves, overview
 from down_stream.comparison.scores import WAYS
 from down_stream.report.page import Section, pairs, table, warnings, write_report
@@ -21,8 +22,8 @@ def write_page(path: Path, summary: dict) -> None:
         warnings(summary),
         Section(
             "At a glance",
-            text=f"With all {summary['labelled']} labelled training {summary['counted']}; the line "
-            f"is the 95% interval over the test {summary['drawn']}.",
+            text=f"{_labels(summary)}; the line is the 95% interval over the test "
+            f"{summary['drawn']}.",
             picture=picture,
             files={"comparison.png": picture},
         ),
@@ -30,10 +31,36 @@ def write_page(path: Path, summary: dict) -> None:
         _curves(summary),
         _costs(summary),
         _seen(summary),
+        _failed(summary),
         _skipped(summary),
         _commands(summary),
     ]
     write_report(path, title, sections, _subtitle(summary))
+
+
+def mark_old(path: Path, why: str) -> None:
+    """Says on a page that is there that it is not of now; the next one takes its place."""
+    if not path.is_file():
+        return
+    page = path.read_text(encoding="utf-8")
+    if '<p class="old"' in page:
+        return
+    said = f'<p class="old" role="status"><strong>Out of date: {escape(why)}.</strong></p>'
+    with whole_file(path) as side:
+        side.write_text(page.replace("</h1>", f"</h1>\n{said}", 1), encoding="utf-8")
+
+
+def _labels(summary: dict) -> str:
+    """How much is labelled at the most, in words."""
+    if summary["folds"]:
+        return (
+            f"In {summary['folds']} folds of all {summary['test']['videos']} {summary['counted']}, "
+            "each tested once by a classifier of the others"
+        )
+    number, counted = summary["labelled"], summary["counted"]
+    if number == 1:
+        return f"With the one labelled training {counted.removesuffix('s')}"
+    return f"With all {number} labelled training {counted}"
 
 
 def _of_most_labels(summary: dict) -> list[dict]:
@@ -49,7 +76,9 @@ def text_table(summary: dict) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     shown = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-    return "\n".join(shown + [f"warning: {text}" for text in summary["warnings"]])
+    told = [f"failed: {text}" for text in summary["failed"]]
+    told += [f"warning: {text}" for text in summary["warnings"]]
+    return "\n".join(shown + told)
 
 
 def _title(summary: dict) -> str:
@@ -123,9 +152,11 @@ def _costs(summary: dict) -> Section:
     return Section(
         "What they cost",
         table(header, lines),
-        f"Frames per second of the encoder alone, measured here ({devices}), whatever else the "
-        "machine was doing. GFLOP as TensorFlow's profiler counts them, two for a multiplication "
-        "with its addition; unknown for ONNX files and SavedModels.",
+        "Both are of one function: from a frame of the encoder's size to its features (of the "
+        "encoder's first way), with preprocessing and pooling, without classifier and without "
+        f"attentive pooling. Frames per second are measured here ({devices}), in batches, whatever "
+        "else the machine was doing. GFLOP as TensorFlow's profiler counts them, two for a "
+        "multiplication with its addition; unknown for ONNX files and SavedModels.",
     )
 
 
@@ -142,6 +173,17 @@ def _seen(summary: dict) -> Section:
         "What they have seen",
         "".join(parts),
         "An encoder that was trained on test videos promises too much, even without their labels.",
+    )
+
+
+def _failed(summary: dict) -> Section | None:
+    if not summary["failed"]:
+        return None
+    rows = [tuple(text.split(": ", 1)) for text in summary["failed"]]
+    return Section(
+        "Failed",
+        table(("Cell", "Why"), rows),
+        "They are missing in the scores above; the same command tries them again.",
     )
 
 

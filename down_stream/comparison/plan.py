@@ -5,17 +5,16 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data.common.configurations import flatten
-from data.common.errors import InputError, check_choices
-from down_stream.cells.cell import Cell, file_name, make_cell
+from data.common.errors import InputError
+from data.storage.paths import file_name
+from down_stream.cells.cell import Cell, make_cell
 from down_stream.cells.opening import Encoders, open_all
-from down_stream.features.pooling import ATTENTIVE, FEATURES
+from down_stream.choices import ATTENTIVE
+from down_stream.comparison.checks import USUAL, keys_of
 from down_stream.low_shot import plan as low_shot
 from msn.formats.files.feature_table import FeatureTable
 
-USUAL = "usual"  # of feature_kinds: what the encoder's family takes
 OWN = "own"  # the features of a table, of which there is one kind
-MODES = ("knn", "logistic", "probe", "finetune")
 # Of these the temporal model after frozen features is trained once: it does not see the classifier.
 BEFORE_TEMPORAL = ("probe", "logistic", "knn")
 
@@ -27,26 +26,6 @@ class Skipped:
     encoder: str
     what: str
     why: str
-
-
-def check(config: ConfigDict) -> None:
-    """Raises `InputError` for values with which there is no comparison."""
-    low_shot.check(config)
-    for key, known in (("modes", MODES), ("feature_kinds", (USUAL, *FEATURES, ATTENTIVE))):
-        values = config[key]
-        if not values or len(set(values)) < len(values):
-            raise InputError(f"{key} is {values!r}; expected some of {', '.join(known)}, each once")
-        for value in values:
-            check_choices({key: value}, {key: known})
-    if config.folds and (tuple(config.fractions) != (1.0,) or config.numbers):
-        raise InputError(
-            f"folds is {config.folds} with fractions {tuple(config.fractions)} and numbers "
-            f"{tuple(config.numbers)}; expected fractions=(1.0,) and no numbers, or folds=0"
-        )
-    if unknown := set(config.settings) - set(MODES):
-        raise InputError(
-            f"settings: {sorted(unknown)[0]!r} is no mode; expected {', '.join(MODES)}"
-        )
 
 
 def plan_cells(
@@ -137,10 +116,7 @@ def _ways(config, encoders: Encoders, experiment: Cell, temporal: str):
 
 
 def _cell(config, workdir: Path, way: _Way, facts: dict, overrides: dict) -> Cell:
-    own = {"mode": way.mode, "temporal": way.temporal}
-    own |= {"features": way.features} if way.features else {}
-    settings = config.settings.get(way.mode)
-    own |= flatten(settings.to_dict()) if settings else {}
+    own = keys_of(config, way.mode, way.temporal, way.features)
     facts = facts | {"mode": way.mode, "kind": way.kind, "temporal": way.temporal}
     kind = "" if way.kind in (USUAL, OWN) else f"_{way.kind}"
     name = f"{facts['encoder']}_{way.mode}{kind}_{facts['videos']}videos_seed{facts['seed']}"

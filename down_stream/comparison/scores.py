@@ -9,6 +9,7 @@ import numpy as np
 from data.common.errors import InputError
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
+from down_stream.cells.finished import FAILED
 from down_stream.metrics import draws, multi_label, predictions
 from down_stream.tasks import Task
 
@@ -66,6 +67,9 @@ def compare(
             row = facts | {"seeds": len(tables)} | _scored(names, tables, task, patients)
             row |= _difference(name, tables, baseline, theirs, task, patients)
             row |= {"baseline_kind": None if row["difference"] is None else kind}
+            reasons = [found[FAILED] for _, found, _ in grouped[key][name] if FAILED in found]
+            if name != baseline and not tables and reasons:
+                row["why"] = f"no score: {reasons[0]}"
             rows.append(row | {"cells": names})
     return rows
 
@@ -121,7 +125,8 @@ def _difference(
     if name == baseline:
         return nothing
     if not tables or not theirs:
-        return nothing | {"why": f"{baseline} is not used in this way" if tables else "no score"}
+        why = f"{baseline} has no score in this way" if tables else "no score"
+        return nothing | {"why": why}
     try:
         difference, interval = draws.paired_difference(
             *task.chosen_by, tables, theirs, patients=patients

@@ -10,12 +10,11 @@ from data.storage.paths import AnyPath
 from down_stream.features.cache import cached_features
 from down_stream.features.extraction import by_pieces, over_frames, representation
 from down_stream.features.pooling import choose_features
-from msn.encoders import ENCODER_FILE, load_encoder
-from msn.formats import onnx_encoder, saved_model
+from msn.encoders import load_encoder
 from msn.formats.files.feature_table import FeatureTable, is_table, open_table
 from msn.networks.encoder import Encoder, create_encoder, resample_of
-from msn.networks.resnet import RESNET, create_resnet
-from msn.networks.variants import variant_arguments
+from msn.networks.resnet import create_resnet
+from msn.networks.variants import RESNET, variant_arguments
 
 
 def open_encoder(
@@ -60,20 +59,6 @@ def open_encoder(
     if variant:
         check_variant(encoder, variant, path)
     return encoder
-
-
-def is_frozen(path: AnyPath) -> bool:
-    """Whether a path is that of a table, SavedModel or ONNX file, which have no weights to train.
-
-    By its names alone: whether it can be opened is found out later.
-    """
-    if is_table(path) or path.suffix == onnx_encoder.SUFFIX:
-        return True
-    if (path / ENCODER_FILE).is_file():
-        return False
-    return any(
-        (path / name).is_file() for name in (saved_model.MODEL_FILE, onnx_encoder.MODEL_FILE)
-    )
 
 
 def from_scratch(encoder, path: AnyPath, seed: int):

@@ -10,11 +10,10 @@ from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
 from data.frames.frames import ImageFrames
 from data.images.image_io import BILINEAR
-from down_stream.features.pooling import FEATURES, choose_features, compute_features
+from down_stream.choices import FEATURES, check_tokens
+from down_stream.features.pooling import choose_features, compute_features
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.networks.pieces import in_pieces
-
-TOKENS = ("cls", "mean", "all")
 
 
 def representation(encoder, features: str) -> Callable:
@@ -70,8 +69,6 @@ def frame_outputs(
     """
     described = features_used(encoder, model, features, layers, tokens)
     layers, tokens = 1 if layers is None else layers, tokens or "cls"
-    if tokens not in TOKENS:
-        raise InputError(f"tokens={tokens}: expected {', '.join(TOKENS)}")
     if (layers > 1 or attention) and not hasattr(encoder, "backbone"):
         where = encoder.file if isinstance(encoder, OnnxEncoder) else encoder.directory
         raise InputError(
@@ -79,7 +76,7 @@ def frame_outputs(
             "expected an encoder directory or checkpoint_0"
         )
     depth = encoder.backbone.depth if hasattr(encoder, "backbone") else 1
-    if not 1 <= layers <= depth:
+    if layers > depth:
         raise InputError(f"layers={layers}: the encoder has {depth}; expected 1 to {depth}")
 
     def outputs(images):
@@ -110,14 +107,11 @@ def features_used(encoder, model, features, layers, tokens) -> str:
     Raises:
       InputError: features besides layers or tokens; or such that there are not.
     """
+    check_tokens(features, layers, tokens)
     if layers is None and tokens is None:
         if features is None and model is not None:
             return model.features
         return choose_features(encoder, features)
-    if features is not None:
-        raise InputError(
-            f"features is {features!r} besides layers or tokens; expected one or the other"
-        )
     return f"{tokens or 'cls'} of {layers or 1} blocks"
 
 

@@ -6,12 +6,11 @@ import numpy as np
 from keras import ops
 
 from data.common.errors import InputError
+from down_stream.choices import ATTENTIVE, FEATURES
 from msn.formats.onnx_encoder import OnnxEncoder
 from msn.networks.encoder import Encoder
 from msn.networks.resnet import ResNetEncoder
 
-FEATURES = ("cls", "mean", "cls+mean", "last4")
-ATTENTIVE = "attentive"  # trained with the classifier (down_stream.features.attentive)
 BLOCKS = 4  # of last4
 
 

@@ -7,6 +7,7 @@ runs of a least length). It looks at the whole video, so it is not causal.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from data.common.errors import InputError
 from data.frames.frames import Frames
 from data.images.names import is_image
 from data.storage.paths import AnyPath, to_path
-from down_stream.classifiers.frame_model import FrameModel
-from down_stream.inference.phase_files import PHASES, describe
+
+if TYPE_CHECKING:  # of TensorFlow's, which what is wanted is checked before
+    from down_stream.classifiers.frame_model import FrameModel
 
 MIN_SECONDS = 5.0  # without a temporal model
 LEAST = 1e-3  # probability of a frame that counts: one frame alone settles nothing
@@ -39,7 +41,7 @@ class Wanted:
     form: str = "csv"
     min_seconds: float | None = None
 
-    def check(self, frames: Frames, model: FrameModel | None) -> None:
+    def check(self, frames: Frames, model: "FrameModel | None") -> None:
         """Raises `InputError` where they cannot be made or written."""
         if model is None:
             raise InputError(
@@ -57,7 +59,7 @@ class Wanted:
         frames: Frames,
         rows: np.ndarray,
         probabilities: np.ndarray,
-        model: FrameModel,
+        model: "FrameModel",
         temporal,
     ) -> str:
         """Writes them; returns what was done in words.
@@ -67,6 +69,8 @@ class Wanted:
           probabilities: float32 [n, classes].
           model, temporal: who says so; None for no temporal model.
         """
+        from down_stream.inference.phase_files import describe
+
         least = self.min_seconds
         if least is None:
             least = 0.0 if temporal else MIN_SECONDS
@@ -85,6 +89,8 @@ class Wanted:
 
 def _video(frames, rows, probabilities, model, least) -> VideoIntervals:
     """The intervals of one video, its rows in the order of time."""
+    from down_stream.inference.phase_files import PHASES
+
     name = frames.videos[frames.video[rows[0]]]
     group = PHASE if model.task == PHASES else model.task
     of = [

@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,13 +17,15 @@ from data.frames.video_frames import VideoFrames
 from data.images.image_io import RESIZE_RULE
 from data.storage.locking import locked_file
 from data.storage.paths import AnyPath
-from down_stream.classifiers.frame_model import head_weights, is_frame_model, load_frame_model
+from down_stream.choices import is_frame_model
+from down_stream.classifiers.frame_model import head_weights, load_frame_model
 from down_stream.features.cache import VERSION, fingerprint
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
-from down_stream.inference.annotations import Wanted
 from down_stream.inference.attention import AttentionPictures, check_folder, remove_leftovers
+from down_stream.inference.options import Options, check_model, check_options, check_output
 from down_stream.inference.parts.gone import WithGone
+from down_stream.inference.parts.table import in_parts, write_table
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.inference.phase_files import (
     check_phase_files,
@@ -35,40 +36,12 @@ from down_stream.inference.phase_files import (
     write_phase_files,
 )
 from down_stream.inference.result import Result, merged
-from down_stream.inference.table import check_output, in_parts, write_table
 from msn.encoders import load_encoder
 from msn.networks.encoder import resample_of
 from msn.workdir.seen import seen_of
 
 PART_SECONDS = 10.0  # what a kill costs at most
 PART_BYTES = 2**25
-GONE = ("drop", "keep")  # what becomes of the rows of videos that are not there any more
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is computed of each frame, as `features.extraction.frame_outputs` explains it.
-
-    Attributes:
-      features, layers, tokens: of the embeddings.
-      attention: None, or a folder for pictures of it.
-      map: None, or an .html file for a map of the embeddings.
-      annotations: None, or which files for annotators to write.
-      batch_size: frames that pass the network together; the results do not depend on it, but for
-        rounding.
-      given: what the encoder's file does not say, arguments of `load_encoder`.
-      gone: of GONE.
-    """
-
-    features: str | None = None
-    layers: int | None = None
-    tokens: str | None = None
-    attention: AnyPath | None = None
-    map: AnyPath | None = None
-    annotations: Wanted | None = None
-    batch_size: int = 32
-    given: dict = field(default_factory=dict)
-    gone: str = "drop"
 
 
 def open_model(path: AnyPath, given: dict) -> tuple:
@@ -76,11 +49,8 @@ def open_model(path: AnyPath, given: dict) -> tuple:
 
     `given` are arguments of `load_encoder`.
     """
+    check_model(path, given)
     if is_frame_model(path):
-        if given:
-            raise InputError(
-                f"{path}: says itself what {', '.join(given)} would; expected none given"
-            )
         model = load_frame_model(path)
         return model.encoder, model
     return load_encoder(path, **given), None
@@ -107,6 +77,7 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
       StoppedError: a signal or Ctrl-C came; the same call goes on.
     """
     check_output(output)
+    check_options(options)
     with locked_file(output):
         return _embed(model_path, frames, output, options)
 
@@ -119,8 +90,6 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         check_phase_files(output, frames, model.task, temporal)
     if options.annotations:
         options.annotations.check(frames, model)
-    if options.map:
-        inference_map.check_map(options.map)
     if options.attention:
         check_folder(options.attention, frames)
     kind = {name: getattr(options, name) for name in ("features", "layers", "tokens")}

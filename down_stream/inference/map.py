@@ -23,7 +23,7 @@ from data.common.errors import InputError
 from data.frames.frames import Frames
 from data.frames.read_ahead import InputFrame
 from data.images.image_io import frame_to_input
-from data.storage.paths import AnyPath, check_output_folder
+from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.report.figures import (
@@ -58,13 +58,6 @@ class Plane(NamedTuple):
     points: np.ndarray
     method: str
     axes: tuple[str, str]
-
-
-def check_map(path: AnyPath) -> None:
-    """Raises `InputError` if a map cannot be written there."""
-    if path.suffix != ".html" or path.is_dir():
-        raise InputError(f"--map={path}: expected the name of a file that ends in .html")
-    check_output_folder("map", path.parent)
 
 
 def choose(frames: Frames) -> np.ndarray:

@@ -20,12 +20,13 @@ import tensorflow as tf
 from data.common.errors import InputError
 from data.images.image_io import frame_to_input
 from data.storage.locking import locked_file
-from data.storage.paths import AnyPath, check_local, check_output_folder
+from data.storage.paths import AnyPath, check_output_folder
 from data.storage.whole import named_errors
-from data.video.decoding import check_settings, read_frames
-from down_stream.classifiers.frame_model import is_frame_model, load_frame_model
+from data.video.decoding import read_frames
+from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.features.extraction import frame_outputs
 from down_stream.inference.network import is_network, network_frames
+from down_stream.inference.options import check_stream
 from down_stream.inference.phase_files import describe, files_folder, open_temporal
 from down_stream.report.wording import clock
 from msn.networks.encoder import resample_of
@@ -88,12 +89,7 @@ def label_stream(
     Raises:
       InputError: no frame model, or no video.
     """
-    check_settings(fps)
-    if not is_frame_model(model_path):
-        raise InputError(
-            f"{model_path}: not a model of phases; expected the model/ of an experiment for "
-            "--stream"
-        )
+    check_stream(model_path, source, fps)
     model, temporal = load_frame_model(model_path), open_temporal(model_path)
     folder = output and files_folder(output, model.task)
     if folder:
@@ -203,7 +199,6 @@ def _open_source(source: str, fps: float) -> tuple[Iterator[tuple[float, np.ndar
     if is_network(source):
         parts = urlsplit(source)
         return network_frames(source, fps), Path(parts.path).stem or parts.hostname
-    check_local("--stream", source)
     return ((n / fps, image) for n, image in read_frames(source, fps)), Path(source).stem
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data.storage.locking import locked
+from data.common.errors import some
+from data.storage.locking import LockedError, locked
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
-from down_stream.cells.finished import finished
+from down_stream.cells.finished import FAILED, finished
 from down_stream.cells.opening import Encoders
-from down_stream.cells.running import run_cells
-from down_stream.low_shot.plan import MANIFEST, check, plan_cells, plan_subsets
+from down_stream.cells.running import failures, run_cells
+from down_stream.low_shot.checks import check_grid
+from down_stream.low_shot.plan import MANIFEST, plan_cells, plan_subsets
 from down_stream.low_shot.savings import savings, sentences
 from down_stream.low_shot.subsets import write_subsets
 from down_stream.low_shot.table import seeds_of, tabulate, write_cells
@@ -52,6 +54,7 @@ def run_grid(
       them there are to train on; "cells", one
       {"encoder", "videos", "seed", "score", "directory", "warnings"} each; "table", {encoder:
       {number of videos: {"mean", "std" (sample deviation over seeds, None of one), "scores"}}};
+      "failed", a line for each cell that failed for a reason of its own;
       "saved", for every other encoder than the baseline what `savings` returns; "warnings", how the
       networks of the encoders differ from the baseline's. Scores are None where undefined.
 
@@ -59,7 +62,7 @@ def run_grid(
       InputError: the configuration or the data cannot work, or `workdir` holds cells of another
         configuration; nothing is changed then.
     """
-    check(config)
+    check_grid(config)
     check_local("workdir", workdir)
     check_output_folder("workdir", workdir)
     with locked(Path(workdir)):
@@ -77,8 +80,15 @@ def _run_grid(
 
     rows, firsts, lasts = [], {}, {}
     protocol, name = score
-    for cell, results in zip(cells, run_cells(cells, found, run, score, encoders), strict=True):
-        firsts.setdefault(cell.facts["encoder"], results)  # all of the same seed and labels
+    every = run_cells(cells, found, run, score, encoders)
+    if left := [cell.name for cell, one in zip(cells, every, strict=True) if one is None]:
+        raise LockedError(
+            f"{len(left)} cells are being run by other processes ({some(left)}); the same command, "
+            "once they are done, makes the table"
+        )
+    for cell, results in zip(cells, every, strict=True):
+        if FAILED not in results:
+            firsts.setdefault(cell.facts["encoder"], results)  # all of the same seed and labels
         lasts[cell.facts["encoder"]] = results  # with the most labels
         rows.append(
             {
@@ -102,10 +112,12 @@ def _run_grid(
             if encoder != config.baseline
         },
         "cells": rows,
+        "failed": failures(cells, every),
         "warnings": [
             f"{encoder} differs from {config.baseline} in {', '.join(texts)}"
             for encoder, results in firsts.items()
-            if (texts := what_differs(results, firsts[config.baseline]))
+            if config.baseline in firsts
+            and (texts := what_differs(results, firsts[config.baseline]))
         ]
         + _torn_patients(lasts.values()),
     }

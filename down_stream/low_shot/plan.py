@@ -1,72 +1,18 @@
 """The plan of a low-shot grid: which experiments it consists of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data.common.configurations import flatten, unknown_part
-from data.common.errors import InputError, one_line
-from down_stream.cells.cell import Cell, file_name, make_cell, without_grid_keys
-from down_stream.features.encoders import is_frozen
+from data.common.configurations import flatten
+from data.common.errors import InputError
+from down_stream.cells.cell import Cell, make_cell
 from down_stream.low_shot.subsets import draw_subsets, read_subsets
+from msn.formats.files.recognising import is_frozen
 from msn.formats.hub import encoder_path
 
 MANIFEST = "label_subsets.json"
-# What all encoders of a grid have in common, or the grid sets in each cell.
-COMMON = (
-    *("workdir", "data", "task", "positive_class", "folds", "mode", "temporal"),
-    *("train_videos", "validation_videos", "test_videos", "seed", "encoder"),
-)
-
-
-def check(config: ConfigDict) -> None:
-    """Raises `InputError` for values with which there is no grid."""
-    wrong = [one for one in config.encoders if not _is_entry(one)]
-    names = [one[0] for one in config.encoders if one not in wrong]
-    if wrong or not names or len(set(names)) < len(names) or not all(names):
-        raise InputError(
-            f"encoders: found {config.encoders!r}; expected (('NAME', 'PATH'), ...), each name once"
-        )
-    if unfit := [name for name in names if "/" in name]:
-        raise InputError(f"encoders: {unfit[0]!r} has a /; expected names without one")
-    check_folders(names)
-    for name, _, *own in config.encoders:
-        _check_own(config, name, flatten(dict(*own)))
-    for key, kind in (("fractions", int | float), ("numbers", int), ("seeds", int)):
-        if odd := [one for one in config[key] if not isinstance(one, kind)]:
-            raise InputError(f"{key}: found {odd[0]!r}; expected only numbers")
-    if config.baseline not in names:
-        raise InputError(f"baseline is {config.baseline!r}; expected one of {', '.join(names)}")
-
-
-def check_folders(names: Sequence[str]) -> None:
-    """Raises `InputError` where results of two encoders would have the same folder's name."""
-    folders = {}
-    for name in names:
-        other = folders.setdefault(file_name(name).casefold(), name)
-        if other != name:
-            raise InputError(
-                f"encoders: {other!r} and {name!r} would have the same folders; expected names "
-                "that differ in letters or numbers"
-            )
-
-
-def _check_own(config: ConfigDict, name: str, own: Mapping) -> None:
-    """Raises `InputError` for keys that no encoder alone can have."""
-    for key, value in own.items():
-        experiment = without_grid_keys(config)
-        if unknown := unknown_part(experiment, key):
-            raise InputError(f"encoders: {name}: {unknown}")
-        if key.split(".")[0] in COMMON:
-            raise InputError(
-                f"encoders: {name}: {key} in its third place; expected keys of this encoder "
-                f"alone: {', '.join(COMMON)} are not"
-            )
-        try:
-            experiment.update_from_flattened_dict({key: value})
-        except (TypeError, ValueError) as error:
-            raise InputError(f"encoders: {name}: {key} is {value!r}; {one_line(error)}") from error
 
 
 def plan_subsets(config: ConfigDict, workdir: Path) -> dict:
@@ -129,12 +75,3 @@ def _like(config: ConfigDict, name: str, own: Mapping, seed: str) -> dict:
             )
     told = {key: of for key, of in others.get(like, {}).items() if key.startswith("encoder_")}
     return {"model.like": like} | told
-
-
-def _is_entry(value) -> bool:
-    """Whether it is (name, path), or (name, path, keys of a configuration and their values)."""
-    if not isinstance(value, tuple) or not 2 <= len(value) <= 3:
-        return False
-    return all(isinstance(one, str) for one in value[:2]) and all(
-        isinstance(one, Mapping | ConfigDict) for one in value[2:]
-    )

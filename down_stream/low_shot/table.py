@@ -38,6 +38,7 @@ def text_table(summary: dict) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
     warnings = [f"warning: {text}" for text in summary["warnings"]]
+    warnings += [f"failed: {text}" for text in summary["failed"]]
     title = f"{summary['score']} in %, mean ± deviation over {seeds_of(summary)}"
     return "\n".join([title, *lines, *sentences(summary), *warnings])
 

@@ -7,7 +7,6 @@ frames of one are no independent cases: sequences are what the confidence interv
 from collections.abc import Hashable, Mapping
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from down_stream.metrics import statistics
 from down_stream.metrics.positive import explain_positive, find_positive
@@ -139,6 +138,8 @@ def _auc(label, probabilities):
     """Mean over the classes that are in the truth, but are not all of it; of two classes, one."""
     if np.isnan(probabilities).any():
         return np.nan
+    from sklearn.metrics import roc_auc_score  # a second, of which a wrong value needs nothing
+
     # Of two, one: the probabilities of both add up to 1, and their areas are the same.
     classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
     areas = [

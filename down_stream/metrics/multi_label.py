@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from data.common.errors import InputError
 from down_stream.metrics import statistics
@@ -175,6 +174,8 @@ def class_scores(label: np.ndarray, probabilities: np.ndarray) -> dict[str, np.n
       label: int [n, classes], 1 present, 0 absent, -1 unknown.
       probabilities: float [n, classes].
     """
+    from sklearn.metrics import average_precision_score  # takes a second, as scipy.stats does
+
     found = {key: np.full(label.shape[1], np.nan) for key in SCORES}
     for place in range(label.shape[1]):
         known = label[:, place] >= 0

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
 from data.common.errors import InputError
 
@@ -166,6 +165,8 @@ def interval(draws: np.ndarray) -> list[float]:
 
 def mean_interval(values: np.ndarray) -> list[float]:
     """95% interval of the mean of two or more independent values (Student's t)."""
+    from scipy import stats  # takes a second, of which a wrong value needs nothing
+
     error = values.std(ddof=1) / math.sqrt(len(values))
     half = float(stats.t.ppf(0.975, len(values) - 1) * error)
     return [float(values.mean()) - half, float(values.mean()) + half]

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.dataset.frame_index import FrameIndex
+from down_stream.choices import TEMPORAL_MODELS
 from down_stream.classifiers.losses import class_weights
 from down_stream.features.encoders import SplitFeatures
 from down_stream.tasks import Task
 from down_stream.temporal.model import TemporalModel
 from down_stream.temporal.training import fit_temporal, predict_temporal, videos_of
-
-TEMPORAL_MODELS = {"tecno": True, "tecno_offline": False}  # name -> whether it is causal
 
 
 @dataclass(frozen=True)

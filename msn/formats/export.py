@@ -8,7 +8,6 @@ ONNX is written by tf2onnx (github.com/onnx/tensorflow-onnx), which Keras' own e
 TFLite by TensorFlow. They are run by onnxruntime and by LiteRT.
 """
 
-import importlib.util
 import logging
 from pathlib import Path
 
@@ -19,23 +18,8 @@ from msn.formats.onnx_encoder import RESAMPLE
 from msn.formats.saved_model import OUTPUTS, images_spec, save_saved_model
 from msn.networks.encoder import resample_of
 
-PACKAGES = {
-    "saved_model": (),
-    "onnx": ("tf2onnx", "onnxruntime"),
-    "tflite": ("ai_edge_litert",),
-}
 LARGEST_FILE = 2**31 - 2**24  # bytes that protobuf and FlatBuffers can address, less the graph's
 RENDERED_SIZE = (256, 144)
-
-
-def check_packages(output_format: str) -> None:
-    """Raises `InputError` where the packages are missing that a format needs."""
-    missing = [name for name in PACKAGES[output_format] if not importlib.util.find_spec(name)]
-    if missing:
-        raise InputError(
-            f"format {output_format}: {' and '.join(missing)} not installed; run: "
-            "python -m pip install -r requirements-export.txt"
-        )
 
 
 def write_export(encoder, output_format: str, path: Path) -> None:

@@ -20,6 +20,7 @@ from data.images.image_io import BILINEAR, RESAMPLES
 from data.storage.paths import AnyPath
 from msn.formats.families import dinov2, dinov3, ijepa, mae, timm, vit
 from msn.formats.families.family import Family, State, agree
+from msn.formats.files.recognising import HUGGING_FACE_FILE as CONFIG_FILE
 from msn.formats.files.weight_files import (
     SAFETENSORS,
     read_json,
@@ -35,7 +36,6 @@ from msn.formats.reference_names import (
 from msn.formats.state_sizes import sizes_of_state
 from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 
-CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 MODEL_TYPE = "vit_msn"
 METADATA = "encoder"

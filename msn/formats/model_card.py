@@ -12,8 +12,8 @@ from data.storage.paths import AnyPath
 
 CARD = "README.md"
 UNKNOWN = "unknown"  # Hugging Face's word for a licence that nobody named
-HEAD = re.compile(r"\A---\n(.*?)^---$", re.DOTALL | re.MULTILINE)
-LICENCE = re.compile(r"^license:[ \t]*([\w.-]+)[ \t]*$", re.MULTILINE)
+HEAD = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+LICENCE = re.compile(r"^license:[ \t]*(['\"]?)([\w.+-]+)\1[ \t]*(?:#.*)?$", re.MULTILINE)
 LOADED = {
     "keras": 'from msn.checkpoint import load_encoder\n\nencoder = load_encoder("{name}")\n'
     "tokens, representation = encoder(images)  # RGB 0..255, [batch, height, width, 3]",
@@ -89,8 +89,9 @@ def numbers(values) -> str:
 
 
 def head_of(card: str) -> str:
-    """The YAML at the beginning of a card; "" where there is none."""
-    found = HEAD.match(card)
+    """The YAML at the beginning of a card, with the line ends of Unix; "" where there is none."""
+    lines = card.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    found = HEAD.match(lines)
     return found[1] if found else ""
 
 
@@ -100,4 +101,4 @@ def licence_beside(path: AnyPath) -> str | None:
     if not card.is_file():
         return None
     found = LICENCE.search(head_of(card.read_text(encoding="utf-8", errors="replace")))
-    return found[1] if found and found[1] != UNKNOWN else None
+    return found[2] if found and found[2] != UNKNOWN else None

@@ -24,10 +24,10 @@ from data.common.errors import InputError, one_line, some
 from data.images.image_io import BILINEAR, RESAMPLES
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, to_path
+from msn.formats.files.recognising import ONNX_FILE
 from msn.formats.files.weight_files import read_json
 
-SUFFIX, DESCRIPTION = ".onnx", ".json"
-MODEL_FILE = "model.onnx"  # in a directory
+MODEL_FILE, DESCRIPTION = ONNX_FILE, ".json"
 KEYS = {"input", "range", "mean", "std", "outputs"}
 RESAMPLE = "resample"  # may be missing
 LAYOUTS = {"NCHW": (0, 3, 1, 2), "NHWC": (0, 1, 2, 3)}

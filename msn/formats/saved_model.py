@@ -17,10 +17,11 @@ from data.common.errors import InputError, one_line
 from data.images.image_io import BILINEAR, RESAMPLES, resize_rule
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, is_remote, to_path
+from msn.formats.files.recognising import ENCODER_FILE, SAVED_MODEL_FILE
 from msn.networks.encoder import resample_of
 
-MODEL_FILE = "saved_model.pb"
-INSIDE, BESIDE = "saved_model", "encoder.json"  # of an encoder directory
+MODEL_FILE = SAVED_MODEL_FILE
+INSIDE, BESIDE = "saved_model", ENCODER_FILE  # of an encoder directory
 PREPROCESSING = ("assets.extra", "preprocessing.json")  # in a SavedModel
 SIGNATURE = "serving_default"
 UNSTATED_SIZE = 224

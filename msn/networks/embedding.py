@@ -12,10 +12,7 @@ import numpy as np
 from keras import ops
 
 from msn.networks.blocks import BatchNorm, draw_seed
-
-# How libraries interpolate positions: facebookresearch/msn's way; with anti-aliasing (timm; DINOv2
-# with registers); with a tenth of a patch added to the new size (DINO, DINOv2).
-INTERPOLATIONS = {"bicubic": {}, "antialiased": {"antialias": True}, "offset": {"offset": 0.1}}
+from msn.networks.options import INTERPOLATIONS
 
 
 class ConvStem(keras.layers.Layer):

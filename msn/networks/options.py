@@ -1,7 +1,6 @@
 """What Vision Transformers of different families are told apart by, and what fits together."""
 
 from data.common.errors import InputError
-from msn.networks.embedding import INTERPOLATIONS
 
 # What MSN's networks have, of all that `msn.networks.vit.VisionTransformer` explains.
 OPTIONS = {
@@ -15,6 +14,9 @@ OPTIONS = {
     "pooling": "cls",
     "pool_norm": False,
 }
+# How libraries interpolate positions: facebookresearch/msn's way; with anti-aliasing (timm; DINOv2
+# with registers); with a tenth of a patch added to the new size (DINO, DINOv2).
+INTERPOLATIONS = {"bicubic": {}, "antialiased": {"antialias": True}, "offset": {"offset": 0.1}}
 POOLINGS = ("cls", "mean")
 
 

@@ -16,8 +16,8 @@ from keras.applications.resnet_v2 import ResNet50V2
 from data.common.errors import InputError, one_line
 from msn.networks.blocks import draw_seed
 from msn.networks.usual_keras import usual_keras
+from msn.networks.variants import RESNET
 
-RESNET = "resnet50v2"  # as configurations and encoder.json name it
 WIDTH = 2048
 STRIDE = 32  # pixels between neighbouring features
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")  # how the names of layers begin

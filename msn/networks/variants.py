@@ -9,6 +9,7 @@ import re
 
 from data.common.errors import InputError
 
+RESNET = "resnet50v2"  # as configurations and encoder.json name it (`msn.networks.resnet`)
 # Name -> (width, depth, heads); the MLP is four times as wide. "micro" is for demos and tests.
 SIZES = {
     "micro": (96, 4, 3),

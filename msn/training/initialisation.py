@@ -6,8 +6,9 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.storage.paths import AnyPath
-from msn.encoders import ENCODER_FILE, load_encoder
+from msn.encoders import load_encoder
 from msn.formats.files.flax_files import FLAX_FILE
+from msn.formats.files.recognising import ENCODER_FILE
 from msn.formats.reference_names import named_variables
 from msn.formats.saved_model import FrozenEncoder
 from msn.networks.embedding import position_matrix, resampled_kernel

@@ -10,15 +10,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from data.common.errors import InputError, one_line
 from data.storage.paths import AnyPath
-from msn.encoders import ENCODER_FILE
 from msn.formats.files.feature_table import is_table, metadata_of
-from msn.formats.hugging_face import CONFIG_FILE
+from msn.formats.files.recognising import ENCODER_FILE
+from msn.formats.files.recognising import HUGGING_FACE_FILE as CONFIG_FILE
 from msn.formats.model_card import CARD, head_of
 
 VIDEOS = "pretraining_videos"
-_NAMES = r"\[(.*)\]|((?:\n[ \t]*-[ \t]*.+)+)|([\w./-]+)"  # in brackets, a line each, or one
-_LIST = re.compile(rf"^datasets:[ \t]*(?:{_NAMES})", re.MULTILINE)
+EXPECTED = '{"videos": [names], "data": [names], "is_all": true or false}'
+# In brackets, a line each (others may be empty, or comments), or one.
+_NAMES = r"\[([^\]]*)\]|((?:\n[ \t]*(?:-[ \t].*|#.*|(?=\n)))+)|([^\s#\[].*)"
+_LIST = re.compile(rf"^datasets:[ \t]*(?:#.*)?(?:{_NAMES})", re.MULTILINE)
+NOTHING = ("", "null", "~", "{}")  # as YAML has it
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,52 @@ class Seen:
 
 
 def seen_in_json(told: Mapping | None) -> Seen:
-    """What `Seen.to_json` gave; not known for None."""
-    told = told or {}
-    return Seen(
-        tuple(told.get("videos", ())), tuple(told.get("data", ())), bool(told.get("is_all"))
-    )
+    """What `Seen.to_json` gave; not known for None; raises `InputError` for anything else."""
+    told = {} if told is None else told
+    if not isinstance(told, Mapping):
+        raise InputError(f"what was seen is {told!r}; expected {EXPECTED}")
+    names = {key: _names(told.get(key, ()), key) for key in ("videos", "data")}
+    if not isinstance(told.get("is_all", False), bool):
+        raise InputError(f"what was seen: is_all is {told['is_all']!r}; expected {EXPECTED}")
+    return Seen(**names, is_all=told.get("is_all", False))
+
+
+def _names(values, key: str) -> tuple[str, ...]:
+    """A list of names as it came from JSON; raises `InputError`."""
+    is_list = isinstance(values, list | tuple)
+    if not is_list or not all(isinstance(value, str) for value in values):
+        raise InputError(f"what was seen: {key} is {one_line_of(values)}; expected {EXPECTED}")
+    return tuple(values)
+
+
+def one_line_of(value) -> str:
+    """A value from a file, cut, for a message."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def seen_of(path: AnyPath) -> Seen:
-    """What the encoder at a path has seen, or that of a table of features."""
+    """What the encoder at a path has seen, or that of a table of features.
+
+    Raises:
+      InputError: what lies with it about that is malformed.
+    """
+    try:
+        return _seen_of(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _seen_of(path: AnyPath) -> Seen:
     if is_table(path):
         return seen_in_json(metadata_of(path).get("seen"))
     for folder in (path, path.parent):  # a SavedModel lies in the encoder directory
         if (description := folder / ENCODER_FILE).is_file():
-            return seen_of_source(json.loads(description.read_text())["source"])
+            try:
+                source = json.loads(description.read_text(encoding="utf-8"))["source"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{ENCODER_FILE}: damaged ({one_line(error)})") from error
+            return seen_of_source(source)
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and (config := path / CONFIG_FILE).is_file():
         try:
@@ -83,16 +119,23 @@ def seen_of(path: AnyPath) -> Seen:
 
 
 def seen_of_source(source: Mapping) -> Seen:
-    """What "source" in encoder.json says: of a run of ours, of its beginning, of a conversion."""
-    before = [
-        seen_of_source(source[key].get("source", {}))
-        for key in ("init", "teacher")
-        if key in source
-    ]
+    """What "source" in encoder.json says: of a run of ours, of its beginning, of a conversion.
+
+    Raises:
+      InputError: it is malformed.
+    """
+    if not isinstance(source, Mapping):
+        raise InputError(f"its source is {one_line_of(source)}; expected names and values")
+    before = []
+    for key in ("init", "teacher"):
+        if not isinstance(of := source.get(key, {}), Mapping):
+            raise InputError(f"its {key} is {one_line_of(of)}; expected names and values")
+        before += [seen_of_source(of.get("source", {}))] if key in source else []
     if "seen" in source:  # of the file that it was converted from
         before.append(seen_in_json(source["seen"]))
     is_all = ("method" in source or "seen" in source) and all(one.is_all for one in before)
-    videos = [*source.get("videos", ()), *(video for one in before for video in one.videos)]
+    own = _names(source.get("videos", ()), "videos")
+    videos = [*own, *(video for one in before for video in one.videos)]
     data = dict.fromkeys(name for one in before for name in one.data)
     return Seen(tuple(dict.fromkeys(videos)), tuple(data), is_all)
 
@@ -103,6 +146,12 @@ def datasets_in(card: str) -> tuple[str, ...]:
     if not found:
         return ()
     inline, lines, single = found.groups()
-    names = inline.split(",") if inline else (lines or f"- {single}").split("\n")
-    cleaned = (name.strip().removeprefix("-").strip().strip("'\"") for name in names)
-    return tuple(name for name in cleaned if name)
+    if inline is not None:
+        names = re.sub(r"[ \t]#.*", "", inline).split(",")
+    else:
+        names = (lines or single).split("\n")
+    cleaned = (
+        re.sub(r"(^|[ \t])#.*", "", name).strip().removeprefix("- ").strip().strip("'\"")
+        for name in names
+    )
+    return tuple(name for name in cleaned if name not in NOTHING)

@@ -9,8 +9,8 @@ import pytest
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.patterns import expand
 from data.views.multi_crop import Views
-from down_stream import experiment
-from down_stream.comparison import plan as comparison
+from down_stream import checks
+from down_stream.comparison import checks as comparison
 from msn.networks.variants import variant_arguments
 from msn.training.checks import check
 from tests.support.places import ROOT
@@ -68,7 +68,7 @@ def test_ways_to_balance_assignments(name, argument, loss):
 def test_configurations_pass_the_checks_of_an_experiment(name):
     config = load(name)
     config.encoder = "somewhere"
-    experiment.check(config)
+    checks.check(config)
     splits = [set(config[f"{part}_videos"]) for part in ("train", "validation", "test")]
     assert all(splits)
     assert not (splits[0] & splits[1] or splits[0] & splits[2] or splits[1] & splits[2])

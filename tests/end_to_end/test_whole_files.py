@@ -19,8 +19,8 @@ from down_stream.features import cache
 from down_stream.inference.attention import write_attention
 from down_stream.inference.map import Plane
 from down_stream.inference.map import write_page as write_map
+from down_stream.inference.parts.table import write_table
 from down_stream.inference.parts.video_parts import VideoParts
-from down_stream.inference.table import write_table
 from down_stream.low_shot import grid, subsets, table
 from down_stream.report.figures import save_png
 from down_stream.report.page import write_report

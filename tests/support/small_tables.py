@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.storage.paths import to_path
-from down_stream.inference.table import write_table
+from down_stream.inference.parts.table import write_table
 from down_stream.lookup.tables import Rows
 from down_stream.selection.candidates import open_candidates
 

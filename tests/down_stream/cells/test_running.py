@@ -10,7 +10,8 @@ from data.common.configurations import ROOT
 from data.common.errors import InputError
 from down_stream.cells.cell import command, make_cell
 from down_stream.cells.opening import Encoders
-from down_stream.cells.running import Shard, read_shard, run_cells
+from down_stream.cells.running import run_cells
+from msn.sweep import Shard, read_shard
 from msn.workdir.run_directory import plain
 
 SCORE = ("video", "f1")

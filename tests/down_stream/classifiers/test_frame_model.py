@@ -3,9 +3,9 @@ import pytest
 from keras import ops
 
 from data.common.errors import InputError
+from down_stream.choices import is_frame_model
 from down_stream.classifiers.frame_model import (
     FrameModel,
-    is_frame_model,
     load_frame_model,
     save_frame_model,
 )

@@ -17,15 +17,16 @@ from data.dataset.classes import CHOLEC80
 from data.dataset.frame_index import load_index
 from down_stream import experiment
 from down_stream.cells.opening import Encoders
-from down_stream.cells.running import Shard
+from down_stream.comparison.checks import check
 from down_stream.comparison.grid import run_comparison
-from down_stream.comparison.plan import check, plan_cells
+from down_stream.comparison.plan import plan_cells
 from down_stream.low_shot.plan import plan_subsets
 from down_stream.metrics.draws import paired_difference
 from down_stream.metrics.predictions import read_predictions
 from down_stream.tasks import phases
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
+from msn.sweep import Shard
 from tests.support.small_phases import small_config
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3}
@@ -59,7 +60,8 @@ def comparison_config(root, folder, **changes):
     config.modes, config.seeds = ("knn",), (0, 1)
     config.fractions = (0.5, 1.0)
     config.temporal = ""
-    config.update(changes)
+    with config.unlocked():
+        config.update(changes)
     return config
 
 
@@ -78,7 +80,8 @@ class Counted:
 
 def compared(config, workdir, run, shard=None):
     start = ["python", "down_stream/main.py", "--config=configs/encoder_comparison.py"]
-    return run_comparison(config, workdir, run=run, task=phases(CHOLEC80), start=start, shard=shard)
+    task = phases(CHOLEC80)
+    return run_comparison(config, workdir, run=run, task=task, start=start, shard=shard)[0]
 
 
 @pytest.fixture(scope="module")
@@ -327,10 +330,14 @@ def test_what_there_cannot_be_is_said(small_dataset, folder, tmp_path):
     "changes, named",
     [
         ({"modes": ("knn", "knn")}, "modes is"),
-        ({"modes": ("magic",)}, "modes is 'magic'; expected knn"),
+        ({"modes": ("magic",)}, "modes is 'magic'; expected probe"),
         ({"feature_kinds": ("magic",)}, "feature_kinds is 'magic'; expected usual"),
         ({"folds": 5}, "folds is 5"),
         ({"baseline": "other"}, "baseline is 'other'"),
+        ({"settings": {"finetune": {"epoch": 3}}}, "settings.finetune: unknown key 'epoch'; did"),
+        ({"settings": {"knn": {"epochs": "x"}}}, "settings.knn.epochs is 'x'"),
+        ({"settings": {"knn": {"label_smoothing": 2.0}}}, "cells of ours, knn: label_smoothing"),
+        ({"epochs": 0}, "cells of ours, knn: epochs is 0"),
     ],
 )
 def test_what_is_no_comparison(small_dataset, folder, changes, named):

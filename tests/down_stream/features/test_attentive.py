@@ -6,8 +6,9 @@ from keras import ops
 
 from data.common.errors import InputError
 from data.frames.listing import list_images
+from down_stream.checks import check
 from down_stream.classifiers.frame_model import load_frame_model
-from down_stream.experiment import check, run
+from down_stream.experiment import run
 from down_stream.features.attentive import AttentivePool, number_of_heads, patch_tokens
 from down_stream.features.pooling import ATTENTIVE, choose_features
 from down_stream.inference.embeddings import Options, embed

@@ -12,13 +12,13 @@ from data.frames.read_ahead import InputFrame
 from down_stream.inference import map
 from down_stream.inference.map import (
     Plane,
-    check_map,
     choose,
     keep_thumbnails,
     plane_picture,
     project,
     write_map,
 )
+from down_stream.inference.options import check_map
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.report.figures import save_png
 

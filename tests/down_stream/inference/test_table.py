@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.common.errors import InputError
-from down_stream.inference import table as inference_table
-from down_stream.inference.table import check_output, in_parts, write_table
+from down_stream.inference.options import check_output
+from down_stream.inference.parts import table as inference_table
+from down_stream.inference.parts.table import in_parts, write_table
 
 
 def columns():

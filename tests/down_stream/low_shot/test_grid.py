@@ -11,8 +11,8 @@ from data.common.errors import InputError
 from down_stream.cells.cell import GRID_KEYS
 from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import open_encoder
+from down_stream.low_shot.checks import check
 from down_stream.low_shot.grid import run_grid
-from down_stream.low_shot.plan import check
 from down_stream.low_shot.table import tabulate, text_table
 from msn.encoders import load_encoder, save_encoder
 from msn.networks.encoder import Encoder

@@ -2,7 +2,8 @@ import pytest
 
 from configs import encoder_comparison, phase_low_shot
 from data.common.errors import InputError
-from down_stream.low_shot.plan import check, of_encoder
+from down_stream.low_shot.checks import check
+from down_stream.low_shot.plan import of_encoder
 
 ENTRIES = (("msn", "PATH"), ("random", ""))
 

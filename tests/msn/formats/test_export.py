@@ -23,7 +23,7 @@ VARIANTS = {
 
 
 def is_installed(output_format):
-    return all(importlib.util.find_spec(name) for name in export.PACKAGES[output_format])
+    return all(importlib.util.find_spec(name) for name in convert.PACKAGES.get(output_format, ()))
 
 
 def needs(output_format):
@@ -181,11 +181,11 @@ def test_what_cannot_be_exported(sources, tmp_path, monkeypatch):
     assert "no_frames" in refused("saved_model", str(tmp_path / "no_frames"))
     assert "frozen" in refused("saved_model", source=sources / "erf" / "saved_model")
 
-    monkeypatch.setitem(export.PACKAGES, "onnx", ("numpy", "absent_1", "absent_2"))
+    monkeypatch.setitem(convert.PACKAGES, "onnx", ("numpy", "absent_1", "absent_2"))
     assert "absent_1 and absent_2 not installed" in (line := refused("onnx"))
     assert "pip install -r requirements-export.txt" in line
     monkeypatch.setattr(export, "LARGEST_FILE", 1000)
-    monkeypatch.setitem(export.PACKAGES, "tflite", ())
+    monkeypatch.setitem(convert.PACKAGES, "tflite", ())
     assert "GB of weights" in refused("tflite")
 
 

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from data.common.errors import InputError
 from msn.convert import convert
 from msn.encoders import save_encoder
+from msn.formats.model_card import licence_beside
 from msn.networks.encoder import create_encoder
 from msn.workdir.seen import Seen, datasets_in, seen_in_json, seen_of, seen_of_source
 from tests.support.small_msn import VARIANT
@@ -66,3 +68,63 @@ def test_a_foreign_directory_is_not_known_but_for_its_card(tmp_path):
     assert seen_of(tmp_path / "back") == Seen(data=("imagenet-1k",))
     (tmp_path / "file.pth").write_bytes(b"")
     assert seen_of(tmp_path / "file.pth") == Seen()
+
+
+@pytest.mark.parametrize(
+    "told, found",
+    [
+        ([1], "what was seen is [1]"),
+        ({"videos": 5}, "what was seen: videos is 5"),
+        ({"videos": ["a", 3]}, "what was seen: videos is ['a', 3]"),
+        ({"data": "imagenet"}, "what was seen: data is 'imagenet'"),
+        ({"is_all": "yes"}, "what was seen: is_all is 'yes'"),
+    ],
+)
+def test_what_is_malformed_is_one_line(tmp_path, told, found):
+    (tmp_path / "encoder.json").write_text(json.dumps({"source": {"seen": told}}))
+    with pytest.raises(InputError) as error:
+        seen_of(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}: {found}; expected")
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("{", "encoder.json: damaged"),
+        ("[]", "encoder.json: damaged"),
+        ("{}", "encoder.json: damaged"),
+        ('{"source": "a run"}', "its source is 'a run'"),
+        ('{"source": {"init": "a path"}}', "its init is 'a path'"),
+        ('{"source": {"videos": "video01"}}', "what was seen: videos is 'video01'"),
+    ],
+)
+def test_an_encoder_directory_whose_source_is_damaged(tmp_path, text, found):
+    (tmp_path / "encoder.json").write_text(text)
+    with pytest.raises(InputError, match=r"^[^\n]*$") as error:
+        seen_of(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}: {found}")
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "head, names",
+    [
+        (
+            "datasets:\n- a\n- 'b'  # a remark\n\n- c\n# more\n- d\nlicense: mit",
+            ("a", "b", "c", "d"),
+        ),
+        ("datasets: [a,\n  'b', # a remark\n  c]\nlicense: mit", ("a", "b", "c")),
+        ("datasets: # none yet\n  - a\nlicense: mit", ("a",)),
+        ("datasets: 'org/a'  # a remark\nlicense: mit", ("org/a",)),
+        ("datasets: null\nlicense: mit", ()),
+        ("datasets: []\nlicense: mit", ()),
+        ("datasets:\nlicense: mit", ()),
+        ("license: mit  # as the paper says\ndatasets:\n- a", ("a",)),
+        ('license: "mit"\ndatasets:\n- a', ("a",)),
+    ],
+)
+def test_cards_of_any_editor(tmp_path, head, names, ends):
+    text = f"\ufeff---  \n{head}\n---\nabout\n"
+    (tmp_path / "README.md").write_bytes(text.replace("\n", ends).encode())
+    assert seen_of(tmp_path) == Seen(data=names)
+    assert licence_beside(tmp_path) == "mit"

@@ -11,12 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.common.errors import InputError
-from data.storage.paths import AnyPath, check_output_folder
+from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 from down_stream.inference.parts.table_parts import Column
 
-SUFFIXES = (".npz", ".parquet")
 ROWS_AT_ONCE = 4096  # of columns that are made as they are written
 
 
@@ -28,13 +26,6 @@ def in_parts(length: int, make: Callable[[slice], np.ndarray]) -> Column:
             yield make(slice(first, min(first + ROWS_AT_ONCE, length)))
 
     return read
-
-
-def check_output(path: AnyPath) -> None:
-    """Raises `InputError` if no table can be written there."""
-    if path.suffix not in SUFFIXES or path.is_dir():
-        raise InputError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
-    check_output_folder("output", path.parent)
 
 
 def write_table(
