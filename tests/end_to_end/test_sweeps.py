@@ -79,18 +79,20 @@ def test_all_experiments_are_checked_first(experiments, tmp_path, row, found):
 def test_runs_of_a_sweep(small_dataset, tmp_path):
     file = tmp_path / "rates.txt"
     rates = "optimizer.start_learning_rate={0} optimizer.learning_rate={0}"
-    file.write_text(f"steps=2\nsteps=1 {rates.format('1e30')}\n")
+    file.write_text(f"steps=3 {rates.format('1e30')}\nsteps=2\n")
     command = ["-m", "msn.train", "--config=configs/msn_demo.py", f"--workdir={tmp_path / 'runs'}"]
     command += [f"--config.data.root=('{small_dataset}',)", "--config.batch_size=2"]
     command += ["--config.views.size=16", "--config.views.focal_size=8", "--config.log_every=1"]
     command += ["--config.compile_with_xla=False", "--config.steps=2", f"--sweep={file}"]
     command += ["--config.probe_every=0", "--config.checkpoint_every=1"]
     found = start(command)
-    assert found.returncode in (0, 1), found.stderr
+    assert found.returncode == 1, found.stderr
+    diverged = "steps=3_optimizer.start_learning_rate=1e30_optimizer.learning_rate=1e30"
+    assert f"failed: {diverged}: " in found.stdout
     assert (tmp_path / "runs" / "steps=2" / "encoder" / "encoder.json").is_file()
     lines = found.stdout.splitlines()
     assert lines[0].split()[:3] == ["run", "step", "loss"]
-    assert lines[1].split()[:2] == ["steps=2", "2"]
-    again = start(command, "--shard=1/2")  # it is done
+    assert lines[2].split()[:2] == ["steps=2", "2"]
+    again = start(command, "--shard=2/2")  # it is done
     assert again.returncode == 0, again.stderr
-    assert "1 of 2: steps=2" in again.stderr
+    assert "2 of 2: steps=2" in again.stderr
