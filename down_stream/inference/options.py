@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.video.opening import VideoFile
-
 from data.common.errors import InputError
 from data.storage.paths import AnyPath, check_local, check_output_folder
 from data.video.decoding import check_settings
+from data.video.files.opening import VideoFile
 from down_stream.choices import check_tokens, is_frame_model
 from down_stream.inference.annotations import Wanted
 from down_stream.inference.network import is_network
