@@ -119,12 +119,12 @@ def check_before(config, is_grid: bool, is_comparison: bool) -> None:
 def set_by_user() -> set[str]:
     """The keys of the configuration that the command line sets."""
     keys = set(config_flags.get_override_values(flags.FLAGS["config"]))
-    for flag, of_flag in {
-        MODEL: ["model.variant"],
-        OPTIMIZER: ["optimizer.name"],
-        LEARNING_RATE: ["optimizer.learning_rate", "probe.learning_rates"],
-        WEIGHT_DECAY: ["optimizer.weight_decay", "probe.weight_decays"],
-    }.items():
+    for flag, *of_flag in (
+        (MODEL, "model.variant"),
+        (OPTIMIZER, "optimizer.name"),
+        (LEARNING_RATE, "optimizer.learning_rate", "probe.learning_rates"),
+        (WEIGHT_DECAY, "optimizer.weight_decay", "probe.weight_decays"),
+    ):
         keys |= set(of_flag) if flag.value is not None else set()
     return keys
 

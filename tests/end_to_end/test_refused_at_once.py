@@ -21,6 +21,7 @@ STREAM = ["inference.py", "--model_path=tests/earlier_version/probe/model"]
 CONVERT = ["-m", "msn.convert", "--output=OUT"]
 PREPARE = ["prepare.py", "--data_rootdir=OUT", "--synthetic"]
 VIEWS = ["-m", "data.views", "--data_rootdir=DATA/.."]
+TUNED = "--config.modes=('finetune',)"
 MISSING = "/nonexistent: no such dataset directory"
 NO_ENCODER = "/nonexistent: no such file or directory"
 UNKNOWN = "TEXT: 6 bytes of an unknown format"
@@ -63,6 +64,8 @@ UNKNOWN = "TEXT: 6 bytes of an unknown format"
         ),
         (COMPARISON, "--config.modes=('magic',)", "modes is 'magic'"),
         (COMPARISON, "--config.settings.finetune.epochs=0", "cells of msn, finetune: epochs is 0"),
+        ([*COMPARISON, TUNED], "--config.epochs=0", "cells of msn, finetune: epochs is 0"),
+        ([*COMPARISON, TUNED], "--optimizer=magic", "flag --optimizer=magic: value should be"),
         (COMPARISON, "--config.baseline=magic", "baseline is 'magic'"),
         (
             [*COMPARISON, DATA, *VIDEOS],
