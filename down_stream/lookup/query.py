@@ -29,7 +29,7 @@ def query_of_images(index: SearchIndex, images: Sequence[Path], model: str | Non
       InputError: an image cannot be read, or the encoder is not there or another one.
     """
     from data.frames.listing import list_images
-    from down_stream.features.pooling import FEATURES
+    from down_stream.choices import FEATURES
     from down_stream.inference.embeddings import Options, embed
     from msn.formats.hub import encoder_path
 
