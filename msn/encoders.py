@@ -233,6 +233,8 @@ def _encoder(path, found: Foreign, given):
             f"{found.family.hint}"
         )
     encoder = encoder_of_state(found.state, **arguments)
+    for remark in found.remarks:
+        logging.warning("%s: %s", path, remark)
     if found.unused:
         logging.warning("%s: not used, without effect: %s", path, in_short(found.unused))
     return encoder

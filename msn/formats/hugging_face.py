@@ -20,6 +20,11 @@ from data.images.image_io import BILINEAR, RESAMPLES
 from data.storage.paths import AnyPath
 from msn.formats.families import dinov2, dinov3, ijepa, mae, timm, vit
 from msn.formats.families.family import Family, State, agree
+from msn.formats.files.cropping import (
+    PREPROCESSOR_FILE,
+    remarks_on_cropping,
+    remarks_on_share,
+)
 from msn.formats.files.recognising import HUGGING_FACE_FILE as CONFIG_FILE
 from msn.formats.files.weight_files import (
     SAFETENSORS,
@@ -36,7 +41,6 @@ from msn.formats.reference_names import (
 from msn.formats.state_sizes import sizes_of_state
 from msn.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 
-PREPROCESSOR_FILE = "preprocessor_config.json"
 MODEL_TYPE = "vit_msn"
 METADATA = "encoder"
 PILLOW = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by their numbers there
@@ -91,9 +95,12 @@ def read_directory(path: AnyPath) -> Foreign:
     if "rope_theta" in arguments:
         arguments["image_size"] = config.get("image_size", sizes["image_size"])
     arguments |= normalisation(family.normalisation)
+    remarks = []
     if (path / PREPROCESSOR_FILE).exists():
-        arguments |= preprocessing(read_json(path / PREPROCESSOR_FILE), sizes, arguments)
-    return Foreign(state, arguments, unused, family)
+        told = read_json(path / PREPROCESSOR_FILE)
+        arguments |= preprocessing(told, sizes, arguments)
+        remarks = remarks_on_cropping(told)
+    return Foreign(state, arguments, unused, family, remarks)
 
 
 def read_timm_directory(path: AnyPath, config: dict) -> Foreign:
@@ -115,7 +122,7 @@ def read_timm_directory(path: AnyPath, config: dict) -> Foreign:
     size = told.get("input_size")
     if isinstance(size, list | tuple) and len(size) == 3 and size[1] == size[2]:
         arguments |= size_arguments(size[1], sizes, arguments)
-    return Foreign(state, arguments, unused, family)
+    return Foreign(state, arguments, unused, family, remarks_on_share(told))
 
 
 def as_in(weights: dict[str, np.ndarray], family: Family) -> Family:

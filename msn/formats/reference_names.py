@@ -77,12 +77,14 @@ class Foreign:
       arguments: of `Encoder`, as far as shapes do not tell them.
       unused: names of other weights in there, on which no representation depends.
       family: what it is of.
+      remarks: what a user must know of it.
     """
 
     state: dict[str, np.ndarray]
     arguments: dict
     unused: list[str] = field(default_factory=list)
     family: Family = timm.BARE
+    remarks: list[str] = field(default_factory=list)
 
 
 def how_to_give(names: list[str]) -> str:

@@ -169,3 +169,51 @@ def test_damaged_metadata(tmp_path, metadata):
     safetensors.numpy.save_file(weights, tmp_path / "timm", metadata={"encoder": metadata})
     with pytest.raises(InputError, match="timm: "):
         load_encoder(tmp_path / "timm", num_heads=2)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"do_center_crop": True, "size": 9, "crop_size": 8}, "shorter side to 9 pixels and crops"),
+        (
+            {"do_center_crop": True, "size": {"shortest_edge": 9}, "crop_size": {"height": 8}},
+            "resizes the shorter side to 9 pixels and crops the middle 8; here whole frames",
+        ),
+        ({"size": {"shortest_edge": 8}}, "keeps a frame's shape; here whole frames"),
+        ({"size": {"height": 8, "width": 8}}, None),
+        ({"do_resize": False, "size": {"shortest_edge": 8}}, None),
+    ],
+)
+def test_cropping_is_said_as_it_is_not_done(directory, caplog, changes, said):
+    configure(directory, "preprocessor_config.json", **changes)
+    size = load_encoder(directory).image_size
+    told = [text for text in caplog.messages if text.startswith(f"{directory}: ")]
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
+    assert size == 8
+
+
+@pytest.mark.parametrize(
+    "told, said",
+    [
+        ({"crop_pct": 0.9}, "resizes the shorter side and crops the middle 90 %"),
+        ({"crop_pct": 1.0, "crop_mode": "center"}, "resizes the shorter side and crops"),
+        (
+            {"crop_pct": 0.875, "crop_mode": "squash"},
+            "a square of the frame and crops the middle 87.5",
+        ),
+        ({"crop_pct": 1.0, "crop_mode": "squash"}, None),
+        ({}, None),
+    ],
+)
+def test_the_share_that_timm_crops_is_said(tmp_path, caplog, told, said):
+    folder = Path(shutil.copytree(GOLDEN / "encoders" / "timm-plain", tmp_path / "timm"))
+    config = json.loads((folder / "config.json").read_text())
+    config["pretrained_cfg"].pop("crop_pct", None)
+    config["pretrained_cfg"].pop("crop_mode", None)
+    config["pretrained_cfg"] |= told
+    (folder / "config.json").write_text(json.dumps(config))
+    load_encoder(folder)
+    found = [text for text in caplog.messages if "pretrained_cfg" in text]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
