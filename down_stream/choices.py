@@ -1,6 +1,6 @@
 """What keys of an experiment, and flags of inference, may be: names, and a model's directory."""
 
-from data.common.errors import InputError, check_range
+from data.common.errors import InputError
 from data.storage.paths import AnyPath
 
 MODES = ("probe", "logistic", "knn", "finetune")
@@ -20,8 +20,8 @@ def check_tokens(features: str | None, layers: int | None, tokens: str | None) -
         )
     if tokens not in (None, *TOKENS):
         raise InputError(f"tokens={tokens}: expected {', '.join(TOKENS)}")
-    if layers is not None:
-        check_range("layers", layers, 1)
+    if layers is not None and layers < 1:
+        raise InputError(f"layers={layers}: expected 1 or more")
 
 
 def is_frame_model(path: AnyPath) -> bool:

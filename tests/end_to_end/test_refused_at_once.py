@@ -81,7 +81,7 @@ UNKNOWN = "TEXT: 6 bytes of an unknown format"
         (EMBED, "--output=TEXT/e.npz", "output=TEXT: TEXT is a file"),
         (EMBED, "--map=OUT/map.txt", "--map=OUT/map.txt: expected the name of a file"),
         ([*EMBED, "--features=cls"], "--layers=2", "features is 'cls' besides layers or tokens"),
-        (EMBED, "--layers=0", "layers is 0; expected at least 1"),
+        (EMBED, "--layers=0", "layers=0: expected 1 or more"),
         ([*EMBED, "--image_path="], "--video_path=/nonexistent", "/nonexistent: no such video or"),
         ([*EMBED, "--image_path=", "--fps=0"], "--video_path=DATA", "fps=0.0: 0.001 to 1000"),
         (STREAM, "--stream=/nonexistent.mp4", "/nonexistent.mp4: no such video"),
