@@ -186,11 +186,10 @@ def test_damaged_metadata(tmp_path, metadata):
 )
 def test_cropping_is_said_as_it_is_not_done(directory, caplog, changes, said):
     configure(directory, "preprocessor_config.json", **changes)
-    size = load_encoder(directory).image_size
+    load_encoder(directory)
     told = [text for text in caplog.messages if text.startswith(f"{directory}: ")]
     assert len(told) == (said is not None)
     assert said is None or said in told[0]
-    assert size == 8
 
 
 @pytest.mark.parametrize(
