@@ -98,6 +98,10 @@ def place(s3, tmp_path_factory):
             image.rename(root / "kvasir" / kind / image.name)
             rows.append(f"{kind}/{image.name},{kind[0]}{number // 2}")
     write(root / "sequences.csv", rows)
+    write(
+        root / "cells.txt",
+        next(documented.blocks(TEXTS["docs/down_stream.md"], ("text",))).split("\n"),
+    )
     write(root / "patients.csv", ["video,patient", *(f"op{n}.mp4,P{n}" for n in range(1, 5))])
     frame = root / "runs/demo/data/cholec80/frames/video13/video13_000005.jpg"
     frame.parent.mkdir(parents=True)
@@ -119,6 +123,7 @@ def place(s3, tmp_path_factory):
 @pytest.fixture
 def tiny(place, monkeypatch, eager):
     """The commands train tiny networks; all else is theirs."""
+    import down_stream.checks
     import down_stream.comparison.grid
     import down_stream.cross_validation
     import down_stream.experiment
@@ -137,12 +142,22 @@ def tiny(place, monkeypatch, eager):
         documented.shrink_pretraining(config)
         return pretrain(config, workdir)
 
-    def small_run(config, workdir):
+    def shrink(config):
         own = {part: config[part] for part in config if part.endswith("_videos")}
         documented.shrink_experiment(config)
         if "cholec80" not in config.data.root[0]:
             config.update(own)
+
+    def small_run(config, workdir):
+        shrink(config)
         return run(config, workdir)
+
+    check_inputs = down_stream.checks.check_inputs
+
+    def small_check(config):
+        shrink(config)
+        config.folds = min(config.folds, 2)
+        return check_inputs(config)
 
     def small_folds(config, workdir):
         documented.shrink_experiment(config)
@@ -164,6 +179,7 @@ def tiny(place, monkeypatch, eager):
         return compare(config, workdir, **arguments)
 
     monkeypatch.setattr(down_stream.comparison.grid, "run_comparison", small_comparison)
+    monkeypatch.setattr(down_stream.checks, "check_inputs", small_check)
     monkeypatch.setattr(msn.pretrain, "pretrain", small_pretrain)
     monkeypatch.setattr(down_stream.experiment, "run", small_run)
     monkeypatch.setattr(down_stream.cross_validation, "cross_validate", small_folds)
