@@ -79,11 +79,15 @@ def read_elan(file: Path, eaf: Eaf, audit: Audit) -> list[VideoLabels]:
             tiers[name] = aligned.values()
     if not tiers:
         raise InputError(f"{file}: no annotations in it; expected a tier with intervals")
-    found = []
+    of_group: dict[str, tuple[list, set]] = {}  # several tiers may be of one: of a label each
     for name, group in track_groups(file, tiers).items():
-        rows = _timed(file, name, tiers[name], eaf.timeslots, audit)
-        by = annotators[name]
-        found.append(track_intervals(file, group, rows, audit, labelled_by=by))
+        rows, by = of_group.setdefault(group, ([], set()))
+        rows += _timed(file, name, tiers[name], eaf.timeslots, audit)
+        by.add(annotators[name])
+    found = []
+    for group, (rows, by) in of_group.items():
+        author = MODEL if by == {MODEL} else HUMAN
+        found.append(track_intervals(file, group, rows, audit, labelled_by=author))
     return [labels for labels in found if labels is not None]
 
 

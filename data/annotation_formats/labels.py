@@ -20,6 +20,7 @@ UNKNOWN = -1  # phase or tool without an annotation
 MISSING = {"", "-", "--", "---", "?", "na", "n/a", "n.a.", "nan", "null"}
 PHASE = "phase"  # the group of which a frame has one label
 MULTI_LABEL = "multi_label_"  # before a group, in tracks and columns that a model has written
+OF_LABEL = " / "  # between it and a label, in a track for one label
 HUMAN, MODEL = "human", "model"  # who labels are by
 
 
@@ -148,8 +149,12 @@ def track_groups(file: Path, tracks: Iterable[str]) -> dict[str, str]:
 
 
 def marked_group(name: str) -> str:
-    """The multi-label group that a track or a column is marked with, "" for none."""
-    return name.removeprefix(MULTI_LABEL) if name.startswith(MULTI_LABEL) else ""
+    """The multi-label group that a track or a column is marked with, "" for none.
+
+    A track may be for one of its labels: "multi_label_tools / Hook".
+    """
+    group, _, _ = name.removeprefix(MULTI_LABEL).partition(OF_LABEL)
+    return group if name.startswith(MULTI_LABEL) else ""
 
 
 def track_intervals(

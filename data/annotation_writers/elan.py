@@ -13,7 +13,7 @@ from pathlib import Path
 from pympi import Eaf
 
 from data.annotation_formats.elan import CONFIDENCE_TYPE
-from data.annotation_formats.labels import MODEL
+from data.annotation_formats.labels import MODEL, OF_LABEL, PHASE
 from data.annotation_writers.intervals import VideoIntervals, floored, look_first
 
 
@@ -23,19 +23,28 @@ def write_elan(folder: Path, videos: Sequence[VideoIntervals]) -> list[Path]:
     for number, of in enumerate(videos):
         eaf = Eaf(author=MODEL)
         eaf.remove_tier("default")
-        eaf.add_tier(of.track, part=None, ann=MODEL)
-        eaf.add_linguistic_type(CONFIDENCE_TYPE, constraints="Symbolic_Association")
-        tier = f"{of.track} confidence"
-        eaf.add_tier(tier, ling=CONFIDENCE_TYPE, parent=of.track, ann=MODEL)
+        eaf.add_linguistic_type(CONFIDENCE_TYPE, "Symbolic_Association", timealignable=False)
+        for track in dict.fromkeys(_tracks(of).values()):
+            eaf.add_tier(track, ann=MODEL)
+            eaf.add_tier(f"{track} confidence", ling=CONFIDENCE_TYPE, parent=track, ann=MODEL)
         if of.media:
             kind = mimetypes.guess_type(of.media)[0] or "video/mp4"
             url = Path(of.media).absolute().as_uri()
             eaf.add_linked_file(url, relpath=f"./{Path(of.media).name}", mimetype=kind)
         for place, each in enumerate(of.intervals):
             start, end = (round(1000 * floored(time)) for time in (each.start, each.end))
-            eaf.add_annotation(of.track, start, end, each.label)
+            track = _tracks(of)[each.label]
+            eaf.add_annotation(track, start, end, each.label)
             rank = f"{each.confidence:.0%}, to look at: {ranks[number, place]}"
-            eaf.add_ref_annotation(tier, of.track, start, rank)
+            middle = (start + end) // 2  # at a boundary it would be of the annotation before
+            eaf.add_ref_annotation(f"{track} confidence", track, middle, rank)
         files.append(folder / f"{of.video}.eaf")
         eaf.to_file(str(files[-1]))
     return files
+
+
+def _tracks(of: VideoIntervals) -> dict[str, str]:
+    """{label: its tier}. In a tier of ELAN nothing overlaps: labels that may have one each."""
+    if of.group == PHASE:
+        return dict.fromkeys(of.classes, of.track)
+    return {label: f"{of.track}{OF_LABEL}{label}" for label in of.classes}

@@ -155,3 +155,37 @@ def test_files_of_videos_that_are_gone_go(tmp_path):
     names = sorted(file.name for file in tmp_path.iterdir())
     assert names == ["model_intervals.json", "op2.csv", "op3.csv"]
     check_folder(tmp_path, "csv")
+
+
+def test_elan_has_what_its_schema_asks_for(tmp_path):
+    """Nothing overlaps in a tier, and each confidence is of the annotation it is about."""
+    names = ("Grasper", "Hook")
+    intervals = (Interval(0, 5, "Grasper", 0.9), Interval(3, 8, "Hook", 0.4),
+                 Interval(5, 9, "Grasper", 0.6))  # fmt: skip
+    write_annotations(tmp_path, "elan", [VideoIntervals("op1", "", "tools", names, intervals)])
+    root = ElementTree.parse(tmp_path / "op1.eaf").getroot()
+    times = {
+        slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE")) for slot in root.iter("TIME_SLOT")
+    }
+    about, spans = {}, {}
+    for tier in root.iter("TIER"):
+        for one in tier.iter("ALIGNABLE_ANNOTATION"):
+            span = times[one.get("TIME_SLOT_REF1")], times[one.get("TIME_SLOT_REF2")]
+            spans.setdefault(tier.get("TIER_ID"), []).append(span)
+            about[one.get("ANNOTATION_ID")] = span
+    assert spans == {
+        "multi_label_tools / Grasper": [(0, 5000), (5000, 9000)],
+        "multi_label_tools / Hook": [(3000, 8000)],
+    }
+    texts = {
+        about[one.get("ANNOTATION_REF")]: one.find("ANNOTATION_VALUE").text
+        for one in root.iter("REF_ANNOTATION")
+    }
+    assert texts == {
+        (0, 5000): "90%, to look at: 3",
+        (3000, 8000): "40%, to look at: 1",
+        (5000, 9000): "60%, to look at: 2",
+    }
+    kinds = {of.get("LINGUISTIC_TYPE_ID"): of for of in root.iter("LINGUISTIC_TYPE")}
+    assert kinds["confidence"].get("CONSTRAINTS") == "Symbolic_Association"
+    assert kinds["confidence"].get("TIME_ALIGNABLE") == "false"
