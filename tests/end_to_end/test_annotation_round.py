@@ -1,8 +1,9 @@
-"""Few labels, in rounds: select, annotate, train, let the model say it, correct, train."""
+"""Few labels, in rounds: select, annotate, train, let the model say it, correct, train, select."""
 
 import csv
 import shutil
 
+import numpy as np
 import pytest
 
 from data.annotations.corrections import read_labelled_by
@@ -120,3 +121,8 @@ def test_a_round_on_the_miniature(tmp_path):
     scores = {of["name"]: of["metrics"]["video"]["f1"] for of in (one, two, pseudo)}
     print("macro-F1 of the test videos:", {name: f"{score:.3f}" for name, score in scores.items()})
     assert scores["two"] > scores["one"]
+
+    # The next round chooses among what people have not looked at.
+    third = chosen(tmp_path / "two" / "model", 2, "two.parquet")
+    print("next:", third)
+    assert np.isin(third, [video for video in others if video not in second]).all()
