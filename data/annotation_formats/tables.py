@@ -118,7 +118,7 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
 
     def read(rows, audit):
         intervals = [read_intervals(rows, each, audit) for each in columns]
-        author = MODEL if by is not None and _only(rows, by) in (MODEL, "") else HUMAN
+        author = MODEL if by is not None and _contents(rows, by) <= {MODEL} else HUMAN
         if by is not None:
             intervals = [
                 no_intervals(rows.path, of.group) if part is None and of.group != PHASE else part
@@ -130,11 +130,10 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
     return read, lasting + (", in frames" if is_frames else "")
 
 
-def _only(table: Table, column: int) -> str:
-    """What all rows of a column have, in lower case; "" where they differ."""
+def _contents(table: Table, column: int) -> set[str]:
+    """What the rows of a column have, in lower case."""
     texts, places = table.texts(column)
-    found = {texts[place].casefold() for place in np.unique(places)}
-    return found.pop() if len(found) == 1 else ""
+    return {texts[place].casefold() for place in np.unique(places)}
 
 
 def _names_images(table: Table, column: int | None) -> bool:

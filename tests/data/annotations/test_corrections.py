@@ -89,6 +89,7 @@ def replaced(name, *pairs):
         ("csv", replaced("op1.csv", (",", ";"), (";4;", ";3,0;"), ("\n", "\r\n")), [9, 1, 0]),
         ("csv", replaced("op1.csv", ("op1,4,6,Naht,0.400,1,model\n", "")), [8, 0, 2]),  # a row
         ("csv", replaced("op1.csv", (",model", ",Dr. X")), [10, 0, 0]),  # was right
+        ("csv", replaced("op1.csv", ("1,model", "1,Dr. X")), [10, 0, 0]),  # in one row
         ("csv", replaced("op1.csv", ("Naht", "Clip")), [8, 0, 2]),
         ("elan", replaced("op1.eaf", ('TIME_VALUE="4000"', 'TIME_VALUE="3000"')), [9, 1, 0]),
         ("elan", replaced("op1.eaf", ('ANNOTATOR="model"', 'ANNOTATOR="X"')), [10, 0, 0]),
