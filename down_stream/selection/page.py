@@ -101,9 +101,9 @@ def map_picture(candidates: Candidates, labelled: np.ndarray, choices: Sequence[
         own = frames[candidates.unit[rows] == choice.unit]
         colour = colour_of(order - 1)
         axes.scatter(*own.T, s=8, c=colour, linewidths=0, alpha=0.8)
-        axes.scatter(*units[choice.unit], s=150, c=colour, linewidths=0.6, edgecolors="black")
-        label = {"ha": "center", "va": "center", "fontsize": SMALL}
-        axes.annotate(str(order), units[choice.unit], **label)
+        axes.scatter(*units[choice.unit], s=60, c=colour, linewidths=0.6, edgecolors="black")
+        beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": SMALL}
+        axes.annotate(str(order), units[choice.unit], **beside)  # black on any colour is not read
     axes.scatter(*units[labelled].T, s=50, marker="x", c="black", linewidths=1.5)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel(plane.axes[0])
