@@ -50,6 +50,7 @@ class Contents:
       keys: int64 [k], positions of the key frames in the rows.
       parts: what shows nothing of use, in the order of time.
       same: {name: share} of other videos that have nearly the same key frames.
+      has_pictures: whether any could be looked at.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Contents:
     keys: np.ndarray
     parts: tuple[Part, ...]
     same: dict[str, float]
+    has_pictures: bool = True
 
     def total(self, what: str) -> float:
         """Seconds of all parts of a kind."""
@@ -70,17 +72,14 @@ def look_into(name: str, rows: Rows, fps: float | None, pictures: Pictures) -> C
     rows, time = rows.take(np.argsort(time, kind="stable")), np.sort(time)
     step = 1 / fps if fps and not np.isnan(rows.second).any() else 1.0
     features = rows.embeddings
+    is_of, has_pictures = _by_pictures(rows, pictures)
     parts = [
         *_stretches(_standing(features), STANDING, time, step),
-        *(
-            part
-            for what, is_it in _by_pictures(rows, pictures).items()
-            for part in _stretches(is_it, what, time, step)
-        ),
+        *(part for what, is_it in is_of.items() for part in _stretches(is_it, what, time, step)),
     ]
     keys = key_frames(features, KEY_FRAMES)
     ordered = tuple(sorted(parts, key=lambda part: (part.start, part.what)))
-    return Contents(name, rows, float(time[-1] + step), keys, ordered, {})
+    return Contents(name, rows, float(time[-1] + step), keys, ordered, {}, has_pictures)
 
 
 def _standing(features: np.ndarray) -> np.ndarray:
@@ -97,8 +96,11 @@ def _standing(features: np.ndarray) -> np.ndarray:
     return is_still
 
 
-def _by_pictures(rows: Rows, pictures: Pictures) -> dict[str, np.ndarray]:
-    """{what: bool [n]}: clusters of frames, of which most pictures looked at are of that kind."""
+def _by_pictures(rows: Rows, pictures: Pictures) -> tuple[dict[str, np.ndarray], bool]:
+    """({what: bool [n]}, whether there was a picture): kinds of frames, by pictures of some.
+
+    The frames of a cluster are what most of its pictures that are looked at show.
+    """
     features = rows.embeddings
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), AT_MOST)).astype(int))
     number = min(KINDS, len(np.unique(features[chosen], axis=0)))
@@ -106,6 +108,7 @@ def _by_pictures(rows: Rows, pictures: Pictures) -> dict[str, np.ndarray]:
         found = KMeans(number, n_init=1, random_state=0).fit(features[chosen])
         kind = found.predict(features)
     is_of = {what: np.zeros(len(rows), bool) for what in (BLACK_PART, OUTSIDE)}
+    has_pictures = False
     for cluster in range(number):
         members = np.flatnonzero(kind == cluster)
         places = np.linspace(0, len(members) - 1, min(LOOKED_AT, len(members)))
@@ -114,9 +117,10 @@ def _by_pictures(rows: Rows, pictures: Pictures) -> dict[str, np.ndarray]:
             for row in members[places.astype(int)].tolist()
             if (image := pictures.read(str(rows.path[row]), float(rows.second[row]))) is not None
         ]
+        has_pictures |= bool(seen)
         for what, marked in is_of.items():
             marked[members] = bool(seen) and 2 * seen.count(what) > len(seen)
-    return is_of
+    return is_of, has_pictures
 
 
 def judge(image: np.ndarray) -> str:
@@ -161,6 +165,7 @@ def with_same(contents: Sequence[Contents]) -> list[Contents]:
         Contents(
             *(one.name, one.rows, one.seconds, one.keys, one.parts),
             {contents[k].name: float(row[k]) for k in np.flatnonzero(row > 0.5)},
+            one.has_pictures,
         )
         for one, row in zip(contents, shares, strict=True)
     ]

@@ -1,5 +1,6 @@
 """A page for each video, and one of all: what is in a folder of recordings."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from html import escape
@@ -20,12 +21,12 @@ from down_stream.lookup.contents import (
 from down_stream.lookup.pictures import Pictures
 from down_stream.lookup.strips import STYLE, link_to, strip
 from down_stream.lookup.tables import Rows
-from down_stream.metrics.predictions import Predictions
-from down_stream.report.page import Section, pairs, table, write_report
-from down_stream.report.plots import timeline
+from down_stream.report.figures import colour_of
+from down_stream.report.page import Section, pairs, swatch, table, write_report
 from down_stream.report.wording import clock, duration, percent, words
 
 SHOWN = 4  # key frames of a video in the overview
+COLUMNS = 1200  # of a ribbon, at most
 MOST_PARTS = 200  # listed on a page
 
 
@@ -59,8 +60,7 @@ def write_overview(
     body = "".join(_entry(one, files, few) for one, few in zip(contents, strips, strict=True))
     hours = sum(one.seconds for one in contents if not np.isnan(one.rows.second).any())
     facts = {"Videos": f"{len(contents):,}", "Frames": f"{len(rows):,}", "Time": duration(hours)}
-    totals = {what: sum(one.total(what) for one in contents) for what in _KINDS}
-    facts |= {what.capitalize(): duration(seconds) for what, seconds in totals.items()}
+    facts |= {what.capitalize(): _total(contents, what) for what in _KINDS}
     sections = [Section("All of it", pairs(facts)), Section("Videos", STYLE + _STYLE + body)]
     write_report(folder / "index.html", "What is in these videos", sections)
     return names, [f"no picture: {why}" for why in pictures.missing.values()]
@@ -71,7 +71,7 @@ def write_video(
 ) -> None:
     """Writes the page of a video; `files` are the pages of all, by name."""
     facts = {"Duration": duration(one.seconds), "Frames": f"{len(one.rows):,}"}
-    facts |= {what.capitalize(): duration(one.total(what)) for what in _KINDS}
+    facts |= {what.capitalize(): _total([one], what) for what in _KINDS}
     same = "".join(
         f'<li><a href="{escape(files[name])}">{escape(name)}</a>: {percent(share)} of the key '
         "frames</li>"
@@ -87,7 +87,7 @@ def write_video(
         Section("The video", pairs(facts) + '<p><a href="index.html">All videos</a></p>'),
         Section("The same as", f"<ul>{same}</ul>") if same else None,
         Section("Key frames", STYLE + _wrapped(strip(one.rows, one.keys.tolist(), pictures))),
-        *_phases(one, classes),
+        _phases(one, classes),
         Section(
             "Parts that show nothing of use",
             table(("", "from", "to", "duration"), listed),
@@ -100,24 +100,43 @@ def write_video(
     write_report(path, one.name, sections, str(one.rows.path[0]))
 
 
-def _phases(one: Contents, classes: Sequence[str]) -> list[Section]:
+def _phases(one: Contents, classes: Sequence[str]) -> Section | None:
     """What a model says, over time and in sum; nothing where there is none."""
     said = one.rows.probabilities
     if not said.shape[1] or np.isnan(said).any():
-        return []
+        return None
     best = said.argmax(axis=1)
     seconds = np.where(np.isnan(one.rows.second), np.arange(len(said)), one.rows.second)
-    predictions = Predictions(
-        np.full(len(said), one.name), seconds, np.full(len(said), -1), best, said, tuple(classes)
-    )
     share = np.bincount(best, minlength=len(classes)) / len(said)
-    rows = [
-        [words(classes[k]), percent(share[k]), percent(float(said[best == k, k].mean()))]
-        for k in np.flatnonzero(share)
-    ]
-    header = ("class", "share of the time", "mean confidence")
-    picture = timeline({"model": predictions})
-    return [Section("What the model says", table(header, rows), picture=picture)]
+    rows = "".join(
+        f'<tr><th scope="row">{swatch(k)}{escape(words(classes[k]))}</th>'
+        f"<td>{percent(share[k])}</td><td>{percent(float(said[best == k, k].mean()))}</td></tr>"
+        for k in np.flatnonzero(share).tolist()
+    )
+    html = (
+        f'{_ribbon(best, seconds, classes)}<div class="scroll"><table><thead><tr><th></th>'
+        "<th>share of the time</th><th>mean confidence</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+    return Section("What the model says", html, f"From 0:00 to {clock(seconds[-1])}.")
+
+
+def _ribbon(best: np.ndarray, seconds: np.ndarray, classes: Sequence[str]) -> str:
+    """The most likely class over time, as an SVG element: some ms for each of 400 pages."""
+    columns = np.linspace(0, len(best) - 1, min(len(best), COLUMNS)).astype(int)
+    kinds = best[columns]
+    edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(kinds)]
+    pieces = "".join(
+        f'<rect x="{first}" width="{stop - first}" height="40" '
+        f'fill="{colour_of(int(kinds[first]))}">'
+        f"<title>{escape(words(classes[kinds[first]]))}, {clock(seconds[columns[first]])} to "
+        f"{clock(seconds[columns[stop - 1]])}</title></rect>"
+        for first, stop in itertools.pairwise(edges)
+    )
+    return (
+        f'<svg viewBox="0 0 {len(kinds)} 40" width="100%" height="40" preserveAspectRatio="none" '
+        f'role="img" aria-label="the most likely class over time">{pieces}</svg>'
+    )
 
 
 def _entry(one: Contents, files: dict[str, str], few: str) -> str:
@@ -131,6 +150,15 @@ def _entry(one: Contents, files: dict[str, str], few: str) -> str:
         f'<div class="entry"><h3><a href="{escape(files[one.name])}">{escape(one.name)}</a></h3>'
         f'<p class="rule">{escape(", ".join(told))}{opened}</p>{few}</div>'
     )
+
+
+def _total(contents: Sequence[Contents], what: str) -> str:
+    """How long all parts of a kind are, for people."""
+    unseen = 0 if what == STANDING else sum(not one.has_pictures for one in contents)
+    if unseen == len(contents):
+        return "unknown, no picture is here"
+    known = duration(sum(one.total(what) for one in contents))
+    return f"{known}; unknown of {unseen} without pictures" if unseen else known
 
 
 def _file_names(names: Sequence[str]) -> dict[str, str]:

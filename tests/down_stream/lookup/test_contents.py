@@ -56,6 +56,7 @@ def test_without_pictures_nothing_is_said_of_colours(tmp_path):
     rows.path[:] = ""
     found = look_into("op", rows, 1.0, Pictures(1.0))
     assert {part.what for part in found.parts} == {STANDING}
+    assert not found.has_pictures
 
 
 def test_a_copy_is_found_and_another_video_is_not(tmp_path):
@@ -83,4 +84,6 @@ def test_pages_of_a_folder(tmp_path):
     assert "33.3 %" in text  # of the time, each class
     assert "black" in text
     assert "no picture here" in (tmp_path / "out" / "x.html").read_text()
+    assert "unknown, no picture is here" in (tmp_path / "out" / "x.html").read_text()
+    assert "12.0 s; unknown of 1 without pictures" in index  # black, of two videos
     assert contents.KEY_FRAMES >= text.count('src="data:image/jpeg') > 3
