@@ -145,3 +145,19 @@ def test_losses_are_weighted_by_frame_and_divided_by_their_number():
         ]
         found = loss(labels, ops.convert_to_tensor(logits), frame_weights=weights)[0]
         assert float(found) == pytest.approx((each[0] + 0.5 * each[1]) / 3, rel=1e-5)
+
+
+def test_a_temporal_model_learns_from_people_alone(labelled, tmp_path, monkeypatch):
+    import down_stream.temporal.fitting as fitting
+
+    fit, seen = fitting.fit_temporal, []
+
+    def watched(videos, **training):
+        seen.append(len(videos))
+        return fit(videos, **training)
+
+    monkeypatch.setattr(fitting, "fit_temporal", watched)
+    settings = {"mode": "logistic", "temporal": "tecno", "tecno__epochs": 1}
+    run(small_config(labelled("video02"), pseudo_labels=0.3, **settings), tmp_path / "a")
+    run(small_config(labelled(), **settings), tmp_path / "b")
+    assert seen == [1, 2]
