@@ -23,18 +23,11 @@ from tests.support.small_dataset import draw_frame, make_small_dataset, write
 from tests.support.small_msn import VARIANT
 from tests.support.small_polyps import write_image, write_polypsset
 
-PAGES = [
-    "README.md",
-    *("docs/data.md", "docs/your_own_data.md", "docs/pretraining.md", "docs/down_stream.md"),
-    *(
-        "docs/inference.md",
-        "docs/annotation_rounds.md",
-        "docs/few_labels.md",
-        "docs/encoders.md",
-        "docs/scaling.md",
-    ),
-    *("docs/design.md", "docs/recipes.md", "docs/mutants.md", "docs/trackers.md"),
-]
+READING_ORDER = (
+    *("data", "your_own_data", "pretraining", "down_stream", "inference", "annotation_rounds"),
+    *("few_labels", "encoders", "scaling", "design", "recipes", "mutants", "trackers", "cluster"),
+)
+PAGES = ["README.md", *(f"docs/{name}.md" for name in READING_ORDER)]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 NOT_RUN = {  # a part of the command: why
     "--verify_checksum": "downloads 85 GB",
@@ -48,6 +41,8 @@ NOT_RUN = {  # a part of the command: why
     "KERAS_BACKEND": "packages of requirements-backends.txt; make test-backends",
     "tfds build": "packages of requirements-beam.txt; make test-beam",
     "pip install": "changes the environment",
+    "sbatch": "Slurm; tests/end_to_end/test_slurm.py runs the files with a stand-in",
+    "docker": "a container engine",
     "MLFLOW_TRACKING_URI": "a server of MLflow; make test-tracking",
     "track=mlflow": "a server of MLflow; make test-tracking",
     ".venv/bin/python -c": "GPUs",
@@ -252,6 +247,10 @@ def test_paths_and_links_of_a_page_exist(page):
     tops = "configs|data|msn|down_stream|tests|docs"
     for path in re.findall(rf"(?<![\w/.])((?:{tops})/[\w/]*(?:\.py|/))", text):
         assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+def test_every_page_is_read():
+    assert set(READING_ORDER) == {path.stem for path in (ROOT / "docs").glob("*.md")}
 
 
 def test_the_readme_is_short():
