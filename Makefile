@@ -16,6 +16,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 RUN := .venv/requirements.installed
 DEV := .venv/requirements-dev.installed
+DEVELOPING := $(addprefix requirements-,$(addsuffix .txt,dev onnx tracking search))
 
 BENCH := .venv-bench/requirements.installed
 BENCHMARKS := pretrain_step inference views extraction index input probe
@@ -127,7 +128,7 @@ $(RUN): requirements.txt | $(PY)
 	$(PIP) -r requirements.txt
 	touch $@
 
-$(DEV): requirements-dev.txt requirements-onnx.txt $(RUN)
+$(DEV): $(DEVELOPING) $(RUN)
 	$(PIP) -r requirements-dev.txt
 	touch $@
 endif
@@ -159,7 +160,7 @@ $(BENCH): requirements-bench.txt | $(PY)
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-$(BEAM): requirements.txt requirements-onnx.txt requirements-dev.txt requirements-beam.txt | $(PY)
+$(BEAM): requirements.txt $(DEVELOPING) requirements-beam.txt | $(PY)
 	$(PYTHON) -m venv .venv-beam
 	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements.txt -r requirements-dev.txt
@@ -173,7 +174,7 @@ $(TRACKING): requirements-tracking-server.txt | $(PY)
 	.venv-tracking/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-$(ENCODERS): requirements-encoders.txt requirements.txt requirements-onnx.txt requirements-dev.txt \
+$(ENCODERS): requirements-encoders.txt requirements.txt $(DEVELOPING) \
     | $(PY)
 	@echo "installing requirements-encoders.txt into .venv-encoders (some minutes)"
 	$(PYTHON) -m venv .venv-encoders
@@ -183,7 +184,7 @@ $(ENCODERS): requirements-encoders.txt requirements.txt requirements-onnx.txt re
 	    --no-deps timm==1.0.31
 	touch $@
 
-$(EXPORT): requirements.txt requirements-onnx.txt requirements-dev.txt requirements-export.txt | $(PY)
+$(EXPORT): requirements.txt $(DEVELOPING) requirements-export.txt | $(PY)
 	@echo "installing requirements-export.txt into .venv-export (some minutes)"
 	$(PYTHON) -m venv .venv-export
 	.venv-export/bin/python -m pip install --quiet --disable-pip-version-check \

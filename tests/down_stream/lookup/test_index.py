@@ -74,7 +74,8 @@ def test_what_is_written_is_kept_until_the_tables_change(tmp_path, small_pieces,
 
 
 def test_many_frames_need_faiss_which_finds_nearly_the_same(tmp_path, monkeypatch):
-    faiss = pytest.importorskip("faiss")
+    import faiss
+
     random = np.random.default_rng(0)
     rows = make_rows(units=150, frames=20, width=16, kinds=10)
     rows.embeddings[:] += random.normal(0, 0.3, rows.embeddings.shape)
