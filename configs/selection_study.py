@@ -24,4 +24,4 @@ def get_config() -> ConfigDict:
     config.test_share = 0.3  # of the patients
     config.C = 0.01  # of the logistic regression: the inverse of its penalty
     config.workdir = "runs/selection_study"
-    return config
+    return config.lock()  # a mistyped key of a file that starts from here is an error

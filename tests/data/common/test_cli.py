@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.places import ROOT
 
+MODEL = f"--model_path={ROOT / 'tests' / 'golden' / 'encoders' / 'hf-dinov2'}"
 CONFIG = f"--config={ROOT}/configs/msn_demo.py"
 
 COMMANDS = {
@@ -86,7 +87,7 @@ def test_mistakes_end_with_one_line(tmp_path, command, arguments, named):
         ("prepare", ["--videos=nowhere", "--data_rootdir=OUT"], "nowhere"),
         ("train", [CONFIG, "--workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
         ("main", ["--config.workdir=OUT", "--config.data.root=nowhere"], "nowhere"),
-        ("inference", ["--model_path=x", "--image_path=nowhere", "--output=OUT/x.npz"], "nowhere"),
+        ("inference", [MODEL, "--image_path=nowhere", "--output=OUT/x.npz"], "nowhere"),
         ("metrics", ["nowhere", "--output", "OUT"], "nowhere"),
         ("compare", ["nowhere"], "nowhere"),
         ("curves", ["nowhere", "--output", "OUT"], "nowhere"),
@@ -141,11 +142,16 @@ def test_the_working_directory_is_a_flag_of_experiments_too(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["train", "main", "inference"])
-def test_another_keras_backend_is_said(command, tmp_path):
+def test_another_keras_backend_is_said(command, tmp_path, small_dataset):
+    data = f"--config.data.root={small_dataset}"
+    videos = {"train": "video01", "validation": "video02", "test": "video03"}
     arguments = {
-        "train": [CONFIG, f"--workdir={tmp_path / 'run'}", f"--config.data.root={tmp_path}"],
-        "main": [f"--config.data.root={tmp_path}"],
-        "inference": ["--model_path=x", "--stream=x"],
+        "train": [CONFIG, f"--workdir={tmp_path / 'run'}", data],
+        "main": [
+            *("--config=configs/phase_probe.py", "--model=vits", data),
+            *(f"--config.{part}_videos={video}" for part, video in videos.items()),
+        ],
+        "inference": [MODEL, f"--image_path={ROOT / '.github'}", f"--output={tmp_path / 'x.npz'}"],
     }
     result = call(command, *arguments[command], environment={"KERAS_BACKEND": "jax"})
     assert result.returncode == 2
