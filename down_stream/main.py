@@ -111,21 +111,22 @@ def check_before(config, is_grid: bool, is_comparison: bool) -> None:
     else:
         checks.check(without_grid_keys(config))
     check_output_folder("workdir", config.workdir)
-    checks.check_inputs(config)
+    inputs = config.copy_and_resolve_references()
+    if is_comparison:  # which leaves it out by itself where frames have no order in time
+        inputs.temporal = ""
+    checks.check_inputs(inputs)
     if is_grid:
         of_grids.check_paths(config)
 
 
 def set_by_user() -> set[str]:
-    """The keys of the configuration that the command line sets."""
+    """The keys of the configuration that the command line sets, for all modes of a comparison.
+
+    Not by --learning_rate and --weight_decay: what is right for a probe destroys an encoder.
+    """
     keys = set(config_flags.get_override_values(flags.FLAGS["config"]))
-    for flag, *of_flag in (
-        (MODEL, "model.variant"),
-        (OPTIMIZER, "optimizer.name"),
-        (LEARNING_RATE, "optimizer.learning_rate", "probe.learning_rates"),
-        (WEIGHT_DECAY, "optimizer.weight_decay", "probe.weight_decays"),
-    ):
-        keys |= set(of_flag) if flag.value is not None else set()
+    for flag, key in ((MODEL, "model.variant"), (OPTIMIZER, "optimizer.name")):
+        keys |= {key} if flag.value is not None else set()
     return keys
 
 

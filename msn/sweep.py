@@ -6,6 +6,7 @@ line. Quotes, and # for a comment, are as in a shell.
 
 import ast
 import contextlib
+import functools
 import hashlib
 import shlex
 from collections.abc import Mapping
@@ -126,6 +127,10 @@ def _overrides(words: list[str], config: ConfigDict, where: str) -> dict[str, An
 
 def _value(config: ConfigDict, key: str, text: str, where: str):
     """A value as the configuration has it under this key: a number, a tuple, a text."""
+    *above, last = key.split(".")
+    node = functools.reduce(lambda node, part: node[part], above, config)
+    if node.get_type(last) is str:  # "1" too, and "none" where there is a text by default
+        return None if node[last] is None and text.lower() == "none" else text
     candidates = [WORDS[text.lower()]] if text.lower() in WORDS else []
     with contextlib.suppress(ValueError, SyntaxError):
         candidates.append(ast.literal_eval(text))

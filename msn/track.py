@@ -8,6 +8,8 @@ With --config.track=mlflow, msn.train and down_stream/main.py do it by themselve
 This is for runs that were made without, and for what a tracker missed that was away at the end.
 """
 
+import sys
+
 from absl import flags
 
 from data.common import cli, summary
@@ -29,20 +31,23 @@ def main(*folders: str) -> int:
     from msn.tracking.contents import check_begun
     from msn.tracking.sending import send_finished
 
-    paths = [to_path(folder) for folder in folders]
-    for path in paths:
-        check_begun(path)
     summary.note(inputs=folders)
-    failed = []
-    for path in paths:
-        with locked(path):
-            if not send_finished(path, TRACK.value):
-                failed.append(str(path))
-            else:
+    problems = []
+    for path in map(to_path, folders):
+        try:
+            check_begun(path)
+            with locked(path):
+                is_sent = send_finished(path, TRACK.value)
+        except InputError as error:  # of this folder: no run, or one that is running
+            print(f"not sent: {error}", file=sys.stderr)
+            problems.append(str(error))
+        else:
+            if is_sent:
                 print(f"{path}: {', '.join(names)} {'have' if len(names) > 1 else 'has'} all of it")
-    if failed:
-        summary.note(problems=[f"{path}: not sent" for path in failed])
-    return cli.DONE_IN_PART if failed else cli.DONE
+            else:
+                problems.append(f"{path}: not sent")
+    summary.note(problems=problems)
+    return cli.DONE_IN_PART if problems else cli.DONE
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _run(run, cell: Cell, protocol: str, name: str) -> dict | None:
     """The results of a cell; without a score where it has none, None where it is run elsewhere."""
     note = cell.directory / WITHOUT
     if note.exists():
-        note.unlink()
+        note.unlink(missing_ok=True)  # another process may have been faster
     try:
         return run(cell.config, cell.directory)
     except LockedError as error:

@@ -1,5 +1,6 @@
 """comparison.html: the scores of encoders, what they cost, and how each number came about."""
 
+import uuid
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -46,7 +47,7 @@ def mark_old(path: Path, why: str) -> None:
     if '<p class="old"' in page:
         return
     said = f'<p class="old" role="status"><strong>Out of date: {escape(why)}.</strong></p>'
-    with whole_file(path) as side:
+    with whole_file(path, writer=uuid.uuid4().hex) as side:  # as other shards do at the same time
         side.write_text(page.replace("</h1>", f"</h1>\n{said}", 1), encoding="utf-8")
 
 

@@ -77,8 +77,11 @@ def videos_of_test(root: AnyPath, videos: Iterable[str]) -> set[str]:
     path = root / MANIFEST
     if not path.is_file():
         return set()
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    tested = set(manifest["protocols"][manifest["default"]]["test"]["videos"])
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        tested = set(manifest["protocols"][manifest["default"]]["test"]["videos"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged; prepare.py writes it") from error
     groups = read_patients(root).group(sorted({*videos, *tested})).groups.values()
     return {video for group in groups if tested & set(group) for video in group}
 

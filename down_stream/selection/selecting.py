@@ -67,10 +67,16 @@ def select(
     tested = videos_of_test(wanted.root, rows.video) if index else set()
     if index:
         rows = _with_files(rows, index)
-        if absent := [name for name in index.videos if name not in set(rows.video)]:
-            remarks.append(f"{some(absent)}: not in the table; not chosen")
     never = tested | set(wanted.excluded)
-    in_test = len(set(rows.video.tolist()) & tested)
+    in_table = set(rows.video.tolist())
+    known = in_table | set(index.videos if index else ())
+    if unknown := [name for name in wanted.excluded if name not in known]:
+        raise InputError(
+            f"--exclude: {some(unknown)}: no such video; expected names as {some(sorted(known))}"
+        )
+    if index and (absent := [n for n in index.videos if n not in in_table and n not in never]):
+        remarks.append(f"{some(absent)}: not in the table; not chosen")
+    in_test = len(in_table & tested)
     rows = rows.take(~np.isin(rows.video, sorted(never)))
     if not len(rows):
         raise InputError(f"{tables[0]}: nothing to choose from; all its videos are left out")

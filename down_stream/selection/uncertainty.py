@@ -15,6 +15,8 @@ from down_stream.selection.candidates import Candidates
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
     """[n, classes] -> [n], 0 if certain, 1 if not at all; of several labels, their mean."""
+    if probabilities.shape[1] == 1:  # one class is certain
+        return np.zeros(len(probabilities))
     clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
     if np.abs(probabilities.sum(axis=1) - 1).max() > 0.01:  # of several labels a frame
         both = clipped * np.log2(clipped) + (1 - clipped) * np.log2(1 - clipped)

@@ -15,14 +15,11 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
-from mlflow.exceptions import MlflowException
-from requests import RequestException
 
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath
 from msn.tracking.contents import PROJECT, Contents, title_of
 
-ERRORS = (MlflowException, RequestException)
 KEY = "endoscopy-msn.key"  # the tag by which a run is found again
 MOST_METRICS, MOST_PARAMETERS, LONGEST_VALUE = 1000, 100, 6000  # of a request; of a parameter
 STATUS = {"running": "RUNNING", "complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -37,7 +34,7 @@ def begin(folder: AnyPath, key: str, contents: Contents) -> "MlflowRun":
       contents: its configuration becomes the parameters.
 
     Raises:
-      one of ERRORS: the server cannot be reached, or refuses.
+      what the client raises: the server cannot be reached, or refuses.
     """
     client = MlflowClient()
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
@@ -58,7 +55,7 @@ def begin(folder: AnyPath, key: str, contents: Contents) -> "MlflowRun":
 
 
 class MlflowRun:
-    """A run on the server; methods raise one of ERRORS.
+    """A run on the server; methods raise what its client does.
 
     Attributes:
       is_new: whether the server did not know it.

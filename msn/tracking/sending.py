@@ -4,8 +4,9 @@ What is to be sent is read from the files of the run, so that a tracker that is 
 """
 
 import logging
+import re
 
-from data.common.errors import InputError, one_line
+from data.common.errors import one_line
 from data.storage.paths import AnyPath
 from msn.tracking.contents import Contents, is_begun, is_complete, read_contents
 from msn.tracking.record import Record
@@ -33,8 +34,8 @@ class Sender:
           how many rows were sent.
 
         Raises:
-          one of `errors`: the tracker cannot be reached, or refuses. What it has is noted, and the
-            next call sends the rest.
+          what its client raises: the tracker cannot be reached, or refuses. What it has is noted,
+            and the next call sends the rest.
           InputError: the folder is damaged.
         """
         record = self._record
@@ -58,11 +59,6 @@ class Sender:
         record.write()
         return len(contents.rows)
 
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What is raised where the tracker cannot be reached, or refuses."""
-        return open_tracker(self.name).ERRORS
-
     def _is_new(self, contents: Contents) -> bool:
         files = self._record.changed(contents.files | contents.encoder)
         return bool(contents.rows or files or contents.scores != self._record.scores)
@@ -73,7 +69,7 @@ class Sender:
         record.write()  # its key must be known before the tracker knows it
         self._run = open_tracker(self.name).begin(self.folder, record.key, contents)
         if not record.status:
-            logging.info("%s: %s", self.name, self._run.address)
+            logging.info("%s: %s", self.name, without_credentials(self._run.address))
         if self._run.is_new and record.status:
             logging.warning("%s does not have this run any more: all of it is sent", self.name)
             record.forget()
@@ -96,6 +92,11 @@ class Sender:
                 record.add_files(files)
 
 
+def without_credentials(text: str) -> str:
+    """A text with addresses, as logs may have it: http://user:secret@host is http://host."""
+    return re.sub(r"(\w+://)[^/\s@]*@", r"\1", text)
+
+
 def try_to_send(sender: Sender, status: str, then: str, is_away: bool = False) -> bool:
     """Whether a tracker took what there is; says where it did not, and when it does again.
 
@@ -107,9 +108,10 @@ def try_to_send(sender: Sender, status: str, then: str, is_away: bool = False) -
         return True
     try:
         number = sender.send(status)
-    except (*sender.errors, InputError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 (a client may raise anything; the run goes on)
         if not is_away:
-            logging.warning("%s: nothing can be sent (%s); %s", sender.name, one_line(error), then)
+            reason = without_credentials(one_line(error))
+            logging.warning("%s: nothing can be sent (%s); %s", sender.name, reason, then)
         return False
     if is_away:
         logging.warning("%s: reached again, and the missing %d rows are sent", sender.name, number)

@@ -39,5 +39,5 @@ def tracker_names(track: str) -> list[str]:
 
 
 def open_tracker(name: str):
-    """The module that speaks to a tracker: its ERRORS, and `begin`, which returns its run."""
+    """The module that speaks to a tracker: its `begin` returns its run."""
     return importlib.import_module(TRACKERS[name])

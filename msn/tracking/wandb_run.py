@@ -9,9 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import wandb
-from wandb.errors import Error
-from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
-from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from data.common.compiled_programs import user_cache
 from data.storage.folders import local_copy
@@ -20,8 +17,6 @@ from msn.tracking.contents import PROJECT, Contents, title_of
 from msn.tracking.record import FOLDER
 from msn.tracking.wandb_files import last_step
 
-# The last ones are what its client raises when its own service process is gone, or busy.
-ERRORS = (Error, HandleAbandonedError, MailboxClosedError, ServerResponseError, TimeoutError)
 CONNECTING_SECONDS, FINISHING_SECONDS = 30, 60
 FLUSH_SECONDS = 1.0  # what the client has, and has not written, goes with a killed process
 
@@ -35,7 +30,7 @@ def begin(folder: AnyPath, key: str, contents: Contents) -> "WandbRun":
       contents: its configuration is the run's.
 
     Raises:
-      one of ERRORS: the server cannot be reached, or refuses.
+      what the client raises: the server cannot be reached, or refuses.
     """
     name, group = title_of(folder)
     mode = os.environ.get("WANDB_MODE")
@@ -69,7 +64,7 @@ def begin(folder: AnyPath, key: str, contents: Contents) -> "WandbRun":
 
 
 class WandbRun:
-    """A run, as its client has it; methods raise one of ERRORS.
+    """A run, as its client has it; methods raise what its client does.
 
     Its client keeps what it is given on the disk and sends it by itself, when it can.
 

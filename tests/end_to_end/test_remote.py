@@ -23,6 +23,7 @@ from msn.workdir import checkpoint_files
 from tests.data.common.test_cli import call
 from tests.data.frames.test_opening import write_tfds
 from tests.support.object_store import new_place
+from tests.support.places import ROOT
 from tests.support.record_files import write_records
 from tests.support.small_msn import small_config
 
@@ -268,7 +269,7 @@ def test_probe_and_inference_read_and_write_a_bucket(small_dataset, remote_datas
 def test_a_command_says_in_one_line_what_is_wrong_with_a_store(s3, flag, environment, named):
     result = call(
         "inference",
-        "--model_path=encoder",
+        f"--model_path={ROOT / 'tests' / 'golden' / 'encoders' / 'hf-dinov2'}",
         f"--{flag}",
         environment={"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"} | environment,
     )

@@ -24,6 +24,7 @@ def test_a_line_is_a_cell_whose_values_are_those_of_the_configuration(tmp_path, 
         "--config.batch_size=8 balance_classes=false features=mean encoder=12",
         """train_videos="('video01','video09')" epochs=3""",
         "optimizer.learning_rate=1 feature_cache=off",
+        "resnet_weights=none positive_class=1",
     )
     lines = read(tmp_path, config, *rows)
     assert [dict(line.overrides) for line in lines] == [
@@ -31,6 +32,7 @@ def test_a_line_is_a_cell_whose_values_are_those_of_the_configuration(tmp_path, 
         {"batch_size": 8, "balance_classes": False, "features": "mean", "encoder": "12"},
         {"train_videos": ("video01", "video09"), "epochs": 3},
         {"optimizer.learning_rate": 1, "feature_cache": "off"},
+        {"resnet_weights": "none", "positive_class": "1"},
     ]
     assert lines[0].name == "optimizer.learning_rate=1e-3_seed=2"
     changed = with_overrides(config, lines[2].overrides)

@@ -27,6 +27,7 @@ def summary(ours, theirs, counted="videos"):
         "baseline": "random",
         "counted": counted,
         "warnings": [],
+        "failed": [],
     }
     return facts | {"table": table, "saved": saved}
 

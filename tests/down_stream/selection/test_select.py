@@ -55,6 +55,23 @@ def test_wrong_input_is_one_line(tmp_path):
     assert (found.returncode, found.stderr.count("\n")) == (2, 1)
 
 
+def test_a_video_to_leave_out_that_is_not_there_is_named(tmp_path):
+    table = write_rows(tmp_path / "table.npz", make_rows())
+    found = run(f"--embeddings={table}", "--exclude=op7.mp4", f"--output={tmp_path / 'a.csv'}")
+    assert found.returncode == 2
+    assert "--exclude: op7.mp4: no such video; expected names as video" in found.stderr
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_damaged_split_is_one_line(data, tmp_path):
+    root, table = data
+    (root / MANIFEST).write_text('{"protocols": {}')
+    wanted = [f"--data_rootdir={root.parent}", f"--name={root.name}", f"--embeddings={table}"]
+    found = run(*wanted, f"--output={tmp_path / 'a.csv'}")
+    assert found.returncode == 2
+    assert re.fullmatch(r"error: .*damaged; prepare\.py writes it\n", found.stderr)
+
+
 @pytest.fixture
 def data(tmp_path):
     """A data set of eight videos with its table, two of them without labels, one for testing."""

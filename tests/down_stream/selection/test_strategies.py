@@ -25,6 +25,7 @@ def test_entropy_is_that_of_one_label_or_of_several():
     np.testing.assert_allclose(entropy(single), [0, 1], atol=1e-4)
     several = np.array([[0.5, 0.5, 0.5], [1, 1, 0]])
     np.testing.assert_allclose(entropy(several), [1, 0], atol=1e-4)
+    np.testing.assert_array_equal(entropy(np.ones((2, 1))), [0, 0])  # of one class
 
 
 def test_uncertain_frames_weigh_more_in_what_a_class_looks_like():

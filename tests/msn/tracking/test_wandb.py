@@ -155,13 +155,27 @@ def test_a_tracker_that_is_away_ends_nothing(tmp_path, monkeypatch, caplog):
     (line,) = told.stderr.splitlines()
     assert line.startswith("mlflow: nothing can be sent (")
     told = subprocess.run(
-        [sys.executable, "-m", "msn.track", str(tmp_path), "--track=wandb"],
+        [sys.executable, "-m", "msn.track", str(tmp_path), str(folder), "--track=wandb"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert told.returncode == 2
+    assert told.returncode == 1
     assert told.stderr == (
-        f"error: {tmp_path}: no run; expected the workdir of pre-training, an experiment or a "
+        f"not sent: {tmp_path}: no run; expected the workdir of pre-training, an experiment or a "
         "comparison\n"
     )
+    assert told.stdout == f"{folder}: wandb has all of it\n"  # which the first does not keep away
+
+
+def test_what_a_client_refuses_ends_nothing_and_logs_have_no_passwords(
+    tmp_path, monkeypatch, caplog
+):
+    folder = experiment(tmp_path / "probe")
+    monkeypatch.setenv("WANDB_MODE", "magic")
+    assert not send_finished(folder, "wandb")
+    assert "wandb: nothing can be sent (" in caplog.text
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    assert not send_finished(folder, "mlflow")
+    assert "mlflow: nothing can be sent (API request to http://127.0.0.1:9/" in caplog.text
+    assert "secret" not in caplog.text
