@@ -11,7 +11,8 @@ from data.dataset.cholec80 import PHASES
 from data.frames.listing import list_images, list_videos
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.inference import embeddings
-from down_stream.inference.embeddings import GONE, Options, embed
+from down_stream.inference.embeddings import embed
+from down_stream.inference.options import GONE, Options
 from down_stream.inference.parts.notes import parts_folder
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.inference.parts.video_parts import VideoParts
