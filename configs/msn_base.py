@@ -148,8 +148,9 @@ def get_config(arg=""):
     # "one_device", "mirrored" (all GPUs of this machine), "multi_worker" (the processes that
     # TF_CONFIG or Slurm name), "tpu" (that TPU_NAME names), or "auto": what there is.
     config.strategy = "auto"
-    # One compiled program; on the CPU it is also the faster one (exact GELU).
-    config.compile_with_xla = True
+    # One compiled program; on the CPU it is also the faster one (exact GELU). "auto": where XLA
+    # can compile for the devices that there are; True: an error where it cannot; or False.
+    config.compile_with_xla = config_dict.FieldReference("auto", field_type=object)
     # "bfloat16": half the memory for activations; weights, statistics and loss stay float32.
     config.precision = "float32"
     # Computes each block again in the backward pass: same gradients, less memory, more time.

@@ -175,24 +175,12 @@ def devices() -> Iterator[Line]:
             for one in tf.config.list_physical_devices(device.device_type)
         ]
         found = ", ".join(filter(None, dict.fromkeys(details))) or device.device_type
-        yield device.name.removeprefix("/device:"), found, compiles_on(tf, device.name)
-
-
-def compiles_on(tf, device: str) -> str:
-    """OK if a product that XLA compiles on a device is right; else what went wrong."""
-
-    @tf.function(jit_compile=True, autograph=False)
-    def product(x):
-        return tf.linalg.matmul(x, x)
-
-    try:
-        with tf.device(device):
-            result = product(2.0 * tf.eye(64))
-    except tf.errors.OpError as error:
-        reason = str(error).splitlines()[0]
-        return f"XLA does not compile here ({reason}); --config.compile_with_xla=False"
-    is_right = bool(tf.reduce_all(result == 4.0 * tf.eye(64)))
-    return OK if is_right else "XLA's product is wrong; look for another driver"
+        if compiled_programs.xla_works():  # where it does not, it may end the process
+            reason = compiled_programs.product_compiles(device.name)
+        else:
+            reason = "said above"
+        advice = f"XLA does not compile here ({reason}); all runs without it, slower"
+        yield device.name.removeprefix("/device:"), found, advice if reason else OK
 
 
 if __name__ == "__main__":

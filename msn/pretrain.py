@@ -76,6 +76,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         check_output_folder("workdir", folder)
     workdir = to_path(workdir)
     check_writable(workdir)
+    by_xla = compiles_with_xla(config.compile_with_xla)
     distribution = create_distribution(config.strategy)
     source, views = open_frames(config), Views(**config.views)
     steps_per_epoch = whole_batches(source, config.batch_size)
@@ -89,7 +90,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     backbone = model.anchor_encoder.backbone
     patches = backbone.grid**2
     distribution.check(config.batch_size, config.accumulation, bool(backbone.stem_channels))
-    train_step = distribution.create_step(model, config.accumulation, config.compile_with_xla)
+    train_step = distribution.create_step(model, config.accumulation, by_xla)
     origin = describe_origin(config, source, total_steps)
     probes = create_probes(config, model, source, origin["videos"])
     check_room(workdir, model, config.keep_checkpoints, config.keep_every, total_steps)
@@ -147,7 +148,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
             unit="step",
             disable=not distribution.is_chief,
         )
-        if config.compile_with_xla:
+        if by_xla:
             train_step = compiled_programs.announced(train_step, "training step", bar)
         with distribution.named_errors(), log, bar:
             while step < total_steps:
@@ -236,12 +237,23 @@ def written_by_chief(workdir: Path, distribution: Distribution):
         yield workdir if distribution.is_chief else Path(name)
 
 
+def compiles_with_xla(choice: bool | str) -> bool:
+    """Whether XLA compiles the training step; raises `InputError` if it must, and cannot."""
+    if choice is True and not compiled_programs.xla_works():
+        raise InputError(
+            'compile_with_xla is True: XLA cannot compile here; expected "auto" or False'
+        )
+    return compiled_programs.xla_works() if choice == "auto" else choice
+
+
 def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str]) -> list:
     """The probes of the target encoder that `config.probe_every` asks for: of sources, and k-NN."""
     if not config.probe_every:
         return []
     probe, encoder = config.probe, model.target_encoder
-    represent = tf.function(encoder.represent, jit_compile=True, autograph=False)
+    represent = tf.function(
+        encoder.represent, jit_compile=compiled_programs.xla_works(), autograph=False
+    )
     sizes = {"image_size": encoder.image_size, "max_frames": probe.max_frames}
     sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
     if not (probe.train_videos or probe.test_videos):

@@ -146,6 +146,7 @@ def import_tensorflow() -> None:
     compiled_programs.use()
     _import_quietly()
     compiled_programs.wait()
+    compiled_programs.xla_works()  # before this process takes the GPU's memory
     import keras  # of another project's ~/.keras/keras.json nothing holds here
 
     keras.config.set_floatx("float32")

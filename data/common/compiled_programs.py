@@ -13,6 +13,7 @@ The variable MSN_PROGRAMS names another folder than the cache's, or is "off".
 
 import atexit
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import itertools
@@ -21,6 +22,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -31,6 +34,8 @@ from data.common.cores import available_cores
 from data.common.progress import ProgressBar
 
 VARIABLE = "MSN_PROGRAMS"
+TRIAL_SECONDS = 300  # that a process may take to import TensorFlow and compile a small program
+RETRY_AFTER = 24 * 3600  # seconds; a trial that failed is made again, as drivers change
 LIMIT = 2 << 30  # bytes for one kind of machine; a large network's training step takes some 100 MB
 KEEP_EVERY = 5.0  # seconds; what a killed process compiled is wanted by the next one
 _PROCESS = "process-"
@@ -49,7 +54,7 @@ def use() -> None:
     """
     global _programs
     folder = os.environ.get(VARIABLE) or str(user_cache("programs"))
-    flags = re.sub(_OURS, "", os.environ.get("TF_XLA_FLAGS", ""))  # those of a parent process
+    flags = _other_flags()  # a parent process may have added its own
     machine = _machine(flags)
     if folder == "off" or _FLAG in flags or not machine:
         return
@@ -61,7 +66,7 @@ def use() -> None:
         own.mkdir(parents=True)
     except OSError:  # a home that is read-only: compiled anew each time
         return
-    os.environ["TF_XLA_FLAGS"] = f"{flags.strip()} {_FLAG}{own} {_TYPES}".strip()
+    os.environ["TF_XLA_FLAGS"] = f"{flags} {_FLAG}{own} {_TYPES}".strip()
     _programs = _Programs(store, own)
 
 
@@ -99,6 +104,94 @@ def compiling(what: str) -> Iterator[None]:
         logging.info("%s: compiled in %.0f s, kept", what, seconds)
     else:
         logging.info("%s: compiled program found, ready in %.0f s", what, seconds)
+
+
+@functools.cache
+def xla_works() -> bool:
+    """Whether XLA can compile for the devices of this machine; says in the log why not.
+
+    For a GPU that XLA does not know, LLVM ends the process (compute capability 12 with TensorFlow
+    2.21, tensorflow#111958). So a process of its own compiles a small program first, and what came
+    of it is noted for this kind of machine. Where neither a GPU nor the user's own XLA_FLAGS can
+    go wrong, nothing is tried, nor is anything concluded where the GPU's memory is taken.
+    """
+    import tensorflow as tf
+
+    if not (tf.config.list_physical_devices("GPU") or os.environ.get("XLA_FLAGS")):
+        return True
+    machine = _machine(_other_flags())
+    note = user_cache("xla_works") / machine
+    reason = _noted(note) if machine else None
+    if reason is None:
+        reason = _trial()
+        if re.search("out of memory|RESOURCE_EXHAUSTED", reason):
+            return True
+        with contextlib.suppress(OSError):  # a home that is read-only: tried anew each time
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(reason)
+    if reason:
+        logging.warning("XLA does not compile here (%s); everything runs without it", reason)
+    return not reason
+
+
+def _noted(note: Path) -> str | None:
+    """What an earlier trial said; None where there was none, or it failed over a day ago."""
+    try:
+        reason, age = note.read_text(), time.time() - note.stat().st_mtime
+    except OSError:
+        return None
+    return reason if not reason or age < RETRY_AFTER else None
+
+
+def product_compiles(device: str) -> str:
+    """Lets XLA compile a product for a device, as "GPU:0"; what went wrong, or ""."""
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True, autograph=False)
+    def product(x):
+        return tf.linalg.matmul(x, x)
+
+    try:
+        with tf.device(device):
+            result = product(2.0 * tf.eye(64))
+    except tf.errors.OpError as error:
+        return str(error).splitlines()[0]
+    return "" if bool(tf.reduce_all(result == 4.0 * tf.eye(64))) else "its product is wrong"
+
+
+def _trial() -> str:
+    """Why a process of its own cannot compile for some device; "" where it can for all."""
+    script = (
+        "import sys, tensorflow as tf; from data.common.compiled_programs import product_compiles\n"
+        "devices = tf.config.list_logical_devices('GPU') or tf.config.list_logical_devices('CPU')\n"
+        "sys.exit(next(filter(None, (product_compiles(one.name) for one in devices)), 0))"
+    )
+    # Of a GPU's memory it takes what it needs; by default TensorFlow takes all.
+    settings = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_XLA_FLAGS": _other_flags()}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=Path(__file__).resolve().parents[2],
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TRIAL_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer in {TRIAL_SECONDS} s"
+    if not ended.returncode:
+        return ""
+    lines = [line for line in ended.stderr.splitlines() if line.strip()]
+    fatal = [line for line in lines if re.search(r"LLVM ERROR|^F\d{4}", line)]
+    reason = (fatal or lines or [f"exit code {ended.returncode}"])[-1].strip()
+    return re.sub(r"^F\d{4} .*?\] ", "", reason)[-200:]
+
+
+def _other_flags() -> str:
+    """TF_XLA_FLAGS without what `use` adds."""
+    return re.sub(_OURS, "", os.environ.get("TF_XLA_FLAGS", "")).strip()
 
 
 class _Programs:

@@ -92,11 +92,11 @@ def check_ranges(values: Mapping[str, float | None], ranges: Iterable[tuple]) ->
             check_range(name, values[name], least, largest)
 
 
-def check_choices(values: Mapping[str, str], choices: Mapping[str, Collection[str]]) -> None:
+def check_choices(values: Mapping, choices: Mapping[str, Collection]) -> None:
     """Raises `InputError` unless each value that `choices` names is one of those it allows."""
     for name, allowed in choices.items():
         if values[name] not in allowed:
-            expected = ", ".join(choice or "empty" for choice in allowed)
+            expected = ", ".join("empty" if choice == "" else str(choice) for choice in allowed)
             raise InputError(f"{name} is {values[name]!r}; expected {expected}")
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.common.compiled_programs import xla_works
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError
@@ -130,7 +131,7 @@ def finetune(
     scales = [1.0] * len(variables)
     if not is_frozen:
         scales = learning_rate_scales(model, variables, layer_decay)
-    by_xla = not isinstance(model.encoder, OnnxEncoder)
+    by_xla = xla_works() and not isinstance(model.encoder, OnnxEncoder)
     changed = variables if is_frozen else model.weights
     return fit(
         create_train_step(loss_of, variables, optimizer, scales, by_xla),

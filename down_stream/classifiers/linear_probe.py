@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.common.compiled_programs import xla_works
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.frames.seeds import generator
@@ -158,7 +159,7 @@ class Heads:
         rates, decays = np.array(points, np.float32).T[:, None, :, None]  # [1, heads, 1] each
         self.optimizer = create_optimizer(optimizer, rates, decays, warmup, steps)
         self.optimizer.build([self.kernel, self.bias])
-        self._step = tf.function(self._update, jit_compile=True, autograph=False)
+        self._step = tf.function(self._update, jit_compile=xla_works(), autograph=False)
 
     def logits(self, features):
         """Standardised features [batch, width] -> [batch, heads, classes]."""

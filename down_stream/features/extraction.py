@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from data.common.compiled_programs import xla_works
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.frames.batches import batches_of_features
@@ -33,7 +34,7 @@ def by_pieces(function: Callable, encoder) -> Callable:
 
 def compiled(function: Callable, encoder) -> Callable:
     """A function of images as one program; of XLA's, unless ONNX Runtime has a part in it."""
-    by_xla = not isinstance(encoder, OnnxEncoder)
+    by_xla = xla_works() and not isinstance(encoder, OnnxEncoder)
     return tf.function(function, jit_compile=by_xla, autograph=False)
 
 

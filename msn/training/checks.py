@@ -64,6 +64,7 @@ CHOICES = {
     "export": ("target", "anchor"),
     "precision": tuple(DTYPES),
     "on_nan": ("stop", "rollback"),
+    "compile_with_xla": ("auto", True, False),
 }
 
 

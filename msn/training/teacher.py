@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from data.common.compiled_programs import xla_works
 from data.common.errors import InputError, one_line
 from data.common.stopping import StopSignal
 from data.frames.batches import batches_of_features
@@ -137,7 +138,7 @@ class Teacher:
             # Of XLA's, unless ONNX Runtime has a part in it.
             function = tf.function(
                 lambda images: encoder.represent(tf.cast(images, tf.float32)),
-                jit_compile=not isinstance(encoder, OnnxEncoder),
+                jit_compile=xla_works() and not isinstance(encoder, OnnxEncoder),
                 autograph=False,
             )
             batches = batches_of_features(

@@ -61,7 +61,7 @@ def loader(source: Frames, config, count: int):
 def create_step(config):
     """A function from a batch to the metrics of one train step, as `msn.pretrain` runs it."""
     model = create_model(config)
-    train_step = tf.function(model.train_step, jit_compile=config.compile_with_xla)
+    train_step = tf.function(model.train_step, jit_compile=bool(config.compile_with_xla))
     schedule = as_scalars(
         schedule_of_step(config, 0, TOTAL_STEPS, steps_per_epoch=TOTAL_STEPS), "float32"
     )

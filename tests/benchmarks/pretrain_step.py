@@ -51,7 +51,7 @@ class Training:
         self.config.gradient_checkpointing = recompute
         self.model = create_model(self.config)
         self.train_step = tf.function(
-            self.model.train_step, jit_compile=self.config.compile_with_xla
+            self.model.train_step, jit_compile=bool(self.config.compile_with_xla)
         )
         self.steps, self.views = 0, {}
 
