@@ -1,6 +1,7 @@
 """How long a file says that its video is, and how much of that it lacks."""
 
 import contextlib
+import struct
 from pathlib import Path
 
 import av
@@ -10,6 +11,10 @@ from data.video.files.opening import VideoFile
 from data.video.files.packets import UNKNOWN, Packets
 
 MAX_SHORT = 2.0  # seconds by which a sound track may outlast the pictures
+# Of an ASF file (.wmv): the object that says how long it is, and where in it (Microsoft, Advanced
+# Systems Format specification, 3.2): play duration, send duration, preroll, flags.
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+ASF_HEAD, ASF_TIMES, ASF_LIVE = 1 << 16, (struct.Struct("<QQQI"), 64), 1
 
 
 def header_seconds(file: VideoFile) -> float:
@@ -19,7 +24,23 @@ def header_seconds(file: VideoFile) -> float:
         return float(stream.frames / stream.average_rate)
     if stream.duration:
         return float(stream.duration * stream.time_base)
+    if container.format.name == "asf" and not container.duration:
+        return _asf_seconds(file.video)
     return (container.duration or 0) / av.time_base
+
+
+def _asf_seconds(video: Path) -> float:
+    """What the header of an ASF file says, 0 where it was written live.
+
+    FFmpeg does not believe it where the file has not the size that the header says.
+    """
+    with video.open("rb") as opened:
+        head = opened.read(ASF_HEAD)
+    (form, place), begin = ASF_TIMES, head.find(ASF_PROPERTIES)
+    if begin < 0 or begin + place + form.size > len(head):
+        return 0.0
+    played, _, preroll, flags = form.unpack_from(head, begin + place)  # 100 ns, ms
+    return 0.0 if flags & ASF_LIVE else max(0.0, played / 1e7 - preroll / 1e3)
 
 
 def missing_seconds(file: VideoFile, packets: Packets) -> float | None:
