@@ -1,8 +1,8 @@
 """Joins the frames of a video to their annotations.
 
-Frame NNNNNN is at second (NNNNNN - 1) / fps. Only files named `<video>_NNNNNN` are joined; other
-names may count from 0, or something else than frames of that rate, and wrong labels are worse than
-none.
+Frame NNNNNN is at second (NNNNNN - 1) / fps; where the names of a video count from 0, at second
+NNNNNN / fps. Only files named `<video>_NNNNNN` are joined; other names may count something else
+than frames of that rate, and wrong labels are worse than none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -76,7 +76,7 @@ class Annotated:
         Args:
           video: its name.
           frames: int32 [n], their numbers, ascending.
-          is_official: whether they are named so that the numbers count them from 1.
+          is_official: whether they are named so that the numbers tell the time.
           counts: receives how many rows the annotations have, by group.
           audit: receives what is found.
 
@@ -87,7 +87,7 @@ class Annotated:
         groups = self.classes.multi_label
         presence = {g: np.full((len(frames), len(n)), UNKNOWN, np.int8) for g, n in groups.items()}
         sources = self.sources.get(video, ()) if len(frames) else ()
-        if sources and (not is_official or frames[0] < 1):
+        if sources and not is_official:
             self.untimed.append(video)
             sources = ()
         read = []

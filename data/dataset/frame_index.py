@@ -1,12 +1,13 @@
 """The frame index: one row per frame of a dataset, the one table that every loader reads.
 
-`index.parquet` has the columns video, frame (the number NNNNNN in the file's name, counted from 1),
-phase (-1 unknown), one per tool or other name of a multi-label group (1, 0, -1 unknown), file
-(relative to the dataset directory) and template: `file` with the number left open,
-"frames/video68/video68_{:06d}.jpg". There are few templates, so that an index of millions of frames
-fits into memory without a string per frame. Data sets of images in classes
-(data/image_classes/class_folders.py) have one column more, label, -1 unknown. `classes.json` says
-what the ids of phases and classes mean, and which groups there are (data/dataset/classes.py).
+`index.parquet` has the columns video, frame (the number NNNNNN in the file's name, counted from 1;
+one more where a video's names count from 0), phase (-1 unknown), one per tool or other name of a
+multi-label group (1, 0, -1 unknown), file (relative to the dataset directory) and template: `file`
+with the number left open, "frames/video68/video68_{0:06d}.jpg", or {1:06d} where it is one less
+than the frame. There are few templates, so that an index of millions of frames fits into memory
+without a string per frame. Data sets of images in classes (data/image_classes/class_folders.py)
+have one column more, label, -1 unknown. `classes.json` says what the ids of phases and classes
+mean, and which groups there are (data/dataset/classes.py).
 """
 
 import functools
@@ -49,7 +50,8 @@ class FrameIndex:
     Attributes:
       videos: names of the videos.
       video: int32 [n], positions in `videos`.
-      frame: int32 [n], the numbers in the files' names; in the official layout they count from 1.
+      frame: int32 [n], the numbers in the files' names, in a video whose names count from 0 one
+        more: the first second of a video is that of frame 1.
       phase: int8 [n], phase ids, -1 where unknown.
       presence: {group: int8 [n, names]}, of multi-label groups such as "tools": 1 where present, 0
         where not, -1 where unknown.
@@ -102,7 +104,9 @@ class FrameIndex:
     def paths(self, rows) -> list[str]:
         """Absolute paths of the frames at `rows`, an array of positions or a slice."""
         templates = self.templates.take(pa.array(self.template[rows])).tolist()
-        return [t.format(n) for t, n in zip(templates, self.frame[rows].tolist(), strict=True)]
+        return [
+            t.format(n, n - 1) for t, n in zip(templates, self.frame[rows].tolist(), strict=True)
+        ]
 
     def select(
         self, videos: Iterable[str] | None = None, exclude: Iterable[str] | None = None

@@ -20,7 +20,7 @@ from data.frames.frames import Frames, ImageFrames, file_state
 from data.frames.opening import open_source
 from data.frames.video_frames import VideoFrames
 from data.images.finding import find_images
-from data.images.names import place_in_video, plain_path
+from data.images.names import first_number, place_in_video, plain_path
 from data.preparation.media import find_videos, name_found
 from data.preparation.operations import find_operations, join_operations
 from data.storage.locking import scratch_folder
@@ -38,8 +38,8 @@ from data.video.parts import VideoFiles
 def list_images(path: str | Path) -> ImageFrames:
     """The images of a file, a folder, a glob pattern or a text file with paths.
 
-    A frame named `<video>_NNNNNN`, as `prepare.py` names them, is of second (NNNNNN - 1) / fps; of
-    others the second is unknown.
+    A frame named `<video>_NNNNNN`, as `prepare.py` names them, is of second (NNNNNN - 1) / fps,
+    and of second NNNNNN / fps where a frame 0 is beside it; of others the second is unknown.
 
     Raises:
       InputError: no images there.
@@ -47,14 +47,16 @@ def list_images(path: str | Path) -> ImageFrames:
     faults = []
     files, root, passed_over = find_images(path, faults)
     places = {}  # video -> position, in the order of appearance
-    video, frame, rates = [], [], []
+    video, frame, rates, begins = [], [], [], {}
     for file in files:
         name, number = place_in_video(file, root)
         if name not in places:
             places[name] = len(places)
             rates.append(_extraction_rate(file.parent))
         video.append(places[name])
-        frame.append(number or 0)
+        if number is not None and name not in begins:
+            begins[name] = first_number(file)
+        frame.append(0 if number is None else number + 1 - begins[name])
     index = _index_files(files, places, video, frame)
     return ImageFrames(index, rates, faults=faults, passed_over=passed_over)
 

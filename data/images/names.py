@@ -41,6 +41,17 @@ def video_of(stem: str) -> str:
     return _TRAILING_NUMBER.sub("", stem) or "images"
 
 
+def first_number(file: Path) -> int:
+    """From what the numbers of a video's frames count: 0 where a frame 0 is beside this, else 1.
+
+    Args:
+      file: named `<video>_NNNNNN`.
+    """
+    before, _, digits = file.stem.rpartition("_")
+    zeros = (f"{before}_{'0' * width}{file.suffix}" for width in {1, len(digits)})
+    return 0 if any(file.with_name(name).exists() for name in zeros) else 1
+
+
 def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
     """The video that an image is of, and its number there if its name is `<video>_NNNNNN`.
 
@@ -49,7 +60,7 @@ def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
       root: where the search for images began.
 
     Returns:
-      The name as `group_images` gives it, and the number, counted from 1, or None.
+      The name as `group_images` gives it, and the number in the file's name, or None.
     """
     parts = plain_path(file).relative_to(plain_path(root)).parent.parts
     video = "_".join(parts) or video_of(file.stem)

@@ -42,12 +42,15 @@ def index_table(
 def _template(path: Path, frame: int) -> str:
     """A path with its frame number left open, for str.format; as it is, if it does not end in it.
 
-    frames/video68/video68_000055.jpg -> frames/video68/video68_{:06d}.jpg
+    frames/video68/video68_000055.jpg, 55 -> frames/video68/video68_{0:06d}.jpg
+    frames/video68/video68_000054.jpg, 55 -> frames/video68/video68_{1:06d}.jpg
     """
     text = path.as_posix().replace("{", "{{").replace("}", "}}")
     digits = trailing_number(path.stem)
-    if digits is None or int(digits) != frame:
+    less = None if digits is None else frame - int(digits)
+    if less not in (0, 1):
         return text
-    spec = f"{{:0{len(digits)}d}}" if digits[0] == "0" and len(digits) > 1 else "{:d}"
+    width = f"0{len(digits)}" if digits[0] == "0" and len(digits) > 1 else ""
+    spec = f"{{{less}:{width}d}}"
     end = len(text) - len(path.suffix)
     return text[: end - len(digits)] + spec + text[end:]

@@ -179,20 +179,31 @@ def _read_video(
 
 
 def _number_files(video: str, files: list[Path], audit: Audit) -> tuple[dict[Path, int], bool]:
-    """{file: frame number}, and whether the files have the official names."""
+    """{file: frame number, from 1}, and whether the files have the official names."""
     official = {file: official_number(file.stem, video) for file in files}
     if any(number is not None for number in official.values()):
         _remark_strays([file for file, number in official.items() if number is None], audit)
-        return {file: number for file, number in official.items() if number is not None}, True
+        named = {file: number for file, number in official.items() if number is not None}
+        return _from_one(video, named, audit), True
     if not files:
         return {}, False
     digits = [trailing_number(file.stem) for file in files]
     numbers = [int(number) for number in digits if number]
     stems = {file.stem for file in files}
     if len(numbers) == len(files) and len(set(numbers)) == len(stems) and max(numbers) < MAX_NUMBER:
-        return dict(zip(files, numbers, strict=True)), False
+        return _from_one(video, dict(zip(files, numbers, strict=True)), audit), False
     audit.remark(f"{files[0]}: names do not number the frames of {video}; counted in their order")
     return {file: place for place, file in enumerate(files, 1)}, False
+
+
+def _from_one(video: str, numbers: dict[Path, int], audit: Audit) -> dict[Path, int]:
+    """Numbers that begin with 1 where those of a video's names begin with 0."""
+    if 0 not in numbers.values():
+        return numbers
+    audit.remark(
+        f"{video}: its frames are numbered from 0; {min(numbers, key=numbers.get)} is the first"
+    )
+    return {file: number + 1 for file, number in numbers.items()}
 
 
 def _drop_repeated(numbers: dict[Path, int], audit: Audit) -> dict[Path, int]:
@@ -228,8 +239,8 @@ def _remark_annotations(root: Path, annotated: Annotated, audit: Audit) -> None:
     if annotated.untimed:
         audit.problem(
             f"{root / 'frames'}: annotations of {some(sorted(annotated.untimed, key=natural_key))}:"
-            " phases need the time of each image, as names like <video>_000001 tell it, 1 for the "
-            "first second; classes need none: --dataset=classes"
+            " phases need the time of each image, as names like <video>_000001 tell it, 1, or 0 "
+            "where there is one, for the first second; classes need none: --dataset=classes"
         )
     for folder in sorted(root.glob(f"*{OFFICIAL_SUFFIX}")):
         kind = folder.name.removesuffix(OFFICIAL_SUFFIX)

@@ -32,11 +32,15 @@ class Record:
 
     @classmethod
     def of(cls, folder: AnyPath, tracker: str) -> "Record":
-        """The record of a run directory; a new one where there is none that can be read."""
+        """The record of a run directory; a new one where there is none, or a damaged one.
+
+        Raises:
+          OSError: it cannot be read now: with a new key the run would begin again in the tracker.
+        """
         path = folder / FOLDER / f"{tracker}.json"
         try:
             return cls(path, **json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError):
             return cls(path)
 
     def forget(self) -> None:

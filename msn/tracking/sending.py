@@ -5,6 +5,7 @@ What is to be sent is read from the files of the run, so that a tracker that is 
 
 import logging
 import re
+from functools import cached_property
 
 from data.common.errors import one_line
 from data.storage.paths import AnyPath
@@ -25,7 +26,12 @@ class Sender:
 
     def __init__(self, folder: AnyPath, name: str):
         self.folder, self.name = folder, name
-        self._record, self._run = Record.of(folder, name), None
+        self._run = None
+
+    @cached_property
+    def _record(self) -> Record:
+        """Read when something is sent: until it has the folder, another process may write it."""
+        return Record.of(self.folder, self.name)
 
     def send(self, status: str) -> int:
         """Sends what was not sent before, and how the run stands; of a COMPLETE one, files too.

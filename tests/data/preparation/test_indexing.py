@@ -9,6 +9,7 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.frame_index import load_index
+from data.frames.listing import list_images
 from data.preparation.cleaning import Cleaning
 from data.preparation.indexing import build_index
 
@@ -188,9 +189,8 @@ def test_bad_annotations_cost_labels_not_frames(tmp_path):
     assert audit.problems == [f"{path}: empty"]
 
 
-@pytest.mark.parametrize("names", [["000001.jpg", "000002.jpg"], ["video01_000000.jpg"]])
-def test_labels_are_not_joined_to_names_that_may_count_otherwise(tmp_path, names):
-    for name in names:
+def test_labels_are_not_joined_to_names_that_may_count_otherwise(tmp_path):
+    for name in ("000001.jpg", "000002.jpg"):
         write_image(tmp_path / "frames" / "video01" / name)
     write_annotations(tmp_path, "video01", 2)
     audit = build_index(tmp_path)
@@ -210,7 +210,7 @@ def test_foreign_names(tmp_path):
     index = load_index(tmp_path)
     assert index.videos == ("00001-21711", "00002-7", "unnumbered {x}", "z")
     assert index.video.tolist() == [0, 0, 1, 2, 2, 2, 3, 3]
-    assert index.frame.tolist() == [0, 14628, 3, 1, 2, 3, 7, 8]
+    assert index.frame.tolist() == [1, 14629, 3, 1, 2, 3, 7, 8]
     assert [Path(path).name for path in index.paths(slice(None))] == [
         *(flat[1], flat[0], flat[2], "a9.jpg", "a10.jpg", "b.jpg", "b7.jpg", "a08.jpg")
     ]
@@ -224,9 +224,34 @@ def test_files_that_count_from_zero_are_found(tmp_path, names):
         write_image(tmp_path / "frames" / "op" / f"{name}.jpg")
     build_index(tmp_path)
     index = load_index(tmp_path)
-    assert index.frame.tolist() == [0, 1, 10]
+    assert index.frame.tolist() == [1, 2, 11]
     assert [Path(path).stem for path in index.paths(slice(None))] == names
     assert len(index.templates) == 1
+
+
+@pytest.mark.parametrize("is_first_damaged", [False, True])
+def test_a_video_whose_names_count_from_zero_has_the_labels_of_its_seconds(
+    tmp_path, is_first_damaged
+):
+    """Those of its neighbour, by the index and by what inference makes of the files."""
+    for video, begin in (("video01", 0), ("video02", 1)):
+        write_frames(tmp_path, video, range(begin, begin + 6))
+        write_annotations(tmp_path, video, 6)
+    first = tmp_path / "frames" / "video01" / "video01_000000.jpg"
+    if is_first_damaged:
+        first.write_bytes(first.read_bytes()[:100])
+    audit = build_index(tmp_path)
+    assert has(audit.remarks, "video01: its frames are numbered from 0")
+    assert not has(audit.remarks, "video02", "numbered from 0")
+    index = load_index(tmp_path)
+    zero, one = (index.select([video]) for video in index.videos)
+    seconds = list(range(is_first_damaged, 6))
+    assert zero.second.tolist() == zero.phase.tolist() == seconds
+    assert one.second.tolist() == one.phase.tolist() == list(range(6))
+    listed = list_images(tmp_path / "frames" / "video01")
+    assert listed.second.tolist() == list(range(6))
+    some = list_images(str(tmp_path / "frames" / "video01" / "*[345].jpg"))  # without its first
+    assert some.second.tolist() == [3, 4, 5]
 
 
 def test_nothing_is_written_where_nothing_is_usable(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 from msn.pretrain import pretrain
 from msn.tracking import following
 from msn.tracking.following import Following
+from msn.tracking.record import Record
 from msn.tracking.sending import COMPLETE, send_finished
 from tests.support.mlflow_server import PROGRAM, MlflowServer
 from tests.support.places import ROOT
@@ -117,6 +118,29 @@ def test_a_server_that_is_killed_and_started_again(tmp_path, server, caplog):
     assert curve(run, "rank") == [(step, step) for step in range(1, 34)]
     assert run.info.status == "FINISHED"
     assert caplog.text.count("nothing can be sent") == 1
+
+
+def test_a_start_that_has_waited_for_another_is_the_same_run(tmp_path, caplog):
+    write_rows(tmp_path / "run", 1, 5)
+    waiting = Following(tmp_path / "run", "mlflow")  # its lock is another's
+    assert send_finished(tmp_path / "run", "mlflow")
+    write_rows(tmp_path / "run", 6, 7)
+    with waiting:
+        waiting.status = COMPLETE
+    (run,) = runs()
+    assert curve(run) == [(step, 1 / step) for step in range(1, 8)]
+
+    record = tmp_path / "run" / "trackers" / "mlflow.json"
+    record.rename(record.with_name("away"))
+    record.mkdir()  # it cannot be read
+    with pytest.raises(OSError):
+        Record.of(tmp_path / "run", "mlflow")
+    assert not send_finished(tmp_path / "run", "mlflow")
+    assert "nothing can be sent" in caplog.text
+    record.rmdir()
+    record.with_name("away").rename(record)
+    assert send_finished(tmp_path / "run", "mlflow")
+    assert len(runs()) == 1
 
 
 def test_an_answer_that_is_lost(tmp_path):
