@@ -9,7 +9,9 @@ their mean counts. A draw that is done is kept in draws/ and not run again.
 """
 
 import csv
+import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ from msn.formats.files.feature_table import FeatureTable
 
 ROUNDS = "rounds"  # typical first, then uncertain by the model of the labels so far
 DRAWS = 10_000  # of the bootstrap
+DATA = "fingerprint"  # in config.json, of features and labels
 
 
 class Study:
@@ -74,6 +77,15 @@ class Study:
         self.number = len(index.classes.phases if kind == "video" else index.classes.classes)
         groups = read_patients(root).group(self.candidates.names).groups
         self.groups = [[self.candidates.names.index(name) for name in g] for g in groups.values()]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that a draw depends on beside the configuration: features, labels, patients."""
+        digest, rows = hashlib.sha256(), self.candidates.rows
+        for array in (rows.embeddings, self.candidates.unit, self.labels):
+            digest.update(np.ascontiguousarray(array))
+        digest.update(json.dumps([self.candidates.names, self.groups, self.number]).encode())
+        return digest.hexdigest()[:16]
 
     def draw(self, seed: int) -> list[dict]:
         """Rows of a draw: strategy, share, units, score."""
@@ -169,7 +181,8 @@ def run_study(config, workdir: Path) -> dict:
       "difference" to random and "difference_interval" (bootstrap over draws, 95 %).
 
     Raises:
-      InputError: the configuration or the data cannot work, or `workdir` is another study's.
+      InputError: the configuration or the data cannot work, or `workdir` is another study's, or of
+        another table or other labels.
     """
     if wrong := set(config.strategies) - {*STRATEGIES, ROUNDS} - {"uncertain"}:
         raise InputError(f"strategies: {sorted(wrong)}; expected of {[*STRATEGIES, ROUNDS]}")
@@ -180,11 +193,20 @@ def run_study(config, workdir: Path) -> dict:
     with locked(workdir):
         told, file = flatten(config.to_dict()), workdir / "config.json"
         fixed = {key: value for key, value in told.items() if key not in ("draws", "workdir")}
-        if file.is_file() and json.loads(file.read_text()) != json.loads(json.dumps(fixed)):
+        before = json.loads(file.read_text()) if file.is_file() else {}
+        of_data = before.pop(DATA, None)
+        if before and before != json.loads(json.dumps(fixed)):
             raise InputError(f"{workdir}: holds another study; expected another workdir")
         study = Study(config)
+        if of_data not in (None, study.fingerprint):
+            raise InputError(
+                f"{workdir}: its draws were made with other features, labels or patients than "
+                f"{config.embeddings} and {config.data.root} have now; expected another workdir"
+            )
+        if before and of_data is None:
+            logging.warning("%s: does not say what its draws were made with; they count", workdir)
         (workdir / "draws").mkdir(exist_ok=True)
-        write_json(file, fixed)
+        write_json(file, fixed | {DATA: study.fingerprint})
         rows = []
         for seed in ProgressBar(range(config.draws), "draws", unit="draw"):
             done = workdir / "draws" / f"draw{seed:03d}.json"

@@ -56,6 +56,21 @@ def test_choosing_pays_where_kinds_differ_and_done_draws_are_kept(config, tmp_pa
     with pytest.raises(InputError, match="holds another study"):
         study.run_study(config, tmp_path)
     config.C = 0.01
+    table = pq.read_table(config.embeddings)
+    doubled = np.stack(table["embeddings"].to_numpy()) * 2
+    pq.write_table(table.set_column(0, "embeddings", pa.array(doubled.tolist())), config.embeddings)
+    with pytest.raises(InputError, match="made with other features, labels or patients"):
+        study.run_study(config, tmp_path)
+    pq.write_table(table, config.embeddings)
+    index = pq.read_table(f"{config.data.root}/index.parquet")
+    other = np.roll(index["phase"].to_numpy(), 1)
+    at = index.column_names.index("phase")
+    changed = index.set_column(at, "phase", pa.array(other))
+    pq.write_table(changed, f"{config.data.root}/index.parquet")
+    with pytest.raises(InputError, match="made with other features, labels or patients"):
+        study.run_study(config, tmp_path)
+    pq.write_table(index, f"{config.data.root}/index.parquet")
+    assert study.run_study(config, tmp_path) == summary
 
 
 def test_patients_are_in_the_pool_or_in_the_test(config):
