@@ -17,6 +17,7 @@ from data.storage.paths import AnyPath, is_remote
 
 _OWNER = ".owner"  # in a scratch folder, locked by the process that made it
 _ATTEMPTS = 100  # to make a folder that others remove at the same time
+_TRIES, _MOMENT = 5, 0.02  # seconds between two tries to take a lock
 _YOUNG = 60  # seconds in which a folder without an owner may be about to get one
 
 
@@ -59,7 +60,8 @@ def owner_of(note: Path) -> str:
     try:
         with note.open("r+") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Shared, so that of two who ask neither takes the other for an owner.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return file.read().strip() or "starting"
     except FileNotFoundError:
@@ -103,7 +105,7 @@ def _remove_unowned(folder: Path) -> None:
 def _lock(place: Path, note: Path) -> Iterator[None]:
     with _open(place, note) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except BlockingIOError:
             file.seek(0)
             raise LockedError(
@@ -118,6 +120,18 @@ def _lock(place: Path, note: Path) -> Iterator[None]:
             return
     with _lock(place, note):  # its owner has removed it meanwhile
         yield
+
+
+def _take(file) -> None:
+    """Takes the lock; raises `BlockingIOError` where another process keeps it.
+
+    One that only asks who has it (`owner_of`) has it for a moment.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_MOMENT)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _open(place: Path, note: Path):

@@ -12,6 +12,7 @@ import numpy as np
 from down_stream.selection.candidates import Candidates
 
 FRAMES = 6000  # that stand for all, as many of each unit
+DIGITS = 9  # of weights, which sum to 1: of units that cover as much the first is taken
 
 
 def by_coverage(
@@ -39,14 +40,18 @@ def by_coverage(
     for block in _blocks(len(points)):
         np.logical_or.at(reach, unit[block], _distances(points[block], targets) <= radius)
     uncovered = ~reach[labelled].any(axis=0)
+    every = _weights(reach, weight)
+    gains = every - _weights(reach[:, ~uncovered], weight[~uncovered])
     left, chosen = allowed.copy(), []
     while len(chosen) < budget and left.any():
-        gain = np.where(left, reach @ (weight * uncovered), -1)
+        gain = np.where(left, gains.round(DIGITS), -1)
         if gain.max() <= 0:  # all is covered: what covers most is next
-            gain = np.where(left, reach @ weight, -1)
+            gain = np.where(left, every.round(DIGITS), -1)
         best = int(np.argmax(gain))
-        new = float(weight[reach[best] & uncovered].sum())
-        uncovered &= ~reach[best]
+        is_new = reach[best] & uncovered
+        new = float(weight[is_new].sum())
+        gains -= _weights(reach[:, is_new], weight[is_new])
+        uncovered &= ~is_new
         covered = 1 - float(weight[uncovered].sum())
         chosen.append((best, {"new": new, "covered": covered, "radius": radius}))
         left[best] = False
@@ -61,6 +66,11 @@ def _radius(points: np.ndarray, unit: np.ndarray) -> float:
         distance[unit[rows][:, None] == unit[None]] = np.inf
         nearest.append(distance.min(axis=1))
     return float(np.median(np.concatenate(nearest)))
+
+
+def _weights(reach: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """float64 [units], the weight of what each reaches, bool [units, targets]; in little memory."""
+    return np.concatenate([reach[block] @ weight for block in _blocks(len(reach))])
 
 
 def _blocks(length):

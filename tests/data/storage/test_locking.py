@@ -1,12 +1,14 @@
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from data.common.errors import InputError
-from data.storage.locking import locked, locked_file
+from data.storage.locking import locked, locked_file, owner_of
 from tests.support.places import ROOT
 
 # Takes the lock without TensorFlow, says so, and waits to be killed.
@@ -37,6 +39,17 @@ def test_the_second_is_refused_until_the_first_is_killed(tmp_path):
         pass
     with locked(tmp_path):
         pass
+
+
+def test_who_only_asks_keeps_nobody_away(tmp_path):
+    note = tmp_path / "lock"
+    note.touch()
+    asking = note.open("r+")
+    fcntl.flock(asking, fcntl.LOCK_SH)  # as `owner_of` has it, for a moment
+    assert owner_of(note) == ""
+    threading.Timer(0.03, asking.close).start()
+    with locked(tmp_path):
+        assert owner_of(note).startswith(f"process {os.getpid()} on")
 
 
 def test_nothing_is_left_but_what_was_written(tmp_path):

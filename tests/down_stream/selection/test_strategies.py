@@ -1,6 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from down_stream.selection import coverage
+from down_stream.selection.candidates import Candidates
 from down_stream.selection.typicality import by_typicality, typicality
 from down_stream.selection.uncertainty import described, entropy
 from tests.support.small_tables import make_candidates
@@ -41,3 +45,49 @@ def test_uncertain_frames_weigh_more_in_what_a_class_looks_like():
     np.testing.assert_allclose(points[0, 6:], candidates.points[1], rtol=1e-4)
     assert not points[1, 6:].any()  # its frames are all said to be of the first class
     assert uncertain[0] > uncertain[1]
+
+
+def make_intervals(units):
+    """Two frames each, in clusters of which some are larger."""
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(40, 8))
+    points = centres[random.geometric(0.1, 2 * units) % 40] + random.normal(0, 0.3, (2 * units, 8))
+    points = (points / np.linalg.norm(points, axis=1)[:, None]).astype(np.float32)
+    names, place = tuple(map(str, range(units))), np.arange(units, dtype=float)
+    unit = np.repeat(np.arange(units), 2)
+    return Candidates("interval", None, points, unit, names, place, place + 1, (), 1.0)
+
+
+def test_each_choice_covers_most_of_what_is_left():
+    candidates = make_intervals(60)
+    labelled, allowed = np.zeros(60, bool), np.ones(60, bool)
+    labelled[:4], allowed[:8] = True, False
+    chosen = coverage.by_coverage(candidates, labelled, allowed, 52)
+    radius, points = chosen[0][1]["radius"], candidates.points
+    near = np.linalg.norm(points[:, None] - points[None], axis=2) <= radius
+    reach = near.reshape(60, 2, 120).any(axis=1)
+    covered = reach[labelled].any(axis=0)
+    left = allowed.copy()
+    for best, why in chosen:
+        gains = (reach & ~covered).sum(axis=1) / 120
+        assert gains[best] == pytest.approx(gains[left].max())
+        assert why["new"] == pytest.approx(gains[best])
+        covered |= reach[best]
+        assert why["covered"] == pytest.approx(covered.mean())
+        left[best] = False
+    np.testing.assert_array_equal(covered, reach[labelled | allowed].any(axis=0))
+    assert not left.any()
+    assert sum(why["new"] == 0 for _, why in chosen) > 5  # all is covered before all are chosen
+
+
+def test_tens_of_thousands_of_intervals_need_little_memory(monkeypatch):
+    monkeypatch.setattr(coverage, "FRAMES", 1000)
+    candidates, every = make_intervals(20_000), np.ones(20_000, bool)
+    tracemalloc.start()
+    try:
+        chosen = coverage.by_coverage(candidates, ~every, every, 10)
+        (_, peak) = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len({unit for unit, _ in chosen}) == 10
+    assert peak < 4 * 20_000 * 1000  # bytes; which unit reaches what is one each
