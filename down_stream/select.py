@@ -11,10 +11,10 @@ or it is made first, of a data set or of videos (--video_path):
   python -m down_stream.select --model_path=runs/ours/encoder --data_rootdir=datasets --name=ours \
       --budget=10% --output=round1.csv
 
---data_rootdir also says what has labels already (by --task) and which videos are for testing: these
-are never chosen, nor are videos of their patients. --labelled=FILE names more: a table with the
-column video, as round1.csv, or a name a line. Beside round1.csv, round1.html shows where the chosen
-ones are among all, and key frames of each.
+--data_rootdir also says what has labels already (by --task) and which videos are for testing in
+the default split: these are never chosen, nor are videos of their patients. --labelled=FILE names
+more: a table with the column video, as round1.csv, or a name a line. Beside round1.csv, round1.html
+shows where the chosen ones are among all, and key frames of each.
 
 Exit code: 0 done, 1 some videos could not be read or used, 2 nothing could be done.
 """

@@ -129,7 +129,8 @@ def _take(file) -> None:
     """
     for _ in range(_TRIES):
         with contextlib.suppress(BlockingIOError):
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         time.sleep(_MOMENT)
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -1,6 +1,8 @@
 """Several labels per frame, each present or not, as the tools of Cholec80: table and scores."""
 
 import csv
+import io
+import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.storage.texts import read_any_text
 from down_stream.metrics import statistics
 
 EXPLANATIONS = {
@@ -71,8 +74,10 @@ def read_predictions(path: str | Path) -> MultiLabelPredictions:
       InputError: no such file, or not such a table.
     """
     try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
+        text, remark = read_any_text(Path(path))
+        if remark:
+            logging.warning("%s", remark)
+        header, *rows = filter(None, csv.reader(io.StringIO(text, newline="")))
         classes = tuple(header[3::2])
         if header[:2] != ["video", "second"] or header[2::2] != [f"{c}_label" for c in classes]:
             raise ValueError(f"columns {', '.join(header[:4])}")
@@ -84,7 +89,9 @@ def read_predictions(path: str | Path) -> MultiLabelPredictions:
             probabilities=np.array(columns[1::2], np.float32).T,
             classes=classes,
         )
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: not a predictions.csv of several labels ({error})") from error
 
 

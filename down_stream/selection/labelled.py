@@ -2,6 +2,8 @@
 
 import csv
 import json
+import logging
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,6 +15,7 @@ from data.dataset.frame_index import FrameIndex
 from data.dataset.patients import read_patients
 from data.dataset.splits import MANIFEST
 from data.storage.paths import AnyPath
+from data.storage.texts import read_any_text
 from down_stream.selection.candidates import Candidates
 
 Span = tuple[str, float, float]  # a video, and from which second to which
@@ -29,19 +32,23 @@ def spans_of_file(path: AnyPath) -> list[Span]:
       InputError: the file cannot be read, or a time is no number.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text, remark = read_any_text(path)
+    except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a list of videos") from error
+    if remark:
+        logging.warning("%s", remark)
     lines = [line for line in text.splitlines() if line.strip()]
-    header = next(csv.reader(lines[:1]), [])
+    delimiter = ";" if ";" in "".join(lines[:1]) else ","
+    header = next(csv.reader(lines[:1], delimiter=delimiter), [])
     column = next((name for name in ("video", "sequence") if name in header), None)
     if column is None:
         return [(line.strip(), -np.inf, np.inf) for line in lines]
     spans = []
-    for number, row in enumerate(csv.DictReader(lines), 2):
+    for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter), 2):
+        times = (row.get(name) or "" for name in ("start", "end"))
+        start, end = (text.replace(",", ".") if delimiter == ";" else text for text in times)
         try:
-            start = float(row.get("start") or -np.inf)
-            end = float(row.get("end") or np.inf)
+            start, end = float(start or -np.inf), float(end or np.inf)
         except ValueError as error:
             raise InputError(f"{path}, line {number}: {error}; expected seconds") from error
         spans.append((row[column] or "", start, end))
@@ -72,18 +79,31 @@ def _spans(index, task):
     return [(index.videos[v], s, s) for v, s in zip(videos, second.tolist(), strict=True)]
 
 
-def videos_of_test(root: AnyPath, videos: Iterable[str]) -> set[str]:
-    """Those of `videos` that a data set's default split tests on, and others of their patients."""
+def videos_of_tests(root: AnyPath, videos: Iterable[str]) -> dict[str, set[str]]:
+    """Those of `videos` that a data set's splits test on, and others of their patients.
+
+    Returns:
+      {name of the split: videos}, the default one first; {} where there are no splits.
+
+    Raises:
+      InputError: the manifest is damaged.
+    """
     path = root / MANIFEST
     if not path.is_file():
-        return set()
+        return {}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        tested = set(manifest["protocols"][manifest["default"]]["test"]["videos"])
+        protocols = manifest["protocols"]
+        names = dict.fromkeys([manifest["default"], *protocols])
+        tests = {name: set(protocols[name]["test"]["videos"]) for name in names}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged; prepare.py writes it") from error
-    groups = read_patients(root).group(sorted({*videos, *tested})).groups.values()
-    return {video for group in groups if tested & set(group) for video in group}
+    every = sorted(set(videos).union(*tests.values()))
+    groups = read_patients(root).group(every).groups.values()
+    return {
+        name: {video for group in groups if tested & set(group) for video in group}
+        for name, tested in tests.items()
+    }
 
 
 def mark(candidates: Candidates, spans: Sequence[Span]) -> tuple[np.ndarray, list[str]]:
@@ -94,10 +114,10 @@ def mark(candidates: Candidates, spans: Sequence[Span]) -> tuple[np.ndarray, lis
     """
     of_video, marked = {}, np.zeros(len(candidates), bool)
     for number, name in enumerate(candidates.names):
-        of_video.setdefault(name, []).append(number)
+        of_video.setdefault(_composed(name), []).append(number)
     unknown = []
     for name, start, end in spans:
-        units = of_video.get(name)
+        units = of_video.get(_composed(name))
         if units is None:
             unknown.append(name)
             continue
@@ -106,3 +126,8 @@ def mark(candidates: Candidates, spans: Sequence[Span]) -> tuple[np.ndarray, lis
         is_touched |= (begins <= start) & (ends > start)
         marked[np.array(units)[is_touched]] = True
     return marked, list(dict.fromkeys(unknown))
+
+
+def _composed(name: str) -> str:
+    """A name in which an umlaut is one letter; on a Mac it is two."""
+    return unicodedata.normalize("NFC", name)

@@ -1,5 +1,6 @@
 """From tables of embeddings to selection.csv and its page."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,11 +8,12 @@ import numpy as np
 
 from data.common.errors import InputError, some
 from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.splits import MANIFEST
 from data.storage.paths import AnyPath
 from down_stream.lookup.tables import Rows, read_tables
 from down_stream.selection.candidates import open_candidates, without_lost
 from down_stream.selection.choosing import USUAL, choose, read_budget
-from down_stream.selection.labelled import mark, spans_of_file, spans_of_index, videos_of_test
+from down_stream.selection.labelled import mark, spans_of_file, spans_of_index, videos_of_tests
 from down_stream.selection.page import name_of, write_page, write_table
 
 
@@ -64,7 +66,8 @@ def select(
     index = load_index(wanted.root) if wanted.root else None
     task = wanted.task or ("classes" if index and index.classes.classes else "phases")
     spans = spans_of_index(wanted.root, index, task) if index else []
-    tested = videos_of_test(wanted.root, rows.video) if index else set()
+    tests = videos_of_tests(wanted.root, rows.video) if index else {}
+    default, tested = next(iter(tests.items()), ("", set()))
     if index:
         rows = _with_files(rows, index)
     never = tested | set(wanted.excluded)
@@ -98,15 +101,35 @@ def select(
         "Strategy": strategy,
         "Chosen": f"{len(choices)} of {len(candidates)} {candidates.kind}s",
         "With labels": str(int(labelled.sum())),
-        "Left out, for testing": str(in_test),
+        "Left out, for testing": f"{in_test}, of the split {default}" if tests else "none is known",
         "Frames": f"{len(rows):,}",
         "Tables": some([str(path) for path in tables]),
         "Seed": str(wanted.seed),
     }
     write_table(output, candidates, choices)
-    notes = [*faults, *remarks]
+    notes = [*faults, *remarks, *_of_tests(wanted.root, tests, candidates, choices)]
     write_page(output.with_suffix(".html"), candidates, labelled, choices, facts, notes)
     return [name_of(candidates, choice.unit) for choice in choices], remarks
+
+
+def _of_tests(root, tests, candidates, choices) -> list[str]:
+    """Lines, which are logged, too, about what may be for testing and is chosen all the same."""
+    if not tests:
+        where = f"{root}: no {MANIFEST} in it" if root else "no --data_rootdir"
+        lines = [f"{where}: what is for testing is not known, and only --exclude leaves it out"]
+    else:
+        names = [candidates.names[choice.unit] for choice in choices]
+        default, *others = tests
+        found = {split: [name for name in names if name in tests[split]] for split in others}
+        lines = [
+            f"{some(list(dict.fromkeys(of)))}: chosen, since the default split, {default}, does "
+            f"not test on it; the split {split} does"
+            for split, of in found.items()
+            if of
+        ]
+    for line in lines:
+        logging.warning("%s", line)
+    return lines
 
 
 def _unit_of(task: str) -> str:

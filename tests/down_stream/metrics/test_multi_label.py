@@ -1,11 +1,17 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 from data.common.errors import InputError
-from down_stream.metrics.multi_label import MultiLabelPredictions, evaluate, write_predictions
+from down_stream.metrics.multi_label import (
+    MultiLabelPredictions,
+    evaluate,
+    read_predictions,
+    write_predictions,
+)
 
 
 def drawn(videos=5, frames=30, seed=0):
@@ -65,3 +71,18 @@ def test_the_table_has_label_and_probability_of_each_tool(tmp_path):
     assert [int(row["Hook_label"]) for row in rows] == predictions.label[:, 1].tolist()
     read = np.array([float(row["Hook"]) for row in rows], np.float32)
     np.testing.assert_array_equal(read, predictions.probabilities[:, 1])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_table_that_a_spreadsheet_has_saved_is_read(tmp_path, encoding, caplog):
+    path = tmp_path / "predictions.csv"
+    written = replace(drawn(videos=1), classes=("Gr\xe4sper", "Hook", "Clipper"))
+    write_predictions(path, written)
+    path.write_bytes((path.read_text(encoding="utf-8") + "\n").encode(encoding))
+    found = read_predictions(path)
+    assert found.classes == written.classes
+    np.testing.assert_array_equal(found.label, written.label)
+    assert ("read as Windows-1252" in caplog.text) == (encoding == "cp1252")
+    path.write_bytes(b"video,second\n\0")
+    with pytest.raises(InputError, match="expected text"):
+        read_predictions(path)

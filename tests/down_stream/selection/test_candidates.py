@@ -3,7 +3,7 @@ import pytest
 
 from data.common.errors import InputError
 from down_stream.selection.candidates import open_candidates, without_lost
-from down_stream.selection.labelled import mark, spans_of_file, spans_of_index, videos_of_test
+from down_stream.selection.labelled import mark, spans_of_file, spans_of_index, videos_of_tests
 from tests.support.small_tables import make_candidates, make_rows
 
 
@@ -73,6 +73,27 @@ def test_lists_of_what_has_labels(tmp_path):
         spans_of_file(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_list_as_a_spreadsheet_saves_it(tmp_path, encoding, caplog):
+    file = tmp_path / "labelled.csv"
+    file.write_bytes("order;video;start;end\r\n1;Magen f\xfcr 1;60;120,5\r\n".encode(encoding))
+    assert spans_of_file(file) == [("Magen f\xfcr 1", 60.0, 120.5)]
+    assert ("read as Windows-1252" in caplog.text) == (encoding == "cp1252")
+    file.write_bytes("Magen f\xfcr 1\r\nop2\r\n".encode(encoding))
+    assert [name for name, *_ in spans_of_file(file)] == ["Magen f\xfcr 1", "op2"]
+    file.write_bytes(b"\0\1\2")
+    with pytest.raises(InputError, match="expected text"):
+        spans_of_file(file)
+
+
+def test_a_name_from_a_mac_is_the_same_name():
+    rows = make_rows(units=1)
+    rows.video[:] = "Mu\u0308ller"
+    candidates = open_candidates(rows, "video", (), None)
+    marked, unknown = mark(candidates, [("M\xfcller", -np.inf, np.inf)])
+    assert marked.all() and not unknown
+
+
 def test_labels_and_tests_of_a_data_set(small_dataset):
     from data.dataset.frame_index import load_index
 
@@ -83,4 +104,4 @@ def test_labels_and_tests_of_a_data_set(small_dataset):
     assert len(spans_of_index(small_dataset, index, "tools")) == len(index)
     with pytest.raises(InputError, match="task is 'organs'"):
         spans_of_index(small_dataset, index, "organs")
-    assert videos_of_test(small_dataset, index.videos) <= set(index.videos)
+    assert videos_of_tests(small_dataset, index.videos) == {}

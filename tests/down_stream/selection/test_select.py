@@ -109,6 +109,29 @@ def test_what_has_labels_and_what_is_tested_are_never_chosen(data, tmp_path):
     assert set(names) == {"video01", "video02", "video07"}  # nobody has looked at the first
 
 
+def test_what_other_splits_test_on_and_that_none_is_known_is_said(data, tmp_path, caplog):
+    root, table = data
+    without_labels(root, ["video02", "video05", "video07"])
+    output = to_path(tmp_path / "out.csv")
+    parts = {"default": ["video05"], "fold 2": ["video02"], "fold 3": ["video01"]}
+    protocols = {name: {"test": {"videos": videos}} for name, videos in parts.items()}
+    (root / MANIFEST).write_text(json.dumps({"default": "default", "protocols": protocols}))
+    names, remarks = select([table], Wanted(root=root, budget="2"), output)
+    assert set(names) == {"video02", "video07"}
+    assert not remarks
+    (line,) = caplog.messages
+    assert line.startswith("video02: chosen, since the default split, default, does not test on it")
+    assert line.endswith("the split fold 2 does")
+    assert line in output.with_suffix(".html").read_text()
+    assert "1, of the split default" in output.with_suffix(".html").read_text()
+    caplog.clear()
+    (root / MANIFEST).unlink()
+    select([table], Wanted(root=root, budget="2"), output)
+    (line,) = caplog.messages
+    assert line.startswith(f"{root}: no splits.json in it: what is for testing is not known")
+    assert line in output.with_suffix(".html").read_text()
+
+
 def test_a_video_that_the_table_lacks_is_named_and_not_chosen(data, tmp_path):
     root, _ = data
     without_labels(root, ["video02", "video05", "video07"])

@@ -77,7 +77,7 @@ def test_each_choice_covers_most_of_what_is_left():
         left[best] = False
     np.testing.assert_array_equal(covered, reach[labelled | allowed].any(axis=0))
     assert not left.any()
-    assert sum(why["new"] == 0 for _, why in chosen) > 5  # all is covered before all are chosen
+    assert sum(why["new"] == 0 for _, why in chosen) > 3  # all is covered before all are chosen
 
 
 def test_tens_of_thousands_of_intervals_need_little_memory(monkeypatch):
