@@ -5,7 +5,6 @@ validation and test are read from their own videos, a frame has the label that b
 in its name, and labels are ids as in `cholec80.PHASES`.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from data.common.cores import available_cores
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.frame_index import load_index
 from data.finetuning import (
@@ -155,7 +155,7 @@ def get_cholec80_images_datasets(
                 f"{data_root}: no labelled frames of the {part} videos, {names[0]} to {names[-1]}"
             )
         if missing := len(names) - len(present):
-            logging.warning("%s: %d of the %s videos are missing", data_root, missing, part)
+            logger.warning("%s: %d of the %s videos are missing", data_root, missing, part)
         is_train = part == "train"
         augment = train_transformation if is_train else "resize"
         loader = Cholec80ImagesLoader(data_root, present, batch_size, is_train, augment)

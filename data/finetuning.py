@@ -1,6 +1,5 @@
 """tf.data loader of fine-tuning: shuffled labelled frames, augmented, at any step at once."""
 
-import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +7,7 @@ import tensorflow as tf
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
 from data.frames.frames import Frames, ImageFrames
 from data.frames.prefetching import prefetched
@@ -132,7 +132,7 @@ def load_frames(
         try:
             return transform(frames.read(int(row)), int(position)), np.True_
         except (InputError, OSError) as error:
-            logging.warning("left out: %s", error)
+            logger.warning("left out: %s", error)
             if unreadable is not None:
                 unreadable.add(int(row))
             side = image_size or 1

@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import logging
 
 import numpy as np
 import tensorflow as tf
 
 from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
+from data.common.logs import logger
 from data.frames.frames import Frames
 from data.frames.prefetching import prefetched
 from data.frames.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
@@ -194,5 +194,5 @@ def _read(source: Frames, row: int, reduction: Reduction) -> tuple[np.ndarray, S
     try:
         return source.read_reduced(row, reduction)
     except (InputError, OSError) as error:
-        logging.warning("skipped: %s", error)
+        logger.warning("skipped: %s", error)
         return None

@@ -21,7 +21,6 @@ import this project and to see `root` under the same path.
 
 import dataclasses
 import functools
-import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.dataset.classes import Classes, frame_rate, read_classes
 from data.dataset.frame_index import INDEX, column_of, index_schema, load_index
 from data.dataset.splits import choose_protocols
@@ -113,7 +113,7 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
         if download_config.max_examples_per_split is None:
             frames = len(load_index(self.builder_config.root))
             if left_out := frames - self.info.splits.total_num_examples:
-                logging.warning("%d of %d frames left out: unreadable", left_out, frames)
+                logger.warning("%d of %d frames left out: unreadable", left_out, frames)
 
     def _split_generators(self, dl_manager):
         del dl_manager  # nothing is downloaded
@@ -199,7 +199,7 @@ def examples(root: Path, fps: float, multi_label: dict, row: dict) -> Iterator[t
     try:
         image = stored_image(root / row["file"])
     except (InputError, OSError) as error:
-        logging.warning("left out: %s", error)
+        logger.warning("left out: %s", error)
         return
     video, frame = row["video"], row["frame"]
     has_second = official_number(Path(row["file"]).stem, video) is not None

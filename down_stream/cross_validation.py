@@ -10,7 +10,6 @@ folds together are scored as those of one experiment are.
 import contextlib
 import functools
 import json
-import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
+from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
 from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import PARTS
@@ -139,7 +139,7 @@ def _run_fold(config: ConfigDict, workdir: Path, split: dict, number: int) -> di
     cell.workdir = str(workdir)
     started = time.monotonic()
     results = run(cell, workdir)
-    logging.info(
+    logger.info(
         "fold %d of %d: %s in %s",
         *(number, config.folds, _score(results), duration(time.monotonic() - started)),
     )

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import logging
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
 from data.common.compiled_programs import user_cache
+from data.common.logs import logger
 from data.common.stopping import StoppedError, StopSignal
 from data.dataset.splits import PARTS
 from data.storage.folders import filled_folder, remove_folder
@@ -266,14 +266,14 @@ def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict 
     noted = {"images_fingerprint": facts["images_fingerprint"]} | results  # since it is noted
     others = [name for name, value in facts.items() if noted.get(name) != value]
     if others == ["images_fingerprint"]:
-        logging.warning(
+        logger.warning(
             "%s is finished, but sizes or times of change of images are others since: trained anew",
             workdir,
         )
     if others:
         return None
     protocol, score = results["chosen_by"]
-    logging.warning(
+    logger.warning(
         "%s is finished, with this configuration, encoder, labels and images: %s %s %s. Nothing is "
         "trained; to train anew, take another --config.workdir, or remove this one",
         *(workdir, protocol, score, percent(results["metrics"][protocol][score])),

@@ -6,7 +6,6 @@ content.
 
 import errno
 import json
-import logging
 import math
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from data.common.errors import InputError, one_line
+from data.common.logs import logger
 from data.images.image_io import resize_rule
 from data.storage.folders import copy_folder, local_copy
 from data.storage.paths import AnyPath, to_path
@@ -234,9 +234,9 @@ def _encoder(path, found: Foreign, given):
         )
     encoder = encoder_of_state(found.state, **arguments)
     for remark in found.remarks:
-        logging.warning("%s: %s", path, remark)
+        logger.warning("%s: %s", path, remark)
     if found.unused:
-        logging.warning("%s: not used, without effect: %s", path, in_short(found.unused))
+        logger.warning("%s: not used, without effect: %s", path, in_short(found.unused))
     return encoder
 
 

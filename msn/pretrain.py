@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import logging
 import tempfile
 import zlib
 from pathlib import Path
@@ -12,8 +11,9 @@ from ml_collections import ConfigDict
 
 from data.common import compiled_programs
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.common.progress import ProgressBar
-from data.common.stopping import StopSignal
+from data.common.stopping import StoppedError, StopSignal
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
 from data.frames.frames import Frames
@@ -110,10 +110,9 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         describe(config, backbone, source, total_steps, step)
         said = teacher and teacher.features(workdir, stop)
         if teacher and said is None:
-            logging.warning(
-                "stopped by %s while the teacher was asked; start again to go on", stop.requested
+            raise StoppedError(
+                f"stopped by {stop.requested} while the teacher was asked; start again to go on"
             )
-            return False
         unreadable = UnreadableFrames(config.data.max_unreadable)
 
         def save():
@@ -196,16 +195,15 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
                 if to_probe or to_save:
                     log.restart_clock()
                 if stopping and step < total_steps:
-                    by = stop.requested or "a signal to another worker"
-                    logging.warning("stopped by %s after step %d; start again to go on", by, step)
                     distribution.agree(stopped=step)
-                    return False
+                    by = stop.requested or "a signal to another worker"
+                    raise StoppedError(f"stopped by {by} after step {step}; start again to go on")
 
         # ---- export ----------------------------------------------------------------------------
         if distribution.is_chief:
             encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
             path = encoders.save_encoder(encoder, workdir / "encoder", origin)
-            logging.info("encoder: %s", path)
+            logger.info("encoder: %s", path)
             following.status = COMPLETE
         distribution.agree(complete=step)
         return True
@@ -221,7 +219,7 @@ def open_frames(config: ConfigDict) -> Frames:
         for name in data.exclude_videos
         if excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
     ]:
-        logging.warning("data.exclude_videos: not in the data: %s", some(missing))
+        logger.warning("data.exclude_videos: not in the data: %s", some(missing))
     return source
 
 
@@ -258,7 +256,7 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
     sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
     if not (probe.train_videos or probe.test_videos):
         if sources.number < 2:
-            logging.warning(
+            logger.warning(
                 "probe_every=%d: nothing is probed, as one video has no sources to tell apart and "
                 "probe.train_videos is empty",
                 config.probe_every,
@@ -297,13 +295,13 @@ def handle_failure(config: ConfigDict, failure: tuple[int, str], rollbacks: int)
             f"{what}; {config.max_rollbacks} batches were skipped already (max_rollbacks). The "
             "checkpoints before it are kept; lower optimizer.learning_rate in a new --workdir"
         )
-    logging.warning("%s; going back to the last checkpoint to skip this batch", what)
+    logger.warning("%s; going back to the last checkpoint to skip this batch", what)
 
 
 def describe(config: ConfigDict, backbone, source: Frames, total_steps: int, step: int) -> None:
     """Says in the log what a run is about to do."""
     sizes = f"{backbone.depth} blocks of width {backbone.width}, patches of {backbone.patch_size}"
-    logging.info(
+    logger.info(
         "%s on %d frames of %d videos (%d excluded): %d steps of %d images, from step %d",
         f"{config.init} ({sizes})" if config.init else config.model.variant,
         len(source),

@@ -11,12 +11,11 @@ With --sweep=FILE, each line of the file (key=value key=value ...) is a run in W
 --summary=FILE.json tells other programs how it ended.
 """
 
-import logging
-
 from absl import flags
 
 from data.common import cli, summary
 from data.common.errors import InputError
+from data.common.logs import logger
 
 CONFIG = cli.define_config("configs/msn_demo.py", "configuration of the run")
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run, made if missing (required)")
@@ -45,8 +44,8 @@ def main() -> int:
     cli.import_tensorflow()
     from msn.pretrain import pretrain
 
-    complete = pretrain(config, workdir)
-    return cli.DONE if complete else cli.STOPPED
+    pretrain(config, workdir)
+    return cli.DONE
 
 
 def check_before(config) -> None:
@@ -81,15 +80,14 @@ def sweep(config, workdir: str) -> int:
     for place, (folder, own) in enumerate(runs.items()):
         if not shard.has(place):
             continue
-        logging.info("%d of %d: %s", place + 1, len(runs), folder.name)
+        logger.info("%d of %d: %s", place + 1, len(runs), folder.name)
         try:
-            if not pretrain(own, folder):
-                return cli.STOPPED
+            pretrain(own, folder)
         except LockedError as error:
-            logging.warning("left to another process: %s", error)
+            logger.warning("left to another process: %s", error)
         except InputError as error:  # of this run alone, such as a loss that is not finite
             told.append(f"{folder.name}: {error}")
-            logging.warning("%s failed, the others go on: %s", folder.name, error)
+            logger.warning("%s failed, the others go on: %s", folder.name, error)
     print("\n".join([last_values(runs), *(f"failed: {text}" for text in told)]))
     summary.note(problems=told)
     return cli.DONE_IN_PART if told else cli.DONE

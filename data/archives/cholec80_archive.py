@@ -4,11 +4,10 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlparse
 
-from absl import logging
-
 from data.archives import fetch, unpack_tar
 from data.archives.unpacking import filling
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.dataset import cholec80
 
 
@@ -40,4 +39,4 @@ def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, kee
         unpack_tar.unpack(path, root)
     if archive is None and not keep:
         path.unlink()
-        logging.info("%s: unpacked and deleted", path)
+        logger.info("%s: unpacked and deleted", path)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import requests
 import urllib3
-from absl import logging
 
 from data.archives.room import CHUNK_BYTES, progress_bar, require_space
 from data.common.errors import InputError
+from data.common.logs import logger
 
 MAX_WAIT = 120.0  # seconds between two attempts, whatever back-off or server ask for
 _new_md5 = functools.partial(hashlib.md5, usedforsecurity=False)  # some machines forbid it else
@@ -69,7 +69,7 @@ def fetch(
                     f"{error}); try again later; what was received is kept"
                 ) from error
             wait = min(max(backoff * 2 ** (failures - 1), error.wait), MAX_WAIT)
-            logging.warning("%s: %s; trying again in %.0f s", url, error, wait)
+            logger.warning("%s: %s; trying again in %.0f s", url, error, wait)
             time.sleep(wait)
     try:
         if md5 is not None:
@@ -180,7 +180,7 @@ def _read_head(url: str, response: requests.Response, part: _Part) -> None:
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise InputError(f"{url}: a web page; expected the address of the file itself")
         if part.size:
-            logging.warning("%s: changed, or cannot be resumed; starting again", url)
+            logger.warning("%s: changed, or cannot be resumed; starting again", url)
         length = response.headers.get("Content-Length", "")
         part.start(version, int(length) if length.isdecimal() else None)
         return

@@ -18,9 +18,9 @@ from absl import logging as absl_logging
 from ml_collections import config_dict, config_flags
 
 from data.common import compiled_programs, summary
-from data.common.caught import caught_stderr
 from data.common.configurations import ROOT, check_complete, check_key, list_configs, read_config
 from data.common.errors import InputError, has_controls, is_utf8, one_line, printable
+from data.common.logs import caught_stderr
 from data.common.stopping import STOPPED, ended_by_signals
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request

@@ -17,7 +17,6 @@ import functools
 import hashlib
 import importlib.util
 import itertools
-import logging
 import os
 import re
 import shutil
@@ -31,6 +30,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data.common.cores import available_cores
+from data.common.logs import logger
 from data.common.progress import ProgressBar
 
 VARIABLE = "MSN_PROGRAMS"
@@ -99,11 +99,11 @@ def compiling(what: str) -> Iterator[None]:
     yield
     seconds = time.monotonic() - start
     if not _programs:
-        logging.info("%s: compiled in %.0f s", what, seconds)
+        logger.info("%s: compiled in %.0f s", what, seconds)
     elif _programs.count() > before:
-        logging.info("%s: compiled in %.0f s, kept", what, seconds)
+        logger.info("%s: compiled in %.0f s, kept", what, seconds)
     else:
-        logging.info("%s: compiled program found, ready in %.0f s", what, seconds)
+        logger.info("%s: compiled program found, ready in %.0f s", what, seconds)
 
 
 @functools.cache

@@ -1,4 +1,7 @@
-"""Progress: a bar in a terminal and in a notebook, a line a minute in a log file."""
+"""Progress: a bar in a terminal and in a notebook, a line a minute in a log.
+
+The variable TQDM_DISABLE=1 turns both off.
+"""
 
 import contextlib
 import sys
@@ -9,12 +12,14 @@ from tqdm.auto import tqdm  # in a notebook, its own bar
 from tqdm.autonotebook import tqdm as bar_of_place
 from tqdm.std import tqdm as bar_of_terminal
 
+from data.common.logs import logger
+
 LINE_SECONDS = 60  # between two lines of a log
 IN_NOTEBOOK = bar_of_place is not bar_of_terminal
 
 
 class ProgressBar(tqdm):
-    """tqdm's bar; where stderr is neither a terminal nor a notebook's, lines for a log.
+    """tqdm's bar; where stderr is neither a terminal nor a notebook's, lines of the logger.
 
     A line is written where something was done and a minute has passed, and one at the end:
 
@@ -81,5 +86,4 @@ class ProgressBar(tqdm):
         said = ", ".join(filter(None, (done, duration, self.postfix)))
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         what = f"{self.desc}: " if self.desc else ""
-        self.fp.write(f"{stamp} {what}{said}\n")
-        self.fp.flush()
+        logger.info("%s %s%s", stamp, what, said)

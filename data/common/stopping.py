@@ -3,13 +3,17 @@
 SIGTERM (batch systems, containers), SIGHUP (a terminal that is closed), SIGUSR1 (Slurm's
 --signal=USR1@90) and Ctrl-C ask for the same. What a process was started to ignore, as SIGHUP under
 nohup, it goes on to ignore.
+
+Those are the commands' signals. In a program that calls this as a library, signals are that
+program's: only Ctrl-C, the stop button of a notebook, is noted until work is saved, and that where
+nobody has a handler of his own, as Python's `asyncio.run` does.
 """
 
 import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 SIGNALS = {
     signal.SIGTERM: "SIGTERM",
@@ -18,6 +22,8 @@ SIGNALS = {
     signal.SIGINT: "Ctrl-C",
 }
 STOPPED = 75  # exit code: EX_TEMPFAIL, "try again"
+
+_commands = []  # of this process, as long as they run: one or none
 
 
 class StoppedError(KeyboardInterrupt):
@@ -30,6 +36,8 @@ class StoppedError(KeyboardInterrupt):
 class StopSignal:
     """Context in which a signal is noted instead of ending the process; Ctrl-C twice ends it.
 
+    Outside of `ended_by_signals`, Ctrl-C alone.
+
     Attributes:
       requested: name of the signal that came, "" before.
     """
@@ -37,14 +45,14 @@ class StopSignal:
     def __enter__(self):
         self.requested = ""
         self._handled = contextlib.ExitStack()
-        self._before = self._handled.enter_context(_handled_by(self._note))
+        self._before = self._handled.enter_context(_handled_by(self._note, _ours()))
         return self
 
     def _note(self, number, frame):
         before = self._before[number]
         if number == signal.SIGINT and self.requested == SIGNALS[number] and callable(before):
             before(number, frame)
-        if not self.requested:
+        if _commands and not self.requested:
             os.write(2, f"\n{SIGNALS[number]}: stopping as soon as all is saved\n".encode())
         self.requested = SIGNALS[number]
 
@@ -68,8 +76,12 @@ def ended_by_signals(kept: str) -> Iterator[None]:
         if number == signal.SIGINT:
             os._exit(STOPPED)  # what is being ended takes too long
 
-    with _handled_by(end):
-        yield
+    _commands.append(kept)
+    try:
+        with _handled_by(end, SIGNALS):
+            yield
+    finally:
+        _commands.pop()
 
 
 def leave_to_parent() -> None:
@@ -78,15 +90,22 @@ def leave_to_parent() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _ours() -> tuple[int, ...]:
+    """The signals that work which has to be saved may note."""
+    if _commands:
+        return tuple(SIGNALS)
+    return (signal.SIGINT,) if signal.getsignal(signal.SIGINT) == signal.default_int_handler else ()
+
+
 @contextlib.contextmanager
-def _handled_by(handler: Callable) -> Iterator[dict]:
-    """Context with a handler for SIGNALS, but for ignored ones; yields those before.
+def _handled_by(handler: Callable, numbers: Iterable[int]) -> Iterator[dict]:
+    """Context with a handler for signals, but for ignored ones; yields those before.
 
     Outside of the main thread, which alone may set handlers, it does nothing.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in numbers}
         before = {n: found for n, found in handlers.items() if found != signal.SIG_IGN}
     terminals = [output for output in (1, 2) if os.isatty(output)]
 

@@ -19,7 +19,6 @@ The file is there as a whole or not at all. It is written when a command begins,
 import datetime
 import hashlib
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from pathlib import Path
 from absl import flags
 
 from data.common.errors import InputError
+from data.common.logs import logger
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = ("inputs", "done", "new", "changed", "gone", "outputs")
@@ -99,7 +99,7 @@ class Summary:
             self._write(code, error, known=keys & self._known if is_over else self._known)
         except OSError as failure:  # the disk is full: what the command has to say matters more
             reason = (failure.strerror or str(failure)).lower()
-            logging.error("--summary=%s: the end is not written: %s", self.path, reason)
+            logger.error("--summary=%s: the end is not written: %s", self.path, reason)
         return code
 
     def _write(self, code: int | None, error: str | None, known: Iterable[str]) -> None:

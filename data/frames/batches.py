@@ -1,6 +1,5 @@
 """Frames through a network, batch by batch, while the next ones are read."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.frames.frames import Frames
 from data.frames.read_ahead import InputFrame, Unreadable, read_ahead
@@ -118,7 +118,7 @@ def batches_of_features(
             resample=resample,
         ):
             for fault in batch.faults:
-                logging.warning("left out: %s", fault.reason)
+                logger.warning("left out: %s", fault.reason)
             if len(batch.rows):
                 yield batch.outputs["features"], batch.rows
             bar.update(len(batch.rows))

@@ -3,7 +3,6 @@
 Nothing is extracted and nothing is written. What is held in memory is some bytes a frame.
 """
 
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from data.archives.room import free_space, say_bytes
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.dataset.audit import Audit
 from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
@@ -94,7 +94,7 @@ def list_videos(
     listed, by_name = find_operations(found, operations, _common(paths), audit)
     videos = join_operations(found, listed, by_name, join_parts, set(), audit)
     for remark in audit.remarks:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     files = {
         name: video.files[0]
         for name, video in videos.items()

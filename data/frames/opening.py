@@ -1,12 +1,12 @@
 """Opens the frames that pre-training reads, whatever form they have."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.dataset.classes import frame_rate, has_times
 from data.dataset.extraction_log import known_names
 from data.dataset.frame_index import load_index
@@ -157,7 +157,7 @@ def _find_videos(root: Path, faults: list[str]) -> dict[str, Path]:
     videos = name_videos(folder, (file for file in files if is_video(file.name)), remarks, known)
     videos = dict(sorted(videos.items(), key=lambda item: natural_key(item[0])))
     for remark in remarks:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     if not videos:
         raise InputError(f"{folder}: no videos in it; expected some for data.source=videos")
     return videos

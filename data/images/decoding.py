@@ -27,8 +27,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, TiffImagePlugin
 
-from data.common.caught import caught_stderr
 from data.common.errors import InputError, one_line
+from data.common.logs import caught_stderr
 from data.images.dicom_stills import decode_still, is_dicom_data
 
 JPEG_BEGIN, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"

@@ -2,12 +2,12 @@
 
 import glob
 import itertools
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.images.dicom_stills import is_dicom_data
 from data.images.folders import is_usable, list_files
 from data.images.image_io import SUFFIXES
@@ -98,7 +98,7 @@ def _matching_files(pattern: str, faults: list[str]) -> tuple[Path, list[Path]]:
 def _listed_images(place: Path, faults: list[str]) -> tuple[list[Path], Path, int]:
     text, remark = read_any_text(place)
     if remark:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     lines = [line.strip() for line in text.split("\n")]
     files = [place.parent / line for line in lines if line and not line.startswith("#")]
     files = [file for file in files if not file.exists() or is_usable(file, faults)]

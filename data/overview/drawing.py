@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import logging
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+
+from data.common.logs import logger
 
 # By class id; more classes than colours: from the start again. The first seven are the palette of
 # Okabe and Ito (2008) moved apart: any two differ by more than 25 in CIELAB, for normal vision and
@@ -83,7 +84,7 @@ def _fallbacks(characters: frozenset[str]) -> list[str]:
             chosen.append(name)
             left -= found
     if left:
-        logging.warning(
+        logger.warning(
             "no installed font has %s: PNG files show boxes, report.html what the browser has",
             " ".join(map(chr, sorted(left))),
         )

@@ -5,13 +5,13 @@ found by their names anywhere below the folder, and its published splits. Annota
 as anybody may have them (`data/annotation_formats/tables.py`), which the dataset keeps.
 """
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.images.folders import list_files
 
 Split = Mapping[str, Sequence[str]]  # part: names of videos
@@ -60,7 +60,7 @@ def matching(folder: Path, example: str, *patterns: str) -> list[dict[str, Path]
             if match := pattern.fullmatch(path):
                 files.setdefault(match[1], file)
     for fault in faults:
-        logging.warning("not used: %s", fault)
+        logger.warning("not used: %s", fault)
     if not found[0]:
         raise InputError(f"{folder}: no file like {example} in it; expected another archive")
     return found

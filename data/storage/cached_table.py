@@ -1,6 +1,5 @@
 """Tables that take long to make of large files, kept until one of the files changes."""
 
-import logging
 import os
 import uuid
 import zipfile
@@ -8,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from data.common.logs import logger
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 
@@ -50,5 +50,5 @@ def cached_table(
         with whole_file(path, writer=uuid.uuid4().hex) as side:  # readers may run side by side
             np.savez(side, files=now, **made)
     except OSError as error:
-        logging.warning("%s: cannot be kept, it will be made again: %s", path, error)
+        logger.warning("%s: cannot be kept, it will be made again: %s", path, error)
     return made

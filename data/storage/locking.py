@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import itertools
-import logging
 import os
 import socket
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, is_remote
 
@@ -41,7 +41,7 @@ def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
       LockedError: another process has the lock.
     """
     if is_remote(place):
-        logging.warning("%s: cannot be locked; see that no other run writes here", place)
+        logger.warning("%s: cannot be locked; see that no other run writes here", place)
         yield
         return
     made = [folder for folder in (place, *place.parents) if not folder.exists()]

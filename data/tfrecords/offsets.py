@@ -5,7 +5,6 @@ A record is its length (uint64), a checksum of that (4 bytes), its content and a
 """
 
 import contextlib
-import logging
 import mmap
 import os
 import struct
@@ -15,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.storage.folders import read_part
 from data.storage.paths import AnyPath
 from data.tfrecords.array_records import is_array_record, read_array_record, read_array_records
@@ -51,7 +51,7 @@ def _scan(file: AnyPath, content: BinaryIO) -> tuple[np.ndarray, np.ndarray]:
     if not begins:
         raise InputError(f"{file}: {size} bytes that hold no complete record")
     if at != size:
-        logging.warning("%s: ends after %d bytes, within record %d", file, at, len(begins) + 1)
+        logger.warning("%s: ends after %d bytes, within record %d", file, at, len(begins) + 1)
     return np.array(begins, np.int64), np.array(lengths, np.int64)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 
 from data.common.cores import available_cores
 from data.common.errors import InputError, one_line, say_problem
+from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock
@@ -40,7 +40,7 @@ def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str,
             if clock:
                 clocks[name] = clock
                 if clock.jumps():
-                    logging.warning("%s: %s", clock.video, clock.jumps())
+                    logger.warning("%s: %s", clock.video, clock.jumps())
             if fault:
                 faults[name] = fault
     return clocks, faults
@@ -77,7 +77,7 @@ def read_parts(
                 found[name] = parts
                 for clock in parts.clocks:
                     if clock.jumps():
-                        logging.warning("%s: %s", name, clock.jumps())
+                        logger.warning("%s: %s", name, clock.jumps())
             if fault:
                 faults[name] = fault
     return found, faults
@@ -137,7 +137,7 @@ def kept_timings(
             if table["is_video"]:
                 timings[name] = table["numbers"], table["seconds"], float(table["first"])
             if jumps := str(table["jumps"]):
-                logging.warning("%s: %s", videos[name], jumps)
+                logger.warning("%s: %s", videos[name], jumps)
             if fault := str(table["fault"]):
                 faults[name] = fault
     return timings, faults
@@ -180,14 +180,14 @@ def read_timings(
         rows = slice(start, start := start + count)
         timings[name] = table["numbers"][rows], table["seconds"][rows], first
     for name in videos.keys() - timings.keys():
-        logging.warning("%s: cannot be read as a video; not used", videos[name])
+        logger.warning("%s: cannot be read as a video; not used", videos[name])
     return timings
 
 
 def _make_timings(videos: Mapping[str, Path], fps: float) -> dict[str, np.ndarray]:
     clocks, faults = read_clocks(videos)
     for fault in faults.values():
-        logging.warning("%s", say_problem(fault))
+        logger.warning("%s", say_problem(fault))
     timings = [clock.take(fps) for clock in clocks.values()]
     return {
         "names": np.array(list(clocks), np.str_),

@@ -5,7 +5,6 @@ where they are small.
 """
 
 import itertools
-import logging
 import math
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 from data.common.errors import InputError, check_range
+from data.common.logs import logger
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.images.image_io import resize
@@ -62,7 +62,7 @@ def draw_sheet(
                 row, lambda shape, key=(seed, 0, example): reduction_for(shape, views, *key)
             )
         except (InputError, OSError) as error:
-            logging.warning("left out: %s", error)
+            logger.warning("left out: %s", error)
             continue
         drawn = make_views(image, views, seed, 0, example, whole)
         drawn["anchor"] = mask_patches(drawn["anchor"], kept, patch_size)

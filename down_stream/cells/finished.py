@@ -1,9 +1,9 @@
 """Which cells are done: results are there, of this configuration, this encoder, these labels."""
 
 import json
-import logging
 from collections.abc import Sequence
 
+from data.common.logs import logger
 from down_stream.cells.cell import Cell
 from down_stream.cells.labels import Labels
 from down_stream.cells.opening import Encoders
@@ -57,7 +57,7 @@ def unless_changed(
     before = results.get("labels_fingerprint")
     if before is None or before == labels.fingerprint(cell.config):
         return results
-    logging.warning("%s: the labels, or the frames, have changed since; run again", cell.name)
+    logger.warning("%s: the labels, or the frames, have changed since; run again", cell.name)
     return None
 
 
@@ -67,7 +67,7 @@ def _has_same_encoder(cell: Cell, results: dict, encoders: Encoders) -> bool:
         return True  # nothing to tell by: of an earlier version, random, or removed since
     if encoders.fingerprint(cell.config) == results["encoder_fingerprint"]:
         return True
-    logging.warning("%s: %s has changed since; run again", cell.name, path)
+    logger.warning("%s: %s has changed since; run again", cell.name, path)
     return False
 
 

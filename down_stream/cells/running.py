@@ -1,7 +1,6 @@
 """Runs the cells of a grid: those that are not done, one after another, or some of them each."""
 
 import json
-import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from data.common.errors import InputError, one_line
+from data.common.logs import logger
 from data.storage.locking import LockedError
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
@@ -66,7 +66,7 @@ def run_cells(
         value = found[place]["metrics"][protocol_of][name_of]
         shown = "undefined" if value is None else f"{value:.3f}"
         rest = duration((len(left) - number) * float(np.mean(seconds)))
-        logging.info(
+        logger.info(
             "%d of %d: %s: %s %s in %.0f s; %s left",
             *(number, len(left), cells[place].name, name_of, shown, seconds[-1], rest),
         )
@@ -92,14 +92,14 @@ def _run(run, cell: Cell, protocol: str, name: str) -> dict | None:
     try:
         return run(cell.config, cell.directory)
     except LockedError as error:
-        logging.warning("%s: left to another process: %s", cell.name, error)
+        logger.warning("%s: left to another process: %s", cell.name, error)
         return None
     except NothingToLearnError as error:
-        logging.warning("%s: %s", cell.name, error)
+        logger.warning("%s: %s", cell.name, error)
         noted = {"warnings": [str(error)]}
     except (InputError, tf.errors.ResourceExhaustedError) as error:  # of this cell alone
         reason = str(error) if isinstance(error, InputError) else one_line(error)
-        logging.warning("%s failed, the others go on: %s", cell.name, reason)
+        logger.warning("%s failed, the others go on: %s", cell.name, reason)
         noted = {"warnings": [], FAILED: reason}
     noted |= {"metrics": {protocol: {name: None}}}
     cell.directory.mkdir(parents=True, exist_ok=True)

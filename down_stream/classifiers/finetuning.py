@@ -1,6 +1,5 @@
 """Fine-tuning: trains encoder and head; the best epoch on validation is kept."""
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from data.common.compiled_programs import xla_works
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError
 from data.dataset.frame_index import FrameIndex
@@ -181,7 +181,7 @@ def fit(train_step, batches, state: TrainingState, *, steps, epochs, validate, d
                     f"stopped by {stop.requested} after step {state.step}; start again to go on"
                 )
     state.take_best()
-    logging.info("epoch %d of %d kept", state.best_epoch + 1, epochs)
+    logger.info("epoch %d of %d kept", state.best_epoch + 1, epochs)
     return state.history, state.best_epoch
 
 

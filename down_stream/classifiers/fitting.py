@@ -1,12 +1,12 @@
 """The ways to put an encoder to use: linear probe, logistic regression, k-NN, fine-tuning."""
 
 import dataclasses
-import logging
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
+from data.common.logs import logger
 from down_stream.classifiers.finetuning import finetune
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.classifiers.linear_head import Fitted
@@ -138,7 +138,7 @@ def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
     if counts := [f"{count} {part} frames" for part, count in frames.unreadable.items() if count]:
         texts.append(f"{', '.join(counts)} {UNREADABLE}")
     for remark in texts:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     return texts
 
 

@@ -8,7 +8,6 @@ that stands where an encoder would (--config.encoder=colours.parquet, or in a co
 """
 
 import json
-import logging
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ from absl import flags
 
 from data.common import cli
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.dataset.frame_index import FrameIndex, load_index
 from data.images.image_io import read_image, resize
@@ -61,7 +61,7 @@ def write_colours(index: FrameIndex, path: Path, thumbnail: int = 0) -> None:
         try:
             rows.append((row, colours_of(read_image(file), thumbnail)))
         except InputError as error:
-            logging.warning("left out: %s", error)
+            logger.warning("left out: %s", error)
     if not rows:
         raise InputError(f"none of the {len(index)} frames can be read")
     places, features = zip(*rows, strict=True)

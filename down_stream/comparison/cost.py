@@ -1,7 +1,6 @@
 """What the encoders of a comparison cost: operations of a frame, and frames per second here."""
 
 import json
-import logging
 import os
 import platform
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from data.common.logs import logger
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
 from down_stream.cells.opening import Encoders
@@ -96,7 +96,7 @@ def frames_per_second(function: Callable, size: int) -> float:
         function(images).numpy()
         taken.append(time.perf_counter() - started)
     rate = BATCH / float(np.median(taken))
-    logging.info("%.0f frames of %d pixels a second", rate, size)
+    logger.info("%.0f frames of %d pixels a second", rate, size)
     return rate
 
 

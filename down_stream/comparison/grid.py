@@ -5,7 +5,6 @@ the difference of each encoder to a baseline on the same draws of the videos.
 """
 
 import json
-import logging
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.storage.locking import LockedError, locked, owner_of
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
@@ -85,19 +85,19 @@ def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> tuple:
     encoders = Encoders(kind for kind in config.feature_kinds if kind != USUAL)
     cells, skipped = plan_cells(config, workdir / CELLS, manifest, encoders, task.is_video)
     for one in skipped:
-        logging.info("not compared: %s, %s: %s", one.encoder, one.what, one.why)
+        logger.info("not compared: %s, %s: %s", one.encoder, one.what, one.why)
     found = finished(cells, encoders)
     with whole_file(workdir / MANIFEST, writer=uuid.uuid4().hex) as side:
         side.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
     for who in _others(workdir, shard):
-        logging.warning("%s is still running; the cells that it has begun are left to it", who)
+        logger.warning("%s is still running; the cells that it has begun are left to it", who)
     if missing := found.count(None):
         mark_old(workdir / PAGE, f"{missing} of {len(cells)} cells are missing or run again")
     results = run_cells(cells, found, run, task.chosen_by, encoders, shard)
     failed = failures(cells, results)
     if left := results.count(None):
-        logging.info("%d of %d cells are left to other processes", left, len(cells))
+        logger.info("%d of %d cells are left to other processes", left, len(cells))
         return None, failed
     if len(failed) == len(cells):
         raise InputError(f"none of {len(cells)} cells could be run: {some(failed, '; ')}")
@@ -109,7 +109,7 @@ def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> tuple:
     except LockedError:
         if shard.count == 1:
             raise
-        logging.info("another process, which found all cells done, too, writes the page")
+        logger.info("another process, which found all cells done, too, writes the page")
         return None, failed
 
 

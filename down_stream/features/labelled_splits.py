@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
 from data.dataset.patients import NOBODY, SAID_BY, Patients, read_patients
@@ -94,7 +94,7 @@ def model_remarks(
             f"frame counting {task.pseudo_labels:g}"
         )
     for remark in found:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     return found
 
 
@@ -256,5 +256,5 @@ def remarks(
     if not len(splits["validation"]):
         found.append("no validation videos: the last epoch is tested")
     for remark in found:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     return found

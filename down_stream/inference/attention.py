@@ -1,7 +1,6 @@
 """Pictures of what the last block's CLS token attends to, over the frame: heads and their mean."""
 
 import contextlib
-import logging
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.dataset.frame_index import INDEX
 from data.frames.frames import Frames
 from data.images.image_io import SUFFIXES
@@ -65,7 +65,7 @@ class AttentionPictures:
             if not self._is_announced:
                 number = len(self._frames)
                 about = f"{number:,} pictures, about {number * size / 1e6:,.0f} MB in all"
-                logging.info("%s: %s", self._folder, about)
+                logger.info("%s: %s", self._folder, about)
             self._is_announced = True
 
     def path(self, row):

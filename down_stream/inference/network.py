@@ -1,7 +1,6 @@
 """Frames of a video that comes over the network: rtsp://, http://, https://."""
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.video.decoding import Finisher, with_neighbours
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
@@ -106,7 +106,7 @@ def network_frames(url: str, fps: float, wait: float = 1.0) -> Iterator[tuple[fl
                 f"{shown(url)}: {reason}, after second {second:.0f}; {ATTEMPTS} attempts to "
                 "connect again failed"
             )
-        logging.warning("%s: %s, after second %.0f; trying again", shown(url), reason, second)
+        logger.warning("%s: %s, after second %.0f; trying again", shown(url), reason, second)
         broken = broken or time.monotonic()
         time.sleep(wait * 2 ** (failures - 1))
 

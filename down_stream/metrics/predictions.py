@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.dataset.cholec80 import PHASES, UNKNOWN_PHASE
 from data.storage.texts import read_any_text
 
@@ -104,7 +104,7 @@ def read_predictions(path: str | Path) -> Predictions:
     except csv.Error as error:
         raise InputError(f"{path}: not a table of comma-separated text ({error})") from error
     if remark:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     if not texts:
         raise InputError(f"{path}: no rows; expected one per frame below the header")
     has_probabilities = bool(classes)

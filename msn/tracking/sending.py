@@ -3,11 +3,11 @@
 What is to be sent is read from the files of the run, so that a tracker that is away misses nothing.
 """
 
-import logging
 import re
 from functools import cached_property
 
 from data.common.errors import one_line
+from data.common.logs import logger
 from data.storage.paths import AnyPath
 from msn.tracking.contents import Contents, is_begun, is_complete, read_contents
 from msn.tracking.record import Record
@@ -75,9 +75,9 @@ class Sender:
         record.write()  # its key must be known before the tracker knows it
         self._run = open_tracker(self.name).begin(self.folder, record.key, contents)
         if not record.status:
-            logging.info("%s: %s", self.name, without_credentials(self._run.address))
+            logger.info("%s: %s", self.name, without_credentials(self._run.address))
         if self._run.is_new and record.status:
-            logging.warning("%s does not have this run any more: all of it is sent", self.name)
+            logger.warning("%s does not have this run any more: all of it is sent", self.name)
             record.forget()
         elif (known := self._run.last_step(contents.rows)) is not None:
             record.step = known
@@ -117,10 +117,10 @@ def try_to_send(sender: Sender, status: str, then: str, is_away: bool = False) -
     except Exception as error:  # noqa: BLE001 (a client may raise anything; the run goes on)
         if not is_away:
             reason = without_credentials(one_line(error))
-            logging.warning("%s: nothing can be sent (%s); %s", sender.name, reason, then)
+            logger.warning("%s: nothing can be sent (%s); %s", sender.name, reason, then)
         return False
     if is_away:
-        logging.warning("%s: reached again, and the missing %d rows are sent", sender.name, number)
+        logger.warning("%s: reached again, and the missing %d rows are sent", sender.name, number)
     return True
 
 

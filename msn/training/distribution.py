@@ -7,13 +7,13 @@ the whole.
 
 import contextlib
 import json
-import logging
 import os
 import sys
 
 import tensorflow as tf
 
 from data.common.errors import InputError, one_line
+from data.common.logs import logger
 from msn.method.model import MSN
 from msn.training.gradient_cache import CachedStep
 
@@ -203,7 +203,7 @@ def create_distribution(name: str) -> Distribution:
             f"strategy={name}: the devices are not available ({one_line(error)})"
         ) from error
     if distribution.replicas > 1:
-        logging.info(
+        logger.info(
             "%s: %d replicas, worker %d of %d",
             name,
             distribution.replicas,
@@ -238,7 +238,7 @@ def mirrored() -> tf.distribute.Strategy:
 def multi_worker() -> tf.distribute.Strategy:
     """This process and the others of the cluster, once they are all there."""
     cluster = cluster_of_environment()
-    logging.info("waiting for all workers of %s", cluster.cluster_spec().as_dict())
+    logger.info("waiting for all workers of %s", cluster.cluster_spec().as_dict())
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
 
 

@@ -9,7 +9,6 @@ teaches better still; it would cost its forward pass in every step.)
 import contextlib
 import hashlib
 import json
-import logging
 import zipfile
 from pathlib import PurePath
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from ml_collections import ConfigDict
 
 from data.common.compiled_programs import xla_works
 from data.common.errors import InputError, one_line
+from data.common.logs import logger
 from data.common.stopping import StopSignal
 from data.frames.batches import batches_of_features
 from data.frames.frames import Frames, ImageFrames
@@ -132,7 +132,7 @@ class Teacher:
             0,
         )
         if start < len(source):
-            logging.info(
+            logger.info(
                 "teacher=%s: its features of %d frames are computed", self.path, len(source) - start
             )
             # Of XLA's, unless ONNX Runtime has a part in it.
@@ -212,7 +212,7 @@ def kept(file: AnyPath, names: str, shape) -> tuple[np.ndarray, np.ndarray, int]
                 return None
             features, known, start = (content[name] for name in ("features", "known", "start"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        logging.warning("%s: damaged (%s), made again", file, one_line(error))
+        logger.warning("%s: damaged (%s), made again", file, one_line(error))
         return None
     return (features, known, int(start)) if features.shape == shape else None
 

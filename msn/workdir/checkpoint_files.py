@@ -6,7 +6,6 @@ its marker is beside it: a file that is written last, with the size of the check
 """
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,6 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from data.common.errors import InputError, one_line
+from data.common.logs import logger
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import PART, whole_file
@@ -132,13 +132,13 @@ def read_newest(directory: AnyPath, read: Callable):
     """
     unfinished = unmarked(directory)
     for path in unfinished:
-        logging.warning("%s: has no %s beside it; not used", path, marker_of(path).name)
+        logger.warning("%s: has no %s beside it; not used", path, marker_of(path).name)
     paths = checkpoints(directory)
     for path in reversed(paths):
         try:
             return read(path)
         except InputError as error:
-            logging.warning("%s; taking the one before", error)
+            logger.warning("%s; taking the one before", error)
     if paths or unfinished:
         raise InputError(
             f"{directory}: none of {len(paths) + len(unfinished)} checkpoints can be used, the log "

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from data.common.cores import available_cores
 from data.common.errors import InputError, one_line
+from data.common.logs import logger
 from data.storage.paths import AnyPath
 from msn.workdir.events import Events
 from msn.workdir.metrics_file import open_metrics
@@ -139,7 +139,7 @@ class MetricsLog:
             return
         self._slow = [*self._slow, waiting] if waiting > MUCH_WAITING else []
         if len(self._slow) == OFTEN:
-            logging.warning(
+            logger.warning(
                 "reading frames is the bottleneck: %.0f %% of the time training waits for them, "
                 "with %d cores. What helps: more cores; smaller frames (prepare.py --size=480), as "
                 "JPEG; extracted frames instead of videos; data on a disk of this machine",

@@ -1,7 +1,6 @@
 """The directory of a run: one configuration, room for its checkpoints."""
 
 import json
-import logging
 import math
 import os
 import shutil
@@ -10,6 +9,7 @@ from ml_collections import ConfigDict
 
 from data.common.configurations import flatten
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import whole_file
 from msn.method.model import MSN
@@ -105,7 +105,7 @@ def check_configuration(workdir: AnyPath, config: ConfigDict) -> list[str]:
 def write_configuration(workdir: AnyPath, config: ConfigDict) -> None:
     """Checks as `check_configuration`, says what changed, and writes config.json."""
     if changes := check_configuration(workdir, config):
-        logging.info("changed since the last start: %s", ", ".join(changes))
+        logger.info("changed since the last start: %s", ", ".join(changes))
     with whole_file(workdir / CONFIG_FILE) as side:
         side.write_text(as_json(config))
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.common.errors import InputError
-from data.common.stopping import StoppedError
+from data.common.stopping import StoppedError, ended_by_signals
 from down_stream import experiment
 from down_stream.classifiers import finetuning, fitting
 from down_stream.experiment import run
@@ -71,7 +71,8 @@ def test_a_signal_after_the_last_update_ends_it_and_nothing_is_trained_again(
         return fitted
 
     monkeypatch.setattr(fitting, "fit_end_to_end", stopped_late)
-    with pytest.raises(StoppedError, match="stopped by SIGTERM after training; start again to go"):
+    said = "stopped by SIGTERM after training; start again to go"
+    with pytest.raises(StoppedError, match=said), ended_by_signals(""):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run" / "results.json").exists()
     monkeypatch.setattr(fitting, "fit_end_to_end", fit)

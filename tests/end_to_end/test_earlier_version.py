@@ -102,9 +102,10 @@ def test_kernels_that_were_the_other_way_round_are_turned_with_their_moments(ear
     assert turned == {"anchor/", "target/", "optimizer/first/", "optimizer/second/"}
 
 
-def test_fine_tuning_goes_on_from_its_checkpoint(earlier, capfd):
+def test_fine_tuning_goes_on_from_its_checkpoint(earlier, caplog):
+    caplog.set_level("INFO")
     run(experiment(mode="finetune", epochs=4, augmentation="resize"), "finetune")
-    assert "8 of 8 steps, 4 of them before" in capfd.readouterr().err
+    assert "8 of 8 steps, 4 of them before" in caplog.text
     np.testing.assert_allclose(
         probabilities_of(earlier / "finetune" / "predictions.csv"),
         probabilities_of(FOLDER / "finetune" / "predictions.csv"),

@@ -9,6 +9,7 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
+from data.common.stopping import StoppedError, ended_by_signals
 from data.dataset.frame_index import INDEX, load_index
 from data.frames.opening import open_source
 from data.images.image_io import frame_to_input, read_image
@@ -71,7 +72,8 @@ def test_a_remote_run_that_was_cut_off_ends_as_a_local_one(
 
     with monkeypatch.context() as patch:
         patch.setattr("msn.pretrain.kept_patches", interrupted)
-        assert not pretrain(config, str(workdir))
+        with pytest.raises(StoppedError, match="SIGTERM after step 5"), ended_by_signals(""):
+            pretrain(config, str(workdir))
     assert "cannot be locked" in caplog.text
     found = sorted(path.name for path in (workdir / "checkpoints").iterdir())
     whole = [f"step_{step:08d}" for step in (2, 4, 5)]

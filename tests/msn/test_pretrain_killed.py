@@ -6,6 +6,7 @@ step is compiled by XLA, whose numbers are the same in every process.
 
 import contextlib
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -34,12 +35,14 @@ SPEED = ("images_per_second", "waiting_for_input")  # all that may differ
 def train(root, workdir, stderr, environment, changes):
     """What msn.train does, in a process of its own."""
     from data.common import cli
+    from data.common.stopping import StoppedError, ended_by_signals
     from msn.networks.variants import SIZES
     from msn.pretrain import pretrain
 
     os.environ |= environment
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # compiles in half the time
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     SIZES["pico"] = (12, 1, 2)
     config = small_config(
         root,
@@ -52,7 +55,11 @@ def train(root, workdir, stderr, environment, changes):
         **{"checkpoint_every": 1} | changes,
     )
     try:
-        sys.exit(0 if pretrain(config, workdir) else 75)
+        with ended_by_signals(""):
+            pretrain(config, workdir)
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(75)
     except InputError as error:
         sys.exit(cli.refuse(error))
 

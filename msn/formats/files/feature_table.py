@@ -6,7 +6,6 @@ the names of the data set; and `second`, or `frame`, the number in the name of t
 
 import itertools
 import json
-import logging
 import zipfile
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.common.errors import InputError, one_line, some
+from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
 from data.storage.paths import AnyPath
 from msn.formats.files.weight_files import TABLES
@@ -120,7 +120,7 @@ class FeatureTable:
                     "expected the data set's seconds, or a column 'frame' with the numbers in its "
                     "files' names"
                 )
-        logging.warning(
+        logger.warning(
             "%s: %d of %d frames of %s are missing: %s %s",
             *(self.file, len(missing), total, video, self.key),
             some([f"{key / 1000:g}" if self.key == "second" else str(key) for key in missing]),

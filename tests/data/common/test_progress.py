@@ -10,8 +10,9 @@ import pytest
 from tests.support.places import ROOT
 
 COMMAND = """
-import time
+import logging, time
 from data.common import progress
+logging.basicConfig(level=logging.INFO, format="%(message)s")  # as data/common/cli.py does
 progress.LINE_SECONDS = 0.2
 with progress.ProgressBar(desc="embedding", total=50, initial=10, unit="frame") as bar:
     for frame in range(40):
@@ -64,6 +65,12 @@ def test_an_error_ends_with_how_far_it_came():
         STAMP + "embedding: 11 of 50 frames, 10 of them before, after 00:00\nTraceback",
         process.stderr,
     )
+
+
+def test_no_log_no_lines():
+    code = COMMAND.replace("logging.basicConfig", "dict")
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
 def test_a_terminal_has_a_bar():

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -97,8 +98,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 DRAWING = """
 import os, pathlib, sys, time
-from data.common.stopping import StopSignal
-with StopSignal() as stop:
+from data.common.stopping import StopSignal, ended_by_signals
+with ended_by_signals(""), StopSignal() as stop:
     for step in range(1000):
         time.sleep(0.01)
         print(step, flush=True)  # an error, on a closed terminal
@@ -115,12 +116,40 @@ def test_a_terminal_that_is_closed_does_not_keep_it_from_saving(tmp_path):
 
 
 def test_ctrl_c_twice_ends_what_does_not_come_to_its_end():
-    with StopSignal() as stop:
+    with ended_by_signals(""), StopSignal() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.requested == "Ctrl-C"
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)  # batch systems send two
+
+
+def test_of_a_library_signals_are_the_callers_but_for_ctrl_c():
+    def handlers():
+        return {number: signal.getsignal(number) for number in SIGNALS}
+
+    before, own = handlers(), lambda *_: None
+    with StopSignal() as stop:
+        assert {n for n, found in handlers().items() if found != before[n]} == {signal.SIGINT}
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested == "Ctrl-C"
+    assert handlers() == before
+    try:
+        signal.signal(signal.SIGINT, own)
+        with StopSignal():
+            assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+    found = []
+
+    def in_a_thread():
+        with StopSignal():
+            found.append(handlers())
+
+    thread = threading.Thread(target=in_a_thread)
+    thread.start()
+    thread.join()
+    assert found == [before]
 
 
 def test_the_signal_that_follows_is_for_who_comes_after():

@@ -22,11 +22,11 @@ EPOCHS = 40  # so many that none of the moments below comes after the last one
 
 def fine_tune(root, workdir):
     """Fine-tunes in a process of its own and writes history and weights."""
+    from data.common.stopping import StopSignal, ended_by_signals
     from data.dataset.frame_index import load_index
     from down_stream.classifiers import finetuning, losses
     from down_stream.classifiers.frame_model import FrameModel
     from msn.networks.encoder import Encoder
-    from msn.pretrain import StopSignal
 
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # compiles in half the time
     os.dup2(os.open(workdir / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
@@ -35,7 +35,7 @@ def fine_tune(root, workdir):
     images = np.random.default_rng(0).uniform(0, 255, (8, 16, 16, 3))
     index = load_index(root)
     optimizer = {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1, "warmup": 0.1}
-    with StopSignal() as stop:
+    with ended_by_signals(""), StopSignal() as stop:
         try:
             history, best = finetuning.finetune(
                 model,

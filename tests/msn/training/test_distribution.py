@@ -5,6 +5,7 @@ Every run is a process of its own, forked from a server that has TensorFlow impo
 
 import contextlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
+from data.common.stopping import StoppedError, ended_by_signals
 from msn import encoders
 from msn.training.distribution import cluster_of_environment, create_distribution, found_strategy
 from msn.workdir import checkpoint_files
@@ -48,6 +50,7 @@ def train(root, log, dtype, runs, environment=None, signals=None):
     from msn.training import checks, configuration
 
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     os.environ |= environment or {}
     # To rewrite the graphs takes longer than they run.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -66,8 +69,11 @@ def train(root, log, dtype, runs, environment=None, signals=None):
     pretrain.schedule_of_step = schedule_of_step
     try:
         for workdir, changes in runs:
-            if not pretrain.pretrain(small_run(root, **changes), workdir):
-                sys.exit(ENDED_BY_SIGTERM)
+            with ended_by_signals(""):
+                pretrain.pretrain(small_run(root, **changes), workdir)
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(ENDED_BY_SIGTERM)
     except InputError as error:
         sys.exit(cli.refuse(error))
 

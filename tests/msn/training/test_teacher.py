@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
+from data.common.stopping import StoppedError, ended_by_signals
 from data.dataset.frame_index import load_index
 from data.frames.opening import open_source
 from msn import encoders
@@ -335,7 +336,8 @@ def test_a_run_that_is_stopped_while_the_teacher_is_asked_goes_on(
     config = small_config(small_dataset, teacher=encoder, steps=2)
     with monkeypatch.context() as patched:
         patched.setattr(module, "batches_of_features", interrupted)
-        assert not pretrain(config, tmp_path / "run")
+        with pytest.raises(StoppedError, match="while the teacher was asked"), ended_by_signals(""):
+            pretrain(config, tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
     assert pretrain(config, tmp_path / "run")
 

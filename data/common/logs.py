@@ -1,9 +1,21 @@
-"""What libraries in C write to stderr, kept from the terminal."""
+"""What is said on the way: the project's logger; and what libraries in C write to stderr.
+
+Called from Python, nothing is said until the program around it wants that:
+
+    logging.basicConfig(level=logging.INFO)                       all there is
+    logging.getLogger("endoscopy_msn").setLevel(logging.WARNING)  without what goes as it should
+
+Commands print all of it to stderr (`data/common/cli.py`).
+"""
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
+
+logger = logging.getLogger("endoscopy_msn")
+logger.addHandler(logging.NullHandler())  # else Python writes warnings to stderr
 
 
 @contextlib.contextmanager
