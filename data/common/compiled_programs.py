@@ -130,7 +130,7 @@ def xla_works() -> bool:
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(reason)
     if reason:
-        logging.warning("XLA does not compile here (%s); everything runs without it", reason)
+        logger.warning("XLA does not compile here (%s); everything runs without it", reason)
     return not reason
 
 

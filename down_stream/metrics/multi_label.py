@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.storage.texts import read_any_text
 from down_stream.metrics import statistics
 
@@ -76,7 +76,7 @@ def read_predictions(path: str | Path) -> MultiLabelPredictions:
     try:
         text, remark = read_any_text(Path(path))
         if remark:
-            logging.warning("%s", remark)
+            logger.warning("%s", remark)
         header, *rows = filter(None, csv.reader(io.StringIO(text, newline="")))
         classes = tuple(header[3::2])
         if header[:2] != ["video", "second"] or header[2::2] != [f"{c}_label" for c in classes]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +10,7 @@ import numpy as np
 from data.annotation_formats.labels import MODEL, PHASE
 from data.annotations.corrections import read_labelled_by
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
 from data.dataset.patients import read_patients
 from data.dataset.splits import MANIFEST
@@ -36,7 +36,7 @@ def spans_of_file(path: AnyPath) -> list[Span]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a list of videos") from error
     if remark:
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     lines = [line for line in text.splitlines() if line.strip()]
     delimiter = ";" if ";" in "".join(lines[:1]) else ","
     header = next(csv.reader(lines[:1], delimiter=delimiter), [])

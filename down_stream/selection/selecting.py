@@ -1,12 +1,12 @@
 """From tables of embeddings to selection.csv and its page."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.splits import MANIFEST
 from data.storage.paths import AnyPath
@@ -128,7 +128,7 @@ def _of_tests(root, tests, candidates, choices) -> list[str]:
             if of
         ]
     for line in lines:
-        logging.warning("%s", line)
+        logger.warning("%s", line)
     return lines
 
 

@@ -11,7 +11,6 @@ their mean counts. A draw that is done is kept in draws/ and not run again.
 import csv
 import hashlib
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from data.common import cli
 from data.common.configurations import flatten
 from data.common.errors import InputError
+from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.dataset.frame_index import load_index
 from data.dataset.patients import read_patients
@@ -204,7 +204,7 @@ def run_study(config, workdir: Path) -> dict:
                 f"{config.embeddings} and {config.data.root} have now; expected another workdir"
             )
         if before and of_data is None:
-            logging.warning("%s: does not say what its draws were made with; they count", workdir)
+            logger.warning("%s: does not say what its draws were made with; they count", workdir)
         (workdir / "draws").mkdir(exist_ok=True)
         write_json(file, fixed | {DATA: study.fingerprint})
         rows = []
