@@ -161,7 +161,7 @@ def names_of(
     data sets' own manifest says (`data.dataset.splits`).
 
     Raises:
-      InputError: a pattern that matches nothing; no such manifest.
+      InputError: a pattern that matches nothing, or a name that is none; no such manifest.
     """
     if tuple(wanted) == (MANIFEST,):
         return tuple(name for root in roots for name in _manifest(root)[part]["videos"])
@@ -171,7 +171,13 @@ def names_of(
                 f"{part}_videos: no video has a name like {name}; expected names, patterns, or "
                 f"{MANIFEST}, for those of the data set"
             )
-    return expand(wanted, videos)
+    names = expand(wanted, videos)
+    if unknown := [name for name in names if name not in set(videos)]:
+        raise InputError(
+            f"{part}_videos: no such video: {some(unknown)}; the data set has "
+            f"{some(videos, limit=8)}; for its own split --config.{part}_videos={MANIFEST}"
+        )
+    return names
 
 
 def _manifest(root: AnyPath) -> dict:
