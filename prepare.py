@@ -43,8 +43,8 @@ Examples:
         --annotations=/recordings/phases.csv
 
 Where patients have several videos, --patients=FILE (a CSV with the columns video and patient) says
-whose each is; else names such as Pat_003_a and the folders of files suggest it. No patient is in
-two parts of a split that is drawn, and the intervals of experiments draw patients.
+whose each is; else DICOM files do, and names such as Pat_003_a and the folders of files suggest it.
+No patient is in two parts of a split that is drawn, and the intervals of experiments draw patients.
 
 Annotations are read from --annotations, which is copied to <name>/annotations, and from
 <name>/phase_annotations/<video>-phase.txt and <name>/tool_annotations/<video>-tool.txt, in the

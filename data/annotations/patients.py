@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from data.annotation_formats.delimited import read_table
@@ -11,6 +11,7 @@ from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.patients import (
     COLUMNS,
+    DICOM,
     FILE,
     FOLDERS,
     NAMES,
@@ -59,8 +60,11 @@ def take_patients(
     places: Mapping[str, PurePath],
     audit: Audit,
     aliases: Mapping[str, str] | None = None,
+    told: Iterable[Sequence[str]] = (),
 ) -> None:
     """Writes `patients.csv` of a dataset; what a user gave before stays unless it is given anew.
+
+    So does what is known of videos whose files were not passed this time, or are gone.
 
     Args:
       root: dataset directory.
@@ -70,23 +74,32 @@ def take_patients(
         of those that were found there.
       audit: is told which rows fit nothing, and which videos have no row.
       aliases: other names of videos, {path or file name: video}.
+      told: videos that their own files say are of one patient. No file has a patient's number: a
+        patient is called after the first of these videos.
 
     Raises:
       InputError: a table that is wrong, or that says two things about a video.
     """
     videos = sorted(videos, key=natural_key)
-    rows = {v: known for v, known in read_rows(root / PATIENTS).items() if known[1] == FILE}
+    before = {v: known for v, known in read_rows(root / PATIENTS).items() if v in set(videos)}
+    found = {v: known for v, known in before.items() if v not in places and known[1] != FILE}
+    for video, place in places.items():
+        known = _placed(place)
+        if known and known != (suggested_patient(video), NAMES):
+            found[video] = known
+    rows = {v: known for v, known in before.items() if known[1] == FILE}
     if given:
         rows = _given(given, set(videos), places, audit, aliases or {})
         if without := [video for video in videos if video not in rows]:
             audit.remark(
                 f"{given}: no patient of {len(without)} of {len(videos)} videos ({some(without)}); "
-                "known by folders and names alone"
+                "known by their files, folders and names alone"
             )
-    for video, place in places.items():
-        known = None if video in rows else _placed(place)
-        if known and known != (suggested_patient(video), NAMES):
-            rows[video] = known
+    for group in told:
+        said = [f"patient {rows[v][0]}" for v in group if v in rows]
+        said += [before[v][0] for v in group if v in before and before[v][1] == DICOM]
+        found |= dict.fromkeys(group, (said[0] if said else f"of {group[0]}", DICOM))
+    rows = found | rows
     if not rows:
         (root / PATIENTS).unlink(missing_ok=True)
         return

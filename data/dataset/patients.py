@@ -1,8 +1,9 @@
 """Which patient a video is of: as a file says it, else as folders and names suggest it.
 
 `patients.csv` in a dataset, which `data/annotations/patients.py` writes, has the columns video,
-patient, by: "file" is what a user has given, "folders" what the places of the files suggest. Videos
-that are not in it are known by their names: `Pat_003_video` and `pat3-b` are of one patient.
+patient, by: "file" is what a user has given, "dicom" what DICOM files say, "folders" what the
+places of files suggest. Videos that are not in it are known by their names: `Pat_003_video` and
+`pat3-b` are of one patient.
 """
 
 import csv
@@ -18,8 +19,13 @@ from data.storage.paths import AnyPath
 
 PATIENTS = "patients.csv"
 COLUMNS = ("video", "patient", "by")
-FILE, FOLDERS, NAMES = "file", "folders", "names"
-SAID_BY = {FILE: f"by {PATIENTS}", FOLDERS: "by the folders of files", NAMES: "by their names"}
+FILE, DICOM, FOLDERS, NAMES = "file", "dicom", "folders", "names"  # the surest first
+SAID_BY = {
+    FILE: f"by {PATIENTS}",
+    DICOM: "by what DICOM files say",
+    FOLDERS: "by the folders of files",
+    NAMES: "by their names",
+}
 _YEAR = r"(?:19|20)\d\d(?!\d)"
 _PATIENT = re.compile(
     rf"(?<![a-z])(patient|pat|pt|subject|subj|case)[ _-]*(?!{_YEAR})(\d+)", re.IGNORECASE
@@ -45,8 +51,8 @@ class Groups(NamedTuple):
 
     Attributes:
       groups: {what they have in common: videos}; every video is in one.
-      by: how it is known that these are patients, `FILE`, `FOLDERS` or `NAMES`, the surest of
-        those that say something; "" where the groups are operations alone.
+      by: how it is known that these are patients, the surest of `SAID_BY` that says something; ""
+        where the groups are operations alone.
       fault: why nothing but operations was believed, in words, else "".
     """
 
@@ -86,7 +92,7 @@ class Patients:
         fault, by = "", {known[1] for known in found.values() if known}
         largest = max(groups.values(), key=len, default=[])
         if by - {FILE} and len(groups) < len(_grouped(videos, {})):
-            how = SAID_BY[FOLDERS if FOLDERS in by else NAMES]
+            how = SAID_BY[next(kind for kind in (FOLDERS, DICOM, NAMES) if kind in by)]
             if len(groups) < FEWEST:
                 fault = f"all videos: fewer than {FEWEST} patients {how}"
             elif 2 * len(largest) > len(videos) and not all(
@@ -96,7 +102,7 @@ class Patients:
         if fault:
             believed = {v: known for v, known in found.items() if known and known[1] == FILE}
             groups, by = _grouped(videos, believed), by & {FILE}
-        surest = next((kind for kind in (FILE, FOLDERS, NAMES) if kind in by), "")
+        surest = next((kind for kind in SAID_BY if kind in by), "")
         return Groups(groups, surest, fault)
 
     def shared(self, videos: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:
@@ -114,7 +120,7 @@ class Patients:
                 continue
             names = [name for name, _ in of_patient[known[0]]]
             sources = {known[1], *(how for _, how in of_patient[known[0]])}
-            how = next(kind for kind in (NAMES, FOLDERS, FILE) if kind in sources)
+            how = next(kind for kind in reversed(SAID_BY) if kind in sources)
             found.setdefault(how, []).append(f"{video} ({some(names)})")
         return found
 

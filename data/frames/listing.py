@@ -19,6 +19,7 @@ from data.dataset.frame_index import INDEX, FrameIndex, load_index
 from data.frames.frames import Frames, ImageFrames, file_state
 from data.frames.opening import open_source
 from data.frames.video_frames import VideoFrames
+from data.images.completeness import say_several
 from data.images.finding import find_images
 from data.images.names import first_number, place_in_video, plain_path
 from data.preparation.media import find_videos, name_found
@@ -46,6 +47,8 @@ def list_images(path: str | Path) -> ImageFrames:
     """
     faults = []
     files, root, passed_over = find_images(path, faults)
+    for remark in say_several(files):
+        logging.warning("%s", remark)
     places = {}  # video -> position, in the order of appearance
     video, frame, rates, begins = [], [], [], {}
     for file in files:

@@ -38,6 +38,7 @@ from data.images.completeness import WHOLE_IMAGES, fault_finder, say_several
 from data.images.linking import is_newer, place_image
 from data.images.names import is_image, natural_key
 from data.video.dicom import read_header
+from data.video.dicom_names import same_patients
 from data.video.names import names_apart
 
 PROTOCOL = "70/10/20 by sequence, within each class"
@@ -201,20 +202,24 @@ def _take_patients(
     """Notes who is the patient of which sequence, and says what is known of them.
 
     Folders that name a class or a part of a split say nothing of patients, and none does where the
-    user has said what belongs together.
+    user has said what belongs together; nor do DICOM files then.
     """
-    aliases, places = {}, {}
+    aliases, places, dicoms = {}, {}, {}
     said = {*classes, *PART_NAMES}
     for file, image in rows:
         aliases |= {file.relative_to(folder).as_posix(): image.sequence}
-        if is_image(file.name) and not are_sequences_given:
+        if are_sequences_given:
+            places[image.sequence] = PurePath(image.sequence)
+        elif not is_image(file.name):
+            dicoms.setdefault(image.sequence, []).append(file)
+        else:
             parts = file.relative_to(folder).parts
             above = (part for part in parts[:-1] if part not in said and part.lower() not in said)
             places.setdefault(image.sequence, PurePath(*above, parts[-1]))
     by_name = Counter(file.name for file, _ in rows)
     aliases |= {file.name: image.sequence for file, image in rows if by_name[file.name] == 1}
     sequences = {image.sequence for _, image in rows}
-    take_patients(root, given, sequences, places, audit, aliases)
+    take_patients(root, given, sequences, places, audit, aliases, same_patients(dicoms))
     known = read_patients(root)
     return known.believing(sequences)
 

@@ -29,6 +29,7 @@ from data.preparation.media import (
 from data.storage.whole import whole_file
 from data.tfrecords.files import find_records
 from data.video.decoding import check_settings
+from data.video.dicom_names import same_patients
 
 
 def check_sources(
@@ -212,6 +213,8 @@ def prepare_videos(
         raise InputError(f"nothing could be used: {some(audit.problems, '; ')}")
     remark_shared(root, audit)
     places = Media(own, {}, [], root / "videos").places() | (media.places() if media else {})
-    take_patients(root, patients, list_videos(root, Audit()), places, audit)
+    of_videos, files = list_videos(root, Audit()), own | (media.videos if media else {})
+    told = same_patients({name: files[name].files for name in of_videos if name in files})
+    take_patients(root, patients, of_videos, places, audit, told=told)
     build_index(root, audit, cleaning, annotation_fps)
     return write_splits(root)

@@ -37,6 +37,7 @@ class Header:
       syntax: the name of the transfer syntax.
       digest: 8 letters and digits, different for each file, and of no meaning.
       patient: texts about the patient and those who treated them, never to be written.
+      patient_id: what all files of a patient have in common, never to be written; "" for none.
     """
 
     is_video: bool
@@ -45,6 +46,7 @@ class Header:
     syntax: str
     digest: str
     patient: tuple[tuple[str, str], ...]
+    patient_id: str
 
 
 def is_dicom(file: Path) -> bool:
@@ -74,7 +76,11 @@ def read_header(file: Path) -> Header | None:
         digest = hashlib.sha256(identifier).hexdigest()[:8]
         is_video = bool(_VIDEO.fullmatch(syntax)) or (syntax == _JPEG and frames > 1)
         is_still = not is_video and has_still(dataset)
-        return Header(is_video, is_still, frames, syntax.name, digest, tuple(patient))
+        number, issuer = (
+            str(dataset.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID")
+        )
+        patient_id = f"{number}\n{issuer}" if number else ""
+        return Header(is_video, is_still, frames, syntax.name, digest, tuple(patient), patient_id)
     return None
 
 

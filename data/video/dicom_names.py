@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.common.errors import some
-from data.video.dicom import Header, read_header
+from data.images.names import natural_key
+from data.video.dicom import Header, is_dicom, read_header
 from data.video.names import NONE_KNOWN, KnownNames, name_videos
 
 LEAST = 3  # letters from which on a part of a word counts; shorter ones only as words
@@ -83,6 +84,22 @@ def find_dicoms(folder: Path, files: Iterable[Path], known: KnownNames = NONE_KN
     if others:
         found.remarks.append(f"{others} DICOM files have no pictures; not used")
     return found
+
+
+def same_patients(files: Mapping[str, Iterable[Path]]) -> list[list[str]]:
+    """Names of videos, or sequences, that DICOM files say are of one patient, in a list each.
+
+    Args:
+      files: {name: its files}; those that are no DICOM, or say nothing, are in no list.
+    """
+    groups = {}
+    for name in sorted(files, key=natural_key):
+        for file in filter(is_dicom, files[name]):
+            header = read_header(file)
+            if header and header.patient_id:
+                groups.setdefault(header.patient_id, []).append(name)
+                break
+    return list(groups.values())
 
 
 def patient_words(header: Header) -> set[str]:

@@ -7,7 +7,7 @@ import pytest
 from data.annotations.patients import take_patients
 from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.dataset.patients import FILE, FOLDERS, PATIENTS, read_patients
+from data.dataset.patients import DICOM, FILE, FOLDERS, PATIENTS, read_patients
 
 PLACES = {
     "left": PurePath("Meier/left.mp4"),
@@ -45,6 +45,31 @@ def test_folders_suggest_patients_without_being_written(tmp_path):
     assert "Meier" not in (tmp_path / PATIENTS).read_text()
     take(tmp_path, places={"top": PurePath("top.mp4")})
     assert not (tmp_path / PATIENTS).exists()
+
+
+def test_what_is_known_of_videos_that_are_not_passed_again_stays(tmp_path):
+    """As where annotations are added, or where a source is gone and its frames stay."""
+    first, _ = take(tmp_path)
+    audit = Audit()
+    take_patients(tmp_path, None, PLACES, {}, audit)
+    again = read_patients(tmp_path)
+    assert [again.find(name) for name in PLACES] == [first.find(name) for name in PLACES]
+    take_patients(tmp_path, None, ["left", "top"], {"left": PurePath("left.mp4")}, audit)
+    assert not (tmp_path / PATIENTS).exists()  # moved, and the others are not in the dataset
+
+
+def test_files_that_say_whose_they_are_are_believed_before_folders(tmp_path):
+    patients, _ = take(tmp_path, told=[["left", "late"], ["right"]])
+    left, right, late = map(patients.find, ("left", "right", "late"))
+    assert left == late == ("of left", DICOM) and right == ("of right", DICOM)
+    places = {name: PLACES[name] for name in ("late", "right")}
+    patients, _ = take(tmp_path, places=places, told=[["late", "right"]])  # the first is gone
+    assert patients.find("late") == patients.find("right") == ("of left", DICOM)
+    assert patients.group([*places, "a", "b"]).by == DICOM
+    patients, _ = take(tmp_path, "video;patient\nlate;P1\n", told=[["late", "left"]])
+    assert patients.find("late") == ("patient P1", FILE)
+    assert patients.find("left") == ("patient P1", DICOM)
+    assert patients.shared(["left"], ["late"]) == {DICOM: ["left (late)"]}
 
 
 @pytest.mark.parametrize(

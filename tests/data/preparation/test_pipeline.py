@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
+from data.dataset.patients import PATIENTS
 from data.dataset.splits import write_protocols
 from data.preparation.cleaning import Cleaning
 from data.preparation.pipeline import check_sources, prepare_videos
+from tests.support.small_dicoms import JPEG, jpegs, write_dicom
 from tests.support.small_videos import write_video
 
 SECONDS = 4
@@ -241,3 +244,24 @@ def test_what_lies_below_an_unreadable_place_is_not_gone(tmp_path, monkeypatch):
     monkeypatch.undo()
     (folder / "day" / "b.mp4").unlink()
     assert prepare(root, videos=folder).gone == ["b"]
+
+
+def test_dicom_files_of_a_patient_are_in_one_part_of_the_split_and_nothing_says_whose(tmp_path):
+    for number in range(12):  # two of a patient, in folders that say otherwise
+        path = tmp_path / "in" / f"day {number % 5}" / f"case{chr(97 + number)}.dcm"
+        write_dicom(path, jpegs(3), JPEG, 3, CineRate=1, PatientID=f"47110{number // 2}")
+    root = tmp_path / "out"
+    audit = prepare(root, videos=tmp_path / "in")
+    splits = (root / "splits.json").read_text()
+    names = [f"case{letter}" for letter in "abcdefghijkl"]
+    pairs = [set(names[place : place + 2]) for place in range(0, 12, 2)]
+    (parts,) = json.loads(splits)["protocols"].values()
+    for pair in pairs:
+        assert any(pair <= set(part["videos"]) for part in parts.values())
+    assert any("each one patient by what DICOM files say" in text for text in audit.remarks)
+    for file in filter(Path.is_file, root.rglob("*")):
+        assert b"47110" not in file.read_bytes(), file
+    before = (root / PATIENTS).read_text()
+    prepare(root)  # as where annotations were added
+    assert (root / "splits.json").read_text() == splits
+    assert (root / PATIENTS).read_text() == before
