@@ -7,12 +7,20 @@ import pytest
 
 from data.annotation_writers.intervals import Interval, VideoIntervals
 from data.annotation_writers.writing import write_annotations
-from data.annotations.corrections import Correction, compare, read_labelled_by, write_labelled_by
+from data.annotations.corrections import (
+    CORRECTED,
+    Correction,
+    compare,
+    read_labelled_by,
+    write_labelled_by,
+)
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.preparation.indexing import build_index
 from tests.data.annotation_writers.test_writing import frames_of
+from tests.support.places import ROOT
 
+GOLDEN = ROOT / "tests" / "golden" / "label-studio"
 SAID = [(0, 10, "a"), (10, 12, "b"), (12, 30, "a"), (30, 40, "c")]
 
 
@@ -132,6 +140,32 @@ def test_label_studio_s_annotations_are_corrections_of_its_predictions(tmp_path)
     assert seconds(audit, "op1") == [9, 1, 0]
     index = load_index(tmp_path / "data")
     assert (index.select(videos=("op2",)).phase == -1).all()  # nobody has submitted it
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_an_export_of_the_server_says_what_was_corrected(tmp_path, is_said):
+    """tests/golden/label-studio/write_exports.py says what was done to each of the four."""
+
+    def edit(folder):
+        shutil.copy(GOLDEN / "predicted.json", folder / "export.json")
+        (folder / "label_studio.json").unlink()
+        if not is_said:
+            (folder / "model_intervals.json").unlink()
+
+    videos = ("op1", "op2", "op3", "op4")
+    audit, authors = prepared(tmp_path, "label-studio", edit, videos)
+    # The server keeps the prediction with each annotation, whoever has looked at it.
+    assert authors == dict.fromkeys(("op1", "op2", "op4"), CORRECTED)
+    assert seconds(audit, "op1") == [9, 1, 0]
+    assert seconds(audit, "op2") == [10, 0, 0]
+    assert not audit.problems
+    index = load_index(tmp_path / "data")
+    phases = {name: index.select([name]).phase.tolist() for name in videos}
+    zugang, naht = (index.classes.phases.index(name) for name in ("Zugang", "Naht"))
+    assert phases["op1"] == [zugang] * 3 + [naht] * 3 + [zugang] * 4
+    assert phases["op2"] == [zugang] * 4 + [naht] * 2 + [zugang] * 4
+    assert phases["op3"] == [-1] * 10  # nobody has submitted it
+    assert phases["op4"] == [naht] * 10
 
 
 def test_without_what_the_model_wrote_its_word_is_taken(tmp_path):

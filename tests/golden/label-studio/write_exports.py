@@ -7,13 +7,21 @@ its own, Python 3.11), as its server sent them; they have no other content than 
       label-studio start --no-browser --internal-host 127.0.0.1 --port 8765 \
       --data-dir /tmp/label-studio --username made@up.invalid --password made-up-by-us \
       --user-token TOKEN
-  python write_exports.py http://127.0.0.1:8765 TOKEN     # with `requests`, which it comes with
+  PYTHONPATH=. python tests/golden/label-studio/write_exports.py http://127.0.0.1:8765 TOKEN
 
 Results are sent as its editor would: the server keeps them as they are. It names uploaded files.
+predicted.json is what comes back of a model's intervals, which `data.annotation_writers` has made:
+of four videos, the first was corrected, the second submitted as it was, the third left alone, and
+the fourth annotated without looking at the prediction.
 """
 
+import json
 import sys
+import tempfile
 from pathlib import Path
+
+from data.annotation_writers.intervals import Interval, VideoIntervals
+from data.annotation_writers.label_studio import write_label_studio
 
 TIMELINE = """<View>
   <Video name="video" value="$video" frameRate="25"/>
@@ -57,6 +65,15 @@ def sound(start, end, label):
 POOR = result("quality", "choices", {"choices": ["poor"]})
 PLACE = {"frame": 1, "enabled": True, "rotation": 0, "x": 10, "y": 10, "width": 20, "height": 20}
 BOX = {"framesCount": 100, "duration": 4.0, "labels": ["Clip"], "sequence": [PLACE]}
+
+
+def predicted(video):
+    of = [
+        Interval(0, 4, "Zugang", 0.9),
+        Interval(4, 6, "Naht", 0.4),
+        Interval(6, 10, "Zugang", 0.7),
+    ]
+    return VideoIntervals(video, f"/videos/{video}.mp4", "phase", ("Zugang", "Naht"), tuple(of))
 
 
 def main(url, token):
@@ -109,6 +126,22 @@ def main(url, token):
     write("timeline_min.json", phases, "JSON_MIN")
     boxes = [result("box", "videorectangle", BOX), POOR]
     write("boxes.json", make_project(BOXES, ("video", "op1.mp4", boxes)), "JSON")
+    with tempfile.TemporaryDirectory() as folder:
+        written = [predicted(f"op{n}") for n in range(1, 5)]
+        tasks, config = (file.read_text() for file in write_label_studio(Path(folder), written))
+    options = {"title": "made up", "label_config": config}
+    model = call("POST", "projects/", json=options).json()["id"]
+    call("POST", f"projects/{model}/import", json=json.loads(tasks))
+    tasks = call("GET", "tasks", params={"project": model, "page_size": 100}).json()["tasks"]
+    first, second, _, fourth = sorted(task["id"] for task in tasks)
+    for task, moved in ((first, 30), (second, 0)):
+        (one,) = call("GET", "predictions", params={"task": task}).json()
+        for place, side in ((0, "end"), (1, "start")):
+            one["result"][place]["value"]["ranges"][0][side] -= moved
+            one["result"][place]["origin"] = "prediction-changed" if moved else "prediction"
+        annotate(task, *one["result"], parent_prediction=one["id"])
+    annotate(fourth, timeline("phase", 1, 300, "Naht"))
+    write("predicted.json", model, "JSON")
     sounds = [sound(0, 1.5, "Zugang"), sound(1.5, 4, "Naht")]
     write("sound.json", make_project(SOUND, ("video_url", "op1.mp4", sounds)), "JSON")
 
