@@ -48,7 +48,7 @@ def list_images(path: str | Path) -> ImageFrames:
     faults = []
     files, root, passed_over = find_images(path, faults)
     for remark in say_several(files):
-        logging.warning("%s", remark)
+        logger.warning("%s", remark)
     places = {}  # video -> position, in the order of appearance
     video, frame, rates, begins = [], [], [], {}
     for file in files:

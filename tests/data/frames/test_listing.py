@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
@@ -51,6 +52,18 @@ def test_seconds_follow_the_rate_of_extraction(tmp_path):
     video = write_video(tmp_path / "op.mp4", frames=75)
     extract_frames([video], tmp_path / "frames", fps=2, format="png")
     np.testing.assert_array_equal(list_images(tmp_path / "frames").second, np.arange(6) / 2)
+
+
+def test_images_that_hold_several_pictures_are_said(tmp_path, caplog):
+    pages = [Image.new("RGB", (32, 24), (40 * n, 0, 0)) for n in range(3)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "one.tif")
+    frames = list_images(tmp_path)
+    assert len(frames) == 2
+    (line,) = caplog.messages
+    assert line == (
+        f"{tmp_path / 'stack.tif'}: 1 TIFF files with several pictures; the first of each is used"
+    )
 
 
 def test_every_unreadable_image_has_its_reason(tmp_path):
