@@ -2,9 +2,9 @@
 # make setup   the environment for running and developing, in .venv; with LOCKED=1 every package
 #              and file as in requirements.lock, which `make lock` writes anew
 # make test    all tests          make lint   style          make clean   removes what they made
-# make test-backends   encoders under JAX and PyTorch     make test-beam   the builder on Apache Beam
+# make test-backends   encoders under JAX and PyTorch     make test-beam   preparing data on Apache Beam
 # make test-encoders   encoders that transformers, timm and PyTorch write now
-#                      (.ci/run runs both; they take some minutes each from nothing)
+#                      (.ci/run runs these; they take some minutes each from nothing)
 # make test-tracking   runs on a server of MLflow, in an environment of its own
 # make test-export     ONNX and TFLite, in an environment of its own
 # make mutants         wrong lines that no test notices; hours; docs/mutants.md
@@ -77,7 +77,7 @@ test-backends: $(BACKENDS)
 
 # In an environment of its own: Apache Beam asks for older versions of what the others need.
 test-beam: $(BEAM)
-	.venv-beam/bin/python -m pytest tests/data/test_tfds_builder.py
+	.venv-beam/bin/python -m pytest tests/data/preparation/test_on_beam.py tests/data/test_tfds_builder.py
 
 test-encoders: $(ENCODERS)
 	.venv-encoders/bin/python -m pytest tests/msn/formats/families/test_real_libraries.py

@@ -57,6 +57,10 @@ writes copies without borders to cropped/, which both indices then name.
 data/preparation/cleaning.py says what is measured. Without these flags the next call goes back to
 all frames as they are.
 
+On many machines, by Apache Beam (docs/corpus.md); frames and index are the same:
+    python prepare.py --data_rootdir=datasets --name=ours --videos=/recordings \
+        --beam_pipeline_options=runner=FlinkRunner,flink_master=HOST:8081
+
 --dry_run says what a call would do and what room it needs; --sheet=sheet.jpg draws frames of each
 video with their times and phases.
 
@@ -154,6 +158,12 @@ with cli.flag_group("Frames that are extracted from videos"):
     )
     flags.DEFINE_integer(
         "workers", None, "How many videos to work on at once. Without it, one per core."
+    )
+    flags.DEFINE_string(
+        "beam_pipeline_options",
+        None,
+        "Have workers of Apache Beam extract and read the videos: options of its pipelines, with "
+        "commas between them, such as runner=DirectRunner. docs/corpus.md says more.",
     )
 
 with cli.flag_group("Annotations of videos"):

@@ -9,7 +9,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit, read_videos
 from data.overview.kinds import COMMON, OF_CLASSES, PUBLIC, check_flags_of, config_for
 from data.storage.locking import locked
-from data.storage.paths import check_local, check_output_folder
+from data.storage.paths import AnyPath, check_local, check_output_folder, to_path
 
 PICTURES = (".jpg", ".jpeg", ".png")
 PATHS = ("data_rootdir", "videos", "operations", "archive", "images", "sequences", "split")
@@ -44,6 +44,7 @@ class Request:
     quality: int
     size: int | None
     workers: int | None
+    beam_pipeline_options: str | None
     annotations: str | None
     annotation_fps: float | None
     phases: str | None
@@ -67,14 +68,14 @@ class Request:
         return [field.name for field in dataclasses.fields(cls) if field.name != "given"]
 
     @property
-    def root(self) -> Path:
+    def root(self) -> AnyPath:
         """The dataset directory."""
         has_name = "name" in self.given or self.dataset == "cholec80"
-        return Path(self.data_rootdir) / (self.name if has_name else self.dataset)
+        return to_path(self.data_rootdir) / (self.name if has_name else self.dataset)
 
-    def path(self, name: str) -> Path | None:
+    def path(self, name: str) -> AnyPath | None:
         """The value of a flag that is a path."""
-        return Path(getattr(self, name)) if getattr(self, name) else None
+        return to_path(getattr(self, name)) if getattr(self, name) else None
 
     @property
     def settings(self) -> dict:
@@ -89,6 +90,15 @@ class Request:
         return Cleaning(
             self.drop_black, self.drop_out_of_body, self.drop_near_duplicates, self.crop_borders
         )
+
+    @property
+    def beam(self):
+        """What has workers of Apache Beam do the work; None where this process does it."""
+        if self.beam_pipeline_options is None:
+            return None
+        from data.preparation.on_beam import Beam
+
+        return Beam(self.beam_pipeline_options, self.root, self.workers)
 
     @property
     def is_sheet_alone(self) -> bool:
@@ -122,8 +132,10 @@ def check(request: Request) -> None:
     for name in PATHS:
         if getattr(request, name) == "":
             raise InputError(f"--{name} is empty; expected a path")
-        if getattr(request, name):
-            check_local(f"--{name}", getattr(request, name))
+        is_for_workers = name in ("data_rootdir", "videos")
+        if getattr(request, name) and not (is_for_workers and request.beam_pipeline_options):
+            other = ", or --beam_pipeline_options" if is_for_workers else ""
+            check_local(f"--{name}", getattr(request, name), other)
     for folder in (root, root / "videos", root / "frames"):
         check_output_folder("--data_rootdir", folder)
     is_name = "name" not in request.given or Path(request.name).name == request.name
@@ -137,6 +149,7 @@ def check(request: Request) -> None:
         raise InputError("--sheet and --dry_run: one of them at a time; a dry run writes nothing")
     if request.is_sheet_alone:
         return
+    request.beam  # noqa: B018 - what is wrong with its options is said now
     if kind in PUBLIC and not request.archive:
         raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
     if kind == "classes" and not request.images:
@@ -237,6 +250,7 @@ def _videos(request: Request, audit: Audit) -> dict:
 
     root, path, workers = request.root, request.path, request.workers
     settings, archive = request.settings, path("archive")
+    beam = request.beam
     media, is_to_unpack = _find_sources(request, settings, audit)
     take_annotations(root, path("annotations"), path("phases"), path("phase_map"), audit)
     if request.synthetic:
@@ -247,8 +261,11 @@ def _videos(request: Request, audit: Audit) -> dict:
         unpack_archive(root, request.url, archive, *fetching)
     elif archive:
         print(f"{root}: has videos or frames already, {archive} is not unpacked")
-    rest = request.annotation_fps, path("patients")
-    return prepare_videos(root, media, request.cleaning, settings, workers, audit, *rest)
+    rest = request.annotation_fps, path("patients"), beam
+    manifest = prepare_videos(root, media, request.cleaning, settings, workers, audit, *rest)
+    if beam:
+        beam.forget()
+    return manifest
 
 
 def _class_folders(request: Request, audit: Audit) -> dict:

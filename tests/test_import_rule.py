@@ -16,7 +16,7 @@ ORDER = (
     *("data.common", "data.storage", "data.images", "data.video.files", "data.video"),
     *("data.dataset", "data.archives"),
     *("data.tfrecords", "data.annotation_formats", "data.annotation_writers"),
-    *("data.annotations", "data.preparation"),
+    *("data.annotations", "data.extraction", "data.preparation"),
     "data.public_datasets",
     *("data.frames", "data.image_classes", "data.views", "data.synthetic"),
     *("data.overview", "data"),

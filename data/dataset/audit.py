@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data.common.errors import InputError, say_problem
 from data.dataset.overlaps import SYNTHETIC, find_public, overlaps
+from data.storage.paths import is_remote
 from data.storage.whole import write_json
 
 AUDIT = "audit.json"  # in a data set
@@ -161,6 +162,8 @@ def remark_shared(root: Path, audit: Audit) -> None:
         twice += overlaps([name], videos[:place])[0]
     if twice:
         audit.remark(f"{root}: the same recordings as others in it: {', '.join(twice)}")
+    if is_remote(root):
+        return  # what lies beside it is nobody's to read
     for path in sorted(root.absolute().parent.glob(f"*/{AUDIT}")) if videos else ():
         neighbour = path.parent
         if neighbour == root.absolute() or (neighbour / SYNTHETIC).is_file():

@@ -22,6 +22,8 @@ from data.dataset.frame_index import INDEX
 from data.dataset.overlaps import SYNTHETIC, identity
 from data.dataset.patients import FILE, NOBODY, PATIENTS, SAID_BY, Patients, read_patients
 from data.images.names import natural_key
+from data.storage.folders import local_copy
+from data.storage.paths import to_path
 from data.storage.whole import write_json
 
 MANIFEST = "splits.json"
@@ -43,7 +45,7 @@ def write_splits(root: str | Path) -> dict:
     Raises:
       InputError: an operation would be in two splits.
     """
-    root = Path(root)
+    root = to_path(root)
     phases = read_classes(root).phases
     counts = count_phases(root, len(phases))
     videos = sorted(counts, key=natural_key)
@@ -79,7 +81,8 @@ def write_protocols(root: Path, protocols: Mapping[str, Mapping[str, Sequence[st
 
 def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
     """{video: int64 [number + 1]}, its frames by phase id; the last are those without a phase."""
-    table = pq.read_table(root / INDEX, columns=["video", "phase"], read_dictionary=["video"])
+    with local_copy(root / INDEX) as index:
+        table = pq.read_table(index, columns=["video", "phase"], read_dictionary=["video"])
     table = table.unify_dictionaries()  # each group of rows has one of its own
     groups = table.group_by(["video", "phase"]).aggregate([([], "count_all")]).to_pydict()
     counts = {video: np.zeros(number + 1, np.int64) for video in groups["video"]}

@@ -19,7 +19,7 @@ SECONDS_AT_ONCE = 128
 
 
 class VideoFrames(Frames):
-    """Frames decoded from videos at a rate, those that `data.preparation.extraction` would write.
+    """Frames decoded from videos at a rate, those that `data.extraction.extracting` would write.
 
     In any order slower than extracted frames by far, since a frame is decoded with those before it
     since the last key frame: for a first look, or where there is no room for frames.

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from data.common.errors import has_controls, is_utf8, printable
 from data.images.names import natural_key
+from data.storage.folders import files_below
+from data.storage.paths import AnyPath, is_remote
 
 KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
 
 
 def list_files(
-    folder: Path, faults: list[str], passed_over: list[Path] | None = None
-) -> list[Path]:
+    folder: AnyPath, faults: list[str], passed_over: list[Path] | None = None
+) -> list[AnyPath]:
     """All files in a folder and below it, in natural order; hidden files and folders are not.
 
     Links to folders are followed. A folder that several paths lead to is listed once, under its own
@@ -28,6 +30,10 @@ def list_files(
       faults: receives a line for each file or folder that cannot be used.
       passed_over: receives the links to folders that are listed under another path, circles apart.
     """
+    if is_remote(folder):
+        files = {file.relative_to(folder).as_posix(): file for file in files_below(folder)}
+        visible = [below for below in files if not is_hidden(below)]
+        return [files[below] for below in sorted(visible, key=natural_key)]
     found, seen = [], {_identity(place) for place in folder.resolve().parents}
     folders, links = [folder], []
     while folders or links:
@@ -48,8 +54,18 @@ def list_files(
     return sorted(found, key=lambda file: natural_key(str(file)))
 
 
-def list_folder(folder: Path, faults: list[str]) -> tuple[list[Path], list[Path]]:
+def is_hidden(path: str) -> bool:
+    """Whether a name in a path begins with a dot."""
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def list_folder(folder: AnyPath, faults: list[str]) -> tuple[list[AnyPath], list[AnyPath]]:
     """(folders, files) that lie in a folder, as `list_files` lists them."""
+    if is_remote(folder):
+        found = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+        found = [path for path in found if not is_hidden(path.name)]
+        folders = [path for path in found if path.is_dir()]
+        return folders, [path for path in found if path not in folders]
     try:
         names = sorted(os.listdir(folder), key=natural_key)  # noqa: PTH208
     except OSError as error:

@@ -86,9 +86,13 @@ def frame_to_input(image: np.ndarray, image_size: int, resample: str = BILINEAR)
     return resize(image, (image_size, image_size), resample)
 
 
-def write_frame(path: Path, image: np.ndarray, settings: Mapping) -> None:
-    """Encodes a BGR image; the file appears under its name when it is complete."""
-    with whole_file(path) as side:
+def write_frame(path: Path, image: np.ndarray, settings: Mapping, writer: str = "") -> None:
+    """Encodes a BGR image; the file appears under its name when it is complete.
+
+    Args:
+      writer: as for `data.storage.whole.whole_file`.
+    """
+    with whole_file(path, writer=writer) as side:
         side.write_bytes(encode_frame(path.suffix, image, settings))
 
 

@@ -39,6 +39,8 @@ def link_images(
     """
     settings = {"size": size, "quality": quality}
     pairs = _pairs(groups, frames_dir)
+    if not pairs:
+        return {}
     new = [file for file, target in pairs if not target.exists()]
     with fault_finder(frames_dir.parent / WHOLE_IMAGES) as find_faults:
         checked = ProgressBar(find_faults(new), desc="images", total=len(new), unit="image")
@@ -54,7 +56,7 @@ def link_images(
         return None
 
     with ThreadPoolExecutor(available_cores()) as pool:  # decoding leaves Python's lock to others
-        added = list(pool.map(add, *zip(*pairs, strict=True))) if pairs else []
+        added = list(pool.map(add, *zip(*pairs, strict=True)))
     return {str(file): fault for (file, _), fault in zip(pairs, added, strict=True) if fault}
 
 

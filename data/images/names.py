@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from data.images.image_io import SUFFIXES
+from data.storage.paths import AnyPath, is_remote
 
 _TRAILING_NUMBER = re.compile(r"[-_. ]*(?:frame)?[-_. ]*(\d+)$", re.IGNORECASE)
 
@@ -67,6 +68,11 @@ def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
     return video, official_number(file.stem, parts[-1] if parts else video)
 
 
-def plain_path(path: Path) -> Path:
-    """The absolute path without "..", for names: one folder is one video, however it is written."""
+def plain_path(path: AnyPath) -> Path:
+    """The absolute path without "..", for names: one folder is one video, however it is written.
+
+    Of a remote path one that is on no disk, with the same names in it.
+    """
+    if is_remote(path):
+        return Path("/", str(path).replace("://", "/"))
     return Path(os.path.abspath(path))  # noqa: PTH100, of links nothing is resolved

@@ -6,9 +6,10 @@ the annotations are read twice, once for their names.
 """
 
 import contextlib
+import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +20,22 @@ from data.annotations.corrections import write_labelled_by
 from data.annotations.joining import Annotated, open_annotated
 from data.annotations.opening import FOLDER, OFFICIAL_SUFFIX
 from data.common.errors import InputError, some
-from data.common.progress import ProgressBar
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
 from data.dataset.splits import audit_patients
-from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.finding import group_images
 from data.images.folders import list_folder
 from data.images.image_io import image_size
 from data.images.names import is_image, natural_key, official_number, trailing_number
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
 from data.preparation.index_table import index_table
+from data.preparation.reading import VIDEOS_AT_ONCE, read_elsewhere, read_here
+from data.storage.calls import Spread
+from data.storage.paths import is_remote, to_path
 from data.storage.whole import whole_file
 
-VIDEOS_AT_ONCE = 64  # that are in memory, and written as one group of rows
 MAX_PIXELS = 1_000_000  # 2.5 times those of Cholec80's frames, 854x480
 MAX_NUMBER = np.iinfo(np.int32).max
 NO_CLEANING = Cleaning()
@@ -45,6 +46,7 @@ def build_index(
     audit: Audit | None = None,
     cleaning: Cleaning = NO_CLEANING,
     annotation_fps: float | None = None,
+    spread: Spread | None = None,
 ) -> Audit:
     """Writes index.parquet (see `data/dataset/frame_index.py`), classes.json and audit.json.
 
@@ -55,6 +57,7 @@ def build_index(
       cleaning: what to do for pre-training. Where it drops frames, `root/pretraining.parquet` is
         an index without them; an older one is removed where it does not.
       annotation_fps: annotated frames per second; None where nobody says so.
+      spread: has workers elsewhere read the videos, as `data.preparation.on_beam.Beam` does.
 
     Returns:
       What was found: gaps and stray files are remarks; what could not be used is a problem.
@@ -62,14 +65,14 @@ def build_index(
     Raises:
       InputError: `root` holds no usable frame, or cleaning leaves none; nothing was written.
     """
-    root = Path(root)
+    root = to_path(root)
     audit = Audit() if audit is None else audit
     folders = list_videos(root, audit)
     annotated = open_annotated(root, folders, audit, annotation_fps)
     names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
     with contextlib.ExitStack() as files:
         sides = [files.enter_context(whole_file(root / name, durable=True)) for name in names]
-        _write_indices(root, sides, folders, annotated, cleaning, audit)
+        _write_indices(root, sides, folders, annotated, cleaning, audit, spread)
         if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
             none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
             raise InputError(f"{root / 'frames'}: no {none}; {some(audit.problems, '; ')}")
@@ -92,30 +95,22 @@ def _write_indices(
     annotated: Annotated,
     cleaning: Cleaning,
     audit: Audit,
+    spread: Spread | None,
 ) -> None:
     """Reads all videos; writes all rows to the first path, those for pre-training to a second."""
     schema = index_schema(annotated.classes.multi_label)
-
-    def read(video):
-        return _read_video(root, video, folders[video], annotated, cleaning, find_faults)
-
-    videos = list(folders)
-    with (
-        fault_finder(root / WHOLE_IMAGES) as find_faults,
-        ThreadPoolExecutor() as pool,  # threads: files are read, and decoded, without Python's lock
-        contextlib.ExitStack() as stack,
-        ProgressBar(desc="index", total=len(videos), unit="video") as bar,
-    ):
+    read = functools.partial(_read_video, folders=folders, cleaning=cleaning)
+    source = (root, list(folders), read, annotated)
+    found = read_elsewhere(*source, spread) if spread else read_here(*source)
+    with contextlib.ExitStack() as stack:
         writers = [
             stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
             for path in paths
         ]
-        for start in range(0, len(videos), VIDEOS_AT_ONCE):
-            groups = []
-            for *tables, findings in pool.map(read, videos[start : start + VIDEOS_AT_ONCE]):
+        while some := list(itertools.islice(found, VIDEOS_AT_ONCE)):
+            for *_, findings in some:
                 audit.add(findings)
-                groups.append(tables)
-                bar.update()
+            groups = [tables for *tables, _ in some]
             for writer, tables in zip(writers, zip(*groups, strict=True), strict=False):
                 writer.write_table(pa.concat_tables(tables).combine_chunks())
 
@@ -130,7 +125,7 @@ def list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
     _remark_strays([f for f in files if not is_image(f.name) and f.name != LOG], audit)
     images = [file for file in files if is_image(file.name)]
     for video, of_video in group_images(frames_dir, images).items():
-        if video in videos:
+        if video in videos or is_remote(root):
             audit.problem(f"{of_video[0]}: not used; expected it in {frames_dir / video}")
         else:
             videos[video] = of_video
@@ -140,13 +135,13 @@ def list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
 def _read_video(
     root: Path,
     video: str,
-    files: list[Path] | None,
-    annotated: Annotated,
+    folders: dict[str, list[Path] | None],
     cleaning: Cleaning,
+    annotated: Annotated,
     find_faults: Callable,
 ) -> tuple[pa.Table, pa.Table, Audit]:
     """The rows of one video, those of them that are for pre-training, and what was found."""
-    audit = Audit()
+    audit, files = Audit(), folders[video]
     if files is None:
         folder = root / "frames" / video
         _, found = list_folder(folder, audit.problems)

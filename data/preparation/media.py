@@ -21,6 +21,7 @@ from data.preparation.operations import (
     find_operations,
     join_operations,
 )
+from data.storage.paths import is_remote
 from data.tfrecords.files import find_records
 from data.video.dicom import is_dicom
 from data.video.dicom_names import find_dicoms, names_patient
@@ -57,7 +58,7 @@ class Media:
         files |= {name: images[0].parent for name, images in self.images.items()}
         places = {name: file.relative_to(self.folder) for name, file in files.items()}
         for name, file in files.items():
-            if file.is_file() and is_dicom(file):
+            if not is_remote(file) and file.is_file() and is_dicom(file):
                 above = str(places[name].parent).encode()
                 hidden = [hashlib.sha256(above).hexdigest()[:12]] if above != b"." else []
                 places[name] = PurePath(*hidden, name)
@@ -168,12 +169,20 @@ def _search(
         raise InputError(f"{folder}: no such folder; expected one with videos or images")
     faults = []
     files = list_files(folder, faults)
-    if outside:
-        outside = outside.resolve()
+    if outside and not is_remote(folder):
+        outside = outside.resolve() if not is_remote(outside) else outside
         files = [file for file in files if outside not in file.resolve().parents]
     images = group_images(folder, (file for file in files if is_image(file.name)))
+    if images and any(map(is_remote, filter(None, (folder, outside)))):
+        number = sum(map(len, images.values()))
+        audit.problem(f"{folder}: {number} images; expected videos alone where object stores are")
+        images = {}
     files = [file for file in files if not is_image(file.name)]
-    dicoms = [file for file in files if is_dicom(file)]
+    asked = (file for file in files if not is_remote(file) or not is_video(file.name))
+    dicoms = [file for file in asked if is_dicom(file)]  # stores are slow to answer
+    if dicoms and is_remote(folder):
+        audit.problem(f"{folder}: {len(dicoms)} DICOM files; expected those on a disk")
+        files, dicoms = [file for file in files if file not in set(dicoms)], []
     rest = [file for file in files if file not in set(dicoms)]
     known = known_names(outside / "frames") if outside else NONE_KNOWN
     found = find_dicoms(folder, dicoms, known)

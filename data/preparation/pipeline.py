@@ -14,10 +14,10 @@ from data.dataset.audit import Audit, remark_shared
 from data.dataset.extraction_log import LOG, changed_names, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
+from data.extraction.extracting import extract_frames
 from data.images.completeness import say_several
 from data.images.linking import drop_replaced, link_images
 from data.preparation.cleaning import Cleaning
-from data.preparation.extraction import extract_frames
 from data.preparation.indexing import build_index, list_videos
 from data.preparation.media import (
     Media,
@@ -26,6 +26,7 @@ from data.preparation.media import (
     has_media,
     own_videos,
 )
+from data.storage.calls import Spread
 from data.storage.whole import whole_file
 from data.tfrecords.files import find_records
 from data.video.decoding import check_settings
@@ -140,6 +141,7 @@ def prepare_videos(
     audit: Audit,
     annotation_fps: float | None = None,
     patients: Path | None = None,
+    spread: Spread | None = None,
 ) -> dict:
     """Extracts the frames of all videos and records, links images, then cleans, indexes and splits.
 
@@ -152,6 +154,7 @@ def prepare_videos(
       audit: receives what was found.
       annotation_fps: annotated frames per second; None where the user does not say.
       patients: a table of who is the patient of which video.
+      spread: has workers elsewhere extract and read the videos.
 
     Returns:
       The splits, as `data.dataset.splits.write_splits` does.
@@ -161,7 +164,7 @@ def prepare_videos(
     """
     records = find_records(root)
     if records:
-        from data.preparation.record_extraction import extract_records  # needs TensorFlow: slow
+        from data.extraction.records import extract_records  # needs TensorFlow: slow
 
         audit.problems += extract_records(records, root, workers=workers, **settings).values()
     own = own_videos(root, audit)
@@ -171,7 +174,8 @@ def prepare_videos(
     if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
         write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
     changed = changed_names(videos, frames_dir, read_log(frames_dir)["videos"])
-    audit.problems += extract_frames(videos, frames_dir, workers=workers, **settings).values()
+    how = {"workers": workers, "spread": spread}
+    audit.problems += extract_frames(videos, frames_dir, **how, **settings).values()
     done = read_log(frames_dir)["videos"]
     kept = changed_names(videos, frames_dir, done)  # the new file is no video
     audit.changed = [name for name in changed if name not in kept]
@@ -216,5 +220,5 @@ def prepare_videos(
     of_videos, files = list_videos(root, Audit()), own | (media.videos if media else {})
     told = same_patients({name: files[name].files for name in of_videos if name in files})
     take_patients(root, patients, of_videos, places, audit, told=told)
-    build_index(root, audit, cleaning, annotation_fps)
+    build_index(root, audit, cleaning, annotation_fps, spread)
     return write_splits(root)

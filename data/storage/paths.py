@@ -50,10 +50,10 @@ def is_remote(path: str | AnyPath) -> bool:
     return _SCHEME.match(str(path)) is not None
 
 
-def check_local(name: str, path: str | AnyPath) -> None:
-    """Raises `InputError` for a remote path where only a local one can be used."""
+def check_local(name: str, path: str | AnyPath, otherwise: str = "") -> None:
+    """Raises `InputError` for a remote path where only a local one can be used, or `otherwise`."""
     if is_remote(path):
-        raise InputError(f"{name}={path}: is remote; expected a local path")
+        raise InputError(f"{name}={path}: is remote; expected a local path{otherwise}")
 
 
 def check_output_folder(name: str, path: str | AnyPath) -> None:

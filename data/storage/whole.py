@@ -114,6 +114,12 @@ def whole_folder(path: AnyPath, last: str) -> Iterator[Path]:
     remove_folder(old)
 
 
+def remove_parts(folder: AnyPath) -> None:
+    """Removes what killed writers with names of their own have left; none may be writing."""
+    for left in () if is_remote(folder) else folder.glob(f"{PART}*"):
+        left.unlink(missing_ok=True)
+
+
 def sync(path: Path) -> None:
     """Waits until a file's content, or a directory's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -17,6 +17,7 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.images.dicom_stills import DAMAGE, PREAMBLE, has_still, is_dicom_data, silent_pydicom
+from data.storage.folders import read_part
 from data.video.clock import MAX_DENOMINATOR, Clock, read_clock
 
 # Transfer syntaxes 100 to 106 (MPEG-2, H.264), 107 and 108 (HEVC), ".1" where it may be in
@@ -52,8 +53,7 @@ class Header:
 def is_dicom(file: Path) -> bool:
     """Whether a file is DICOM by its content, whatever its name is."""
     try:
-        with file.open("rb") as opened:
-            return is_dicom_data(opened.read(PREAMBLE + 4))
+        return is_dicom_data(read_part(file, 0, PREAMBLE + 4))
     except OSError:
         return False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.common.errors import some
 from data.images.names import natural_key
+from data.storage.paths import is_remote
 from data.video.dicom import Header, is_dicom, read_header
 from data.video.names import NONE_KNOWN, KnownNames, name_videos
 
@@ -94,7 +95,9 @@ def same_patients(files: Mapping[str, Iterable[Path]]) -> list[list[str]]:
     """
     groups = {}
     for name in sorted(files, key=natural_key):
-        for file in filter(is_dicom, files[name]):
+        for file in files[name]:
+            if is_remote(file) or not is_dicom(file):
+                continue
             header = read_header(file)
             if header and header.patient_id:
                 groups.setdefault(header.patient_id, []).append(name)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from data.common.errors import InputError
 from data.images.names import plain_path
+from data.storage.folders import read_part
+from data.storage.paths import AnyPath, is_remote
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".divx", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -147,7 +149,8 @@ def sources_of(file: Path) -> tuple[str, str]:
 
     One of the plain path; and one of the path as it is written, "..", too, which earlier logs have.
     """
-    paths = plain_path(file), file.absolute()
+    plain = plain_path(file)
+    paths = plain, plain if is_remote(file) else file.absolute()
     return tuple(hashlib.sha256(os.fsencode(path)).hexdigest()[:16] for path in paths)
 
 
@@ -157,13 +160,12 @@ def folder_digest(name: str) -> str:
     return hashlib.sha256(plain.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def content_digest(file: Path) -> str:
+def content_digest(file: AnyPath) -> str:
     """A hash of some megabytes of a file: a copy has the same, another video has not."""
     digest, size = hashlib.sha256(), file.stat().st_size
-    with file.open("rb") as opened:
-        for place in range(SAMPLES):
-            opened.seek(max(0, size - SAMPLE_BYTES) * place // (SAMPLES - 1))
-            digest.update(opened.read(SAMPLE_BYTES))
+    for place in range(SAMPLES):
+        begin = max(0, size - SAMPLE_BYTES) * place // (SAMPLES - 1)
+        digest.update(read_part(file, begin, min(size, begin + SAMPLE_BYTES)))
     return digest.hexdigest()[:16]
 
 

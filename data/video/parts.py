@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
+from data.images.names import plain_path
 from data.storage.folders import remove_folder
+from data.storage.paths import AnyPath, is_remote
 from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import decode, say_lost
 from data.video.dicom import is_dicom, read_dicom_clock
@@ -31,7 +33,7 @@ class VideoFiles:
       fault: why the video goes on after them, and cannot be used there; "" where it does not.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[AnyPath, ...]
     fault: str = ""
 
     @property
@@ -55,8 +57,12 @@ class VideoFiles:
 
         The folder tells videos of one file name apart in annotations.
         """
-        folder = folder_digest(self.files[0].absolute().parent.name)
-        return {"modified": self.modified, "content": self.content, "folder": folder}
+        return self.state_by(self)
+
+    def state_by(self, copies: "VideoFiles") -> dict:
+        """The same, where copies on this machine tell the content."""
+        folder = folder_digest(plain_path(self.files[0]).parent.name)
+        return {"modified": self.modified, "content": copies.content, "folder": folder}
 
     @property
     def sources(self) -> tuple[str, str]:
@@ -64,8 +70,8 @@ class VideoFiles:
         return sources_of(self.files[0])
 
     def estimate_seconds(self) -> float:
-        """As `data.video.clock.estimate_seconds`."""
-        return sum(map(estimate_seconds, self.files))
+        """As `data.video.clock.estimate_seconds`; 0 of files that would have to be fetched."""
+        return sum(estimate_seconds(file) for file in self.files if not is_remote(file))
 
     @contextlib.contextmanager
     def open(self, name: str, scratch: Path) -> Iterator["Parts"]:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.extraction.extracting import extract_frames
 from data.images.folders import list_files
-from data.preparation.extraction import extract_frames
 from data.synthetic.cholec80 import make_dataset
 from data.video.clock import estimate_seconds
 from data.video.names import is_video
@@ -36,7 +36,7 @@ OPTIONS = {"jpg": ("-q:v", "2"), "png": ()}
 MEASURED = "clips of videos to JPEG at 1 fps, all clips, two cores"
 BASELINE = "ffmpeg -vf fps=1, a process per clip, two at once"
 COMMAND = (
-    "import sys; from data.preparation.extraction import extract_frames as extract; "
+    "import sys; from data.extraction.extracting import extract_frames as extract; "
     "extract(sys.argv[3:], sys.argv[1], format=sys.argv[2])"
 )
 

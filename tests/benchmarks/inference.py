@@ -114,8 +114,8 @@ def measure_input(encoder, folder: Path) -> dict:
 
 def make_sources(folder: Path) -> dict:
     """The same frames as JPEG, PNG and video, a multiple of BATCH of each."""
+    from data.extraction.extracting import extract_frames
     from data.frames.listing import list_images, list_videos
-    from data.preparation.extraction import extract_frames
 
     make_dataset(folder, 1, seconds=SECONDS, size=FRAME_SIZE)
     (video,) = (folder / "videos").iterdir()

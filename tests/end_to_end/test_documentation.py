@@ -26,6 +26,7 @@ from tests.support.small_polyps import write_image, write_polypsset
 READING_ORDER = (
     *("data", "your_own_data", "pretraining", "down_stream", "inference", "annotation_rounds"),
     *("few_labels", "encoders", "scaling", "design", "recipes", "mutants", "trackers", "cluster"),
+    "corpus",
 )
 PAGES = ["README.md", *(f"docs/{name}.md" for name in READING_ORDER)]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
@@ -39,6 +40,8 @@ NOT_RUN = {  # a part of the command: why
     "tensorflow_model_server": "TensorFlow Serving",
     "tensorboard": "a server, which does not end",
     "KERAS_BACKEND": "packages of requirements-backends.txt; make test-backends",
+    "--beam_pipeline_options": "packages of requirements-beam.txt; make test-beam",
+    "worker_pool_main": "packages of requirements-beam.txt, and a server, which does not end",
     "tfds build": "packages of requirements-beam.txt; make test-beam",
     "pip install": "changes the environment",
     "sbatch": "Slurm; tests/end_to_end/test_slurm.py runs the files with a stand-in",

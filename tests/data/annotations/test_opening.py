@@ -2,7 +2,7 @@ import pytest
 
 from data.annotations.opening import FOLDER, find_annotations, match_video
 from data.dataset.audit import Audit
-from data.preparation.extraction import extract_frames
+from data.extraction.extracting import extract_frames
 from tests.support.small_videos import write_video
 
 VIDEOS = {

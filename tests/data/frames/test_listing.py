@@ -15,9 +15,9 @@ from PIL import Image
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
+from data.extraction.extracting import extract_frames
 from data.frames import listing
 from data.frames.listing import list_dataset, list_images, list_videos
-from data.preparation.extraction import extract_frames
 from data.video import clock, clocks
 from data.video.dicom import read_header
 from data.video.parts import VideoFiles

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.preparation.extraction import extract_frames
+from data.extraction.extracting import extract_frames
 from data.video.clock import read_clock
 from data.video.decoding import decode, read_frames, say_lost
 from data.video.seeking import VideoReader

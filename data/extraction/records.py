@@ -13,9 +13,9 @@ from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.dataset.cholec80 import LABEL_FPS, PHASES
 from data.dataset.extraction_log import frame_numbers, is_complete, read_log
+from data.extraction.extracting import extract_all
 from data.images.decoding import decode_image
 from data.images.image_io import write_frame
-from data.preparation.extraction import extract_all
 from data.tfrecords.records import Record, read_records
 
 
@@ -39,7 +39,7 @@ def extract_records(
     Args:
       records: {video: record file}, as `data.tfrecords.files.find_records` finds them.
       root: dataset directory.
-      fps, format, quality, size, workers: as for `data.preparation.extraction.extract_frames`.
+      fps, format, quality, size, workers: as for `data.extraction.extracting.extract_frames`.
 
     Returns:
       {video: reason} of the record files that could not be used, or not to their end. Such a video

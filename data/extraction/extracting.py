@@ -6,8 +6,8 @@ before anything is decoded: `data/video/clock.py` reads them. A video in several
 as one (`data/video/parts.py`).
 """
 
+import functools
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -25,23 +25,26 @@ from data.dataset.extraction_log import (
     taken_names,
     write_log,
 )
-from data.images.image_io import write_frame
-from data.preparation.stillness import Stillness
+from data.extraction.one_video import Unwatched, extract_video, staged
+from data.storage.calls import Spread
 from data.storage.folders import remove_folder
+from data.storage.paths import AnyPath, to_path
+from data.storage.whole import remove_parts
 from data.video.decoding import check_settings
 from data.video.names import unique_names
-from data.video.parts import Parts, VideoFiles
+from data.video.parts import VideoFiles
 
 
 def extract_frames(
     videos: Sequence[str | Path] | Mapping[str, Path | VideoFiles],
-    frames_dir: str | Path,
+    frames_dir: str | AnyPath,
     *,
     fps: float = 1.0,
     format: str = "jpg",
     quality: int = 95,
     size: int | None = None,
     workers: int | None = None,
+    spread: Spread | None = None,
 ) -> dict[str, str]:
     """Writes `frames_dir/<video>/<video>_NNNNNN.<format>`, NNNNNN counted from 1.
 
@@ -57,6 +60,7 @@ def extract_frames(
       quality: of JPEG, 1..100.
       size: shorter side in pixels; larger frames are reduced to it. None keeps the size.
       workers: videos decoded at the same time; None for one per core.
+      spread: has workers elsewhere extract them, as `data.preparation.on_beam.Beam` does.
 
     Returns:
       {name: reason} of the videos that could not be used, or not to their end.
@@ -66,7 +70,7 @@ def extract_frames(
         extracted with other settings.
     """
     check_settings(fps, format, quality, size, workers)
-    frames_dir = Path(frames_dir)
+    frames_dir = to_path(frames_dir)
     if not isinstance(videos, Mapping):
         videos = unique_names((Path(video).stem, Path(video)) for video in videos)
     videos = {
@@ -92,11 +96,8 @@ def extract_frames(
     reasons |= noted_faults(free.keys() - todo.keys(), log)
     if not todo:
         return dict(sorted(reasons.items()))
-    cores = available_cores()
-    workers = min(len(todo), workers or cores)
-    threads = max(1, cores // workers)  # of one video: more would cost time by their coordination
-    stop, lock = threading.Event(), threading.Lock()
     is_noted = (frames_dir / LOG).is_file()
+    lock = threading.Lock()
 
     def note_settings():
         """Before the first frame is written: frames without a log are taken for others'."""
@@ -104,21 +105,28 @@ def extract_frames(
             if not (frames_dir / LOG).is_file():
                 write_log(frames_dir, log)
 
+    def call(name, video):
+        present = 0 if name in log["videos"] else len(frame_numbers(frames_dir / name, name))
+        before = {"present": present, "is_noted": is_noted}
+        return functools.partial(extract_video, name, video, frames_dir, settings, **before)
+
+    if spread:
+        note_settings()
+        calls = {name: call(name, video) for name, video in todo.items()}
+        reasons |= _extract_elsewhere(todo, calls, frames_dir, log, spread)
+        return dict(sorted(reasons.items()))
+    cores = available_cores()
+    workers = min(len(todo), workers or cores)
+    threads = max(1, cores // workers)  # of one video: more would cost time by their coordination
+    stop = threading.Event()
     # Threads, not processes: FFmpeg decodes and OpenCV encodes without Python's lock.
     with ThreadPoolExecutor(workers) as pool, _Progress(pool, todo, fps) as progress:
+        ours = {"threads": threads, "progress": progress, "before": note_settings, "stop": stop}
 
         def extract(name, video):
-            present = len(frame_numbers(frames_dir / name, name))
-            state = video.state  # before it is read: what is written meanwhile is a change
-            with video.open(name, frames_dir / f".{name}") as parts:
-                note_settings()
-                facts = _extract(name, parts, frames_dir, settings, threads, progress, stop)
-            sizes = video.sizes
-            facts |= {"bytes": sum(sizes), "source": video.sources[0]}
-            facts |= state
-            if present and name not in log["videos"]:
-                facts["found"] = not is_noted or present >= facts["frames"]
-            return facts | ({"parts": sizes} if len(sizes) > 1 else {})
+            facts = call(name, video)(**ours)
+            remove_parts(frames_dir / name)  # of workers elsewhere that died before
+            return facts
 
         reasons |= extract_all(todo, frames_dir, log, extract, pool, stop)
     return dict(sorted(reasons.items()))
@@ -164,6 +172,27 @@ def extract_all(
     return {name: reasons[name] for name in files if name in reasons}
 
 
+def _extract_elsewhere(
+    videos: Mapping[str, VideoFiles], calls: Mapping, frames_dir: AnyPath, log: dict, spread: Spread
+) -> dict[str, str]:
+    """Has workers extract videos, and notes them all; returns as `extract_all`."""
+    reasons = {}
+    settings = {key: log.get(key) for key in ("fps", "format", "quality", "size")}
+    keys = {
+        name: f"{name} {settings} {video.sources} {video.sizes} {video.modified}"
+        for name, video in videos.items()
+    }
+    for name, found in spread("extract", calls, keys):
+        if isinstance(found, InputError):
+            reasons[name] = str(found)
+            continue
+        log["videos"][name] = found
+        reasons |= noted_faults([name], log)
+        remove_parts(frames_dir / name)  # of workers that died
+    write_log(frames_dir, log)
+    return reasons
+
+
 def noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
     """{name: what was damaged} of videos that are done, as far as it could be."""
     return {name: log["videos"][name]["fault"] for name in names if "fault" in log["videos"][name]}
@@ -182,7 +211,10 @@ def _forget_changed(
     for name in changed_names(videos, frames_dir, log["videos"]):
         folder = frames_dir / name
         try:
-            with videos[name].open(name, frames_dir / f".{name}"):
+            with (
+                staged(videos[name], name, frames_dir) as (local, place),
+                local.open(name, place / f".{name}"),
+            ):
                 pass
         except InputError as error:
             reasons[name] = f"{error}; the frames of the file before it stay"
@@ -196,7 +228,7 @@ def _forget_changed(
     return reasons
 
 
-class _Progress:
+class _Progress(Unwatched):
     """A bar over the frames of all videos, fed from several threads.
 
     The total is estimated from the files' headers and put right as the videos are read.
@@ -222,55 +254,3 @@ class _Progress:
 
     def __exit__(self, *_):
         self._bar.close()
-
-
-def _extract(
-    name: str,
-    parts: Parts,
-    frames_dir: Path,
-    settings: Mapping,
-    threads: int,
-    progress: _Progress,
-    stop: threading.Event,
-) -> dict:
-    """Writes the frames of one video that are missing.
-
-    Returns:
-      How many "frames" it has, the "seconds" that it lasts, and its own frames per second,
-      "source_fps", None where they vary; where it is damaged a "fault" and the numbers of the
-      frames that are "missing" for it, and where its clock "jumps", that in words.
-    """
-    clock, folder = parts.clock, frames_dir / name
-    present = frame_numbers(folder, name)
-    sources = clock.source_frames(settings["fps"]).tolist()
-    missing = [(n, source) for n, source in enumerate(sources) if n + 1 not in present]
-    progress.begin(name, len(sources), len(sources) - len(missing))
-
-    def write(n, image):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_frame(folder / f"{name}_{n + 1:06d}.{settings['format']}", image, settings)
-        progress.advance()
-
-    still, source_of = Stillness(clock), dict(missing)
-    writing = deque()  # images that are encoded and written while the next ones are decoded
-    with ThreadPoolExecutor(threads) as writers:
-        try:
-            for n, image in parts.decode(missing, threads):
-                if stop.is_set():
-                    raise InputError(f"{clock.video}: stopped")  # nobody waits for it any more
-                still.see(source_of[n], image)
-                writing.append(writers.submit(write, n, image))
-                if len(writing) > threads:
-                    writing.popleft().result()
-        finally:  # of a damaged video too, the readable frames are kept
-            for written in writing:
-                written.result()
-    parts.check_end()
-    rate = float(clock.rate) if clock.rate else None
-    facts = {"frames": len(sources), "seconds": round(clock.seconds, 3), "source_fps": rate}
-    if fault := "; ".join(filter(None, (parts.damage(), still.fault()))):
-        lost = {n + 1 for n, _ in missing} - frame_numbers(folder, name)
-        facts |= {"fault": fault, "missing": sorted(lost)}
-    if jumps := "; ".join(filter(None, (clock.jumps() for clock in parts.clocks))):
-        facts["jumps"] = jumps
-    return facts

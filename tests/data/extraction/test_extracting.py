@@ -8,10 +8,10 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.extraction_log import read_log, write_log
+from data.extraction import extracting, one_video
+from data.extraction.extracting import changed_names, extract_frames
+from data.extraction.stillness import Stillness
 from data.images import image_io
-from data.preparation import extraction
-from data.preparation.extraction import changed_names, extract_frames
-from data.preparation.stillness import Stillness
 from data.video.clock import Clock
 from data.video.decoding import read_frames
 from data.video.names import KnownNames, content_digest, name_videos, sources_of
@@ -127,17 +127,17 @@ def test_goes_on_after_an_interruption(tmp_path, monkeypatch):
     videos = [write_video(tmp_path / f"op{k}.mp4", frames=200) for k in range(3)]
     write, written = image_io.write_frame, []
 
-    def fail_later(path, image, settings):
+    def fail_later(path, *rest):
         if len(written) >= 10:
             raise OSError(28, "no space left on device")
-        write(path, image, settings)
+        write(path, *rest)
         written.append(path)
 
-    monkeypatch.setattr(extraction, "write_frame", fail_later)
+    monkeypatch.setattr(one_video, "write_frame", fail_later)
     with pytest.raises(OSError, match="no space left"):
         extract_frames(videos, tmp_path / "frames", workers=1)
     before = {path: path.stat().st_mtime_ns for path in written}
-    monkeypatch.setattr(extraction, "write_frame", write)
+    monkeypatch.setattr(one_video, "write_frame", write)
     assert extract_frames(videos, tmp_path / "frames") == {}
     assert {path: path.stat().st_mtime_ns for path in written} == before
     for video in videos:
@@ -297,7 +297,7 @@ def test_frames_stay_until_the_changed_file_is_known_to_be_a_video(tmp_path, mon
         assert problems["op"].endswith("; the frames of the file before it stay")
     write_video(file, frames=30, first=100)
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "remove_folder", lambda folder: None)  # root may remove all
+        patch.setattr(extracting, "remove_folder", lambda folder: None)  # root may remove all
         problems, numbers = extracted()
     assert numbers == [0, 25, 50]
     assert "frames/op: cannot be removed" in problems["op"]

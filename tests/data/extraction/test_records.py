@@ -4,10 +4,10 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
+from data.extraction import records
+from data.extraction.records import extract_records
 from data.images.image_io import read_image
-from data.preparation import record_extraction
 from data.preparation.indexing import build_index
-from data.preparation.record_extraction import extract_records
 from data.tfrecords.files import find_records
 from tests.support import small_records
 from tests.support.record_files import write_records
@@ -38,7 +38,7 @@ def test_a_dataset_survives_the_way_through_records(small_dataset, tmp_path):
 
 def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch):
     small_records.write_records(tmp_path / "video01.tfrecord", range(10))
-    write, written = record_extraction.write_frame, []
+    write, written = records.write_frame, []
 
     def fail_later(path, image, settings):
         if len(written) == 4:
@@ -46,12 +46,12 @@ def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch):
         write(path, image, settings)
         written.append(path)
 
-    monkeypatch.setattr(record_extraction, "write_frame", fail_later)
+    monkeypatch.setattr(records, "write_frame", fail_later)
     with pytest.raises(OSError, match="no space"):
         extract_records(find_records(tmp_path), tmp_path, size=6)
     assert not (tmp_path / "phase_annotations").exists()
     before = {path: path.stat().st_mtime_ns for path in written}
-    monkeypatch.setattr(record_extraction, "write_frame", write)
+    monkeypatch.setattr(records, "write_frame", write)
     assert extract_records(find_records(tmp_path), tmp_path, size=6) == {}
     assert {path: path.stat().st_mtime_ns for path in written} == before
     files = sorted((tmp_path / "frames" / "video01").iterdir())
