@@ -17,11 +17,14 @@ from data.common.errors import InputError, some
 from data.storage.whole import write_json
 
 HIDDEN = ".part-annotations"  # where files are until all of them are written
+KINDS = {".csv", ".tsv", ".txt", ".eaf", ".json", ".xml"}  # that annotations may be in
 WRITERS = {"csv": write_tables, "elan": write_elan, "label-studio": write_label_studio}
 
 
 def check_folder(folder: Path, form: str) -> None:
     """Raises `InputError` where annotations cannot be written to a folder without losing any.
+
+    What file managers and annotation programs leave beside them is nobody's work, and stays.
 
     Args:
       folder: it may be missing.
@@ -29,14 +32,14 @@ def check_folder(folder: Path, form: str) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--annotations={folder}: a file; expected a folder")
-    there = sorted(file for file in folder.rglob("*") if file.is_file())
+    there = sorted(file for file in folder.rglob("*") if file.is_file() and _is_work(file, folder))
     said = read_said(folder / SAID) if (folder / SAID).is_file() else Said()
     if said.form and said.form != form:
         raise InputError(
             f"--annotations={folder}: has {said.form} of the same model; expected another folder "
             f"for {form}: a video would be annotated twice"
         )
-    edited = [file for file in there if file.name != SAID and file.parent.name != HIDDEN]
+    edited = [file for file in there if file.name != SAID]
     edited = [file for file in edited if _digest(file) != said.files.get(file.name)]
     if edited:
         raise InputError(
@@ -79,6 +82,12 @@ def write_annotations(folder: Path, form: str, videos: Sequence[VideoIntervals])
             file.unlink()
         hidden.rmdir()
     return [folder / name for name in files]
+
+
+def _is_work(file: Path, folder: Path) -> bool:
+    """Whether a file may be annotations: not hidden, and of a kind that is read as such."""
+    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return not is_hidden and file.suffix.lower() in KINDS
 
 
 def _digest(file: Path) -> str:

@@ -64,6 +64,9 @@ class Wanted:
     ) -> str:
         """Writes them; returns what was done in words.
 
+        Raises:
+          InputError: they would be written over somebody's work.
+
         Args:
           frames: the list that `rows`, int64 [n], are of.
           probabilities: float32 [n, classes].
@@ -80,6 +83,7 @@ class Wanted:
             _video(frames, rows[places], probabilities[places], model, least)
             for places in np.split(order, starts[1:])
         ]
+        check_folder(self.folder, self.form)  # again: hours may have passed
         write_annotations(self.folder, self.form, found)
         number = sum(len(of.intervals) for of in found)
         smoothed = f", each {least:g} s or longer by the whole video" if least else ""

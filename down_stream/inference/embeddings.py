@@ -139,8 +139,11 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
         files += write_phase_files(output, frames, rows, probabilities, model)
         remarks += [f"probabilities: {describe(temporal)}", *remark_time(frames, rows, model)]
         if wanted := options.annotations:
-            remarks.append(wanted.write(frames, rows, probabilities, model, temporal))
-            files.append(wanted.folder)
+            try:
+                remarks.append(wanted.write(frames, rows, probabilities, model, temporal))
+                files.append(wanted.folder)
+            except InputError as error:  # somebody has edited it meanwhile; the table is made
+                faults.append(str(error))
     metadata = {"model": str(model_path), "fingerprint": print_of_model, "fps": frames.fps}
     metadata["version"] = version()
     metadata["seen"] = seen_of(model_path / "encoder" if model else model_path).to_json()

@@ -141,6 +141,15 @@ def test_an_annotator_s_work_is_never_written_over(tmp_path):
     check_folder(tmp_path, "csv")  # as it was written
     with pytest.raises(InputError, match="has csv of the same model; expected another folder for"):
         check_folder(tmp_path, "elan")
+    for left in (".DS_Store", ".~lock.op1.csv#", "op1.pfsx", "Thumbs.db", ".hidden/op1.csv"):
+        (tmp_path / left).parent.mkdir(exist_ok=True)
+        (tmp_path / left).write_text("of a program")
+    check_folder(tmp_path, "csv")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "op1_mine.CSV").write_text("video,start,end,phase\nop1,0,4,Zugang\n")
+    with pytest.raises(InputError, match=r"op1_mine\.CSV: not what inference has written there"):
+        check_folder(tmp_path, "csv")
+    (tmp_path / "more" / "op1_mine.CSV").unlink()
     (tmp_path / "op1.csv").write_text("video,start,end,phase\nop1,0,4,Zugang\n")
     with pytest.raises(InputError, match=r"op1\.csv: not what inference has written there"):
         check_folder(tmp_path, "csv")

@@ -11,6 +11,7 @@ from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset, list_images
 from data.preparation.indexing import build_index
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
+from down_stream.inference import annotations
 from down_stream.inference.annotations import LEAST, Wanted, find_intervals, smoothed
 from down_stream.inference.embeddings import Options, embed
 from down_stream.temporal.model import TemporalModel, save_temporal
@@ -114,6 +115,27 @@ def test_tools_come_back_as_tools(models, small_dataset, tmp_path):
         if present[:, place].any():
             column = index.presence["tools"][:, index.classes.multi_label["tools"].index(tool)]
             np.testing.assert_array_equal(column, present[:, place])
+
+
+def test_what_somebody_edits_while_frames_are_embedded_is_not_lost(
+    models, small_dataset, tmp_path, monkeypatch
+):
+    options = Options(annotations=Wanted(tmp_path / "annotations"))
+    frames = list_dataset(small_dataset)
+    assert not embed(models / "phases", frames, tmp_path / "a.npz", options).faults
+    (tmp_path / "a.npz").unlink()
+    edited = tmp_path / "annotations" / "video01.csv"
+
+    def edit_and_find(*arguments):
+        edited.write_text("video,start,end,phase\nvideo01,0,4,Preparation\n")
+        return find_intervals(*arguments)
+
+    monkeypatch.setattr(annotations, "find_intervals", edit_and_find)
+    result = embed(models / "phases", frames, tmp_path / "a.npz", options)
+    (fault,) = result.faults
+    assert "video01.csv: not what inference has written there, and would be lost" in fault
+    assert edited.read_text().endswith("video01,0,4,Preparation\n")
+    assert (tmp_path / "a.npz").is_file()
 
 
 def test_without_classes_or_time_nothing_is_begun(models, small_dataset, tmp_path):
