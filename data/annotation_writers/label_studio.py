@@ -6,11 +6,13 @@ A task has `data` and `predictions`, each with `model_version`, `score` and `res
 confidence of the least certain interval: ascending, what is to be looked at comes first. Each
 result has its own score, too. The labelling configuration has a `<Label>` for every class.
 
-Frames are counted at FRAME_RATE, which the task says as `frame_rate`, and `<Video>` takes it from
-there, whatever the recording has. Boundaries are kept to a thirtieth of a second.
+Frames are counted at FRAME_RATE, or a multiple of it where an interval is shorter than a frame of
+that; the task says it as `frame_rate`, and `<Video>` takes it from there, whatever the recording
+has. Boundaries are kept to a thirtieth of a second.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from urllib.parse import quote
@@ -49,24 +51,24 @@ def _task(of: VideoIntervals) -> dict:
     path = PurePath(of.media or f"{of.video}.mp4")
     place = quote("/".join(path.parts[-2:]))
     scores = [each.confidence for each in of.intervals]
+    shortest = min((each.end - each.start for each in of.intervals), default=1.0)
+    rate = FRAME_RATE * max(1, math.ceil(1 / (FRAME_RATE * shortest) - 1e-6))
     prediction = {
         "model_version": "predicted",
         "score": round(min(scores, default=1.0), 4),
-        "result": [_result(of.track, place, each) for place, each in enumerate(of.intervals)],
+        "result": [_result(of.track, rate, place, each) for place, each in enumerate(of.intervals)],
     }
     data = {
         "video": f"/data/local-files/?d={place}",
-        FRAME_RATE_KEY: FRAME_RATE,
+        FRAME_RATE_KEY: rate,
         TRACK_KEY: of.track,
     }
     return {"data": data, "predictions": [prediction]}
 
 
-def _result(track: str, place: int, interval) -> dict:
+def _result(track: str, rate: int, place: int, interval) -> dict:
     """Frames are counted from 1, the last one included."""
-    first, behind = (
-        round(floored(time, FRAME_RATE) * FRAME_RATE) for time in (interval.start, interval.end)
-    )
+    first, behind = (round(floored(time, rate) * rate) for time in (interval.start, interval.end))
     ranges = [{"start": first + 1, "end": behind}]
     return {
         "id": f"{track}{place}",

@@ -35,7 +35,7 @@ from data.image_classes.writing import (
     write_dataset,
 )
 from data.images.completeness import WHOLE_IMAGES, fault_finder, say_several
-from data.images.linking import is_newer, place_image
+from data.images.linking import is_linked_from, is_newer, place_image
 from data.images.names import is_image, natural_key
 from data.video.dicom import read_header
 from data.video.dicom_names import same_patients
@@ -121,11 +121,20 @@ def prepare_classes(
                 place_of.setdefault(name, set()).add(places.get(file))
     images = [image for _, image in rows]
     _check(images, place_of)
+    is_ours, own = is_linked_from(root, IMAGES_IN, folder), []
     for file, image in rows:
         if is_newer(file, root / image.file):
+            if not is_ours:
+                own.append(file)
+                continue
             (root / image.file).unlink()
             audit.changed.append(image.sequence)
         place_image(file, root / image.file)
+    if own:
+        audit.remark(
+            f"{some(own)}: newer than the images of these names in {root / IMAGES_IN}, which stay; "
+            "remove those there, and the next call takes these"
+        )
     if audit.changed:
         audit.changed = list(dict.fromkeys(audit.changed))
         audit.remark(f"{some(audit.changed)}: images were replaced since; taken anew")

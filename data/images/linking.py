@@ -16,7 +16,8 @@ from data.images.image_io import image_size, read_image, write_frame
 from data.images.names import plain_path
 from data.storage.whole import whole_file, write_json
 
-LINKED = "linked.json"  # in a dataset: {video: hash of the folder that its images are from}
+# In a dataset: {video, or a folder of images with "/": hash of the folder that they are from}.
+LINKED = "linked.json"
 ROUGH = 2  # seconds to which some disks keep a file's time, as FAT does
 
 
@@ -97,6 +98,22 @@ def drop_replaced(
         frames_dir.mkdir(parents=True, exist_ok=True)
         write_json(path, linked)
     return removed, kept, damaged
+
+
+def is_linked_from(root: Path, name: str, source: Path) -> bool:
+    """Whether all that is in `root/name` was linked from a folder: then none of it is anyone's own.
+
+    It is noted where `root/name` is not there yet.
+
+    Raises:
+      InputError: the note is damaged.
+    """
+    linked, key = _read_linked(root / LINKED), f"{name}/"  # no video is called so
+    if not (root / name).exists():
+        linked[key] = place_digest(source)
+        root.mkdir(parents=True, exist_ok=True)
+        write_json(root / LINKED, linked)
+    return linked.get(key) == place_digest(source)
 
 
 def linked_videos(root: Path) -> frozenset[str]:

@@ -8,9 +8,11 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from data.annotation_formats.label_studio import open_label_studio, read_label_studio
 from data.annotation_writers.intervals import Interval, VideoIntervals, floored, look_first
 from data.annotation_writers.writing import WRITERS, check_folder, write_annotations
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.dataset.extraction_log import write_log
 from data.dataset.frame_index import load_index
 from data.preparation.indexing import build_index
@@ -119,6 +121,22 @@ def test_label_studio_is_told_every_class_and_the_rate_of_its_frames(tmp_path):
     assert [label.get("value") for label in view.iter("Label")] == list(PHASES)
     assert view.find("Video").get("frameRate") == "$frame_rate"
     assert view.find("TimelineLabels").get("name") == "phase"
+
+
+@pytest.mark.parametrize("fps", [25, 30000 / 1001, 50, 60, 120])
+def test_label_studio_has_the_shortest_intervals_too(tmp_path, fps):
+    """Each frame another class, as a model may say that nothing smooths."""
+    frames = range(200)
+    of = [Interval(n / fps, (n + 1) / fps, PHASES[n % 2], 0.5) for n in frames]
+    write_annotations(
+        tmp_path, "label-studio", [VideoIntervals("op", "", "phase", PHASES, tuple(of))]
+    )
+    (task,) = open_label_studio(tmp_path / "label_studio.json")
+    audit = Audit()
+    (labels,) = read_label_studio(tmp_path / "label_studio.json", task, audit)
+    found = labels.at(np.array(frames) / fps, labels.fps)
+    assert not audit.problems
+    assert [labels.names[value] for value in found] == [PHASES[n % 2] for n in frames]
 
 
 def test_elan_finds_the_video(tmp_path):

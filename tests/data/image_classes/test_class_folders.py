@@ -132,6 +132,29 @@ def test_arrays_and_dicom_stills_become_png_without_their_patient(tmp_path, fold
         assert all(secret not in video.lower() for video in index.videos)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_what_somebody_has_put_into_the_dataset_stays(tmp_path, folder, patients, suffix):
+    root = tmp_path / "out"
+    own = root / "images" / "cyst" / "3.png"  # older than the image of its name
+    own.parent.mkdir(parents=True)
+    assert cv2.imwrite(str(own), np.full((24, 32, 3), 200, np.uint8))
+    os.utime(own, (1e9, 1e9))
+    before, file = own.read_bytes(), folder / "cyst" / "3.png"
+    if suffix == ".npy":
+        np.save(file.with_suffix(".npy"), read_image(file))
+        file.unlink()
+        patients.write_text(patients.read_text().replace("cyst/3.png", "cyst/3.npy"))
+    for _ in range(2):
+        index, _, audit = prepare(root, folder, patients)
+        assert own.read_bytes() == before
+        assert any("cyst/3" in text and "which stay; remove" in text for text in audit.remarks)
+        assert str(own) in index.paths(slice(None))
+    own.unlink()
+    _, _, audit = prepare(root, folder, patients)
+    assert own.read_bytes() != before
+    assert not any("which stay" in text for text in audit.remarks)
+
+
 def test_images_that_were_replaced_are_taken_anew(tmp_path, folder, patients):
     root = tmp_path / "out"
     prepare(root, folder, patients)
