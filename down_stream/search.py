@@ -67,7 +67,8 @@ def main() -> int:
     found = find(index, query, NUMBER.value, APART.value, asked)
     facts = {"Searched": f"{len(index):,} frames of {len(index.names['videos'])} videos"}
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_page(output, asked, images, found, facts, index.manifest["fps"])
+    before = index.files_before([*asked, *found])
+    write_page(output, asked, images, found, facts, index.manifest["fps"], before)
     for number, one in enumerate(found, 1):
         print(f"{number:3}  {one.likeness:.3f}  {place_of(one)}  {one.path}")
     print(f"written to {output}")

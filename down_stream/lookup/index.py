@@ -12,7 +12,7 @@ some, in memory of some 50 bytes a frame, and these are compared by their vector
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from data.common.progress import ProgressBar
 from data.storage.locking import locked
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file, write_json
+from down_stream.lookup.pictures import files_before
 from down_stream.lookup.tables import ROWS_AT_ONCE, Rows, Table
 
 LARGE = 100_000  # frames from which codes are used
@@ -122,6 +123,15 @@ class SearchIndex:
         video, second, path = (self._columns[name][row] for name in ("video", "second", "path"))
         names = self.names
         return Found(row, likeness, names["videos"][video], float(second), names["paths"][path])
+
+    def files_before(self, found: Iterable[Found]) -> dict[str, tuple[str, ...]]:
+        """`pictures.files_before` of the videos that some frames are of."""
+        columns, before = self._columns, {}
+        for name in {one.video for one in found}:
+            rows = np.flatnonzero(columns["video"] == self.names["videos"].index(name))
+            paths = [self.names["paths"][code] for code in columns["path"][rows]]
+            before |= files_before([name] * len(rows), paths, columns["second"][rows].tolist())
+        return before
 
     def nearest(self, query: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows most like a query [width] of length 1, best first, and their cosines."""

@@ -18,7 +18,7 @@ from down_stream.lookup.contents import (
     look_into,
     with_same,
 )
-from down_stream.lookup.pictures import Pictures
+from down_stream.lookup.pictures import Pictures, files_before
 from down_stream.lookup.strips import STYLE, link_to, strip
 from down_stream.lookup.tables import Rows
 from down_stream.report.figures import colour_of
@@ -45,7 +45,8 @@ def write_overview(
       The names of the videos, and a line about each file that could not be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures, contents = Pictures(fps), []
+    before = files_before(rows.video.tolist(), rows.path.tolist(), rows.second.tolist())
+    pictures, contents = Pictures(fps, before), []
     names = sorted(set(rows.video.tolist()), key=natural_key)
     for name in ProgressBar(names, "videos", unit="video"):
         contents.append(look_into(name, rows.take(rows.video == name), fps, pictures))

@@ -1,6 +1,6 @@
 """The page of a search: what was asked for, and the frames that are like it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -22,6 +22,7 @@ def write_page(
     found: Sequence[Found],
     facts: dict[str, str],
     fps: float | None,
+    before: Mapping[str, Sequence[str]],
 ) -> None:
     """Writes the page, which needs no other file but for its links.
 
@@ -32,8 +33,9 @@ def write_page(
       found: what is like them, best first.
       facts: what was searched, to be listed.
       fps: frames per second of the tables' videos.
+      before: as of `Pictures`.
     """
-    pictures = Pictures(fps)
+    pictures = Pictures(fps, before)
     queries = [_figure(one, pictures, f"{place_of(one)}") for one in asked]
     queries += [
         figure(thumbnail(pictures.read(str(image)), HEIGHT), image.name, link_to(str(image)))
@@ -63,7 +65,7 @@ def place_of(one: Found) -> str:
 
 def _figure(one, pictures, caption):
     image = thumbnail(pictures.read(one.path, one.second), HEIGHT)
-    return figure(image, caption, link_to(one.path, one.second))
+    return figure(image, caption, link_to(one.path, pictures.in_file(one.path, one.second)))
 
 
 def _grid(figures):

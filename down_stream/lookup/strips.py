@@ -32,7 +32,7 @@ def strip(rows: Rows, shown: Iterable[int], pictures: Pictures) -> str:
         path, second = str(rows.path[row]), float(rows.second[row])
         when = "" if np.isnan(second) else clock(second)
         image = thumbnail(pictures.read(path, second))
-        figures.append(figure(image, when, link_to(path, second)))
+        figures.append(figure(image, when, link_to(path, pictures.in_file(path, second))))
     return f'<div class="strip">{"".join(figures)}</div>'
 
 

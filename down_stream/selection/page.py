@@ -11,7 +11,7 @@ from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 from down_stream.inference.map import project
 from down_stream.lookup.key_frames import key_frames
-from down_stream.lookup.pictures import Pictures
+from down_stream.lookup.pictures import Pictures, files_before
 from down_stream.lookup.strips import STYLE, strip
 from down_stream.report.figures import FAINT, SMALL, bare, colour_of, new_figure
 from down_stream.report.page import Section, pairs, table, write_report
@@ -68,7 +68,9 @@ def write_page(
       facts: what was chosen from, and how, to be listed.
       remarks: what could not be used.
     """
-    pictures, strips = Pictures(candidates.fps), []
+    rows, strips = candidates.rows, []
+    before = files_before(rows.video.tolist(), rows.path.tolist(), rows.second.tolist())
+    pictures = Pictures(candidates.fps, before)
     for order, choice in enumerate(choices, 1):
         strips.append(_strip(candidates, choice, order, pictures))
     pictures.close()
