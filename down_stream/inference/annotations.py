@@ -7,6 +7,7 @@ runs of a least length). It looks at the whole video, so it is not causal.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +15,11 @@ import numpy as np
 from data.annotation_formats.labels import PHASE
 from data.annotation_writers.intervals import Interval, VideoIntervals
 from data.annotation_writers.writing import check_folder, write_annotations
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.frames.frames import Frames
 from data.images.names import is_image
 from data.storage.paths import AnyPath, to_path
+from data.video.names import is_video
 
 if TYPE_CHECKING:  # of TensorFlow's, which what is wanted is checked before
     from down_stream.classifiers.frame_model import FrameModel
@@ -88,7 +90,9 @@ class Wanted:
         number = sum(len(of.intervals) for of in found)
         smoothed = f", each {least:g} s or longer by the whole video" if least else ""
         how = f"{describe(temporal)}{smoothed}"
-        return f"annotations: {number} intervals of {len(found)} videos; {how}"
+        unlinked = some([of.video for of in found if not of.media and self.form != "csv"])
+        where = f"; {unlinked}: no single video file that could be linked" if unlinked else ""
+        return f"annotations: {number} intervals of {len(found)} videos; {how}{where}"
 
 
 def _video(frames, rows, probabilities, model, least) -> VideoIntervals:
@@ -104,17 +108,15 @@ def _video(frames, rows, probabilities, model, least) -> VideoIntervals:
         )
     ]
     of.sort(key=lambda each: (each.start, each.end))
-    return VideoIntervals(
-        name, _media(frames, int(rows[0])), group, tuple(model.classes), tuple(of)
-    )
+    return VideoIntervals(name, _media(frames, rows), group, tuple(model.classes), tuple(of))
 
 
-def _media(frames: Frames, row: int) -> str:
-    """Path of the video that a frame is of, "" where it is not known."""
-    (path,) = frames.paths([row])
+def _media(frames: Frames, rows: np.ndarray) -> str:
+    """Path of the file that frames are of, "" where it is not known, or there are several."""
+    path, last = frames.paths(rows[[0, -1]])
     if not is_image(path):
-        return path
-    video = frames.videos[frames.video[row]]
+        return path if path == last and is_video(PurePath(path).name) else ""  # of DICOM, a name
+    video = frames.videos[frames.video[rows[0]]]
     folder = to_path(path).parent.parent.parent / "videos"  # of a dataset
     files = sorted(folder.glob(f"{video}.*")) if folder.is_dir() else []
     return str(files[0]) if files else ""

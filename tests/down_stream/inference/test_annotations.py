@@ -8,7 +8,7 @@ from data.annotation_writers.writing import WRITERS
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.frame_index import load_index
-from data.frames.listing import list_dataset, list_images
+from data.frames.listing import list_dataset, list_images, list_videos
 from data.preparation.indexing import build_index
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.inference import annotations
@@ -17,6 +17,8 @@ from down_stream.inference.embeddings import Options, embed
 from down_stream.temporal.model import TemporalModel, save_temporal
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
+from tests.data.preparation.test_indexing import write_frames
+from tests.support.small_videos import write_video
 
 
 def best_of_all(probabilities, least):
@@ -115,6 +117,27 @@ def test_tools_come_back_as_tools(models, small_dataset, tmp_path):
         if present[:, place].any():
             column = index.presence["tools"][:, index.classes.multi_label["tools"].index(tool)]
             np.testing.assert_array_equal(column, present[:, place])
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_an_operation_in_several_files_has_its_labels_again(models, tmp_path, form):
+    """No file of it has all: annotators are not led to its first one."""
+    for part in (1, 2):
+        write_video(tmp_path / "in" / f"op_part{part}.mp4", frames=150)
+    frames = list_videos([tmp_path / "in"], join_parts=True)
+    folder = tmp_path / "data" / "annotations"
+    options = Options(annotations=Wanted(folder, form, min_seconds=0))
+    result = embed(models / "phases", frames, tmp_path / "a.npz", options)
+    said = any("; op: no single video file that could be linked" in r for r in result.remarks)
+    assert said == (form != "csv")
+    for file in folder.iterdir():
+        assert "op_part1" not in file.read_text()
+    write_frames(tmp_path / "data", "op", range(1, 13))
+    assert not build_index(tmp_path / "data").problems
+    index = load_index(tmp_path / "data")
+    with np.load(tmp_path / "a.npz") as table:
+        expected = table["probabilities"].argmax(axis=1)
+    assert [index.classes.phases[k] for k in index.phase] == [PHASES[k] for k in expected]
 
 
 def test_what_somebody_edits_while_frames_are_embedded_is_not_lost(
