@@ -41,7 +41,7 @@ UNKNOWN = "TEXT: 6 bytes of an unknown format"
         (PROBED, "--config.epochs=0", "epochs is 0"),
         (PROBED, "--config.probe.learning_rates=(-1.0,)", "probe.learning_rates is -1.0"),
         (PROBED, "--config.folds=9", "folds is 9; expected 2 to 3"),
-        (PROBED, "--config.test_videos=('nope',)", "no such video: nope; the data set has"),
+        (PROBED, "--config.test_videos=('nope',)", "test_videos: no such video: nope; the"),
         (
             [*PROBE, DATA],
             "--config.test_videos=('video01',)",
