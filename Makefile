@@ -1,7 +1,7 @@
 # make demo    the whole way on a miniature data set: videos, pre-training, phases, embeddings
 # make setup   the environment for running and developing, in .venv; with LOCKED=1 every package
 #              and file as in requirements.lock, which `make lock` writes anew
-# make test    all tests          make lint   style          make clean   removes what they made
+# make test    all tests   make lint   style and types   make clean   removes what they made
 # make test-backends   encoders under JAX and PyTorch     make test-beam   preparing data on Apache Beam
 # make test-encoders   encoders that transformers, timm and PyTorch write now
 #                      (.ci/run runs these; they take some minutes each from nothing)
@@ -28,7 +28,7 @@ ENCODERS := .venv-encoders/requirements.installed
 MUTANTS := .venv/requirements-mutants.installed
 LOCK := .venv/requirements-lock.installed
 
-.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-tracking test-export mutants bench lint clean
+.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-tracking test-export mutants bench lint notebooks clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -101,6 +101,11 @@ bench: $(RUN) $(BENCH)
 lint: $(DEV)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+# The notebooks of docs/, run anew and stored with what came of it.
+notebooks: $(DEV)
+	$(PY) -m tests.support.notebooks
 
 clean:
 	rm -rf runs/demo mutants .venv .venv-*

@@ -48,12 +48,9 @@ Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 s
 or Ctrl-C.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from data.common import cli, summary
-from data.common.compiled_programs import user_cache
 from data.common.errors import InputError
 
 MODEL = flags.DEFINE_string("model_path", None, "encoder, or model/ of an experiment")
@@ -121,19 +118,18 @@ summary.define_summary()
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    from down_stream.embedding import check_input
+
     inputs = {"image_path": IMAGES, "video_path": VIDEOS, "data_rootdir": DATA, "stream": STREAM}
-    given = [f"--{name}" for name, flag in inputs.items() if flag.value]
-    if len(given) != 1:
-        names = ", ".join(f"--{name}" for name in inputs)
-        raise InputError(f"input: {' and '.join(given) or 'none'}; expected one of {names}")
-    if (OPERATIONS.value or JOIN.value) and not VIDEOS.value:
+    check_input({name: flag.value for name, flag in inputs.items()})
+    if STREAM.value and (OPERATIONS.value or JOIN.value):
         raise InputError("--operations and --join_parts: need --video_path, the files to join")
     if STREAM.value and ANNOTATIONS.value:
         raise InputError("--annotations: of a stream there are none; expected --video_path")
-    if ANNOTATIONS.value is None and (FORMAT.present or MIN_SECONDS.present):
+    if STREAM.value and (FORMAT.present or MIN_SECONDS.present):
         raise InputError("--annotation_format and --min_seconds: need --annotations, a folder")
     summary.note(inputs=VIDEOS.value or [IMAGES.value or DATA.value or STREAM.value])
-    return label_stream() if STREAM.value else embed()
+    return label_stream() if STREAM.value else embed_frames()
 
 
 def label_stream() -> int:
@@ -158,57 +154,33 @@ def label_stream() -> int:
     return cli.DONE_IN_PART if result.fault else cli.DONE
 
 
-def embed() -> int:
+def embed_frames() -> int:
     """All other inputs."""
-    from data.storage.locking import locked_file
-    from data.storage.paths import check_local, to_path
-    from down_stream.inference.annotations import Wanted
-    from down_stream.inference.options import Options, check_model, check_options, check_output
-    from msn.formats.hub import encoder_path
-
-    # ---- before TensorFlow's import, which takes seconds, and before videos are read -----------
-    model, output, given = encoder_path(MODEL.value), to_path(OUTPUT.value), GIVEN()
-    options = Options(
-        features=FEATURES.value,
-        layers=LAYERS.value,
-        tokens=TOKENS.value,
-        attention=ATTENTION.value and to_path(ATTENTION.value),
-        map=MAP.value and to_path(MAP.value),
-        annotations=ANNOTATIONS.value
-        and Wanted(Path(ANNOTATIONS.value), FORMAT.value, MIN_SECONDS.value),
-        batch_size=BATCH_SIZE.value,
-        given=given,
-        gone=GONE.value,
-    )
-    if ANNOTATIONS.value:
-        check_local("--annotations", ANNOTATIONS.value)
-    check_model(model, given)
-    check_output(output)
-    check_options(options)
-    with locked_file(output):  # whether it can be written, and nobody else does
-        pass
-
-    from data.frames.listing import list_dataset, list_images, list_videos
-
-    if IMAGES.value:
-        check_local("--image_path", IMAGES.value)
-        frames = list_images(IMAGES.value)
-    elif VIDEOS.value:
-        for path in VIDEOS.value:
-            check_local("--video_path", path)
-        operations, clocks = OPERATIONS.value and Path(OPERATIONS.value), user_cache("clocks")
-        from down_stream.inference.parts.video_parts import known_names
-
-        known = known_names(output)
-        frames = list_videos(VIDEOS.value, FPS.value, operations, JOIN.value, clocks, known)
-    else:
-        root = to_path(DATA.value) / NAME.value
-        frames = list_dataset(root, FPS.value, user_cache("clocks"))
-    cli.import_tensorflow()
-    from down_stream.inference import embeddings
+    from down_stream.embedding import embed
     from down_stream.inference.result import describe
 
-    result = embeddings.embed(model, frames, output, options)
+    result = embed(
+        MODEL.value,
+        OUTPUT.value,
+        image_path=IMAGES.value,
+        video_path=VIDEOS.value,
+        data_rootdir=DATA.value,
+        name=NAME.value,
+        operations=OPERATIONS.value,
+        join_parts=JOIN.value,
+        fps=FPS.value,
+        features=FEATURES.value,
+        tokens=TOKENS.value,
+        layers=LAYERS.value,
+        attention=ATTENTION.value,
+        map=MAP.value,
+        annotations=ANNOTATIONS.value,
+        annotation_format=FORMAT.value if FORMAT.present else None,
+        min_seconds=MIN_SECONDS.value,
+        gone=GONE.value,
+        batch_size=BATCH_SIZE.value,
+        **GIVEN(),
+    )
     print(describe(result))
     lists = {name: getattr(result, name) for name in ("new", "changed", "gone")}
     summary.note(result.faults, done=result.videos, outputs=result.files, **lists)

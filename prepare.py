@@ -77,8 +77,6 @@ Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wro
 that were extracted before it was found stay).
 """
 
-import sys
-
 from absl import flags
 
 from data.common import cli, summary
@@ -252,12 +250,13 @@ with cli.flag_group("For other programs"):
 
 def main() -> int:
     """Makes the dataset; everything that can be checked is, before anything is written."""
-    from data.preparing import Request, run
+    from data.overview.request import Request
+    from data.preparing import prepare
 
-    known = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
-    given = {flag.name for flag in known if flag.present}
-    values = {name: flags.FLAGS[name].value for name in Request.flags()}
-    return run(Request(given=frozenset(given), **values))
+    holders = {name: flags.FLAGS[name] for name in Request.arguments()}
+    prepared = prepare(**{name: flag.value for name, flag in holders.items() if flag.present})
+    print(prepared)
+    return cli.DONE_IN_PART if prepared.problems else cli.DONE
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """tf.data loader of fine-tuning: shuffled labelled frames, augmented, at any step at once."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,9 @@ def training_dataset(
     )
     labels = tf.constant(index.phase if labels is None else labels, tf.int32)
 
-    def with_label(image, row, readable):
+    def with_label(
+        image: tf.Tensor, row: tf.Tensor, readable: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return image, tf.where(readable, tf.gather(labels, row), -1)
 
     return prefetched(dataset.map(with_label).batch(batch_size, drop_remainder=True))
@@ -80,7 +83,7 @@ def check_batches(batch_size: int, transformation: str) -> None:
 def shuffled(positions: tf.data.Dataset, frames: int, seed: int) -> tf.data.Dataset:
     """(Row, position) for positions counted on from epoch to epoch."""
 
-    def shuffle(position):
+    def shuffle(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         key = tf.stack([tf.cast(seed, tf.int64), position // frames])
         return tf.random.experimental.index_shuffle(position % frames, key, frames - 1), position
 
@@ -94,12 +97,12 @@ def transformation_of(
     layers: int = LAYERS,
     magnitude: float = MAGNITUDE,
     resample: str = BILINEAR,
-) -> Callable:
+) -> Callable[[np.ndarray, int], np.ndarray]:
     """One of TRANSFORMATIONS: (uint8 [height, width, 3], position) -> uint8 [size, size, 3]."""
     if name == "resize":
         return lambda image, position: frame_to_input(image, image_size, resample)
 
-    def transform(image, position):
+    def transform(image: np.ndarray, position: int) -> np.ndarray:
         random = generator(seed, position)
         if name == "randaug":
             frame = frame_to_input(image, image_size, resample)
@@ -114,7 +117,7 @@ def transformation_of(
 def load_frames(
     places: tf.data.Dataset,
     frames: Frames,
-    transform: Callable,
+    transform: Callable[[np.ndarray, int], np.ndarray],
     image_size: int | None,
     unreadable: set[int] | None = None,
 ) -> tf.data.Dataset:
@@ -128,7 +131,7 @@ def load_frames(
       unreadable: receives the rows of the frames that cannot be read: they are black.
     """
 
-    def read(row, position):
+    def read(row: np.integer[Any], position: np.integer[Any]) -> tuple[np.ndarray, np.bool]:
         try:
             return transform(frames.read(int(row)), int(position)), np.True_
         except (InputError, OSError) as error:
@@ -138,7 +141,7 @@ def load_frames(
             side = image_size or 1
             return np.zeros((side, side, 3), np.uint8), np.False_
 
-    def load(row, position):
+    def load(row: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         image, readable = tf.numpy_function(read, [row, position], (tf.uint8, tf.bool))
         image.set_shape((image_size, image_size, 3))
         readable.set_shape(())

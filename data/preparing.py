@@ -1,167 +1,162 @@
-"""A dataset of any kind, as it is asked for: `run(Request(...))` is what `prepare.py` does."""
+"""A dataset of any kind, in one call: `prepare` is what the command `prepare.py` does."""
 
-import dataclasses
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from data.common import cli, summary
-from data.common.errors import InputError
+from data.common import summary
 from data.dataset.audit import Audit, read_videos
-from data.overview.kinds import COMMON, OF_CLASSES, PUBLIC, check_flags_of, config_for
+from data.overview.kinds import OF_CLASSES, PUBLIC, config_for
+from data.overview.request import Request, check
 from data.storage.locking import locked
-from data.storage.paths import AnyPath, check_local, check_output_folder, to_path
+from data.storage.paths import AnyPath
 
-PICTURES = (".jpg", ".jpeg", ".png")
-PATHS = ("data_rootdir", "videos", "operations", "archive", "images", "sequences", "split")
-PATHS += ("annotations", "phases", "phase_map", "patients")
+if TYPE_CHECKING:
+    from data.preparation.media import Media
+
+StrPath = str | AnyPath
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked for: the values of the flags of `prepare.py`, which explains them.
+class Prepared:
+    """What came of a call of `prepare`; as a text, what the command prints.
 
     Attributes:
-      given: the names of the flags that a user has given; the others have their defaults.
+      root: the dataset directory.
+      videos: {name of a video or sequence: {"frames": number, "labelled": number, ...}}; none of a
+        dry run, and where a sheet was drawn and nothing else done.
+      splits: what splits.json holds; empty where `videos` is.
+      problems: a line for each input, or part of one, that could not be used.
+      remarks: lines that one should know.
+      new, changed, gone: names of the videos that this call has added, that it has extracted again
+        since their files have changed, and that are not among the usable files any more.
+      lines: what the command prints.
     """
 
-    given: frozenset[str]
-    data_rootdir: str
-    name: str
-    dataset: str
-    videos: str | None
-    archive: str | None
-    url: str
-    verify_checksum: bool
-    keep_archive: bool
-    operations: str | None
-    join_parts: bool
-    synthetic: bool
-    synthetic_videos: int
-    synthetic_seconds: int
-    seed: int
-    fps: float
-    format: str
-    quality: int
-    size: int | None
-    workers: int | None
-    beam_pipeline_options: str | None
-    annotations: str | None
-    annotation_fps: float | None
-    phases: str | None
-    phase_map: str | None
-    patients: str | None
-    drop_black: bool
-    drop_out_of_body: bool
-    drop_near_duplicates: bool
-    crop_borders: bool
-    images: str | None
-    sequences: str | None
-    split: str | None
-    class_folders: str | None
-    crop_margin: float | None
-    dry_run: bool
-    sheet: str | None
+    root: Path
+    videos: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    splits: Mapping[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
-    @classmethod
-    def flags(cls) -> list[str]:
-        """The names of the flags."""
-        return [field.name for field in dataclasses.fields(cls) if field.name != "given"]
-
-    @property
-    def root(self) -> AnyPath:
-        """The dataset directory."""
-        has_name = "name" in self.given or self.dataset == "cholec80"
-        return to_path(self.data_rootdir) / (self.name if has_name else self.dataset)
-
-    def path(self, name: str) -> AnyPath | None:
-        """The value of a flag that is a path."""
-        return to_path(getattr(self, name)) if getattr(self, name) else None
-
-    @property
-    def settings(self) -> dict:
-        """fps, format, quality and size of the frames that are extracted."""
-        return {name: getattr(self, name) for name in ("fps", "format", "quality", "size")}
-
-    @property
-    def cleaning(self):
-        """What is left out for pre-training."""
-        from data.preparation.cleaning import Cleaning
-
-        return Cleaning(
-            self.drop_black, self.drop_out_of_body, self.drop_near_duplicates, self.crop_borders
-        )
-
-    @property
-    def beam(self):
-        """What has workers of Apache Beam do the work; None where this process does it."""
-        if self.beam_pipeline_options is None:
-            return None
-        from data.preparation.on_beam import Beam
-
-        return Beam(self.beam_pipeline_options, self.root, self.workers)
-
-    @property
-    def is_sheet_alone(self) -> bool:
-        """Whether a dataset that is there is to be drawn, and nothing else done."""
-        return bool(self.sheet and self.given <= COMMON) and (self.root / "index.parquet").is_file()
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
-def run(request: Request) -> int:
-    """Plans, draws or makes the dataset, as it is asked for; the exit code.
+def prepare(
+    data_rootdir: StrPath,
+    *,
+    name: str | None = None,
+    dataset: str = "cholec80",
+    videos: StrPath | None = None,
+    archive: StrPath | None = None,
+    url: str | None = None,
+    verify_checksum: bool = False,
+    keep_archive: bool = False,
+    operations: StrPath | None = None,
+    join_parts: bool = False,
+    synthetic: bool = False,
+    synthetic_videos: int | None = None,
+    synthetic_seconds: int | None = None,
+    seed: int | None = None,
+    fps: float | None = None,
+    format: str | None = None,
+    quality: int | None = None,
+    size: int | None = None,
+    workers: int | None = None,
+    beam_pipeline_options: str | None = None,
+    annotations: StrPath | None = None,
+    annotation_fps: float | None = None,
+    phases: StrPath | None = None,
+    phase_map: StrPath | None = None,
+    patients: StrPath | None = None,
+    drop_black: bool = False,
+    drop_out_of_body: bool = False,
+    drop_near_duplicates: bool = False,
+    crop_borders: bool = False,
+    images: StrPath | None = None,
+    sequences: StrPath | None = None,
+    split: StrPath | None = None,
+    class_folders: str | None = None,
+    crop_margin: float | None = None,
+    dry_run: bool = False,
+    sheet: StrPath | None = None,
+) -> Prepared:
+    """Makes a dataset: fetches, renders or takes videos, extracts frames, audits and indexes them.
+
+    Every stage skips what is done: the same call goes on after Ctrl-C, and adds what is new. The
+    arguments are called as the flags of `prepare.py`, whose --help says more of each; one that is
+    left out is not given, as on the command line. Paths are local; with Apache Beam `data_rootdir`
+    and `videos` may be remote.
+
+    Args:
+      data_rootdir: the folder of all datasets; this one is written to its folder `name`.
+      name: "cholec80" where it is not given; for other values of `dataset` that value.
+      dataset: "cholec80", which is also everything else with videos; a public dataset, as
+        "cholect50"; "polypsset"; or "classes" for images in a folder for each class.
+      videos: a folder with videos, DICOM videos or images, searched recursively.
+      archive: the archive of a public dataset; of all but Cholec80 it may be unpacked.
+      url: where to fetch Cholec80's archive from, if `archive` is not given.
+      verify_checksum: whether to compare the MD5 of Cholec80's archive.
+      keep_archive: whether a fetched archive stays after it is unpacked.
+      operations: a CSV (file, operation, order) of which files are parts of one operation.
+      join_parts: whether to join files whose names say that they are parts of one operation.
+      synthetic: whether to render a miniature of Cholec80 or PolypsSet instead.
+      synthetic_videos: how many videos to render, 16; of PolypsSet how many sequences, 44.
+      synthetic_seconds: their mean length in seconds, 90.
+      seed: of everything rendered, and of the split of "classes"; 0.
+      fps: frames to extract per second of video; 1, or the rate of frames that are there.
+      format: of the frames, "jpg" or "png"; "jpg".
+      quality: of JPEG, 1 to 100; 95.
+      size: the shorter side of frames in pixels, at most; as they are where it is not given.
+      workers: how many videos to work on at once; one per core where it is not given.
+      beam_pipeline_options: of Apache Beam, whose workers do the work then (docs/corpus.md).
+      annotations: a file or folder with phases or tools; docs/data.md has the formats.
+      annotation_fps: annotated frames per second, where the length of videos does not tell.
+      phases: a text file with the names of all phases, one a line, in the order of their ids.
+      phase_map: a CSV (from, to) of spellings of phases.
+      patients: a CSV (video, patient; for images sequence or image) of whose the videos are.
+      drop_black, drop_out_of_body, drop_near_duplicates: what to leave out for pre-training.
+      crop_borders: whether to cut off black borders, in copies of the frames.
+      images: of "classes", the folder that has a folder for each class.
+      sequences: of "classes", a CSV (image, sequence) of which images are of one patient.
+      split: of "classes", a CSV (image, and split or fold).
+      class_folders: of "classes", "first" or "last": which folder names the class.
+      crop_margin: of "polypsset", crop the polyps, with this share of their size around them.
+      dry_run: write nothing, and say what would be done and what room that needs.
+      sheet: a picture, .jpg or .png, of frames of each video; alone, nothing else is done.
+
+    Returns:
+      What the dataset has now. Inputs that could not be used are its `problems`.
 
     Raises:
       InputError: what is asked for cannot be; everything that can be checked is, before anything
-        is written.
+        is written. The message is the line that the command prints.
+      OSError: a disk is full, or a file cannot be read or written.
+      KeyboardInterrupt: Ctrl-C; what is done is kept.
     """
+    request = Request.of(dict(locals()))
     root = request.root
     sources = (request.videos, request.archive, request.images, request.annotations)
     summary.note(inputs=[source for source in sources if source] or [root], outputs=[root])
     check(request)
     if request.dry_run:
-        return plan(request)
+        return _plan(request)
     if request.is_sheet_alone:
-        return draw(request)
+        return Prepared(root, lines=_draw(request))
     with locked(root, ".lock"):
-        return prepare(request)
+        return _make(request)
 
 
-def check(request: Request) -> None:
-    """Raises `InputError` for flags that do not fit together, or if there can be no dataset."""
-    kind, root = request.dataset, request.root
-    check_flags_of(kind, request.given)
-    for name in PATHS:
-        if getattr(request, name) == "":
-            raise InputError(f"--{name} is empty; expected a path")
-        is_for_workers = name in ("data_rootdir", "videos")
-        if getattr(request, name) and not (is_for_workers and request.beam_pipeline_options):
-            other = ", or --beam_pipeline_options" if is_for_workers else ""
-            check_local(f"--{name}", getattr(request, name), other)
-    for folder in (root, root / "videos", root / "frames"):
-        check_output_folder("--data_rootdir", folder)
-    is_name = "name" not in request.given or Path(request.name).name == request.name
-    if root.name in ("", ".", "..") or not is_name:
-        raise InputError(f"--name={request.name}: expected the name of a folder in --data_rootdir")
-    if kind in OF_CLASSES and request.synthetic and request.archive:
-        raise InputError("--synthetic and --archive: one of them at a time")
-    if request.sheet is not None and Path(request.sheet).suffix.lower() not in PICTURES:
-        raise InputError(f"--sheet={request.sheet}: expected a name that ends in .jpg or .png")
-    if request.sheet and request.dry_run:
-        raise InputError("--sheet and --dry_run: one of them at a time; a dry run writes nothing")
-    if request.is_sheet_alone:
-        return
-    request.beam  # noqa: B018 - what is wrong with its options is said now
-    if kind in PUBLIC and not request.archive:
-        raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
-    if kind == "classes" and not request.images:
-        raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")
-    if request.patients:
-        from data.annotations.patients import check_patients
-
-        check_patients(request.path("patients"))
-
-
-def plan(request: Request) -> int:
-    """Says what `prepare` would do; the exit code that it would have, as far as it is known."""
+def _plan(request: Request) -> Prepared:
+    """What `prepare` would do, as far as it is known."""
     from data.dataset.classes import check_kind
     from data.image_classes.polypsset import check_polyps
     from data.overview import plan_archives
@@ -173,11 +168,11 @@ def plan(request: Request) -> int:
     check_kind(root, is_of_classes=kind in OF_CLASSES)
     audit, archive, settings = Audit(), path("archive"), request.settings
     if kind in PUBLIC:
-        made = plan_archives.plan_public(kind, root, archive, settings, audit)
+        made = plan_archives.plan_public(kind, root, request.needed("archive"), settings, audit)
     elif kind == "classes":
         tables = {"sequence": path("sequences"), "split": path("split")}
         level = request.class_folders
-        made = plan_archives.plan_classes(root, path("images"), tables, level, audit)
+        made = plan_archives.plan_classes(root, request.needed("images"), tables, level, audit)
     elif request.synthetic:
         made = Plan(["a miniature, to be rendered"], is_certain=False)
     elif kind == "polypsset":
@@ -190,21 +185,21 @@ def plan(request: Request) -> int:
             made = plan_archives.plan_archive(archive, root)
         else:
             made = plan_videos(root, media, settings, audit, request.crop_borders)
-    return say_plan(root, made, audit)
+    lines = say_plan(root, made, audit)
+    return Prepared(root, problems=audit.problems, remarks=audit.remarks, lines=lines)
 
 
-def draw(request: Request) -> int:
-    """Draws the sheet."""
+def _draw(request: Request) -> list[str]:
+    """Draws the sheet, if one is asked for, and says so."""
     from data.overview.sheet import write_sheet
 
-    print(write_sheet(request.root, Path(request.sheet)))
-    return cli.DONE
+    return [write_sheet(request.root, Path(request.sheet))] if request.sheet else []
 
 
-def prepare(request: Request) -> int:
+def _make(request: Request) -> Prepared:
     """Makes the dataset; nobody else does meanwhile."""
     from data.dataset.classes import check_kind
-    from data.overview.closing import close
+    from data.overview.closing import closing_lines
 
     kind, root = request.dataset, request.root
     is_of_classes = kind in OF_CLASSES
@@ -215,11 +210,23 @@ def prepare(request: Request) -> int:
     new = [name for name in audit.videos if name not in before]
     summary.note(audit.problems, done=audit.videos, new=new)
     summary.note(changed=audit.changed, gone=audit.gone)
-    code = close(root, audit, manifest, is_of_classes, config_for(kind, request.synthetic))
-    return code if not request.sheet else draw(request) or code
+    lines = closing_lines(root, audit, manifest, is_of_classes, config_for(kind, request.synthetic))
+    return Prepared(
+        root,
+        videos=audit.videos,
+        splits=manifest,
+        problems=audit.problems,
+        remarks=audit.remarks,
+        new=new,
+        changed=audit.changed,
+        gone=audit.gone,
+        lines=lines + _draw(request),
+    )
 
 
-def _find_sources(request: Request, settings: dict, audit: Audit) -> tuple:
+def _find_sources(
+    request: Request, settings: dict[str, Any], audit: Audit
+) -> tuple[Media | None, bool]:
     """What --videos holds, and whether an archive is to be unpacked; may change the settings."""
     from data.archives.unpacking import needs_archive
     from data.preparation.media import has_media
@@ -242,7 +249,7 @@ def _find_sources(request: Request, settings: dict, audit: Audit) -> tuple:
     return media, not (media or request.synthetic) and needs_archive(request.root, has_media)
 
 
-def _videos(request: Request, audit: Audit) -> dict:
+def _videos(request: Request, audit: Audit) -> dict[str, Any]:
     """Makes Cholec80, its miniature, or a dataset of any other videos; returns its splits."""
     from data.archives.cholec80_archive import unpack_archive
     from data.preparation.pipeline import prepare_videos, take_annotations
@@ -260,7 +267,7 @@ def _videos(request: Request, audit: Audit) -> dict:
         fetching = request.verify_checksum, request.keep_archive
         unpack_archive(root, request.url, archive, *fetching)
     elif archive:
-        print(f"{root}: has videos or frames already, {archive} is not unpacked")
+        audit.remark(f"{root}: has videos or frames already, {archive} is not unpacked")
     rest = request.annotation_fps, path("patients"), beam
     manifest = prepare_videos(root, media, request.cleaning, settings, workers, audit, *rest)
     if beam:
@@ -268,14 +275,14 @@ def _videos(request: Request, audit: Audit) -> dict:
     return manifest
 
 
-def _class_folders(request: Request, audit: Audit) -> dict:
+def _class_folders(request: Request, audit: Audit) -> dict[str, Any]:
     """Makes a dataset of images in a folder for each class; returns its splits."""
     from data.image_classes.class_folders import prepare_classes
 
     path = request.path
     return prepare_classes(
         request.root,
-        path("images"),
+        request.needed("images"),
         path("sequences"),
         request.seed,
         audit,
@@ -285,14 +292,14 @@ def _class_folders(request: Request, audit: Audit) -> dict:
     )
 
 
-def _public_dataset(request: Request, audit: Audit) -> dict:
+def _public_dataset(request: Request, audit: Audit) -> dict[str, Any]:
     """Makes a public dataset from its archive; returns its splits."""
     from data.public_datasets.preparing import prepare_public
 
     return prepare_public(
         request.dataset,
         request.root,
-        request.path("archive"),
+        request.needed("archive"),
         request.cleaning,
         request.settings,
         request.workers,
@@ -300,7 +307,7 @@ def _public_dataset(request: Request, audit: Audit) -> dict:
     )
 
 
-def _polypsset(request: Request, audit: Audit) -> dict:
+def _polypsset(request: Request, audit: Audit) -> dict[str, Any]:
     """Makes PolypsSet or its miniature, of whole frames or crops; returns its splits."""
     from data.image_classes.polypsset import check_margin, prepare_polyps
     from data.synthetic.polyps import make_polyps
@@ -308,7 +315,8 @@ def _polypsset(request: Request, audit: Audit) -> dict:
     root, margin = request.root, request.crop_margin
     if request.synthetic:
         check_margin(root, margin)
-        is_given = "synthetic_videos" in request.given
-        number = {"sequences": request.synthetic_videos} if is_given else {}
-        make_polyps(root, seed=request.seed, **number)
+        if "synthetic_videos" in request.given:
+            make_polyps(root, request.synthetic_videos, seed=request.seed)
+        else:
+            make_polyps(root, seed=request.seed)
     return prepare_polyps(root, request.path("archive"), margin, audit)

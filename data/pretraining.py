@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -81,7 +82,7 @@ def pretraining_dataset(
     shapes = view_shapes(views)
     load_views = functools.partial(_load_views, source, views, seed, neighbour_seconds)
 
-    def draw(number):
+    def draw(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`number` counts the examples of this worker from the beginning of the run."""
         step, example = number // share, worker * share + number % share
         position = step * batch_size + example
@@ -90,14 +91,14 @@ def pretraining_dataset(
         epoch_length = steps_per_epoch * batch_size
         return shuffled_row(position, seed, len(source), epoch_length), step, example
 
-    def load(row, step, example):
+    def load(row: tf.Tensor, step: tf.Tensor, example: tf.Tensor) -> dict[str, tf.Tensor]:
         kinds = (tf.uint8, tf.uint8, tf.uint8, tf.int32, tf.int64)
         outputs = tf.numpy_function(load_views, (row, step, example), kinds, stateful=False)
         for output, shape in zip(outputs, shapes, strict=True):
             output.set_shape(shape)
         return dict(zip(NAMES, outputs, strict=True))
 
-    def views_first(batch):
+    def views_first(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return batch | {"focal": tf.transpose(batch["focal"], (1, 0, 2, 3, 4))}
 
     dataset = tf.data.Dataset.range(first_step * share, last_step * share)
@@ -159,13 +160,21 @@ class UnreadableFrames:
             )
 
 
-def _load_views(source, views, seed, neighbour_seconds, row, step, example):
-    """Views of the frame in `row`, or of one at random; black ones if none can be read."""
-    row, key = int(row), (seed, int(step), int(example))
+def _load_views(
+    source: Frames,
+    views: Views,
+    seed: int,
+    neighbour_seconds: float,
+    drawn_row: np.integer[Any],
+    step: np.integer[Any],
+    example: np.integer[Any],
+) -> tuple[Any, ...]:
+    """Views of the frame in `drawn_row`, or of one at random; black ones if none can be read."""
+    row, key = int(drawn_row), (seed, int(step), int(example))
     replacements = generator(*key, REPLACEMENT)
     unreadable = 0
 
-    def read(row):
+    def read(row: int) -> tuple[np.ndarray, Shape] | None:
         return _read(source, row, lambda whole: reduction_for(whole, views, *key))
 
     while (frame := read(row)) is None:
@@ -178,9 +187,10 @@ def _load_views(source, views, seed, neighbour_seconds, row, step, example):
     neighbour, near = frame, row
     if neighbour_seconds:
         near = neighbour_row(source, row, neighbour_seconds, *key)
-        neighbour = frame if near == row else read(near)
-        if neighbour is None:
-            unreadable, neighbour, near = unreadable + 1, frame, row
+        found = frame if near == row else read(near)
+        if found is None:
+            unreadable, near = unreadable + 1, row
+        neighbour = found or frame
     drawn = make_views(neighbour[0], views, *key, whole=neighbour[1])
     if neighbour is not frame:
         alone = dataclasses.replace(views, focal_views=0)

@@ -12,7 +12,7 @@ import functools
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -26,11 +26,11 @@ from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import PARTS
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
-from data.storage.paths import check_local, check_output_folder, to_paths
+from data.storage.paths import AnyPath, check_local, check_output_folder, to_paths
 from data.storage.whole import whole_file
+from down_stream.cells.finished import RESULTS, forget
 from down_stream.checks import check, check_folds
 from down_stream.classifiers.fitting import UNREADABLE
-from down_stream.experiment import RESULTS, forget, run
 from down_stream.features.labelled_splits import (
     describe_patients,
     labelled_frames,
@@ -48,7 +48,7 @@ from msn.workdir.run_directory import plain
 VALIDATION = 5  # an n-th of the training videos, or more where there are fewer
 
 
-def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
+def cross_validate(config: ConfigDict, workdir: str | AnyPath, run: Callable) -> dict:
     """Runs an experiment for each of `config.folds` folds, and scores all predictions together.
 
     Args:
@@ -56,6 +56,7 @@ def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
         all three parts of its split: those that no part names stay apart.
       workdir: receives fold1/, fold2/ and so on, what an experiment leaves each, and results.json,
         predictions and report.html of all.
+      run: an experiment, `down_stream.experiment.run`.
 
     Returns:
       What results.json holds: what an experiment's does, and "folds", a list of {"test": names,
@@ -67,7 +68,7 @@ def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
     check(config)
     check_local("workdir", workdir)
     check_output_folder("workdir", workdir)
-    workdir = Path(workdir)
+    workdir = Path(str(workdir))
     roots = to_paths(config.data.root)
     task = open_task(config.task, roots, config.positive_class, **model_labels(config))
     index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)
@@ -75,7 +76,7 @@ def cross_validate(config: ConfigDict, workdir: str | Path) -> dict:
     splits = draw_splits(task, index, config.folds, config.seed, patients)
     with locked(workdir):
         results = [
-            _run_fold(config, workdir / f"fold{number}", split, number)
+            _run_fold(config, workdir / f"fold{number}", split, number, run)
             for number, split in enumerate(splits, 1)
         ]
         found = _write(config, workdir, task, index, results, patients)
@@ -130,7 +131,7 @@ def _draw(
     return [(rows[others], rows[own]) for others, own in drawn]
 
 
-def _run_fold(config: ConfigDict, workdir: Path, split: dict, number: int) -> dict:
+def _run_fold(config: ConfigDict, workdir: Path, split: dict, number: int, run: Callable) -> dict:
     """The results of a fold: features are cached, and fine-tuning is done once."""
     cell = config.copy_and_resolve_references()
     cell.folds = 0

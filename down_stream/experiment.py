@@ -3,19 +3,24 @@
 import functools
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
 from data.common.compiled_programs import user_cache
-from data.common.logs import logger
+from data.common.configurations import configured
 from data.common.stopping import StoppedError, StopSignal
 from data.dataset.splits import PARTS
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.storage.whole import whole_file
+from down_stream import cross_validation
+from down_stream.cells.cell import without_grid_keys
+from down_stream.cells.finished import RESULTS, finished_results, forget
 from down_stream.checks import check, check_time
 from down_stream.choices import ATTENTIVE
 from down_stream.classifiers import finetuning, fitting
@@ -38,7 +43,6 @@ from down_stream.features.labelled_splits import (
 from down_stream.metrics import statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
-from down_stream.report.wording import percent
 from down_stream.tasks import Task, model_labels, open_task
 from down_stream.temporal.fitting import fit_sequences
 from down_stream.temporal.model import save_temporal
@@ -50,16 +54,42 @@ from msn.workdir.run_directory import (
     CHECKPOINTS,
     CONFIG_FILE,
     check_configuration,
-    check_unchanged,
     plain,
     write_configuration,
 )
 
-RESULTS = "results.json"
+
+def experiment(
+    config: ConfigDict | str | Path,
+    workdir: str | AnyPath | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fits a classifier on some videos and evaluates it on others, or cross-validates it.
+
+    Args:
+      config: a configuration, or the file of one, as "configs/phase_probe.py"; configs/
+        phase_base.py explains every key. Those of a grid are left out: it is one experiment.
+      workdir: receives results.json, predictions.csv, report.html, the pictures and model/; with
+        `folds` the models are in fold1/ and so on. The configuration's where it is not given.
+      overrides: {dotted key: value} of the configuration, as {"data.root": "datasets/ours"}.
+
+    Returns:
+      What results.json holds: "metrics" by protocol, shares of 1 or None where undefined,
+      "videos", "warnings", "classes" and more.
+
+    Raises:
+      InputError, StoppedError: as `run` does.
+    """
+    config = without_grid_keys(configured(config, overrides, "configs/phase_demo.py"))
+    workdir = config.workdir if workdir is None else workdir
+    if config.folds:
+        return cross_validation.cross_validate(config, workdir, run)
+    return run(config, workdir)
 
 
 @usual_keras()
-def run(config: ConfigDict, workdir: str | Path) -> dict:
+def run(config: ConfigDict, workdir: str | AnyPath) -> dict[str, Any]:
     """Fits and evaluates a classifier; writes results, predictions, pictures and the model.
 
     Args:
@@ -72,7 +102,8 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
     Raises:
       InputError: the configuration or the data cannot work, and nothing is written then; or what
         is found out later, as a loss that is not finite: there are no results then.
-      StoppedError: a signal or Ctrl-C stopped fine-tuning; the same call goes on.
+      StoppedError: (a KeyboardInterrupt) Ctrl-C or, in a command, a signal stopped fine-tuning;
+        the same call goes on.
     """
     started = time.monotonic()
     # ---- input ---------------------------------------------------------------------------------
@@ -85,7 +116,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict:
         return results
 
 
-def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
+def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]:
     """What `run` does after its first checks; nobody else writes to `workdir` meanwhile."""
     if (workdir / CHECKPOINTS).exists():  # of fine-tuning that was stopped
         check_configuration(workdir, config)
@@ -136,6 +167,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))
     warnings += fitting.remarks(task, fitted, frames)
+    facts_of_time = sequences.facts if sequences else {}
     known = describe_patients(patients, splits)
     scores = {name: task.evaluate(table, patients=known["test"]) for name, table in tables.items()}
     results = {
@@ -162,7 +194,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict:
         "epoch_chosen_by": task.score_name if len(splits["validation"]) else None,
         "warnings": warnings,
         "metrics": scores.pop(config.mode),
-        "temporal": {name: {"metrics": s} | sequences.facts for name, s in scores.items()},
+        "temporal": {name: {"metrics": s} | facts_of_time for name, s in scores.items()},
         "config": plain(config),
     }
 
@@ -225,16 +257,16 @@ def fit_classifier(
 
 def is_trained(config: ConfigDict) -> bool:
     """Whether frames pass the encoder anew in every epoch, since what pools them is trained."""
-    return config.mode == "finetune" or config.features == ATTENTIVE
+    return bool(config.mode == "finetune" or config.features == ATTENTIVE)
 
 
-def _finetuning(config: ConfigDict) -> dict:
+def _finetuning(config: ConfigDict) -> dict[str, Any]:
     """Arguments of training everything."""
     augmentation = {"transformation": config.augmentation, **config.randaug}
     return {"optimizer": config.optimizer.to_dict(), "augmentation": augmentation}
 
 
-def _attentive(config: ConfigDict) -> dict:
+def _attentive(config: ConfigDict) -> dict[str, Any]:
     """Arguments of training attentive pooling and a linear classifier on a frozen encoder."""
     own = config.attentive
     optimizer = {"name": config.optimizer.name, "warmup": config.optimizer.warmup}
@@ -252,38 +284,3 @@ def feature_folder(config: ConfigDict) -> str | None:
     if is_trained(config) or config.feature_cache == "off":
         return None
     return config.feature_cache or str(user_cache("features"))
-
-
-def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict | None:
-    """The results in `workdir`, if they are of this configuration, encoder, labels and images."""
-    if (workdir / CHECKPOINTS).exists():  # training has begun again since
-        return None
-    try:
-        results = json.loads((workdir / RESULTS).read_text())
-        check_unchanged("results", results["config"], plain(config))
-    except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of something else
-        return None
-    noted = {"images_fingerprint": facts["images_fingerprint"]} | results  # since it is noted
-    others = [name for name, value in facts.items() if noted.get(name) != value]
-    if others == ["images_fingerprint"]:
-        logger.warning(
-            "%s is finished, but sizes or times of change of images are others since: trained anew",
-            workdir,
-        )
-    if others:
-        return None
-    protocol, score = results["chosen_by"]
-    logger.warning(
-        "%s is finished, with this configuration, encoder, labels and images: %s %s %s. Nothing is "
-        "trained; to train anew, take another --config.workdir, or remove this one",
-        *(workdir, protocol, score, percent(results["metrics"][protocol][score])),
-    )
-    return results
-
-
-def forget(folder: Path) -> None:
-    """Removes what an earlier experiment has left in a folder, its results.json first."""
-    (folder / RESULTS).unlink(missing_ok=True)
-    for path in (folder / "history.png", *folder.glob("predictions_*.csv")):
-        path.unlink(missing_ok=True)
-    remove_folder(folder / "model")

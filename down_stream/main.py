@@ -93,7 +93,7 @@ def main() -> int:
     cli.import_tensorflow()
     if is_comparison:
         return comparison(config)
-    return low_shot(config) if is_grid else experiment(config)
+    return low_shot(config) if is_grid else one(config)
 
 
 def check_before(config, is_grid: bool, is_comparison: bool) -> None:
@@ -153,8 +153,7 @@ def comparison(config) -> int:
     from data.storage.paths import to_paths
     from down_stream.comparison.grid import run_comparison
     from down_stream.comparison.page import text_table
-    from down_stream.cross_validation import cross_validate
-    from down_stream.experiment import run
+    from down_stream.experiment import experiment
     from down_stream.features.labelled_splits import labelled_videos
     from down_stream.tasks import model_labels, open_task
     from msn.sweep import read_shard
@@ -165,7 +164,7 @@ def comparison(config) -> int:
     found, failed = run_comparison(
         config,
         config.workdir,
-        run=cross_validate if config.folds else run,
+        run=experiment,
         task=task,
         start=["python", "down_stream/main.py", *sys.argv[1:]],
         shard=read_shard(SHARD.value),
@@ -197,13 +196,9 @@ def sweep(config) -> int:
     cli.import_tensorflow()
     from down_stream import compare
     from down_stream.cells.running import failures
-    from down_stream.cross_validation import cross_validate
-    from down_stream.experiment import run
+    from down_stream.experiment import experiment
 
-    def run_one(config, directory):
-        return (cross_validate if config.folds else run)(config, directory)
-
-    results = run_sweep(cells, run_one, task.chosen_by, shard)
+    results = run_sweep(cells, experiment, task.chosen_by, shard)
     done = [
         cell.directory
         for cell, one in zip(cells, results, strict=True)
@@ -224,15 +219,12 @@ def ended(failed: list[str]) -> int:
     return cli.DONE_IN_PART if failed else cli.DONE
 
 
-def experiment(config) -> int:
+def one(config) -> int:
     """Runs one experiment, and prints its scores."""
-    from down_stream.cells.cell import without_grid_keys
-    from down_stream.cross_validation import cross_validate
-    from down_stream.experiment import run
+    from down_stream.experiment import experiment
     from down_stream.metrics import phases
 
-    config = without_grid_keys(config)  # a cell that is run alone is the same experiment
-    results = (cross_validate if config.folds else run)(config, config.workdir)
+    results = experiment(config)
     summary.note(done=sorted({video for part in results["videos"].values() for video in part}))
     print(phases.summary(results["metrics"]))
     if results["positive_class"]:

@@ -31,6 +31,7 @@ import functools
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -50,11 +51,11 @@ TOLERANCE = 1e-5  # relative error; another GELU alone gives ten times as much
 
 
 def convert(
-    source: str | Path,
+    source: str | AnyPath,
     output: str | Path,
     output_format: str,
     image_path: str | None = None,
-    **given,
+    **given: Any,
 ) -> tuple[Path, float]:
     """Writes an encoder in another format.
 
@@ -82,19 +83,23 @@ def convert(
     from msn.training.initialisation import origin_of
     from msn.workdir.seen import VIDEOS, Seen, seen_of, seen_of_source
 
-    source, output = check(source, output, output_format, image_path)
-    encoder = open_source(source, output_format, given)
+    place, output = check(source, output, output_format, image_path)
+    encoder = open_source(place, output_format, given)
     if output_format in EXPORTS:
         frames = export.read_frames(image_path, encoder.image_size, resample=resample_of(encoder))
-        write = functools.partial(export.write_export, encoder, output_format)
-        measure = functools.partial(export.difference, encoder, output_format, frames)
+        write: Callable[[Path], object] = functools.partial(
+            export.write_export, encoder, output_format
+        )
+        measure: Callable[[Path], float] = functools.partial(
+            export.difference, encoder, output_format, frames
+        )
     else:
-        origin = {"videos": []} | origin_of(source).get("source", {})
+        origin = {"videos": []} | origin_of(place).get("source", {})
         if "method" not in origin:  # not one of ours, which says it itself
-            origin["seen"] = seen_of(source).to_json()
-        origin |= {"converted_from": str(source), "licence": licence_beside(source)}
+            origin["seen"] = seen_of(place).to_json()
+        origin |= {"converted_from": str(source), "licence": licence_beside(place)}
 
-        def write_hugging_face(path):
+        def write_hugging_face(path: Path) -> None:
             seen = seen_of_source(origin)
             write_directory(encoder, path, {VIDEOS: seen.to_json()} if seen != Seen() else {})
             write_card(path, output.name, encoder, origin, "transformers")
@@ -120,7 +125,7 @@ def convert(
 
 
 def check(
-    source: str | Path, output: str | Path, output_format: str, image_path: str | None
+    source: str | AnyPath, output: str | Path, output_format: str, image_path: str | None
 ) -> tuple[AnyPath, Path]:
     """The paths that `convert` reads and writes.
 
@@ -138,20 +143,20 @@ def check(
             f"--image_path: without effect for --format={output_format}; expected one of "
             f"--format={'|'.join(EXPORTS)}"
         )
-    source, output = encoder_path(source), Path(output)
+    place, output = encoder_path(source), Path(output)
     if output.exists():
         raise InputError(f"{output}: exists already; remove it, or write to another path")
     check_output_folder("--output", output.parent)
     check_packages(output_format)
-    if (source / "encoder").is_dir():  # of a run, or of a down-stream model
+    if (place / "encoder").is_dir():  # of a run, or of a down-stream model
         raise InputError(
             f"{source}: not an encoder, but a directory with one in it; expected "
-            f"{source / 'encoder'}"
+            f"{place / 'encoder'}"
         )
-    check_encoder(source)
+    check_encoder(place)
     if image_path is not None:
         find_images(image_path, [])
-    return source, output
+    return place, output
 
 
 def check_packages(output_format: str) -> None:
@@ -164,7 +169,7 @@ def check_packages(output_format: str) -> None:
         )
 
 
-def open_source(source: AnyPath, output_format: str, given: dict):
+def open_source(source: AnyPath, output_format: str, given: dict[str, Any]) -> Any:
     """The encoder to convert; raises `InputError` where the format cannot express it."""
     from msn.encoders import load_encoder
     from msn.formats.onnx_encoder import OnnxEncoder
@@ -194,7 +199,7 @@ def open_source(source: AnyPath, output_format: str, given: dict):
     return encoder
 
 
-def difference(encoder, reference) -> float:
+def difference(encoder: Any, reference: Any) -> float:
     """Largest relative error of tokens and cls on a fixed image of noise, RGB 0..255."""
     size = reference.image_size
     image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.float32)
@@ -202,10 +207,10 @@ def difference(encoder, reference) -> float:
     for ours, theirs in zip(encoder(image), reference(image), strict=True):
         ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
         errors.append(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-    return max(errors)
+    return float(max(errors))
 
 
-def reason(encoder, output_format: str) -> str:
+def reason(encoder: Any, output_format: str) -> str:
     """What a format of bare weights cannot say about an encoder."""
     if output_format != "msn":
         return ""
@@ -217,7 +222,7 @@ def reason(encoder, output_format: str) -> str:
     )
 
 
-def define_flags() -> Callable[[], dict]:
+def define_flags() -> Callable[[], dict[str, Any]]:
     """Defines the flags of this command; importing the module does not.
 
     Returns what `data.common.cli.define_encoder_facts` does.
@@ -231,7 +236,7 @@ def define_flags() -> Callable[[], dict]:
     return cli.define_encoder_facts()
 
 
-def main(given: dict) -> int:
+def main(given: dict[str, Any]) -> int:
     """Runs the command and returns its exit code; `given` are arguments of `load_encoder`."""
     flag = flags.FLAGS
     check(flag.source, flag.output, flag.format, flag.image_path)  # before TensorFlow's import

@@ -12,9 +12,11 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from numbers import Real
-from pathlib import Path, PurePath
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from data.common.errors import InputError, one_line
 from data.common.logs import logger
@@ -37,13 +39,14 @@ from msn.networks.variants import RESNET
 WEIGHTS_FILE = "encoder.weights.h5"
 SAVED_MODEL = saved_model.INSIDE
 FORMAT = "msn encoder 1"
+AnyEncoder = Encoder | ResNetEncoder | FrozenEncoder | OnnxEncoder
 GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 
 
 def save_encoder(
-    encoder: Encoder | ResNetEncoder | FrozenEncoder | OnnxEncoder,
-    path: str | PurePath,
-    origin: dict,
+    encoder: AnyEncoder,
+    path: str | AnyPath,
+    origin: dict[str, Any],
     name: str | None = None,
 ) -> AnyPath:
     """Writes an encoder directory: encoder.json, encoder.weights.h5, saved_model/ and README.md.
@@ -77,7 +80,9 @@ def save_encoder(
     return path
 
 
-def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict, name: str) -> None:
+def write_encoder(
+    encoder: Encoder | ResNetEncoder, path: Path, origin: dict[str, Any], name: str
+) -> None:
     """Writes the files of an encoder directory into a new one; `name` is what it will be called."""
     path.mkdir(parents=True)
     check_room(path, encoder)
@@ -111,11 +116,11 @@ def check_room(folder: Path, encoder: Encoder) -> None:
 
 
 def load_encoder(
-    path: str | PurePath,
+    path: str | AnyPath,
     num_heads: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-) -> Encoder | ResNetEncoder | FrozenEncoder | OnnxEncoder:
+) -> AnyEncoder:
     """Opens an encoder of any known format: `tokens, cls = encoder(images)`, raw RGB 0..255.
 
     By content, it is told apart what `path` is: an encoder directory; a TensorFlow SavedModel (it
@@ -153,19 +158,19 @@ def load_encoder(
     return encoder
 
 
-def check_colours(given: dict) -> None:
+def check_colours(given: dict[str, Any]) -> None:
     """Raises `InputError` unless mean and std, where they are given, are three numbers each."""
     for name in given.keys() & {"mean", "std"}:
         values = given[name]
         if np.shape(values) != (3,) or not all(
-            isinstance(value, Real) and 0 <= value < np.inf and (value or name == "mean")
+            isinstance(value, Real) and 0 <= float(value) < np.inf and (value or name == "mean")
             for value in values
         ):
             limit = "from 0" if name == "mean" else "above 0"
             raise InputError(f"{name} is {values!r}; expected three numbers {limit}, R, G, B")
 
 
-def facts_in(config, key: str) -> dict:
+def facts_in(config: ConfigDict, key: str) -> dict[str, Any]:
     """What a configuration says of the encoder that its `key` names: `load_encoder`'s arguments.
 
     They are `key`_mean, `key`_std and `key`_num_heads; None where the file says it.
@@ -174,7 +179,7 @@ def facts_in(config, key: str) -> dict:
     return {name: config[f"{key}_{name}"] for name in names}
 
 
-def check_given(encoder: Encoder, given: dict) -> None:
+def check_given(encoder: Encoder, given: dict[str, Any]) -> None:
     """Raises `InputError` where an encoder has another value than what was given."""
     found = {"num_heads": encoder.backbone.num_heads, "mean": encoder.mean, "std": encoder.std}
     for name, value in given.items():
@@ -183,7 +188,7 @@ def check_given(encoder: Encoder, given: dict) -> None:
             raise InputError(f"has {has}; expected {name}={value}")
 
 
-def _open(path, given):
+def _open(path: AnyPath, given: dict[str, Any]) -> AnyEncoder:
     kind, place = recognise(path)
     if kind == "encoder":
         return _open_encoder_directory(place)
@@ -201,7 +206,7 @@ def _open(path, given):
     return _encoder(place, read(place), given)
 
 
-def _open_encoder_directory(path):
+def _open_encoder_directory(path: AnyPath) -> Encoder | ResNetEncoder:
     try:
         description = json.loads((path / ENCODER_FILE).read_text())
         rule = description["preprocessing"]["resize"]
@@ -220,7 +225,7 @@ def _open_encoder_directory(path):
     return encoder
 
 
-def _encoder(path, found: Foreign, given):
+def _encoder(path: AnyPath, found: Foreign, given: dict[str, Any]) -> Encoder:
     """The encoder that was found; what is given counts where the file does not say it."""
     arguments = {"num_heads": None} | given | found.arguments
     for name in given:

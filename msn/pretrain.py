@@ -4,12 +4,15 @@ import contextlib
 import functools
 import tempfile
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from data.common import compiled_programs
+from data.common.configurations import configured
 from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.common.progress import ProgressBar
@@ -20,7 +23,7 @@ from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.pretraining import UnreadableFrames, pretraining_dataset, whole_batches
 from data.storage.locking import locked
-from data.storage.paths import check_output_folder, to_path, to_paths
+from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
@@ -53,24 +56,37 @@ from msn.workdir.run_directory import (
 )
 from msn.workdir.seen import seen_of
 
+Probe = SourceProbe | KnnProbe
+
 
 @usual_keras()
-def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
+def pretrain(
+    config: ConfigDict | str | Path,
+    workdir: str | AnyPath,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+) -> AnyPath:
     """Pre-trains an encoder with MSN, or goes on from the last checkpoint in `workdir`.
 
+    The method is that of Assran et al., arXiv 2204.07141.
+
     Args:
-      config: see configs/msn_base.py, which explains every key.
+      config: a configuration, or the file of one, as "configs/msn_demo.py"; configs/msn_base.py
+        explains every key.
       workdir: receives config.json, checkpoints/, encoder/, metrics.jsonl and TensorBoard events.
+      overrides: {dotted key: value} of the configuration, as {"data.root": "datasets/ours"}.
 
     Returns:
-      True when the run is complete; False when a signal or Ctrl-C stopped it at a checkpoint, or
-      while its teacher was asked.
+      The encoder directory, which `msn.encoders.load_encoder` opens.
 
     Raises:
       InputError: the configuration or the data cannot work, and nothing is written then; another
         run is writing to `workdir`; the loss is not finite; the disk is full.
+      StoppedError: (a KeyboardInterrupt) Ctrl-C or, in a command, a signal stopped it at a
+        checkpoint, or while its teacher was asked; the same call goes on.
     """
     # ---- input: everything that can be checked is checked before anything is written ----------
+    config = configured(config, overrides, "configs/msn_demo.py")
     check(config)
     for folder in (workdir, to_path(workdir) / CHECKPOINTS if workdir else ""):
         check_output_folder("workdir", folder)
@@ -86,7 +102,7 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
     # ---- model, update step, probe -------------------------------------------------------------
     teacher = open_teacher(config, source, distribution.replicas, workdir)
     with distribution.named_errors(), distribution.strategy.scope():
-        model = create_model(config, teacher and teacher.width)
+        model = create_model(config, teacher.width if teacher else None)
     backbone = model.anchor_encoder.backbone
     patches = backbone.grid**2
     distribution.check(config.batch_size, config.accumulation, bool(backbone.stem_channels))
@@ -108,14 +124,14 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         checksum = zlib.crc32(as_json(config).encode())
         distribution.agree(step=step, frames=len(source), configuration=checksum)
         describe(config, backbone, source, total_steps, step)
-        said = teacher and teacher.features(workdir, stop)
+        said = teacher.features(workdir, stop) if teacher else None
         if teacher and said is None:
             raise StoppedError(
                 f"stopped by {stop.requested} while the teacher was asked; start again to go on"
             )
         unreadable = UnreadableFrames(config.data.max_unreadable)
 
-        def save():
+        def save() -> None:
             if not distribution.is_chief:
                 return
             directory, keep = workdir / CHECKPOINTS, (config.keep_checkpoints, config.keep_every)
@@ -202,11 +218,11 @@ def pretrain(config: ConfigDict, workdir: str | Path) -> bool:
         # ---- export ----------------------------------------------------------------------------
         if distribution.is_chief:
             encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
-            path = encoders.save_encoder(encoder, workdir / "encoder", origin)
-            logger.info("encoder: %s", path)
+            encoders.save_encoder(encoder, workdir / "encoder", origin)
+            logger.info("encoder: %s", workdir / "encoder")
             following.status = COMPLETE
         distribution.agree(complete=step)
-        return True
+        return workdir / "encoder"
 
 
 def open_frames(config: ConfigDict) -> Frames:
@@ -224,15 +240,18 @@ def open_frames(config: ConfigDict) -> Frames:
 
 
 @contextlib.contextmanager
-def written_by_chief(workdir: Path, distribution: Distribution):
+def written_by_chief(workdir: AnyPath, distribution: Distribution) -> Iterator[AnyPath]:
     """Context in which the chief may write to `workdir`, and other workers to a folder that goes.
 
     Yields:
       the folder for metrics of this worker.
     """
-    folder = locked(workdir) if distribution.is_chief else tempfile.TemporaryDirectory()
-    with folder as name:
-        yield workdir if distribution.is_chief else Path(name)
+    if distribution.is_chief:
+        with locked(workdir):
+            yield workdir
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 def compiles_with_xla(choice: bool | str) -> bool:
@@ -241,10 +260,10 @@ def compiles_with_xla(choice: bool | str) -> bool:
         raise InputError(
             'compile_with_xla is True: XLA cannot compile here; expected "auto" or False'
         )
-    return compiled_programs.xla_works() if choice == "auto" else choice
+    return compiled_programs.xla_works() if choice == "auto" else bool(choice)
 
 
-def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str]) -> list:
+def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str]) -> list[Probe]:
     """The probes of the target encoder that `config.probe_every` asks for: of sources, and k-NN."""
     if not config.probe_every:
         return []
@@ -271,7 +290,7 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
     return [sources, KnnProbe(represent, roots, probe.task, *videos, seen, **sizes)]
 
 
-def scores_of(probes: list) -> dict[str, float]:
+def scores_of(probes: list[Probe]) -> dict[str, float]:
     """What all probes measure."""
     return {name: value for probe in probes for name, value in probe().items()}
 
@@ -298,7 +317,9 @@ def handle_failure(config: ConfigDict, failure: tuple[int, str], rollbacks: int)
     logger.warning("%s; going back to the last checkpoint to skip this batch", what)
 
 
-def describe(config: ConfigDict, backbone, source: Frames, total_steps: int, step: int) -> None:
+def describe(
+    config: ConfigDict, backbone: Any, source: Frames, total_steps: int, step: int
+) -> None:
     """Says in the log what a run is about to do."""
     sizes = f"{backbone.depth} blocks of width {backbone.width}, patches of {backbone.patch_size}"
     logger.info(
@@ -313,7 +334,7 @@ def describe(config: ConfigDict, backbone, source: Frames, total_steps: int, ste
     )
 
 
-def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dict:
+def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dict[str, Any]:
     """Where the weights of a run come from, for encoder.json."""
     origin = {
         "method": "MSN (arXiv 2204.07141)",

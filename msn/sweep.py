@@ -16,7 +16,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from data.common.configurations import unknown_part
+from data.common.configurations import unknown_part, with_overrides
 from data.common.errors import InputError, one_line
 from data.storage.paths import file_name
 
@@ -85,13 +85,6 @@ def read_sweep(path: str | Path, config: ConfigDict) -> list[Line]:
     if not lines:
         raise InputError(f"--sweep={path}: no cells in it; expected lines of key=value key=value")
     return lines
-
-
-def with_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
-    """A copy of a configuration with these keys changed."""
-    own = config.copy_and_resolve_references()
-    own.update_from_flattened_dict(dict(overrides))
-    return own
 
 
 def _words(row: str, where: str) -> list[str]:

@@ -60,9 +60,10 @@ def check_before(config) -> None:
 
 def sweep(config, workdir: str) -> int:
     """Does the runs of a sweep, and prints a table of their last values."""
+    from data.common.configurations import with_overrides
     from data.storage.locking import LockedError
     from data.storage.paths import to_path
-    from msn.sweep import read_shard, read_sweep, with_overrides
+    from msn.sweep import read_shard, read_sweep
 
     lines, shard = read_sweep(SWEEP.value, config), read_shard(SHARD.value)
     runs = {to_path(workdir) / line.name: with_overrides(config, line.overrides) for line in lines}

@@ -44,7 +44,7 @@ DOORS = {
     },
     "down_stream": {
         *("main", "experiment", "cross_validation", "tasks", "compare", "caches"),
-        *("choices", "checks", "select", "search", "contents"),
+        *("choices", "checks", "select", "search", "contents", "embedding"),
     },
 }
 COMMANDS = {"prepare", "inference", "msn.train", "down_stream.main"}

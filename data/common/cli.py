@@ -139,10 +139,18 @@ class _PlainLines(logging.Formatter):
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow; it finds the programs that earlier processes compiled."""
+    """Imports TensorFlow quietly; it finds the programs that earlier processes compiled.
+
+    Where it is imported already, nothing changes.
+
+    Raises:
+      InputError: Keras is told to use another backend.
+    """
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
-        sys.exit(refuse(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it"))
+        raise InputError(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it")
+    if "tensorflow" in sys.modules:
+        return
     compiled_programs.use()
     _import_quietly()
     compiled_programs.wait()

@@ -2,15 +2,18 @@
 
 import ast
 import difflib
+import os
 import re
 import runpy
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 from ml_collections import ConfigDict
 
-from data.common.errors import some
+from data.common.errors import InputError, one_line, some
 
 ROOT = Path(__file__).resolve().parents[2]
 _LIBRARY = str(Path(ml_collections.__file__).parent)
@@ -45,6 +48,61 @@ def read_config(file: str) -> ConfigDict:
         return module["get_config"](*([argument] if argument else []))
     except (AttributeError, ImportError, KeyError, NameError, TypeError) as error:
         raise ValueError(_mistake(error, path)) from error
+
+
+def configured(
+    config: ConfigDict | str | Path, overrides: Mapping[str, Any] | None = None, base: str = ""
+) -> ConfigDict:
+    """A configuration as a call from Python names it, with some keys changed.
+
+    Args:
+      config: one, which stays as it is; or "FILE" or "FILE:ARGUMENT", from the working directory
+        or else from the project's.
+      overrides: {dotted key: value}; lists are taken for tuples, and one text for a tuple of one.
+      base: a file of the project; one that is read must have its keys.
+
+    Raises:
+      InputError: no such file, a mistake in it, no such key, or a value of another type.
+    """
+    if not isinstance(config, ConfigDict):
+        file = str(config)
+        if not Path(file.partition(":")[0]).is_file() and (ROOT / file.partition(":")[0]).is_file():
+            file = str(ROOT / file)
+        try:
+            config = read_config(file)
+            if base:
+                check_complete(config, read_config(str(ROOT / base)), file.partition(":")[0], base)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    if not overrides:
+        return config
+    for key in overrides:
+        if unknown := unknown_part(config, key):
+            raise InputError(f"overrides: {key}: {unknown}")
+    values = flatten(config.to_dict())
+    given = {key: _as_type(values.get(key), value) for key, value in overrides.items()}
+    for key, value in given.items():
+        try:
+            with_overrides(config, {key: value})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"overrides: {key} is {value!r}; {one_line(error)}") from error
+    return with_overrides(config, given)
+
+
+def with_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
+    """A copy of a configuration with these keys changed."""
+    own = config.copy_and_resolve_references()
+    own.update_from_flattened_dict(dict(overrides))
+    return own
+
+
+def _as_type(before: Any, value: Any) -> Any:
+    """A value as a key has it that has this one: paths as texts, several as a tuple."""
+    if isinstance(value, list | tuple):
+        return tuple(_as_type(None, one) for one in value)
+    is_path = isinstance(value, os.PathLike) or hasattr(value, "joinpath")  # a remote one
+    value = str(value) if is_path else value
+    return (value,) if isinstance(before, tuple) and isinstance(value, str) else value
 
 
 def list_configs(base: str) -> str:

@@ -19,6 +19,21 @@ logger.addHandler(logging.NullHandler())  # else Python writes warnings to stder
 
 
 @contextlib.contextmanager
+def unconfigured() -> Iterator[None]:
+    """Context that leaves logging as unconfigured as it was.
+
+    absl's first line, such as that of a SavedModel, gives the root logger a handler, which would
+    write our warnings from then on.
+    """
+    before = list(logging.root.handlers)
+    try:
+        yield
+    finally:
+        for handler in set(logging.root.handlers) - set(before):
+            logging.root.removeHandler(handler)
+
+
+@contextlib.contextmanager
 def caught_stderr(is_shown_after_errors: bool = False) -> Iterator[None]:
     """Context in which nothing that the process writes to stderr is seen.
 

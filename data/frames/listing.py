@@ -25,7 +25,7 @@ from data.images.names import first_number, place_in_video, plain_path
 from data.preparation.media import find_videos, name_found
 from data.preparation.operations import find_operations, join_operations
 from data.storage.locking import scratch_folder
-from data.storage.paths import to_path
+from data.storage.paths import AnyPath, to_path
 from data.tfrecords.files import find_records
 from data.tfrecords.tfds_shards import TFDS_INFO
 from data.video.clocks import kept_timings, read_clocks, read_parts
@@ -185,7 +185,7 @@ def _find_no_room(videos: Mapping[str, VideoFiles], folder: Path) -> dict[str, s
     return faults
 
 
-def list_dataset(root: str | Path, fps: float = 1.0, kept: Path | None = None) -> Frames:
+def list_dataset(root: str | AnyPath, fps: float = 1.0, kept: Path | None = None) -> Frames:
     """The frames of a dataset: by its index; else of its TFDS, record or video files.
 
     Args:

@@ -44,7 +44,9 @@ def link_images(
         return {}
     new = [file for file, target in pairs if not target.exists()]
     with fault_finder(frames_dir.parent / WHOLE_IMAGES) as find_faults:
-        checked = ProgressBar(find_faults(new), desc="images", total=len(new), unit="image")
+        checked = ProgressBar(
+            find_faults(new), desc="images", total=len(new), unit="image", disable=not new
+        )
         faults = {file: fault for file, fault in zip(new, checked, strict=True) if fault}
 
     def add(file, target):

@@ -3,9 +3,10 @@
 import math
 import runpy
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
-from data.common import cli
+from data.common.configurations import ROOT
 from data.common.errors import say_problem
 from data.dataset.audit import Audit
 from data.dataset.classes import read_classes
@@ -13,8 +14,10 @@ from data.dataset.splits import phase_table
 from data.image_classes.writing import split_table
 
 
-def close(root: Path, audit: Audit, manifest: dict, is_of_classes: bool, config: str) -> int:
-    """Prints it, and returns the exit code.
+def closing_lines(
+    root: Path, audit: Audit, manifest: Mapping, is_of_classes: bool, config: str
+) -> list[str]:
+    """What is printed.
 
     Args:
       root: dataset directory.
@@ -25,28 +28,28 @@ def close(root: Path, audit: Audit, manifest: dict, is_of_classes: bool, config:
     """
     counts = f"{len(audit.videos)} {'sequences' if is_of_classes else 'videos'}"
     counts += f", {audit.total('frames')} frames"
-    print(audit.table())
-    print(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
+    lines = [audit.table()]
+    lines.append(f"\n{root}: {counts}, {audit.total('labelled')} of them labelled")
     if not is_of_classes:
-        print(phase_table(manifest))
+        lines.append(phase_table(manifest))
         for group, names in read_classes(root).multi_label.items():
-            print(f"{group}: {', '.join(names)}")
+            lines.append(f"{group}: {', '.join(names)}")
     if audit.cleaned():
-        print(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
+        lines.append(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
     frames = audit.total("pretraining") if audit.cleaned() else audit.total("frames")
-    print("next:", shlex.join(_next_command(root, frames, f"configs/{config}.py")))
+    lines.append(f"next: {shlex.join(_next_command(root, frames, f'configs/{config}.py'))}")
     if audit.problems:
         more = len(audit.problems) - 1
-        print(say_problem(audit.problems[0]) + (f"; and {more} more, above" if more else ""))
+        lines.append(say_problem(audit.problems[0]) + (f"; and {more} more, above" if more else ""))
     if is_of_classes:
-        print(split_table(manifest))
-    return cli.DONE_IN_PART if audit.problems else cli.DONE
+        lines.append(split_table(manifest))
+    return lines
 
 
 def _next_command(root: Path, frames: int, config: str) -> list[str]:
     """The call of msn.train that pre-trains on the dataset, with batches that it can fill."""
     arguments = [f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}"]
-    batch_size = runpy.run_path(cli.ROOT / config)["get_config"]().batch_size
+    batch_size = runpy.run_path(ROOT / config)["get_config"]().batch_size
     if frames < 4 * batch_size:  # some frames are not for pre-training: excluded videos, cleaning
         fitting = 2 ** int(math.log2(max(1, frames / 4)))
         arguments.append(f"--config.batch_size={fitting}")

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.archives.room import free_space, say_bytes
-from data.common import cli
 from data.dataset.audit import Audit
 
 
@@ -23,8 +22,8 @@ class Plan:
     is_certain: bool = True
 
 
-def say_plan(root: Path, plan: Plan, audit: Audit) -> int:
-    """Prints a plan, and what the audit has found; the exit code that the run would have."""
+def say_plan(root: Path, plan: Plan, audit: Audit) -> list[str]:
+    """A plan in words, and what the audit has found; that room is missing is a problem of it."""
     free = free_space(root)
     if plan.needed > free:
         audit.problem(
@@ -35,7 +34,9 @@ def say_plan(root: Path, plan: Plan, audit: Audit) -> int:
     needed = f"{least} {say_bytes(plan.needed)}"
     if not plan.needed:
         needed = "none" if plan.is_certain else "not known before"
-    print(*plan.lines, f"room: {needed}; free in {root.parent}: {say_bytes(free)}", sep="\n")
-    print(*audit.findings(), sep="\n", end="\n" if audit.findings() else "")
-    print(f"{root}: nothing was written; the same command without --dry_run does it")
-    return cli.DONE_IN_PART if audit.problems else cli.DONE
+    return [
+        *plan.lines,
+        f"room: {needed}; free in {root.parent}: {say_bytes(free)}",
+        *audit.findings(),
+        f"{root}: nothing was written; the same command without --dry_run does it",
+    ]

@@ -1,14 +1,20 @@
-"""Which cells are done: results are there, of this configuration, this encoder, these labels."""
+"""What is done: results are there, of this configuration, this encoder, these labels."""
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from data.common.logs import logger
+from data.storage.folders import remove_folder
+from data.storage.paths import AnyPath
 from down_stream.cells.cell import Cell
 from down_stream.cells.labels import Labels
 from down_stream.cells.opening import Encoders
+from down_stream.report.wording import percent
 from msn.formats.hub import encoder_path
-from msn.workdir.run_directory import check_unchanged, plain
+from msn.workdir.run_directory import CHECKPOINTS, check_unchanged, plain
 
 RESULTS = "results.json"
 WITHOUT = "without_score.json"  # of a cell whose few labels are all of one class, or that failed
@@ -79,3 +85,38 @@ def without_score(cell: Cell, labels: Labels) -> dict | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return noted if before == (plain(cell.config), labels.fingerprint(cell.config)) else None
+
+
+def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict | None:
+    """The results in `workdir`, if they are of this configuration, encoder, labels and images."""
+    if (workdir / CHECKPOINTS).exists():  # training has begun again since
+        return None
+    try:
+        results = json.loads((workdir / RESULTS).read_text())
+        check_unchanged("results", results["config"], plain(config))
+    except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of something else
+        return None
+    noted = {"images_fingerprint": facts["images_fingerprint"]} | results  # since it is noted
+    others = [name for name, value in facts.items() if noted.get(name) != value]
+    if others == ["images_fingerprint"]:
+        logger.warning(
+            "%s is finished, but sizes or times of change of images are others since: trained anew",
+            workdir,
+        )
+    if others:
+        return None
+    protocol, score = results["chosen_by"]
+    logger.warning(
+        "%s is finished, with this configuration, encoder, labels and images: %s %s %s. Nothing is "
+        "trained; to train anew, take another --config.workdir, or remove this one",
+        *(workdir, protocol, score, percent(results["metrics"][protocol][score])),
+    )
+    return results
+
+
+def forget(folder: Path) -> None:
+    """Removes what an earlier experiment has left in a folder, its results.json first."""
+    (folder / RESULTS).unlink(missing_ok=True)
+    for path in (folder / "history.png", *folder.glob("predictions_*.csv")):
+        path.unlink(missing_ok=True)
+    remove_folder(folder / "model")

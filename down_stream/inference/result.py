@@ -40,7 +40,7 @@ class Result:
 
 def merged(lines: list[str]) -> list[str]:
     """Each line once; where one reason holds for several frames, with their number."""
-    counts = {}
+    counts: dict[str, int] = {}
     for line in lines:
         counts[line] = counts.get(line, 0) + 1
     return [line if n == 1 else f"{line} ({n} frames)" for line, n in counts.items()]

@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 
 from data.common.errors import InputError, one_line
+from data.common.logs import unconfigured
 from data.images.image_io import BILINEAR, RESAMPLES, resize_rule
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, is_remote, to_path
@@ -96,7 +97,8 @@ def save_saved_model(encoder, path: Path) -> None:
         input_signature=[images_spec(encoder)],
     )
     try:
-        tf.saved_model.save(module, str(path), signatures={SIGNATURE: named})
+        with unconfigured():
+            tf.saved_model.save(module, str(path), signatures={SIGNATURE: named})
     except tf.errors.OpError as error:
         raise OSError(f"{path}: {one_line(error)}") from error
     write_resample(encoder, path)

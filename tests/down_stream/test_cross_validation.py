@@ -11,7 +11,8 @@ from data.dataset.frame_index import load_index
 from data.dataset.splits import PARTS
 from data.image_classes.class_folders import prepare_classes
 from down_stream.compare import table
-from down_stream.cross_validation import _warnings, cross_validate, draw_splits
+from down_stream.cross_validation import _warnings, draw_splits
+from down_stream.experiment import experiment
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import read_predictions
 from down_stream.tasks import open_task
@@ -27,7 +28,7 @@ def folds_of(workdir):
 def test_every_video_is_tested_once_by_a_classifier_that_has_not_seen_it(small_dataset, tmp_path):
     """video04 is in no part, and stays apart."""
     changes = {"mode": "knn", "folds": 3, "temporal": "tecno", "tecno__epochs": 1}
-    results = cross_validate(small_config(small_dataset, test_videos=(), **changes), tmp_path)
+    results = experiment(small_config(small_dataset, test_videos=(), **changes), tmp_path)
     assert sorted(results["videos"]["test"]) == ["video01", "video02", "video03"]
     for number, fold in enumerate(results["folds"], 1):
         own = json.loads((tmp_path / f"fold{number}" / "results.json").read_text())
@@ -49,7 +50,7 @@ def test_every_video_is_tested_once_by_a_classifier_that_has_not_seen_it(small_d
 def test_more_folds_than_videos_are_refused(small_dataset, tmp_path):
     config = small_config(small_dataset, mode="knn", folds=5)
     with pytest.raises(InputError, match="folds is 5; expected 2 to 4, as many as there are v"):
-        cross_validate(config, tmp_path / "run")
+        experiment(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -93,7 +94,7 @@ def test_lesions_are_cross_validated(lesions, tmp_path):
     config = small_config(lesions, mode="logistic", folds=2, task="classes")
     for part in ("train", "validation", "test"):
         config[f"{part}_videos"] = ("splits.json",)
-    results = cross_validate(config, tmp_path)
+    results = experiment(config, tmp_path)
     assert results["frames"] == {"test": 60}
     assert results["metrics"]["sequence"]["interval"]["accuracy"][0] is not None
 

@@ -7,8 +7,7 @@ import pytest
 
 from data.dataset.frame_index import load_index
 from down_stream.compare import table
-from down_stream.cross_validation import cross_validate
-from down_stream.experiment import run
+from down_stream.experiment import experiment, run
 from down_stream.features.labelled_splits import describe_patients, patients_of
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import read_predictions
@@ -67,7 +66,7 @@ def test_a_given_split_that_tears_a_patient_is_never_silent(root, tmp_path):
 
 def test_folds_keep_given_patients_together(root, tmp_path):
     config = config_of(root, ("video01", "video02"), ("video03", "video04"), folds=2)
-    results = cross_validate(config, tmp_path / "folds")
+    results = experiment(config, tmp_path / "folds")
     assert sorted(fold["test"] for fold in results["folds"]) == [
         *(["video01", "video02"], ["video03", "video04"])
     ]

@@ -11,8 +11,7 @@ from data.common.errors import InputError
 from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.classifiers.losses import sigmoid_cross_entropy, softmax_cross_entropy
-from down_stream.cross_validation import cross_validate
-from down_stream.experiment import run
+from down_stream.experiment import experiment, run
 from tests.support.small_msn import VARIANT
 from tests.support.small_phases import small_config
 
@@ -58,7 +57,7 @@ def test_of_other_labels_of_the_same_videos_nothing_is_left_out(labelled, tmp_pa
 
 def test_all_folds_are_of_people_s_labels(labelled, tmp_path):
     config = small_config(labelled("video02"), mode="logistic", folds=3)
-    results = cross_validate(config, tmp_path / "a")
+    results = experiment(config, tmp_path / "a")
     tested = {video for fold in results["folds"] for video in fold["test"]}
     assert tested == {"video01", "video03", "video04"}
 

@@ -26,7 +26,7 @@ from tests.support.small_polyps import write_image, write_polypsset
 READING_ORDER = (
     *("data", "your_own_data", "pretraining", "down_stream", "inference", "annotation_rounds"),
     *("few_labels", "encoders", "scaling", "design", "recipes", "mutants", "trackers", "cluster"),
-    "corpus",
+    *("corpus", "python"),
 )
 PAGES = ["README.md", *(f"docs/{name}.md" for name in READING_ORDER)]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
@@ -53,7 +53,11 @@ NOT_RUN = {  # a part of the command: why
 }
 # Commands that the page says end with 1: a spelling is named, before a table says what it means.
 DONE_IN_PART = ("--annotations=clinic_phases.csv",)
-SNIPPETS_NOT_RUN = {"onnxruntime": "packages of requirements-export.txt; make test-export"}
+SNIPPETS_NOT_RUN = {
+    "onnxruntime": "packages of requirements-export.txt; make test-export",
+    'overrides = {"data.root"': "a minute; tests/down_stream/test_embedding.py has a tiny network",
+    "phase_probe.py": "as the one before",
+}
 SMALLER = {"--synthetic": ["--synthetic_videos=2", "--synthetic_seconds=14", "--name=rendered"]}
 
 
@@ -157,10 +161,10 @@ def tiny(place, monkeypatch, eager):
         config.folds = min(config.folds, 2)
         return check_inputs(config)
 
-    def small_folds(config, workdir):
+    def small_folds(config, workdir, run):
         documented.shrink_experiment(config)
         config.folds = 2
-        return cross_validate(config, workdir)
+        return cross_validate(config, workdir, run)
 
     def small_grid(config, workdir, **arguments):
         config.fractions, config.seeds = (0.5,), (0,)

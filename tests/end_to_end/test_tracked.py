@@ -7,8 +7,7 @@ import pytest
 from configs import encoder_comparison, phase_base, phase_low_shot
 from data.storage.paths import to_paths
 from down_stream.comparison.grid import run_comparison
-from down_stream.cross_validation import cross_validate
-from down_stream.experiment import run
+from down_stream.experiment import experiment, run
 from down_stream.low_shot.grid import run_grid
 from down_stream.tasks import open_task
 from msn.tracking import wandb_files
@@ -56,7 +55,7 @@ def test_experiments_folds_and_grids(tmp_path):
     assert not any("predictions" in name for name in about[3])
     assert float(scores["test/video/f1"]) == results["metrics"]["video"]["f1"]
 
-    cross_validate(small_config(root, track="wandb", mode="knn", folds=2), tmp_path / "folds")
+    experiment(small_config(root, track="wandb", mode="knn", folds=2), tmp_path / "folds")
     about, _ = sent(tmp_path / "folds")
     assert about[:3] == ("folds", "", "experiment")
     assert sent(tmp_path / "folds" / "fold1")[0][:2] == ("folds/fold1", "folds")

@@ -1,8 +1,9 @@
 import pytest
 
 from configs import phase_base
+from data.common.configurations import with_overrides
 from data.common.errors import InputError
-from msn.sweep import LONGEST_NAME, Shard, read_sweep, with_overrides
+from msn.sweep import LONGEST_NAME, Shard, read_sweep
 
 
 @pytest.fixture
