@@ -7,6 +7,7 @@
 #                      (.ci/run runs these; they take some minutes each from nothing)
 # make test-tracking   runs on a server of MLflow, in an environment of its own
 # make test-export     ONNX and TFLite, in an environment of its own
+# make site            docs/ as a site, in runs/site
 # make mutants         wrong lines that no test notices; hours; docs/mutants.md
 # make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
 # make bench   speed beside other projects', on an otherwise idle machine; bench.json
@@ -25,10 +26,11 @@ BEAM := .venv-beam/requirements.installed
 TRACKING := .venv-tracking/requirements.installed
 EXPORT := .venv-export/requirements.installed
 ENCODERS := .venv-encoders/requirements.installed
+SITE := .venv-site/requirements.installed
 MUTANTS := .venv/requirements-mutants.installed
 LOCK := .venv/requirements-lock.installed
 
-.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-tracking test-export mutants bench lint notebooks clean
+.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-tracking test-export site mutants bench lint notebooks clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -88,6 +90,12 @@ test-tracking: $(DEV) $(TRACKING)
 
 test-export: $(EXPORT)
 	.venv-export/bin/python -m pytest tests/msn/formats/test_export.py
+
+# A link that leads nowhere, or a page that no menu has, fails. (The theme's notice of its successor is
+# not shown.)
+site: $(SITE)
+	PATH="$(CURDIR)/.venv-site/bin:$$PATH" NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "runs/site/index.html"
 
 # In the background of other work; `ONLY="msn.method.losses.*"` for a part. What it keeps, and goes on
 # from, is in mutants/.
@@ -194,4 +202,10 @@ $(EXPORT): requirements.txt $(DEVELOPING) requirements-export.txt | $(PY)
 	$(PYTHON) -m venv .venv-export
 	.venv-export/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements-dev.txt -r requirements-export.txt
+	touch $@
+
+$(SITE): requirements-site.txt | $(PY)
+	@echo "installing requirements-site.txt into .venv-site (a minute)"
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@

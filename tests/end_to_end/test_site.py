@@ -1,0 +1,82 @@
+"""The site of the documentation: what can be said without building it (`make site`, in .ci/run)."""
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from types import ModuleType
+
+import pytest
+
+from tests.support.places import ROOT
+from tests.test_import_rule import DOORS, MODULES
+
+CONFIG = (ROOT / "mkdocs.yml").read_text()
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "REPRODUCE.md", ROOT / "CHANGELOG.md"]
+PAGES += [ROOT / ".github" / "CONTRIBUTING.md"]
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """docs/site/pages.py, which runs in an environment of its own: of MkDocs it takes one class."""
+    files = ModuleType("mkdocs.structure.files")
+    files.File = None
+    for name in ("mkdocs", "mkdocs.structure"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, files.__name__, files)
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    monkeypatch.delitem(sys.modules, "pages", raising=False)
+    return importlib.import_module("pages")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_says_for_whom_it_is_and_is_in_the_menu(page):
+    title, _, first, *_ = page.read_text().splitlines()
+    assert title.startswith("# ") and first.startswith("For "), f"{page.name}: for whom is it?"
+    assert f"- {page.name}\n" in CONFIG
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_pictures_say_what_is_on_them(page):
+    for words in re.findall(r"!\[(.*?)\]\(", page.read_text()):
+        assert len(words.split()) >= 4, words
+    assert "<img" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("link", "folder", "expected"),
+    [
+        ("docs/data.md", "", "data.md"),
+        ("data.md", "docs", "data.md"),
+        ("../README.md", "docs", "index.md"),
+        ("../docs/design.md", ".github", "design.md"),
+        ("../.github/curves.png", "docs", "pictures/curves.png"),
+        (".github/CONTRIBUTING.md", "", "CONTRIBUTING.md"),
+    ],
+)
+def test_links_of_the_repository_lead_to_pages_of_the_site(pages, link, folder, expected):
+    assert pages.target(link, folder) == expected
+
+
+def test_the_reference_names_what_there_is(pages):
+    for module, names in pages.REFERENCE.values():
+        found = importlib.import_module(module)
+        for name in names:
+            assert inspect.getdoc(getattr(found, name)), f"{module}.{name}"
+
+
+def public(body):
+    """Functions and classes of these lines whose names do not begin with `_`, methods too."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body)
+
+
+@pytest.mark.parametrize("door", [f"{top}.{name}" for top in DOORS for name in sorted(DOORS[top])])
+def test_public_names_of_doors_are_explained(door):
+    tree = ast.parse(MODULES[door].read_text())
+    bare = [node.name for node in public(tree.body) if not ast.get_docstring(node)]
+    assert ast.get_docstring(tree) and not bare, f"{door}: no docstring of {bare}"
