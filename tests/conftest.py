@@ -17,6 +17,7 @@ LONG = (
         "commands_chained",
         "pretrain_killed",
         "nights",
+        "notebooks",
     ),
     "golden",
 )
