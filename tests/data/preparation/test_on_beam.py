@@ -19,7 +19,7 @@ from data.dataset.cholec80 import PHASES
 from data.dataset.extraction_log import read_log
 from data.extraction.one_video import extract_video
 from data.preparation import on_beam
-from data.preparation.on_beam import Watch, read_options
+from data.preparation.on_beam import Beam, Watch, read_options
 from data.storage.calls import make_call, read_result, write_calls
 from data.storage.folders import copy_file, copy_folder
 from data.video.parts import VideoFiles
@@ -361,6 +361,31 @@ def test_a_call_that_is_made_again_after_a_death_has_the_same_result(long_place)
         theirs = long_place / "out" / "local" / "frames" / name
         images = {path.name: path.read_bytes() for path in (frames / name).glob("[!.]*")}
         assert images == {path.name: path.read_bytes() for path in theirs.glob("[!.]*")}
+
+
+def _fail_at_first(folder, text, stop, writer):
+    """A call that meets what another worker may not: a disk that is full, a store that is away."""
+    (folder / text).mkdir(exist_ok=True)
+    tried = len([*(folder / text).iterdir()])
+    (folder / text / f"{tried}").touch()
+    if not tried:
+        raise OSError(28, "No space left on device", text)
+    return text
+
+
+@needs_beam
+@pytest.mark.parametrize("runner", ["BundleBasedDirectRunner", "DirectRunner"])
+def test_what_failed_is_done_again_where_the_runner_does_so(tmp_path, runner):
+    """The first is a runner of Beam's that makes four attempts at a bundle, though with threads."""
+    calls = {name: functools.partial(_fail_at_first, tmp_path, name) for name in ("a", "b", "c")}
+    beam = Beam(f"runner={runner}", tmp_path)
+    if runner == "DirectRunner":
+        with pytest.raises(InputError, match=r"DirectRunner: OSError: .*No space left .*its log: "):
+            list(beam("stage", calls, dict(zip("abc", "abc", strict=True))))
+    else:
+        found = list(beam("stage", calls, dict(zip("abc", "abc", strict=True))))
+        assert found == [("a", "a"), ("b", "b"), ("c", "c")]
+        assert not [*(tmp_path / ".beam" / "stage").glob("*.failed")]
 
 
 def test_nobody_waits_any_more(tmp_path):
