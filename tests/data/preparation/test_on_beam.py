@@ -10,6 +10,8 @@ import sys
 import time
 from importlib.util import find_spec
 
+import cv2
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +27,7 @@ from data.storage.folders import copy_file, copy_folder
 from data.video.parts import VideoFiles
 from tests.support.object_store import new_place
 from tests.support.places import ROOT
-from tests.support.small_dataset import write
+from tests.support.small_dataset import draw_frame, write
 from tests.support.small_videos import write_video
 
 DIRECT = "runner=DirectRunner,direct_num_workers=2"
@@ -175,6 +177,28 @@ def test_two_processes_make_what_one_makes(place):
     assert not (place / "out" / "direct" / ".beam").exists()
     assert prepare(place, "direct", *FLAGS, beam=DIRECT)[:2] == (code, output)
     assert_same(place, "direct", "local")
+
+
+@needs_beam
+def test_images_are_linked_here_and_read_by_workers(place):
+    (place / "pictures" / "stills").mkdir(parents=True)
+    for number in range(12):
+        image = draw_frame(number % 2, number, size=(32, 48)) if number else np.zeros((32, 48, 3))
+        cv2.imwrite(str(place / "pictures" / "stills" / f"a-{number}.png"), image)
+    (place / "pictures" / "stills" / "cut.png").write_bytes(b"\x89PNG")
+    for name in ("linked", "linked_direct"):
+        phases = place / "out" / name / "phase_annotations" / "stills-phase.txt"
+        write(phases, ["Frame\tPhase", f"0\t{PHASES[0]}"])  # without the time of each image
+    flags = ("--videos=pictures", "--drop_black")
+    local = prepare(place, "linked", *flags)
+    assert local[0] == 1
+    assert "phases need the time of each image" in local[1]
+    code, output, _ = prepare(place, "linked_direct", *flags, beam=DIRECT)
+    assert (code, output.replace("linked_direct", "linked")) == local[:2]
+    ours, theirs = told(place, "linked_direct"), told(place, "linked")
+    assert len(theirs[0]) == 12
+    assert ours[0] == theirs[0]
+    assert all(ours[1][name].equals(table) for name, table in theirs[1].items())
 
 
 @needs_beam
