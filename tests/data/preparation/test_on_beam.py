@@ -33,6 +33,7 @@ from tests.support.small_videos import write_video
 DIRECT = "runner=DirectRunner,direct_num_workers=2"
 WORKER = "apache_beam.runners.worker.sdk_worker_main"
 MINUTE = 60
+LONG = 2500  # frames
 needs_beam = pytest.mark.skipif(
     not find_spec("apache_beam"), reason="requirements-beam.txt is not installed"
 )
@@ -141,7 +142,7 @@ def long_place(tmp_path_factory):
     """Recordings that take some seconds, and the local run's dataset of them."""
     folder = tmp_path_factory.mktemp("beam")
     for number in range(1, 5):
-        write_video(folder / "recordings" / f"op{number}.mp4", 25, 1500, first=number)
+        write_video(folder / "recordings" / f"op{number}.mp4", 25, LONG, first=number)
     assert prepare(folder, "local", "--fps=25")[0] == 0
     return folder
 
@@ -239,7 +240,7 @@ def test_where_a_worker_dies_the_command_ends_and_goes_on(long_place, runner):
             path: path.stat().st_mtime_ns
             for path in (long_place / "out" / name / "frames").glob("*/[!.]*.jpg")
         }
-        assert 0 < len(frames) < 4 * 1500
+        assert 0 < len(frames) < 4 * LONG
         assert prepare(long_place, name, "--fps=25", beam=beam)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in frames} == frames
     assert_same(long_place, name, "local")
@@ -257,6 +258,10 @@ def test_where_the_command_is_ended_nothing_goes_on(long_place, number):
     process.send_signal(number)
     assert process.wait(MINUTE) == {signal.SIGTERM: 75, signal.SIGKILL: -9}[number]
     wait_for(lambda: not any(child.is_running() for child in started), 30)
+    frames = long_place / "out" / name / "frames"
+    assert len([*frames.glob("*/[!.]*")]) < 4 * LONG  # nobody has gone on
+    (frames / "op4").mkdir(exist_ok=True)
+    (frames / "op4" / ".part-dead-1-op4_000001.jpg").touch()
     assert prepare(long_place, name, "--fps=25")[0] == 0  # here, without Beam
     assert told(long_place, name)[:3] == told(long_place, "local")[:3]
 
