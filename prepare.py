@@ -202,6 +202,15 @@ with cli.flag_group("Cleaning for pre-training, which deletes nothing"):
     flags.DEFINE_bool("drop_near_duplicates", False, "Leave out frames that repeat the one before.")
     flags.DEFINE_bool("crop_borders", False, "Cut off black borders, in copies of frames.")
 
+with cli.flag_group("Frames packed for reading"):
+    flags.DEFINE_bool(
+        "pack",
+        False,
+        "Write the frames to packed/, too, a few large files that --config.data.source=packed "
+        "reads: for millions of frames, or an object store. Given again, it packs what is new.",
+    )
+    flags.DEFINE_integer("pack_size", 256, "How many MB such a file has, at most 4000.")
+
 with cli.flag_group("Images with classes"):
     flags.DEFINE_string(
         "images", None, "With --dataset=classes: the folder that has a folder for each class."

@@ -34,8 +34,9 @@ def get_config(arg=""):
     config.data = ConfigDict()
     # Dataset directories as prepare.py makes them; several are read as one.
     config.data.root = ("data/cholec80",)
-    # "images" (extracted frames), "records" (TF-Cholec80's), "tfds" (the folder that `tfds build`
-    # ends with) or "videos" (nothing is extracted: no disk needed, but each read is slow).
+    # "images" (extracted frames), "packed" (the same in few files, by prepare.py --pack), "records"
+    # (TF-Cholec80's), "tfds" (the folder that `tfds build` ends with) or "videos" (nothing is
+    # extracted: no disk needed, but each read is slow).
     config.data.source = "images"
     config.data.fps = 1.0  # frames per second that are taken of "videos"
     # Videos that no encoder may see, because it will be evaluated on them.

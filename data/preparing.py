@@ -81,6 +81,8 @@ def prepare(
     drop_out_of_body: bool = False,
     drop_near_duplicates: bool = False,
     crop_borders: bool = False,
+    pack: bool = False,
+    pack_size: int | None = None,
     images: StrPath | None = None,
     sequences: StrPath | None = None,
     split: StrPath | None = None,
@@ -125,6 +127,8 @@ def prepare(
       patients: a CSV (video, patient; for images sequence or image) of whose the videos are.
       drop_black, drop_out_of_body, drop_near_duplicates: what to leave out for pre-training.
       crop_borders: whether to cut off black borders, in copies of the frames.
+      pack: whether to write the frames to packed/, too, which `data.source="packed"` reads.
+      pack_size: how many MB such a file has at most; 256.
       images: of "classes", the folder that has a folder for each class.
       sequences: of "classes", a CSV (image, sequence) of which images are of one patient.
       split: of "classes", a CSV (image, and split or fold).
@@ -200,6 +204,7 @@ def _make(request: Request) -> Prepared:
     """Makes the dataset; nobody else does meanwhile."""
     from data.dataset.classes import check_kind
     from data.overview.closing import closing_lines
+    from data.tfrecords.packing import pack_frames, remark_packed
 
     kind, root = request.dataset, request.root
     is_of_classes = kind in OF_CLASSES
@@ -210,6 +215,9 @@ def _make(request: Request) -> Prepared:
     new = [name for name in audit.videos if name not in before]
     summary.note(audit.problems, done=audit.videos, new=new)
     summary.note(changed=audit.changed, gone=audit.gone)
+    packed = [pack_frames(root, request.pack_size)] if request.pack else []
+    if not request.pack:
+        remark_packed(root, audit)
     lines = closing_lines(root, audit, manifest, is_of_classes, config_for(kind, request.synthetic))
     return Prepared(
         root,
@@ -220,7 +228,7 @@ def _make(request: Request) -> Prepared:
         new=new,
         changed=audit.changed,
         gone=audit.gone,
-        lines=lines + _draw(request),
+        lines=packed + lines + _draw(request),
     )
 
 

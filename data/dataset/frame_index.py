@@ -109,7 +109,10 @@ class FrameIndex:
         ]
 
     def select(
-        self, videos: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+        self,
+        videos: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        in_place: bool = False,
     ) -> "FrameIndex":
         """The frames of some videos.
 
@@ -117,6 +120,8 @@ class FrameIndex:
           videos: names of the videos to keep; None keeps all.
           exclude: names of videos to leave out. A name that is not there is left out already: the
             test videos of a published split can be excluded from any part of the dataset.
+          in_place: whether this index is of no use afterwards: the columns of the result lie where
+            its own did. A copy of millions of rows would be in memory beside it.
 
         Raises:
           InputError: `videos` names one that is not there.
@@ -129,9 +134,9 @@ class FrameIndex:
         wanted -= set(exclude or ())
         is_wanted = np.array([name in wanted for name in self.videos], bool)
         if is_wanted.all():
-            return self  # a copy of millions of rows would be in memory beside it
+            return self
         new_place = np.cumsum(is_wanted, dtype=np.int32) - np.int32(1)
-        kept = self.take(is_wanted[self.video])
+        kept = self.take(is_wanted[self.video], in_place)
         return replace(
             kept,
             videos=tuple(name for name in self.videos if name in wanted),
@@ -139,13 +144,20 @@ class FrameIndex:
             fps=self.fps[is_wanted],
         )
 
-    def take(self, rows: np.ndarray) -> "FrameIndex":
+    def take(self, rows: np.ndarray, in_place: bool = False) -> "FrameIndex":
         """The frames at `rows`, an array of positions or a mask; `videos` stay as they are."""
+
+        def taken(column):
+            kept = column[rows]
+            if not in_place:
+                return kept
+            column[: len(kept)] = kept
+            return column[: len(kept)]
+
         columns = ("video", "frame", "phase", "label", "template")
-        presence = {group: values[rows] for group, values in self.presence.items()}
-        return replace(
-            self, presence=presence, **{name: getattr(self, name)[rows] for name in columns}
-        )
+        presence = {group: taken(values) for group, values in self.presence.items()}
+        columns = {name: taken(getattr(self, name)) for name in columns}
+        return replace(self, presence=presence, **columns)
 
 
 def load_index(
@@ -156,7 +168,8 @@ def load_index(
     Args:
       roots: dataset directories, as `prepare.py` made them, on a disk or an object store.
       pretraining: whether to leave out the frames that were cleaned away for pre-training
-        (`data.preparation.cleaning`), where there are such.
+        (`data.preparation.cleaning`), where there are such, and the multi-label groups, which it
+        does not look at.
 
     Raises:
       InputError: a directory or its index is missing, empty or damaged, or two datasets have a
@@ -173,6 +186,8 @@ def _load(root: AnyPath, pretraining: bool) -> FrameIndex:
     """Reads one index, a group of rows at a time: nothing is in memory twice."""
     classes = read_classes(root)
     file = _open(root, pretraining, classes)
+    if pretraining:
+        classes = replace(classes, multi_label={})
     n = file.metadata.num_rows
     video, frame, template = (np.empty(n, np.int32) for _ in range(3))
     phase = np.empty(n, np.int8)
@@ -180,7 +195,8 @@ def _load(root: AnyPath, pretraining: bool) -> FrameIndex:
     presence = {group: np.empty((n, len(names)), np.int8) for group, names in groups}
     label = np.full(n, -1, np.int16)
     videos, templates = {}, {}  # name -> position, in the order of appearance
-    names = [name for name in file.schema_arrow.names if name != "file"]
+    names = ["video", "template", "frame", "phase", LABEL.name]
+    names += [column_of(group, name) for group, tools in groups for name in tools]
     start = 0
     for group in range(file.num_row_groups):
         table = file.read_row_group(group, names)

@@ -1,4 +1,4 @@
-"""Frames by row, whatever they are in: image files, record files, or videos themselves.
+"""Frames by row, whatever they are in: image files, shards, record files, or videos themselves.
 
 Pre-training, evaluation and inference read frames through `Frames` alone. No images are held in
 memory; what is held grows by some bytes a frame.
@@ -17,8 +17,10 @@ from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
 from data.images.decoding import Reduction, Shape, decode_image, decode_reduced, shrink
 from data.images.image_io import read_image, read_reduced
+from data.storage.parts import PartReader
 from data.storage.paths import AnyPath, is_remote, to_path
 from data.tfrecords.offsets import read_bytes_feature, say_place
+from data.tfrecords.packed import Pack
 
 IMAGES_AT_ONCE = 8  # that one thread reads before it takes others
 
@@ -194,6 +196,43 @@ class ImageFrames(Frames):
 
     def seconds(self, rows):
         return self.index.seconds(rows, self._fps[self.video[rows]])
+
+
+class PackedFrames(ImageFrames):
+    """Images of an index that are packed into shards (`data/tfrecords/packed.py`).
+
+    Args:
+      index, fps, **remarks: as for `ImageFrames`.
+      packs: of each video, where it is packed.
+    """
+
+    def __init__(self, index: FrameIndex, packs: Sequence[Pack], fps=1.0, **remarks):
+        super().__init__(index, fps, **remarks)
+        self._packs = tuple(packs)
+        firsts = [pack.starts[v] for pack, v in zip(packs, self.videos, strict=True)]
+        self._shift = np.array(firsts, np.int64) - self.starts[:-1]
+        self._parts = PartReader()
+
+    def read(self, row):
+        return decode_image(self.encoded(row), self.name(row))
+
+    def read_reduced(self, row, reduction):
+        return decode_reduced(self.encoded(row), self.name(row), reduction)
+
+    def encoded(self, row: int) -> np.ndarray:
+        """The image file, as it was packed: uint8 [bytes]."""
+        return self._parts.read(*self._place(row))
+
+    def name(self, row):
+        shard, begin, _ = self._place(row)
+        return f"{say_place(shard, begin)}, {super().name(row)}"
+
+    def files(self, rows):
+        return list(dict.fromkeys(self._place(row)[0] for row in np.arange(len(self))[rows]))
+
+    def _place(self, row: int) -> tuple[AnyPath, int, int]:
+        video = self.video[row]
+        return self._packs[video].place(int(row + self._shift[video]))
 
 
 class SelectedFrames(Frames):

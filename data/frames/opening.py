@@ -12,7 +12,7 @@ from data.dataset.extraction_log import known_names
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
 from data.dataset.patterns import expand
-from data.frames.frames import Frames, ImageFrames, RecordFrames
+from data.frames.frames import Frames, ImageFrames, PackedFrames, RecordFrames
 from data.frames.video_frames import VideoFrames
 from data.images.folders import list_files
 from data.images.names import natural_key, official_number
@@ -20,12 +20,13 @@ from data.storage.cached_table import cached_table
 from data.storage.paths import AnyPath, check_local, to_paths
 from data.tfrecords.files import find_records
 from data.tfrecords.offsets import scan_records
+from data.tfrecords.packed import check_pack, digests_of, open_pack
 from data.tfrecords.tfds_shards import list_shards, read_shards
 from data.video.clocks import read_timings
 from data.video.decoding import check_settings
 from data.video.names import is_video, name_videos
 
-SOURCES = ("images", "records", "tfds", "videos")
+SOURCES = ("images", "packed", "records", "tfds", "videos")
 
 
 def open_source(
@@ -37,9 +38,10 @@ def open_source(
     """Opens the frames of a dataset, or of several as one.
 
     Args:
-      kind: "images": dataset directories with their index; "records": folders with TF-Cholec80's
-        record files; "tfds": folders that `data/tfds_builder.py` wrote, those with
-        dataset_info.json; "videos": dataset directories with videos/, or folders with videos.
+      kind: "images": dataset directories with their index; "packed": the same frames from what
+        `prepare.py --pack` wrote; "records": folders with TF-Cholec80's record files; "tfds":
+        folders that `data/tfds_builder.py` wrote, those with dataset_info.json; "videos": dataset
+        directories with videos/, or folders with videos.
       roots: the folders; but for "videos", they may be remote.
       exclude: names of videos that are left out, and so are other names of the same operations
         (VID68 is video68); a name that is not there does no harm.
@@ -53,8 +55,8 @@ def open_source(
         raise InputError(f"data.source is {kind!r}; expected one of {', '.join(SOURCES)}")
     roots = check_roots(roots)
     exclude = frozenset(exclude)
-    if kind == "images":
-        return _open_images(roots, exclude)
+    if kind in ("images", "packed"):
+        return _open_images(roots, exclude, is_packed=kind == "packed")
     if kind == "records":
         return _open_records(roots, exclude)
     if kind == "tfds":
@@ -73,19 +75,32 @@ def check_roots(roots: str | AnyPath | Sequence[str | AnyPath]) -> list[AnyPath]
     return roots
 
 
-def _open_images(roots: list[AnyPath], exclude: frozenset[str]) -> ImageFrames:
+def _open_images(
+    roots: list[AnyPath], exclude: frozenset[str], is_packed: bool
+) -> ImageFrames | PackedFrames:
+    packs = {f"{root.absolute()}/": open_pack(root) for root in roots} if is_packed else {}
     index = load_index(roots, pretraining=True)
     _, excluded = _divide(index.videos, exclude)
-    index = index.select(exclude=excluded)
+    index = index.select(exclude=excluded, in_place=True)
     firsts = np.searchsorted(index.video, np.arange(len(index.videos)))
     extracted = {f"{root.absolute()}/": frame_rate(root) for root in roots}
     timed = tuple(f"{root.absolute()}/" for root in roots if has_times(root))
     fps = np.full(len(index.videos), np.nan)
-    for video, first in enumerate(index.paths(firsts)):
+    paths = index.paths(firsts)
+    for video, first in enumerate(paths):
         number = official_number(PurePosixPath(first).stem, index.videos[video])
         if number is not None or first.startswith(timed):
             fps[video] = next(fps for root, fps in extracted.items() if first.startswith(root))
-    return ImageFrames(index, fps, excluded=excluded)
+    if not is_packed:
+        return ImageFrames(index, fps, excluded=excluded)
+    prefixes = [next(prefix for prefix in packs if first.startswith(prefix)) for first in paths]
+    of = dict(zip(packs, roots, strict=True))
+    digests = digests_of(index, {v: of[p] for v, p in zip(index.videos, prefixes, strict=True)})
+    for prefix, pack in packs.items():
+        here = [v for v, p in zip(index.videos, prefixes, strict=True) if p == prefix]
+        check_pack(of[prefix], pack, {video: digests[video] for video in here})
+    packs = [packs[prefix] for prefix in prefixes]
+    return PackedFrames(index, packs, fps, excluded=excluded)
 
 
 def _open_records(roots: list[AnyPath], exclude: frozenset[str]) -> RecordFrames:

@@ -19,6 +19,7 @@ CONFIGS = {
 CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
 PHASES_ONLY = {"annotations", "annotation_fps", "phases", "phase_map"}
 COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet", "summary", "known_problems"}
+PACKING = {"pack", "pack_size"}  # of all kinds, too, but they ask for more than a look
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
     "classes": {"images", "sequences", "split", "class_folders", "seed", "patients"},
@@ -37,7 +38,7 @@ def check_flags_of(kind: str, given: set[str]) -> None:
     if kind == "cholec80":
         useless = given & CLASSES_ONLY
     else:
-        useless = given - COMMON - KNOWN.get(kind, PUBLIC_FLAGS)
+        useless = given - COMMON - PACKING - KNOWN.get(kind, PUBLIC_FLAGS)
     if not useless:
         return
     why = ""

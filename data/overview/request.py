@@ -62,6 +62,8 @@ class Request:
     drop_out_of_body: bool = False
     drop_near_duplicates: bool = False
     crop_borders: bool = False
+    pack: bool = False
+    pack_size: int = 256
     images: str | None = None
     sequences: str | None = None
     split: str | None = None
@@ -157,6 +159,14 @@ def check(request: Request) -> None:
         raise InputError(f"--sheet={request.sheet}: expected a name that ends in .jpg or .png")
     if request.sheet and request.dry_run:
         raise InputError("--sheet and --dry_run: one of them at a time; a dry run writes nothing")
+    if request.pack:
+        check_local("--pack: --data_rootdir", request.data_rootdir, "; pack first, then copy")
+    if "pack_size" in request.given:
+        from data.tfrecords.packing import check_size
+
+        check_size(request.pack_size)
+        if not request.pack:
+            raise InputError("--pack_size: without effect; expected --pack as well")
     if request.is_sheet_alone:
         return
     request.beam  # noqa: B018 - what is wrong with its options is said now

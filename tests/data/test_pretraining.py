@@ -14,6 +14,7 @@ from data.pretraining import (
     _load_views,
     pretraining_dataset,
 )
+from data.tfrecords.packing import pack_frames
 from data.views.multi_crop import Views, make_views
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_videos import write_video
@@ -337,6 +338,18 @@ def test_videos_are_read_as_they_are(tmp_path):
     source = open_source("videos", tmp_path)
     rows = rows_of(batches(source, UNCHANGED, last_step=2, batch_size=6), source)
     assert sorted(rows.ravel() % 6) == sorted(2 * list(range(6))), "both show the same"
+
+
+@pytest.mark.parametrize("options", [{}, {"neighbour_seconds": 2.0, "balance_videos": True}])
+def test_packed_frames_give_the_views_of_their_files(copy, source, options):
+    pack_frames(copy, 1)
+    shutil.rmtree(copy / "frames")
+    packed = open_source("packed", copy)
+    for first_step in (0, 4):
+        assert_same(
+            batches(packed, first_step=first_step, **options),
+            batches(source, first_step=first_step, **options),
+        )
 
 
 def test_too_few_frames_for_a_batch(source):

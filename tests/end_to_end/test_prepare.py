@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from data.common.errors import InputError
 from data.dataset.frame_index import load_index
+from data.frames.opening import open_source
 from tests.support.places import ROOT
 from tests.support.record_files import write_records
 from tests.support.small_videos import read_numbers, write_video
@@ -461,3 +463,25 @@ def test_wrong_data_sets_of_classes_write_nothing(tmp_path, arguments, message):
     assert message in last
     assert output == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_are_packed_by_a_flag(tmp_path, recordings):
+    (recordings / "broken.mp4").unlink()
+    arguments = (tmp_path / "out", f"--videos={recordings}", "--name=ours")
+    root = tmp_path / "out" / "ours"
+    prepare(*arguments, "--pack")
+    assert "packed: 1 shards, 0 of them written now" in prepare(*arguments, "--pack")[1]
+    packed, files = (open_source(kind, root) for kind in ("packed", "images"))
+    assert packed.encoded(4).tobytes() == (root / files.name(4)).read_bytes()
+
+    write_video(recordings / "op1.mp4", 25, 120)
+    output = prepare(*arguments)[1]
+    assert "packed: not the frames that there are now of op1; --pack packs these" in output
+    with pytest.raises(InputError, match="now of op1; expected"):
+        open_source("packed", root)
+    assert "1 of them written now" in prepare(*arguments, "--pack")[1]
+    assert len(open_source("packed", root)) == len(open_source("images", root))
+
+    for flags in (["--pack", "--pack_size=5000"], ["--pack_size=5"]):
+        code, _, errors = prepare(*arguments, *flags)
+        assert code == 2 and errors.startswith("error: --pack_size")

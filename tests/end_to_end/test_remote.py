@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -14,6 +15,7 @@ from data.dataset.frame_index import INDEX, load_index
 from data.frames.opening import open_source
 from data.images.image_io import frame_to_input, read_image
 from data.storage.folders import copy_folder, remove_folder
+from data.tfrecords.packing import pack_frames
 from msn import encoders
 from msn.formats import hugging_face, reference_names
 from msn.formats.saved_model import FrozenEncoder
@@ -122,11 +124,15 @@ def test_checkpoints_that_all_lack_their_markers_are_not_overwritten(
     assert "has no step_00000000.done" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["images", "records", "tfds"])
+@pytest.mark.parametrize("kind", ["images", "packed", "records", "tfds"])
 def test_frames_are_those_of_the_local_files(kind, s3, small_dataset, tmp_path):
     root = small_dataset
     if kind == "records":
         write_records(load_index(small_dataset), root := tmp_path / "records")
+    if kind == "packed":
+        root = shutil.copytree(small_dataset, tmp_path / "packed")
+        pack_frames(root, 1)
+        shutil.rmtree(root / "frames")
     if kind == "tfds":
         root = write_tfds(load_index(small_dataset), tmp_path / "tfds")
     remote = new_place() / "data"

@@ -1,4 +1,4 @@
-"""One small dataset in four forms: whatever the source, a row is the same frame."""
+"""One small dataset in five forms: whatever the source, a row is the same frame."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from data.dataset.frame_index import load_index
 from data.frames.opening import SOURCES, open_source
 from data.images.image_io import read_image
 from data.preparation.indexing import build_index
+from data.tfrecords.packing import pack_frames
 from tests.support.record_files import write_records
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_videos import read_number, write_video
@@ -62,12 +63,14 @@ def roots(small_dataset, index, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     write_records(index, folder / "records")
     write_tfds(index, folder / "tfds")
+    shutil.copytree(small_dataset, folder / "packed")
+    pack_frames(folder / "packed", 1)
     for n in (1, 2, 10):
         write_video(folder / "videos" / "videos" / f"video{n:02d}.mp4", frames=50 * n)
     return {"images": small_dataset, **{kind: folder / kind for kind in SOURCES[1:]}}
 
 
-@pytest.mark.parametrize("kind", ["images", "records", "tfds"])
+@pytest.mark.parametrize("kind", ["images", "packed", "records", "tfds"])
 def test_a_row_is_the_same_frame_in_every_form(kind, roots, index):
     source = open_source(kind, roots[kind])
     assert source.videos == index.videos
@@ -78,7 +81,7 @@ def test_a_row_is_the_same_frame_in_every_form(kind, roots, index):
         assert source.seconds(row) == index.second[row]
 
 
-@pytest.mark.parametrize("kind", ["images", "records", "tfds"])
+@pytest.mark.parametrize("kind", ["images", "packed", "records", "tfds"])
 def test_excluded_videos_are_left_out(kind, roots, index):
     source = open_source(kind, str(roots[kind]), exclude=["video02", "video77", "VID04"])
     assert source.videos == ("video01", "video03")
@@ -120,6 +123,7 @@ def test_several_folders_are_one(kind, tmp_path, roots):
     others = load_index(other)
     write_records(others, tmp_path / "records")
     write_tfds(others, tmp_path / "tfds", shards=3)
+    pack_frames(other, 1)
     second = {"records": tmp_path / "records", "tfds": tmp_path / "tfds"}.get(kind, other)
     source = open_source(kind, [roots[kind], second], exclude=["video01", "video11"])
     assert source.excluded == ("video01", "video11")
@@ -165,7 +169,7 @@ def test_nothing_usable_is_one_line(kind, roots, tmp_path):
 
 
 def test_another_kind_is_named():
-    with pytest.raises(InputError, match="'frames'; expected one of images, records"):
+    with pytest.raises(InputError, match="'frames'; expected one of images, packed, records"):
         open_source("frames", ".")
 
 
