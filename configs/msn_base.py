@@ -149,6 +149,7 @@ def get_config(arg=""):
     # "one_device", "mirrored" (all GPUs of this machine), "multi_worker" (the processes that
     # TF_CONFIG or Slurm name), "tpu" (that TPU_NAME names), or "auto": what there is.
     config.strategy = "auto"
+    config.wait_minutes = 10.0  # of "multi_worker", until all workers have been started
     # One compiled program; on the CPU it is also the faster one (exact GELU). "auto": where XLA
     # can compile for the devices that there are; True: an error where it cannot; or False.
     config.compile_with_xla = config_dict.FieldReference("auto", field_type=object)

@@ -27,6 +27,8 @@ from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
+from msn.distribution.replicas import Distribution
+from msn.distribution.strategies import create_distribution
 from msn.formats.hub import encoder_path
 from msn.formats.model_card import licence_beside
 from msn.method.model import MSN
@@ -39,7 +41,6 @@ from msn.training.configuration import (
     create_model,
     schedule_of_step,
 )
-from msn.training.distribution import Distribution, create_distribution
 from msn.training.initialisation import origin_of
 from msn.training.knn_probe import KnnProbe
 from msn.training.source_probe import SourceProbe
@@ -93,7 +94,7 @@ def pretrain(
     workdir = to_path(workdir)
     check_writable(workdir)
     by_xla = compiles_with_xla(config.compile_with_xla)
-    distribution = create_distribution(config.strategy)
+    distribution = create_distribution(config.strategy, config.wait_minutes)
     source, views = open_frames(config), Views(**config.views)
     steps_per_epoch = whole_batches(source, config.batch_size)
     total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch

@@ -22,7 +22,7 @@ ORDER = (
     *("data.overview", "data"),
     *("msn.networks", "msn.method", "msn.formats.files", "msn.formats.families", "msn.formats"),
     "msn.encoders",
-    *("msn.sweep", "msn.workdir", "msn.tracking", "msn.training"),
+    *("msn.sweep", "msn.workdir", "msn.tracking", "msn.distribution", "msn.training"),
     "msn",
     *("down_stream.choices", "down_stream.metrics", "down_stream.tasks", "down_stream.features"),
     "down_stream.checks",

@@ -26,6 +26,7 @@ RANGES = (
     ("steps", 0, INF),
     ("checkpoint_every", 1, INF),
     ("checkpoint_minutes", 0, INF),
+    ("wait_minutes", 0, INF),
     ("keep_checkpoints", 1, INF),
     ("keep_every", 0, INF),
     ("init_patch_size", 1, INF),

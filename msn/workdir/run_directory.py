@@ -33,6 +33,7 @@ CHANGEABLE = (
     "probe.test_videos",
     "probe.max_frames",
     "strategy",
+    "wait_minutes",
     "accumulation",
     "compile_with_xla",
     "gradient_checkpointing",

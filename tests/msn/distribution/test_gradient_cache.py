@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from msn.distribution.gradient_cache import CachedStep
 from msn.method.model import MSN
-from msn.training.gradient_cache import CachedStep
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
 SCHEDULE = {"learning_rate": 1e-3, "weight_decay": 0.1, "momentum": 0.9, "sharpening": 0.25}

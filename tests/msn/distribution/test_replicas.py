@@ -20,7 +20,7 @@ import safetensors.numpy
 from data.common.errors import InputError
 from data.common.stopping import StoppedError, ended_by_signals
 from msn import encoders
-from msn.training.distribution import cluster_of_environment, create_distribution, found_strategy
+from msn.distribution.strategies import create_distribution
 from msn.workdir import checkpoint_files
 from tests.support.small_msn import small_config
 
@@ -98,11 +98,11 @@ def start(small_dataset, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def start_two(start):
-    """Starts two workers on one run directory; returns both processes."""
+def start_workers(start):
+    """Starts workers on one run directory; returns their processes."""
 
-    def start_two(workdir, dtype, signals_of_second=None, **changes):
-        cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    def start_workers(number, workdir, dtype, signals_of_last=None, **changes):
+        cluster = {"worker": [f"localhost:{port}" for port in free_ports(number)]}
         return [
             start(
                 dtype,
@@ -112,12 +112,12 @@ def start_two(start):
                         {"cluster": cluster, "task": {"type": "worker", "index": index}}
                     )
                 },
-                signals=signals_of_second if index else None,
+                signals=signals_of_last if index == number - 1 else None,
             )
-            for index in (0, 1)
+            for index in range(number)
         ]
 
-    return start_two
+    return start_workers
 
 
 def free_ports(count):
@@ -205,10 +205,10 @@ def test_replicas_and_micro_batches_end_where_one_device_ends(alone, name):
     assert error[0] <= 1e-6, error
 
 
-def test_two_workers_in_single_precision_within_its_rounding(start_two, alone, folder):
+def test_two_workers_in_single_precision_within_its_rounding(start_workers, alone, folder):
     """Within the bounds that single precision has to keep beside the reference."""
     ours, theirs = folder / "two_float32", alone["float32", "one"]
-    codes, logs = join(start_two(ours, "float32"))
+    codes, logs = join(start_workers(2, ours, "float32"))
     assert codes == [0, 0], logs
     for loss, bound in (("cross_entropy", 5e-4), ("me_max", 2e-3)):
         one, other = losses(ours)[loss], losses(theirs)[loss]
@@ -227,11 +227,11 @@ def test_two_workers_in_single_precision_within_its_rounding(start_two, alone, f
 
 
 def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
-    start_two, alone, folder
+    start_workers, alone, folder
 ):
     workdir = folder / "two_float64"
     # One is told to stop: both stop, after the same step.
-    codes, logs = join(start_two(workdir, "float64", {2: signal.SIGTERM}))
+    codes, logs = join(start_workers(2, workdir, "float64", {2: signal.SIGTERM}))
     assert codes == [ENDED_BY_SIGTERM] * 2, logs
     newest = checkpoint_files.step_of(checkpoints(workdir)[-1])
     assert 3 <= newest <= 5
@@ -240,19 +240,40 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
 
     # Time brings checkpoints: that of the chief, to which all agree.
     by_time = folder / "by_time"
-    codes, logs = join(start_two(by_time, "float64", checkpoint_every=99, checkpoint_minutes=1e-9))
+    codes, logs = join(
+        start_workers(2, by_time, "float64", checkpoint_every=99, checkpoint_minutes=1e-9)
+    )
     assert codes == [0, 0], logs
     steps = [checkpoint_files.step_of(path) for path in checkpoints(by_time)]
     assert steps == [STEPS - 2, STEPS - 1, STEPS]
 
     # One is killed: the other says so and ends.
-    codes, logs = join(start_two(workdir, "float64", {7: signal.SIGKILL}))
+    codes, logs = join(start_workers(2, workdir, "float64", {7: signal.SIGKILL}))
     assert codes == [WRONG, -signal.SIGKILL], logs
     assert "error: worker 0 of 2 has lost another," in logs[0].splitlines()[-1]
     assert checkpoint_files.step_of(checkpoints(workdir)[-1]) == 6
 
-    codes, logs = join(start_two(workdir, "float64"))
+    codes, logs = join(start_workers(2, workdir, "float64"))
     assert codes == [0, 0], logs
+    assert largest_error(losses(workdir), losses(alone["float64", "one"]))[0] <= 1e-6
+    error = largest_error(state(workdir), state(alone["float64", "one"]))
+    assert error[0] <= 1e-6, error
+
+
+def test_four_workers_of_which_two_remain_end_where_one_device_ends(start_workers, alone, folder):
+    """A node is lost for good: those that are left go on, with larger shares of the batch."""
+    workdir = folder / "four_float64"
+    codes, logs = join(start_workers(4, workdir, "float64", {5: signal.SIGKILL}))
+    assert codes == [WRONG] * 3 + [-signal.SIGKILL], logs
+    assert "multi_worker: 4 replicas, worker 0 of 4" in logs[0]
+    for worker, log in enumerate(logs[:3]):
+        assert f"error: worker {worker} of 4 has lost another," in log.splitlines()[-1]
+    assert checkpoint_files.step_of(checkpoints(workdir)[-1]) == 4
+
+    codes, logs = join(start_workers(2, workdir, "float64"))
+    assert codes == [0, 0], logs
+    assert "multi_worker: 2 replicas, worker 0 of 2" in logs[0]
+    assert "from step 4" in logs[0]
     assert largest_error(losses(workdir), losses(alone["float64", "one"]))[0] <= 1e-6
     error = largest_error(state(workdir), state(alone["float64", "one"]))
     assert error[0] <= 1e-6, error
@@ -260,61 +281,6 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
 
 def checkpoints(workdir):
     return checkpoint_files.checkpoints(workdir / "checkpoints")
-
-
-def test_what_there_is_chooses_the_strategy(monkeypatch):
-    for name in ("TF_CONFIG", "TPU_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    assert found_strategy() == "one_device"
-    monkeypatch.setenv("TPU_NAME", "local")
-    assert found_strategy() == "tpu"
-    for workers, expected in ((["a:1"], "tpu"), (["a:1", "b:1"], "multi_worker")):
-        described = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}}
-        monkeypatch.setenv("TF_CONFIG", json.dumps(described))
-        assert found_strategy() == expected
-    described["cluster"] = {"chief": ["a:1"], "worker": ["b:1"]}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(described))
-    assert found_strategy() == "multi_worker"
-
-
-def test_slurm_names_the_cluster(monkeypatch):
-    """Variables as `srun --ntasks-per-node=2` sets them on node[7-8]."""
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    slurm = {
-        "SLURM_PROCID": "2",
-        "SLURM_STEP_NUM_TASKS": "4",
-        "SLURM_STEP_NODELIST": "node[7-8]",
-        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
-        "SLURM_JOB_ID": "40123",
-    }
-    for name, value in slurm.items():
-        monkeypatch.setenv(name, value)
-    resolver = cluster_of_environment()
-    assert resolver.cluster_spec().as_dict() == {
-        "worker": ["node7:20123", "node7:20124", "node8:20123", "node8:20124"]
-    }
-    assert (resolver.task_type, resolver.task_id) == ("worker", 2)
-    assert resolver.num_accelerators() == {"GPU": 0}
-
-
-@pytest.mark.parametrize(
-    "strategy, environment, named",
-    [
-        ("mirrored", {}, "found one CPU; expected several GPUs"),
-        ("tpu", {}, "TPU_NAME is not set"),
-        ("tpu", {"TPU_NAME": "local"}, "TPUs not found"),  # without asking Google Cloud
-        ("multi_worker", {}, "neither TF_CONFIG nor a Slurm job step"),
-        ("multi_worker", {"TF_CONFIG": "{"}, "TF_CONFIG is '{'; expected"),
-        ("auto", {"TF_CONFIG": '{"cluster": {}, "task": {}}'}, "TF_CONFIG is"),
-    ],
-)
-def test_devices_that_are_not_there_are_said(strategy, environment, named, monkeypatch):
-    for name in ("TF_CONFIG", "TPU_NAME", "SLURM_STEP_NODELIST"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=named):
-        create_distribution(strategy)
 
 
 def test_a_batch_that_cannot_be_shared_is_said():

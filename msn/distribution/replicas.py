@@ -1,25 +1,18 @@
-"""Where a run computes: one device, several of a machine, several machines, or a TPU.
+"""The replicas of a run: what they share, how they agree, and their train step.
 
 On TensorFlow's strategies (`tf.distribute`): every replica has all variables and a share of the
-batch, and `msn.training.gradient_cache` computes the update that one device would make with
+batch, and `msn.distribution.gradient_cache` computes the update that one device would make with
 the whole.
 """
 
 import contextlib
-import json
-import os
-import sys
 
 import tensorflow as tf
 
 from data.common.errors import InputError, one_line
-from data.common.logs import logger
+from msn.distribution.gradient_cache import CachedStep
 from msn.method.model import MSN
-from msn.training.gradient_cache import CachedStep
 
-TF_CONFIG_EXAMPLE = (
-    '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
-)
 # What collective operations raise when a worker is gone; others are mistakes of our own.
 LOST = (
     tf.errors.UnavailableError,
@@ -172,116 +165,3 @@ class Distribution:
     def _first(self, value):
         """The value of the first replica of this worker."""
         return self.strategy.experimental_local_results(value)[0]
-
-
-def create_distribution(name: str) -> Distribution:
-    """The replicas that a configuration's `strategy` asks for; waits for all workers.
-
-    Args:
-      name: "one_device"; "mirrored", all GPUs of this machine; "multi_worker", the processes that
-        TF_CONFIG lists, or else those of a Slurm job step; "tpu", the one that TPU_NAME names; or
-        "auto", the first that fits: several workers in TF_CONFIG, TPU_NAME, several GPUs.
-
-    Raises:
-      InputError: there are no such devices, or the cluster cannot be joined.
-    """
-    create = {
-        "one_device": tf.distribute.get_strategy,
-        "mirrored": mirrored,
-        "multi_worker": multi_worker,
-        "tpu": tpu,
-    }
-    try:
-        if name == "auto":
-            name = found_strategy()
-        distribution = Distribution(create[name]())
-    except InputError:
-        raise
-    # What TensorFlow's resolvers raise for a cluster that makes no sense, or is not there.
-    except (tf.errors.OpError, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise InputError(
-            f"strategy={name}: the devices are not available ({one_line(error)})"
-        ) from error
-    if distribution.replicas > 1:
-        logger.info(
-            "%s: %d replicas, worker %d of %d",
-            name,
-            distribution.replicas,
-            distribution.worker,
-            distribution.workers,
-        )
-    return distribution
-
-
-def found_strategy() -> str:
-    """What "auto" stands for here."""
-    if "TF_CONFIG" in os.environ:
-        cluster = cluster_of_environment().cluster_spec().as_dict()
-        if sum(map(len, cluster.values())) > 1:
-            return "multi_worker"
-    if os.environ.get("TPU_NAME"):
-        return "tpu"
-    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one_device"
-
-
-def mirrored() -> tf.distribute.Strategy:
-    """All GPUs of this machine; without any, the logical CPUs, if they are several."""
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        raise InputError(
-            f"strategy=mirrored: found one {devices[0].device_type}; expected several GPUs, "
-            "or strategy=one_device"
-        )
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
-
-
-def multi_worker() -> tf.distribute.Strategy:
-    """This process and the others of the cluster, once they are all there."""
-    cluster = cluster_of_environment()
-    logger.info("waiting for all workers of %s", cluster.cluster_spec().as_dict())
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
-
-
-def cluster_of_environment() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """The cluster that TF_CONFIG describes, or else Slurm's variables."""
-    resolvers = tf.distribute.cluster_resolver
-    if "TF_CONFIG" in os.environ:
-        try:
-            described = json.loads(os.environ["TF_CONFIG"])
-            described["cluster"], described["task"]["type"], int(described["task"]["index"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"TF_CONFIG is {os.environ['TF_CONFIG']!r}; expected {TF_CONFIG_EXAMPLE}"
-            ) from error
-        return resolvers.TFConfigClusterResolver()
-    if "SLURM_STEP_NODELIST" not in os.environ:
-        raise InputError(
-            "strategy=multi_worker: neither TF_CONFIG nor a Slurm job step; expected one of "
-            "them (srun starts job steps)"
-        )
-    # Slurm gives every task its GPUs; the resolver would count those of a whole node. Its ports
-    # are the same for all jobs, two of which may meet on a node.
-    slurm = resolvers.SlurmClusterResolver(
-        port_base=20000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 10000,
-        gpus_per_node=sys.maxsize,
-        gpus_per_task=1,
-        auto_set_gpu=False,
-    )
-    cluster = slurm.cluster_spec()
-    task_type, task_id = slurm.get_task_info()
-    return resolvers.SimpleClusterResolver(
-        cluster,
-        task_type=task_type,
-        task_id=task_id,
-        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
-    )
-
-
-def tpu() -> tf.distribute.Strategy:
-    """The TPU that TPU_NAME names: "local", that of this machine, or one in Google Cloud."""
-    name = os.environ.get("TPU_NAME")
-    if not name:
-        raise InputError("strategy=tpu: TPU_NAME is not set; expected local or the TPU's name")
-    # As an argument: from the environment, TensorFlow would look "local" up in Google Cloud.
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
-    return tf.distribute.TPUStrategy(resolver)
