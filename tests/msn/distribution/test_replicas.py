@@ -175,8 +175,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
-ALONE = {
-    "one": {"strategy": "one_device"},
+OTHERS = {
     "quarters": {"accumulation": 4},
     "mirrored": {"strategy": "mirrored"},
     "mirrored_halves": {"strategy": "mirrored", "accumulation": 2},
@@ -184,30 +183,35 @@ ALONE = {
 
 
 @pytest.fixture(scope="module")
-def alone(start, folder):
-    """Runs in one process each of float64 and float32; {(dtype, name): run directory}."""
-    chosen = {"float64": tuple(ALONE), "float32": ("one",)}
-    runs = {(dtype, name): folder / f"{dtype}_{name}" for dtype in chosen for name in chosen[dtype]}
-    processes = [
-        start(dtype, [(runs[dtype, name], ALONE[name]) for name in names])
-        for dtype, names in chosen.items()
-    ]
-    codes, logs = join(processes)
+def one(start, folder):
+    """Runs on one device; {dtype: run directory}."""
+    runs = {dtype: folder / f"one_{dtype}" for dtype in ("float64", "float32")}
+    changes = {"strategy": "one_device"}
+    codes, logs = join([start(dtype, [(workdir, changes)]) for dtype, workdir in runs.items()])
     assert codes == [0, 0], logs
     return runs
 
 
-@pytest.mark.parametrize("name", [name for name in ALONE if name != "one"])
-def test_replicas_and_micro_batches_end_where_one_device_ends(alone, name):
-    ours, theirs = alone["float64", name], alone["float64", "one"]
+@pytest.fixture(scope="module")
+def others(start, folder):
+    """Runs of one process, in float64, one after another; {name: run directory}."""
+    runs = {name: folder / name for name in OTHERS}
+    codes, logs = join([start("float64", [(runs[name], OTHERS[name]) for name in OTHERS])])
+    assert codes == [0], logs
+    return runs
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_replicas_and_micro_batches_end_where_one_device_ends(one, others, name):
+    ours, theirs = others[name], one["float64"]
     assert largest_error(losses(ours), losses(theirs))[0] <= 1e-6
     error = largest_error(state(ours), state(theirs))
     assert error[0] <= 1e-6, error
 
 
-def test_two_workers_in_single_precision_within_its_rounding(start_workers, alone, folder):
+def test_two_workers_in_single_precision_within_its_rounding(start_workers, one, folder):
     """Within the bounds that single precision has to keep beside the reference."""
-    ours, theirs = folder / "two_float32", alone["float32", "one"]
+    ours, theirs = folder / "two_float32", one["float32"]
     codes, logs = join(start_workers(2, ours, "float32"))
     assert codes == [0, 0], logs
     for loss, bound in (("cross_entropy", 5e-4), ("me_max", 2e-3)):
@@ -227,7 +231,7 @@ def test_two_workers_in_single_precision_within_its_rounding(start_workers, alon
 
 
 def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
-    start_workers, alone, folder
+    start_workers, one, folder
 ):
     workdir = folder / "two_float64"
     # One is told to stop: both stop, after the same step.
@@ -255,12 +259,12 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
 
     codes, logs = join(start_workers(2, workdir, "float64"))
     assert codes == [0, 0], logs
-    assert largest_error(losses(workdir), losses(alone["float64", "one"]))[0] <= 1e-6
-    error = largest_error(state(workdir), state(alone["float64", "one"]))
+    assert largest_error(losses(workdir), losses(one["float64"]))[0] <= 1e-6
+    error = largest_error(state(workdir), state(one["float64"]))
     assert error[0] <= 1e-6, error
 
 
-def test_four_workers_of_which_two_remain_end_where_one_device_ends(start_workers, alone, folder):
+def test_four_workers_of_which_two_remain_end_where_one_device_ends(start_workers, one, folder):
     """A node is lost for good: those that are left go on, with larger shares of the batch."""
     workdir = folder / "four_float64"
     codes, logs = join(start_workers(4, workdir, "float64", {5: signal.SIGKILL}))
@@ -274,8 +278,8 @@ def test_four_workers_of_which_two_remain_end_where_one_device_ends(start_worker
     assert codes == [0, 0], logs
     assert "multi_worker: 2 replicas, worker 0 of 2" in logs[0]
     assert "from step 4" in logs[0]
-    assert largest_error(losses(workdir), losses(alone["float64", "one"]))[0] <= 1e-6
-    error = largest_error(state(workdir), state(alone["float64", "one"]))
+    assert largest_error(losses(workdir), losses(one["float64"]))[0] <= 1e-6
+    error = largest_error(state(workdir), state(one["float64"]))
     assert error[0] <= 1e-6, error
 
 
