@@ -115,8 +115,8 @@ def _phases(one: Contents, classes: Sequence[str]) -> Section | None:
         for k in np.flatnonzero(share).tolist()
     )
     html = (
-        f'{_ribbon(best, seconds, classes)}<div class="scroll"><table><thead><tr><th></th>'
-        "<th>share of the time</th><th>mean confidence</th></tr></thead>"
+        f'{_ribbon(best, seconds, classes)}<div class="scroll" tabindex="0"><table><thead><tr>'
+        "<th>class</th><th>share of the time</th><th>mean confidence</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
     return Section("What the model says", html, f"From 0:00 to {clock(seconds[-1])}.")

@@ -33,7 +33,7 @@ def strip(rows: Rows, shown: Iterable[int], pictures: Pictures) -> str:
         when = "" if np.isnan(second) else clock(second)
         image = thumbnail(pictures.read(path, second))
         figures.append(figure(image, when, link_to(path, pictures.in_file(path, second))))
-    return f'<div class="strip">{"".join(figures)}</div>'
+    return f'<div class="strip" tabindex="0">{"".join(figures)}</div>'
 
 
 def thumbnail(image: np.ndarray | None, height: int = HEIGHT) -> str:

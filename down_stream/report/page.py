@@ -199,7 +199,9 @@ def settings(results: dict) -> Section:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of plain text, the first column being the rows' headings."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    head = "".join(
+        f'<th scope="col">{escape(name)}</th>' if name else "<td></td>" for name in header
+    )
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>'
         + "".join(f"<td>{escape(value)}</td>" for value in rest)
@@ -207,7 +209,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for first, *rest in rows
     )
     return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

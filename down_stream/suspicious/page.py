@@ -105,7 +105,8 @@ def _card(index: FrameIndex, one: Suspicion, number: int, classes: Sequence[str]
         figure(thumbnail(read_frame(index, row)), clock(float(index.second[row])))
         for row in dict.fromkeys(shown)
     )
-    return f'<h3>{escape(title)}</h3><p class="rule">{said}</p><div class="strip">{figures}</div>'
+    strip = f'<div class="strip" tabindex="0">{figures}</div>'
+    return f'<h3>{escape(title)}</h3><p class="rule">{said}</p>{strip}'
 
 
 def _confused(joint: np.ndarray, classes: Sequence[str]) -> Section | None:

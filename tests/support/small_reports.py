@@ -30,6 +30,13 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
 
+    def unreachable(self):
+        """Scrolling parts that nobody reaches by keyboard."""
+        parts = [found for found in self.attributes("div") if "class" in found]
+        scrolling = [one for one in parts if {"scroll", "strip"} & set(one["class"].split())]
+        assert scrolling
+        return [one for one in scrolling if one.get("tabindex") != "0"]
+
     def handle_startendtag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
 

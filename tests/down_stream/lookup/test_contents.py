@@ -7,6 +7,7 @@ from down_stream.lookup.contents import BLACK_PART, OUTSIDE, STANDING, judge, lo
 from down_stream.lookup.overview import write_overview
 from down_stream.lookup.pictures import Pictures
 from down_stream.lookup.tables import Rows
+from tests.support.small_reports import Page
 
 RED, GREY, BLACK = (180, 70, 60), (150, 160, 150), (4, 4, 4)
 
@@ -81,6 +82,8 @@ def test_pages_of_a_folder(tmp_path):
     assert all(f'href="{page}"' in index for page in pages if page != "index.html")
     text = (tmp_path / "out" / "a_b.html").read_text()
     assert "Naht &lt;i&gt;" in text
+    assert not Page(text).unreachable()
+    assert not Page(index).unreachable()
     assert "33.3 %" in text  # of the time, each class
     assert "black" in text
     assert "no picture here" in (tmp_path / "out" / "x.html").read_text()

@@ -72,6 +72,7 @@ def test_the_same_sections_give_the_same_bytes(written, tmp_path):
 
 def test_pictures_are_described_and_tables_have_headings(written):
     page = Page(written[1].read_text(encoding="utf-8"))
+    assert not page.unreachable()
     assert all(attributes.get("alt") for attributes in page.attributes("img"))
     assert any(attributes["alt"].startswith(f"{ODD}, ") for attributes in page.attributes("img"))
     for attributes in page.attributes("svg"):

@@ -18,6 +18,7 @@ from down_stream.suspicious.ranking import (
 )
 from down_stream.suspicious.rehearsal import alter, found_share
 from tests.support.documented import run_command
+from tests.support.small_reports import Page
 
 
 def procedures(videos=30, seed=0, noise=2.0):
@@ -127,6 +128,7 @@ def test_the_command_writes_list_and_page(place, monkeypatch, capsys):
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= float(row["start"]) < float(row["end"]) <= 14 for row in rows)
     page = (place / "suspicious.html").read_text()
+    assert not Page(page).unreachable()
     assert "Look at these" in page
     assert "<script" not in page
     assert page.count("<h3>") <= sum(score > 0 for score in scores)
