@@ -41,6 +41,9 @@ changed. Those that are gone are named; with --gone=keep their rows stay. What w
 embeddings.npz.parts/; without it, all is made again but for rows of videos that are gone. What
 cannot be read is named last.
 
+--shard=I/N makes it one of N processes that share the videos, as the tasks of a Slurm array
+(docs/cluster.md): each makes its own, and the last one that ends writes the table.
+
 --summary=FILE.json tells other programs what was done, what is new and what could not be used;
 --known_problems=FILE, the summary of another run, keeps what was broken then from being a failure.
 
@@ -111,6 +114,12 @@ GONE = flags.DEFINE_enum(
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 32, "frames at a time; results do not depend on it", lower_bound=1
 )
+SHARD = flags.DEFINE_string(
+    "shard",
+    None,
+    "I/N: which of N processes this is that share the videos; they may run on several machines "
+    "that see the same --output; the last one that ends writes the table",
+)
 GIVEN = cli.define_encoder_facts()
 flags.mark_flag_as_required("model_path")
 summary.define_summary()
@@ -124,6 +133,8 @@ def main() -> int:
     check_input({name: flag.value for name, flag in inputs.items()})
     if STREAM.value and (OPERATIONS.value or JOIN.value):
         raise InputError("--operations and --join_parts: need --video_path, the files to join")
+    if STREAM.value and SHARD.value:
+        raise InputError("--shard: a stream cannot be shared; expected --video_path")
     if STREAM.value and ANNOTATIONS.value:
         raise InputError("--annotations: of a stream there are none; expected --video_path")
     if STREAM.value and (FORMAT.present or MIN_SECONDS.present):
@@ -157,7 +168,7 @@ def label_stream() -> int:
 def embed_frames() -> int:
     """All other inputs."""
     from down_stream.embedding import embed
-    from down_stream.inference.result import describe
+    from down_stream.inference.result import Share, describe, describe_share
 
     result = embed(
         MODEL.value,
@@ -179,8 +190,13 @@ def embed_frames() -> int:
         min_seconds=MIN_SECONDS.value,
         gone=GONE.value,
         batch_size=BATCH_SIZE.value,
+        shard=SHARD.value,
         **GIVEN(),
     )
+    if isinstance(result, Share):
+        print(describe_share(result))
+        summary.note(result.faults, done=result.videos)
+        return cli.DONE_IN_PART if result.faults else cli.DONE
     print(describe(result))
     lists = {name: getattr(result, name) for name in ("new", "changed", "gone")}
     summary.note(result.faults, done=result.videos, outputs=result.files, **lists)

@@ -1,7 +1,8 @@
 """Embeddings of images and videos, in one call: `embed` is what the command `inference.py` does."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from data.common.compiled_programs import user_cache
 from data.common.errors import InputError, check_choices, check_range
 from data.frames.frames import Frames
 from data.frames.listing import list_dataset, list_images, list_videos
-from data.storage.locking import locked_file
+from data.storage.locking import LockedError, locked_file
 from data.storage.paths import AnyPath, check_local, to_path
 from down_stream.choices import FEATURES, TOKENS
 from down_stream.inference.annotations import Wanted
@@ -22,9 +23,11 @@ from down_stream.inference.options import (
     check_options,
     check_output,
 )
+from down_stream.inference.parts.shares import own_names, working
 from down_stream.inference.parts.video_parts import known_names
-from down_stream.inference.result import Result
+from down_stream.inference.result import Result, Share
 from msn.formats.hub import encoder_path
+from msn.sweep import read_shard
 
 StrPath = str | AnyPath
 
@@ -50,10 +53,11 @@ def embed(
     min_seconds: float | None = None,
     gone: str = "drop",
     batch_size: int = 32,
+    shard: str | None = None,
     num_heads: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-) -> Result:
+) -> Result | Share:
     """Embeds images, videos or a dataset, and writes a table with a row for each frame.
 
     With the model of an experiment, the table has probabilities, too, and each video gets a table
@@ -81,10 +85,13 @@ def embed(
       min_seconds: how long an interval of `annotations` lasts at least.
       gone: "drop" or "keep" the rows of videos that earlier calls have seen and that are gone.
       batch_size: frames at a time; results do not depend on it.
+      shard: "I/N": only the videos of the I-th of N processes that share the table are embedded;
+        the last one to end writes it.
       num_heads, mean, std: of the encoder, where its file does not say it.
 
     Returns:
-      What was written and of what; what could not be read is its `faults`.
+      What was written and of what; what could not be read is its `faults`. A `Share` where other
+      shards are not done yet.
 
     Raises:
       InputError: nothing to embed, nothing to embed it with, nowhere to write to, or the table is
@@ -125,15 +132,27 @@ def embed(
     check_model(model, given)
     check_output(table)
     check_options(options)
-    with locked_file(table):  # whether it can be written, and nobody else does
-        pass
-    frames = _list(inputs, name, table, fps, operations, join_parts)
+    part = read_shard(shard)
+    with locked_file(table) if part.count == 1 else working(table, part):
+        pass  # whether it can be written, and nobody else does
+    list_frames = functools.partial(_list, inputs, name, table, fps, operations, join_parts)
+    own = functools.partial(own_names, shard=part) if part.count > 1 else None
+    frames = list_frames(own)
 
     cli.import_tensorflow()
     from down_stream.inference import embeddings
     from msn.networks.usual_keras import usual_keras
 
     with usual_keras():
+        if part.count > 1:
+            share = embeddings.embed_share(model, frames, table, options, part)
+            if share.not_done:
+                return share
+            frames = list_frames(None)
+            try:
+                return embeddings.embed(model, frames, table, options)
+            except LockedError:  # of two that were the last, one writes it
+                return share
         return embeddings.embed(model, frames, table, options)
 
 
@@ -152,8 +171,12 @@ def _list(
     fps: float,
     operations: StrPath | None,
     join_parts: bool,
+    own: Callable[[Mapping[str, int]], Collection[str]] | None,
 ) -> Frames:
-    """The frames of the input that is given; videos have the names that they have in the table."""
+    """The frames of the input that is given; videos have the names that they have in the table.
+
+    Of videos that are decoded, only those that `own` wants (`data.frames.listing.list_videos`).
+    """
     clocks = user_cache("clocks")
     if images := inputs["image_path"]:
         check_local("--image_path", images)
@@ -164,5 +187,5 @@ def _list(
         for path in paths:
             check_local("--video_path", path)
         parts = Path(str(operations)) if operations else None
-        return list_videos(paths, fps, parts, join_parts, clocks, known_names(table))
-    return list_dataset(to_path(inputs["data_rootdir"]) / name, fps, clocks)
+        return list_videos(paths, fps, parts, join_parts, clocks, known_names(table), own)
+    return list_dataset(to_path(inputs["data_rootdir"]) / name, fps, clocks, own)

@@ -41,6 +41,7 @@ class Frames(abc.ABC):
       fps: frames per second that are taken of the videos; None where that is not one number.
       faults: a line for every input that cannot be used at all, or not to its end.
       passed_over: how many files in the folders are neither images nor videos, as was asked for.
+      listed: where these are only some of the videos that were found, a hash of all of them.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Frames(abc.ABC):
         self.excluded = tuple(excluded)
         self.faults = list(faults)
         self.passed_over = passed_over
+        self.listed = ""
 
     def __len__(self) -> int:
         return len(self.video)

@@ -3,8 +3,9 @@
 Nothing is extracted and nothing is written. What is held in memory is some bytes a frame.
 """
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ def list_videos(
     join_parts: bool = False,
     kept: Path | None = None,
     known: KnownNames = NONE_KNOWN,
+    own: Callable[[Mapping[str, int]], Collection[str]] | None = None,
 ) -> VideoFrames:
     """The frames of video files, and of the videos in folders, at `fps` frames per second.
 
@@ -86,6 +88,8 @@ def list_videos(
       join_parts: whether to join those that look so by their names; else a warning says so.
       kept: a folder of the user's cache for time stamps: without it, all files are read each time.
       known: names that videos have from earlier runs.
+      own: {name: bytes} of all videos -> names of those whose frames are wanted: other files are
+        not read. The result's `listed` is then a hash of what was found, wanted or not.
 
     Raises:
       InputError: a path is missing, there is no video, or the table is wrong.
@@ -104,6 +108,11 @@ def list_videos(
         if len(video.files) == 1 and not video.fault and not is_dicom(video.files[0])
     }
     states = {name: " ".join(map(file_state, video.files)) for name, video in videos.items()}
+    digest = digest_of(states)
+    if own:
+        wanted = own({name: sum(video.sizes) for name, video in videos.items()})
+        videos = {name: video for name, video in videos.items() if name in wanted}
+        files = {name: file for name, file in files.items() if name in wanted}
     if kept:
         timings, faults = kept_timings(files, fps, kept)
     else:
@@ -121,7 +130,7 @@ def list_videos(
         files[name] = of_video.places(folder)
         timings[name] = (*of_video.take(fps), 0.0)
     faults = [*audit.problems, *(faults | no_room | other_faults).values()]
-    if not timings:
+    if not timings and not own:
         raise InputError(some(faults, "; "))
     if len(paths) > 1:  # else they are in the order of their names
         place = {file: place for place, file in enumerate(found.values())}
@@ -130,7 +139,14 @@ def list_videos(
     timings = {name: timings[name] for name in videos if name in timings}
     frames = VideoFrames(files, timings, fps, states, faults=faults, passed_over=passed_over)
     frames.scratch = scratch  # removed with the last reference to it
+    frames.listed = digest if own else ""
     return frames
+
+
+def digest_of(found: Mapping[str, str | int]) -> str:
+    """A hash of which videos there are, {name: state}."""
+    lines = [f"{name!r} {state}" for name, state in sorted(found.items())]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _common(paths: Sequence[Path]) -> Path:
@@ -185,13 +201,18 @@ def _find_no_room(videos: Mapping[str, VideoFiles], folder: Path) -> dict[str, s
     return faults
 
 
-def list_dataset(root: str | AnyPath, fps: float = 1.0, kept: Path | None = None) -> Frames:
+def list_dataset(
+    root: str | AnyPath,
+    fps: float = 1.0,
+    kept: Path | None = None,
+    own: Callable[[Mapping[str, int]], Collection[str]] | None = None,
+) -> Frames:
     """The frames of a dataset: by its index; else of its TFDS, record or video files.
 
     Args:
       root: dataset directory.
       fps: frames per second that are taken of videos; frames in files are all taken.
-      kept: as for `list_videos`.
+      kept, own: as for `list_videos`; `own` where videos are decoded.
 
     Raises:
       InputError: `root` is no dataset.
@@ -204,7 +225,7 @@ def list_dataset(root: str | AnyPath, fps: float = 1.0, kept: Path | None = None
     if find_records(root):
         return open_source("records", root)
     if (root / "videos").is_dir():
-        return list_videos([root / "videos"], fps, kept=kept)
+        return list_videos([root / "videos"], fps, kept=kept, own=own)
     raise InputError(
         f"{root}: neither {INDEX}, {TFDS_INFO}, record files nor videos/ in it; run: "
         f"python prepare.py --data_rootdir {root.parent} --name {root.name}"

@@ -46,8 +46,10 @@ class VideoFrames(Frames):
     ):
         super().__init__(timings, repeated([len(n) for n, *_ in timings.values()]), **remarks)
         self._files = [files[name] for name in timings]
-        self._numbers = np.concatenate([numbers for numbers, *_ in timings.values()])
-        self._times = np.concatenate([seconds for _, seconds, _ in timings.values()])
+        self._numbers = np.concatenate([np.empty(0, int), *(n for n, *_ in timings.values())])
+        self._times = np.concatenate(
+            [np.empty(0), *(seconds for _, seconds, _ in timings.values())]
+        )
         self._firsts = [first for *_, first in timings.values()]
         self.fps, self._of_thread = fps, threading.local()
         self._states = states or {}

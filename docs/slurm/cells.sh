@@ -1,5 +1,6 @@
 #!/bin/bash
-# The cells of a comparison, shared by the tasks of an array; the last to end writes the page:
+# The cells of a comparison, or the videos of inference.py, shared by the tasks of an array; the last to
+# end writes the page, or the table:
 #   sbatch docs/slurm/cells.sh down_stream/main.py --config=configs/encoder_comparison.py \
 #       --config.data.root=/shared/cholec80 --workdir=/shared/runs/comparison
 #SBATCH --job-name=cells

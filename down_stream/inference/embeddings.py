@@ -1,8 +1,8 @@
 """Embeddings of frames, and with a frame model their probabilities: any source to one table."""
 
+import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -25,6 +25,13 @@ from down_stream.inference import map as inference_map
 from down_stream.inference.attention import AttentionPictures, check_folder, remove_leftovers
 from down_stream.inference.options import Options, check_model, check_options, check_output
 from down_stream.inference.parts.gone import WithGone
+from down_stream.inference.parts.shares import (
+    check_no_shares,
+    names_of_share,
+    not_done,
+    note_done,
+    working,
+)
 from down_stream.inference.parts.table import in_parts, write_table
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.inference.phase_files import (
@@ -35,9 +42,10 @@ from down_stream.inference.phase_files import (
     remark_time,
     write_phase_files,
 )
-from down_stream.inference.result import Result, merged
+from down_stream.inference.result import Result, Share, merged
 from msn.encoders import load_encoder
 from msn.networks.encoder import resample_of
+from msn.sweep import Shard
 from msn.workdir.seen import seen_of
 
 PART_SECONDS = 10.0  # what a kill costs at most
@@ -79,37 +87,77 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
     check_output(output)
     check_options(options)
     with locked_file(output):
+        check_no_shares(output)
         return _embed(model_path, frames, output, options)
+
+
+def embed_share(
+    model_path: AnyPath, frames: Frames, output: AnyPath, options: Options, shard: Shard
+) -> Share:
+    """Makes the parts of a table that are one process's share, and no table.
+
+    `embed` then finds them. Arguments and errors are those of `embed`; `frames` are of all videos,
+    or of those of this share (`data.frames.listing`).
+    """
+    check_output(output)
+    check_options(options)
+    names, digest = names_of_share(frames, shard)
+    faults = list(frames.faults)
+    started, made, before = time.monotonic(), 0, 0
+    with working(output, shard):
+        if names:
+            work = _Work(model_path, frames, output, options, names)
+            before = sum(of.stop for of in work.parts.videos)
+            # Which frames a map shows is not known here: their thumbnails are made with it.
+            _fill(work, frames, dataclasses.replace(options, map=None))
+            made = sum(of.length for of in work.parts.videos) - before
+            faults += merged(work.parts.faults())
+    note_done(output, shard, digest)
+    left = not_done(output, shard, digest)
+    return Share(shard, sorted(names), before, made, time.monotonic() - started, faults, left)
+
+
+class _Work:
+    """A model and what it has made of frames, as far as that is done.
+
+    Args:
+      names: of the videos, if not all.
+    """
+
+    def __init__(self, model_path, frames: Frames, output, options: Options, names=None):
+        self.encoder, self.model = open_model(model_path, options.given)
+        self.temporal = open_temporal(model_path) if self.model else None
+        if self.model:
+            check_phase_files(output, frames, self.model.task, self.temporal)
+        if options.annotations:
+            options.annotations.check(frames, self.model)
+        if options.attention:
+            check_folder(options.attention, frames)
+        self.kind = {name: getattr(options, name) for name in ("features", "layers", "tokens")}
+        self.function = frame_outputs(
+            self.encoder, self.model, **self.kind, attention=options.attention is not None
+        )
+        self.fingerprint = _fingerprint(self.encoder, self.model, self.temporal)
+        self.parts = Parts(output, _made_with(self.fingerprint, frames, options))
+        self.parts.take(frames, names)
 
 
 def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options) -> Result:
     """What `embed` does after its first checks; nobody else writes this table meanwhile."""
-    encoder, model = open_model(model_path, options.given)
-    temporal = open_temporal(model_path) if model else None
-    if model:
-        check_phase_files(output, frames, model.task, temporal)
-    if options.annotations:
-        options.annotations.check(frames, model)
-    if options.attention:
-        check_folder(options.attention, frames)
-    kind = {name: getattr(options, name) for name in ("features", "layers", "tokens")}
-    function = frame_outputs(encoder, model, **kind, attention=options.attention is not None)
-    print_of_model = _fingerprint(encoder, model, temporal)
-    parts = Parts(output, _made_with(print_of_model, frames, options))
-    parts.take(frames)
+    work = _Work(model_path, frames, output, options)
+    encoder, model, temporal, parts = work.encoder, work.model, work.temporal, work.parts
     gone, replaced = parts.others()
     new = [of.video for of in parts.videos if not of.is_done]
     before = sum(of.stop for of in parts.videos)
     started = time.monotonic()
-    how = encoder.image_size, options, resample_of(encoder)
-    network_seconds = _fill(parts, function, frames, *how)
+    network_seconds = _fill(work, frames, options)
     seconds = time.monotonic() - started
 
     faults = [*frames.faults, *merged(parts.faults())]
     if not len(parts.rows()):
         parts.remove()
         raise InputError(f"none of the {len(frames)} frames can be read; {'; '.join(faults[:3])}")
-    remarks = [f"features: {features_used(encoder, model, **kind)}"]
+    remarks = [f"features: {features_used(encoder, model, **work.kind)}"]
     earlier = {*parts.regained, *(of.video for of in replaced)}
     made = len(frames) - before
     if changed := [video for video in new if video in earlier]:
@@ -144,10 +192,10 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
                 files.append(wanted.folder)
             except InputError as error:  # somebody has edited it meanwhile; the table is made
                 faults.append(str(error))
-    metadata = {"model": str(model_path), "fingerprint": print_of_model, "fps": frames.fps}
+    metadata = {"model": str(model_path), "fingerprint": work.fingerprint, "fps": frames.fps}
     metadata["version"] = version()
     metadata["seen"] = seen_of(model_path / "encoder" if model else model_path).to_json()
-    metadata |= {"features": features_used(encoder, model, **kind)}
+    metadata |= {"features": features_used(encoder, model, **work.kind)}
     write_table(output, len(rows), columns, classes, metadata)
     if options.map:
         inference_map.add_thumbnails(parts, frames, rows, encoder.image_size)
@@ -180,15 +228,9 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
     )
 
 
-def _fill(
-    parts: Parts,
-    function: Callable,
-    frames: Frames,
-    image_size: int,
-    options: Options,
-    resample: str,
-) -> float:
+def _fill(work: _Work, frames: Frames, options: Options) -> float:
     """Makes the parts that are missing; returns the seconds that the network took."""
+    parts, size = work.parts, work.encoder.image_size
     network_seconds, begun = 0.0, time.monotonic()
     is_drawn = inference_map.choose(frames) if options.map else None
     # Each video in batches of its own has the same bits, whatever else there is. Not so stills, of
@@ -196,14 +238,15 @@ def _fill(
     is_video = not np.isnan(frames.second).any()
     batch_size = min(options.batch_size, len(frames))
     initial = sum(of.stop for of in parts.videos)
-    bar = ProgressBar(desc="embedding", total=len(frames), initial=initial, unit="frame")
+    total = sum(of.length for of in parts.videos)
+    bar = ProgressBar(desc="embedding", total=total, initial=initial, unit="frame")
     with bar, StopSignal() as stop, ThreadPoolExecutor(2) as pool:
         pictures = AttentionPictures(options.attention, frames, pool)
         for rows in list(parts.left(is_joined=not is_video)):
             kept, first = [], rows.start
             for batch in embed_batches(
-                *(function, frames, image_size, batch_size, rows.start, rows.stop),
-                resample=resample,
+                *(work.function, frames, size, batch_size, rows.start, rows.stop),
+                resample=resample_of(work.encoder),
             ):
                 network_seconds += batch.seconds
                 if options.attention:
@@ -213,8 +256,8 @@ def _fill(
                 batch.frames = []
                 bar.update(batch.stop - (kept[-1].stop if kept else first))
                 kept.append(batch)
-                size = sum(value.nbytes for batch in kept for value in batch.outputs.values())
-                is_due = size > PART_BYTES or time.monotonic() - begun > PART_SECONDS
+                held = sum(value.nbytes for batch in kept for value in batch.outputs.values())
+                is_due = held > PART_BYTES or time.monotonic() - begun > PART_SECONDS
                 if is_due or stop.requested or batch.stop == rows.stop:
                     pictures.wait()
                     parts.add(first, batch.stop, *_joined(kept, frames))

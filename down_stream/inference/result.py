@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from data.common.errors import some
 from data.storage.paths import AnyPath
+from msn.sweep import Shard
 
 
 @dataclass
@@ -38,6 +40,46 @@ class Result:
     remarks: list[str]
 
 
+@dataclass
+class Share:
+    """What came of one process's share of a table.
+
+    Attributes:
+      shard: which of how many processes.
+      videos: names of those that were its own.
+      before: rows that were there from earlier runs.
+      frames, seconds: of this run's way through the others.
+      faults: a line for everything that could not be used.
+      not_done: the shards that are not done yet, as "2/4".
+    """
+
+    shard: Shard
+    videos: list[str]
+    before: int
+    frames: int
+    seconds: float
+    faults: list[str]
+    not_done: list[str]
+
+
+def describe_share(share: Share) -> str:
+    """A share in words, for people."""
+    lines = [
+        f"shard           {share.shard.number} of {share.shard.count}: {len(share.videos)} videos",
+        f"frames          {share.frames} in {share.seconds:.1f} s; {share.before} were there",
+    ]
+    if not share.not_done:
+        lines.append("table           another shard, the last one, writes it")
+    else:
+        lines.append(f"not done yet    shard {some(share.not_done)}; the last one writes the table")
+    return "\n".join([*lines, *_unreadable(share.faults)])
+
+
+def _unreadable(faults: list[str]) -> list[str]:
+    head = f"unreadable, all or in part ({len(faults)}):"
+    return [head, *(f"  {line}" for line in faults)] if faults else []
+
+
 def merged(lines: list[str]) -> list[str]:
     """Each line once; where one reason holds for several frames, with their number."""
     counts: dict[str, int] = {}
@@ -62,7 +104,4 @@ def describe(result: Result) -> str:
         f"{name:15} {rest.strip()}" for name, _, rest in (r.partition(":") for r in result.remarks)
     ]
     lines += [f"written to      {file}" for file in result.files]
-    if result.faults:
-        lines.append(f"unreadable, all or in part ({len(result.faults)}):")
-        lines += [f"  {line}" for line in result.faults]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_unreadable(result.faults)])

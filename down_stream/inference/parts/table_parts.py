@@ -16,7 +16,7 @@ import bisect
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -67,18 +67,26 @@ class Parts:
             write_note(note, made_with)
         self.videos, self.starts, self.regained = [], [], []
 
-    def take(self, frames: Frames) -> None:
+    def take(self, frames: Frames, names: Collection[str] | None = None) -> None:
         """Takes those of the videos of `frames`, complete or not, in their order.
 
         Frames that were unreadable are tried once more: from the first that no longer is, a video
-        is made again.
+        is made again. So is a video that two processes have written to at the same time.
+
+        Args:
+          frames: of all videos.
+          names: of those to take, if not all.
         """
-        for video, rows in _videos(frames):
+        for video, rows in videos_of(frames):
+            if names is not None and video not in names:
+                continue
             name = re.sub(r"[^\w.-]", "_", video or "list", flags=re.ASCII)[:80]
             digest = hashlib.sha256(f"{video}\n{frames.state(rows)}".encode()).hexdigest()
             parts = VideoParts(self.folder / f"{name}-{digest[:32]}", video, len(rows))
             if not parts.files and (same := self._of_same_content(frames, video, rows)):
                 parts = same.move(parts.folder)
+            if (np.diff(parts.whole("rows", np.int64)) <= 0).any():
+                parts.remove()
             if parts.is_done:
                 known = parts.whole("rows", np.int64)
                 row = _readable_again(frames, rows, known)
@@ -184,7 +192,7 @@ class Parts:
             remove_folder(self.folder)
 
 
-def _videos(frames: Frames) -> Iterator[tuple[str, range]]:
+def videos_of(frames: Frames) -> Iterator[tuple[str, range]]:
     """(name, rows) of each video; a list in which videos take turns is one."""
     if (np.diff(frames.video) < 0).any():
         yield LIST, range(len(frames))
