@@ -30,6 +30,9 @@ def get_config(arg=""):
         config.mode = "finetune"
         config.batch_size = 32
         config.epochs = 10
-        config.optimizer.learning_rate = 3e-4
+        # Log-likelihood of the validation videos: -1.34; without layer decay -1.46 at this rate,
+        # -1.40 at 3e-4, -1.50 at 1e-4. The probe has -1.33: ten patients are few to fine-tune on.
+        config.optimizer.learning_rate = 1e-3
+        config.optimizer.layer_decay = 0.5
         config.optimizer.weight_decay = 1e-5
     return config

@@ -15,12 +15,12 @@ from tests.data.common.test_cli import call
 from tests.support.places import ROOT
 from tests.support.small_videos import write_video
 
-# Each batch takes a moment and is kept at once, so that a kill finds a video half done.
+# Keeps its first batch at once and never gets to the second: a kill finds a video half done.
 SLOW = (
     "import sys, time, runpy; from data.frames import batches as b;"
     "from down_stream.inference import embeddings;"
-    "embeddings.PART_SECONDS = 0; fetch = b._fetch;"
-    "b._fetch = lambda batch: time.sleep(3) or fetch(batch);"
+    "embeddings.PART_SECONDS = 0; fetch = b._fetch; waits = iter([0, 600]);"
+    "b._fetch = lambda batch: time.sleep(next(waits)) or fetch(batch);"
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 
@@ -43,7 +43,7 @@ def asked(encoder, tmp_path_factory):
     return [model, f"--video_path={folder}", "--fps=5", "--batch_size=4"]
 
 
-def start_slowly(*arguments):
+def start_and_stay(*arguments):
     command = [sys.executable, "-c", SLOW, str(ROOT / "inference.py"), *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -75,7 +75,7 @@ def test_killed_shards_are_made_again_and_the_last_one_writes_the_table(asked, t
     output = tmp_path / "shared.npz"
     asked = [*asked, f"--output={output}"]
     parts = tmp_path / "shared.npz.parts"
-    killed = start_slowly(*asked, "--shard=1/3")
+    killed = start_and_stay(*asked, "--shard=1/3")
     until(lambda: list(parts.glob("*/part_*")))
 
     # Meanwhile nobody else makes the same videos.
