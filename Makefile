@@ -94,7 +94,7 @@ test-export: $(EXPORT)
 # A link that leads nowhere, or a page that no menu has, fails. (The theme's notice of its successor is
 # not shown.)
 site: $(SITE)
-	PATH="$(CURDIR)/.venv-site/bin:$$PATH" NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	PATH="$(CURDIR)/.venv-site/bin:$$PATH" NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "runs/site/index.html"
 
 # In the background of other work; `ONLY="msn.method.losses.*"` for a part. What it keeps, and goes on
