@@ -202,6 +202,7 @@ def _draw(request: Request) -> list[str]:
 
 def _make(request: Request) -> Prepared:
     """Makes the dataset; nobody else does meanwhile."""
+    from data.dataset.card import write_dataset_card
     from data.dataset.classes import check_kind
     from data.overview.closing import closing_lines
     from data.tfrecords.packing import pack_frames, remark_packed
@@ -218,6 +219,7 @@ def _make(request: Request) -> Prepared:
     packed = [pack_frames(root, request.pack_size)] if request.pack else []
     if not request.pack:
         remark_packed(root, audit)
+    write_dataset_card(root, audit, manifest)
     lines = closing_lines(root, audit, manifest, is_of_classes, config_for(kind, request.synthetic))
     return Prepared(
         root,

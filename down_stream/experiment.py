@@ -21,6 +21,7 @@ from data.storage.whole import whole_file
 from down_stream import cross_validation
 from down_stream.cells.cell import without_grid_keys
 from down_stream.cells.finished import RESULTS, finished_results, forget
+from down_stream.cells.model_card import write_model_card
 from down_stream.checks import check, check_time
 from down_stream.choices import ATTENTIVE
 from down_stream.classifiers import finetuning, fitting
@@ -48,6 +49,7 @@ from down_stream.temporal.fitting import fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.encoders import facts_in
 from msn.formats.hub import encoder_path
+from msn.formats.model_card import licence_beside
 from msn.networks.usual_keras import usual_keras
 from msn.tracking.sending import send_finished
 from msn.workdir.run_directory import (
@@ -209,10 +211,12 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
             learnt = splits["train"].videos if config.mode == "finetune" else ()
             origin = {"experiment": str(workdir), "mode": config.mode}
             origin |= {"encoder": results["encoder"], "videos": sorted({*seen.videos, *learnt})}
-            origin |= {"seen": seen.to_json()}
-            path = save_frame_model(fitted.model, folder / "model", origin)
+            licence = licence_beside(path) if path else None
+            origin |= {"seen": seen.to_json(), "licence": licence}
+            model = save_frame_model(fitted.model, folder / "model", origin)
             if sequences:
-                save_temporal(sequences.model, path / "temporal")
+                save_temporal(sequences.model, model / "temporal")
+            write_model_card(model, statistics.plain(results), licence)
         content = json.dumps(statistics.plain(results), indent=2, allow_nan=False) + "\n"
         with whole_file(folder / RESULTS, durable=True) as side:
             side.write_text(content)

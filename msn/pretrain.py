@@ -18,7 +18,7 @@ from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.dataset.overlaps import identity
-from data.dataset.patterns import expand
+from data.dataset.splits import expand
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.pretraining import UnreadableFrames, pretraining_dataset, whole_batches

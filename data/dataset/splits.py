@@ -6,6 +6,7 @@ video from a seed. No operation is in two splits of a protocol. A drawn one has 
 parts, either, as far as the names of the videos tell (`data/dataset/patients.py`).
 """
 
+import fnmatch
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ PROTOCOLS = "protocols.json"  # published splits, {name: {part: videos}}, the de
 DRAWN = "70/10/20 by video"  # per cent of the operations
 PARTS = ("train", "validation", "test")
 SEEN = "scores of patients that were seen promise too much"
+SIGNS = "*?["  # of patterns that stand for many videos
 PAIRS = (("test", "train"), ("test", "validation"), ("validation", "train"))
 
 
@@ -215,3 +217,23 @@ def describe_part(
         "labelled": int(total[:-1].sum()),
         kind: dict(zip(classes, total[:-1].tolist(), strict=True)),
     }
+
+
+def expand(names: Iterable[str], videos: Sequence[str]) -> tuple[str, ...]:
+    """Names with every pattern, such as "test2019-*", replaced by the videos that it matches.
+
+    Args:
+      names: names and patterns; a name stays, whether there is such a video or not. What is the
+        name of a video is no pattern.
+      videos: those that a pattern can match.
+
+    Returns:
+      Names, each once; those of a pattern, which may be none, in natural order.
+    """
+    found = []
+    for name in names:
+        matching = [name]
+        if name not in videos and any(sign in name for sign in SIGNS):
+            matching = sorted(fnmatch.filter(videos, name), key=natural_key)
+        found += [video for video in matching if video not in found]
+    return tuple(found)

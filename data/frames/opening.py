@@ -11,7 +11,7 @@ from data.dataset.classes import frame_rate, has_times
 from data.dataset.extraction_log import known_names
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
-from data.dataset.patterns import expand
+from data.dataset.splits import expand
 from data.frames.frames import Frames, ImageFrames, PackedFrames, RecordFrames
 from data.frames.video_frames import VideoFrames
 from data.images.folders import list_files

@@ -11,8 +11,7 @@ from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
 from data.dataset.patients import NOBODY, SAID_BY, Patients, read_patients
-from data.dataset.patterns import expand
-from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN
+from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN, expand
 from data.frames.frames import file_state
 from data.storage.paths import AnyPath, to_path
 from down_stream.tasks import Task

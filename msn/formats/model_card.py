@@ -4,22 +4,35 @@ Source: huggingface.co/docs/hub/model-cards.
 """
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from data.dataset.card import CARD, UNKNOWN, head, licence_in, said_of, table
 from data.storage.paths import AnyPath
 
-CARD = "README.md"
-UNKNOWN = "unknown"  # Hugging Face's word for a licence that nobody named
-HEAD = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
-LICENCE = re.compile(r"^license:[ \t]*(['\"]?)([\w.+-]+)\1[ \t]*(?:#.*)?$", re.MULTILINE)
 LOADED = {
     "keras": 'from msn.checkpoint import load_encoder\n\nencoder = load_encoder("{name}")\n'
     "tokens, representation = encoder(images)  # RGB 0..255, [batch, height, width, 3]",
     "transformers": "from transformers import ViTMSNModel\n\n"
     'encoder = ViTMSNModel.from_pretrained("{name}")',
 }
+
+SCORES = (
+    "None are kept with an encoder: what it is worth shows in an experiment, whose model/ has a "
+    "card with scores."
+)
+LIMITS = (
+    "- For research: no medical device, and not tested as one.",
+    "- Frames of other cameras, hospitals and kinds of operations than it was trained on may be "
+    "represented worse.",
+    "- Scores on videos that it has seen, even without their labels, promise too much. Their names "
+    "are not in this card, but may be in the files beside it.",
+)
+CITATION = (
+    "CITATION.cff of this project, and of MSN: Assran et al., Masked Siamese Networks for "
+    "Label-Efficient Learning, ECCV 2022, https://arxiv.org/abs/2204.07141. Weights that come from "
+    "elsewhere: what their authors ask for."
+)
 
 
 def write_card(folder: Path, name: str, encoder, origin: Mapping, library: str) -> None:
@@ -33,14 +46,16 @@ def write_card(folder: Path, name: str, encoder, origin: Mapping, library: str) 
       library: whose directory it is, one of LOADED.
     """
     licence = origin.get("licence") or UNKNOWN
-    tags = ["endoscopy", "self-supervised-learning", *(["msn"] if "method" in origin else [])]
-    head = [f"license: {licence}", f"library_name: {library}"]
-    head += ["pipeline_tag: image-feature-extraction", "tags:", *(f"- {tag}" for tag in tags)]
-    rows = [f"| {what} | {text} |" for what, text in facts(encoder, origin)]
-    lines = ["---", *head, "---", "", f"# {name}", "", "| what | |", "|---|---|", *rows, ""]
-    if licence == UNKNOWN:
-        lines += ["Before it is given away, whoever owns it has to set `license` above.", ""]
-    lines += ["```python", LOADED[library].format(name=name), "```"]
+    values = {
+        "license": licence,
+        "library_name": library,
+        "pipeline_tag": "image-feature-extraction",
+        "tags": ["endoscopy", "self-supervised-learning", *(["msn"] if "method" in origin else [])],
+    }
+    lines = [head(values), f"# {name}", "", *table(facts(encoder, origin)), ""]
+    lines += ["```python", LOADED[library].format(name=name), "```", ""]
+    lines += ["## Licence", "", said_of(licence), "", "## Scores", "", SCORES, "", "## Limits", ""]
+    lines += [*LIMITS, "", "## Citation", "", CITATION]
     (folder / CARD).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -63,11 +78,13 @@ def facts(encoder, origin: Mapping):
             "million parameters",
         )
     if "data" in origin:
-        yield "data", ", ".join(Path(one).name for one in origin["data"])
+        number = len(origin["data"])  # the name of a hospital's folder may be its own
+        yield "data", f"{number} dataset{'' if number == 1 else 's'} of endoscopic frames"
     if videos := origin.get("videos"):
         yield "videos seen", str(len(videos))
     else:
         yield "videos seen", "not known"
+    yield "patients, hospitals", "not known"
     before = origin.get("converted_from") or origin.get("init", {}).get("path")
     if before:
         yield "weights from", Path(before).name
@@ -88,17 +105,9 @@ def numbers(values) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
-def head_of(card: str) -> str:
-    """The YAML at the beginning of a card, with the line ends of Unix; "" where there is none."""
-    lines = card.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    found = HEAD.match(lines)
-    return found[1] if found else ""
-
-
 def licence_beside(path: AnyPath) -> str | None:
     """The licence that the card in a directory, or beside a file, names."""
     card = (path if path.is_dir() else path.parent) / CARD
     if not card.is_file():
         return None
-    found = LICENCE.search(head_of(card.read_text(encoding="utf-8", errors="replace")))
-    return found[2] if found and found[2] != UNKNOWN else None
+    return licence_in(card.read_text(encoding="utf-8", errors="replace"))

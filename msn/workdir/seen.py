@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from data.common.errors import InputError, one_line
+from data.dataset.card import CARD, head_of
 from data.storage.paths import AnyPath
 from msn.formats.files.feature_table import is_table, metadata_of
 from msn.formats.files.recognising import ENCODER_FILE
 from msn.formats.files.recognising import HUGGING_FACE_FILE as CONFIG_FILE
-from msn.formats.model_card import CARD, head_of
 
 VIDEOS = "pretraining_videos"
 EXPECTED = '{"videos": [names], "data": [names], "is_all": true or false}'

@@ -7,7 +7,7 @@ import runpy
 import pytest
 
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
-from data.dataset.patterns import expand
+from data.dataset.splits import expand
 from data.views.multi_crop import Views
 from down_stream import checks
 from down_stream.comparison import checks as comparison

@@ -1,4 +1,4 @@
-from data.dataset.patterns import expand
+from data.dataset.splits import expand
 
 VIDEOS = ("op1", "op10", "op2", "test-1")
 

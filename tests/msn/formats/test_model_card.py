@@ -35,14 +35,15 @@ def test_a_run_says_what_it_trained_on_what(small_dataset, tmp_path):
         "# encoder\n",
         "| method | MSN (arXiv 2204.07141), 1 steps, target network |",
         "2 blocks of width 12, 2 heads, patches of 8 pixels",
-        f"| data | {small_dataset.name} |",
+        "| data | 1 dataset of endoscopic frames |",
         "| videos seen | 4 |",
         "resized to 16x16, RGB in 0..1 less (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)",
         'encoder = load_encoder("encoder")',
         "has to set `license`",
     ):
         assert said in text
-    assert str(small_dataset.parent) not in text  # no paths of this machine
+    for name in (small_dataset.name, str(small_dataset.parent), "video01"):
+        assert name not in text
 
 
 @pytest.mark.parametrize("output_format, library", [("encoder", "keras"), ("hf", "transformers")])
