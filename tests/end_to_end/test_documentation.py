@@ -221,7 +221,9 @@ def test_the_commands_of_a_page_run(page, place, tiny, monkeypatch):
         code = documented.run_command(command, monkeypatch, parse_only=bool(why))
         expected = 1 if any(part in " ".join(words) for part in DONE_IN_PART) else 0
         assert code == expected, f"{page}: {words}"
-        assert why or output is None or Path(output).exists(), f"{page}: {words}"
+        if why or output is None or "--shard=1/2" in words:  # the last shard writes the table
+            continue
+        assert Path(output).exists(), f"{page}: {words}"
 
 
 @pytest.mark.parametrize("page", PAGES)
