@@ -23,6 +23,9 @@ Into each go RGB frames 0..255, float32 [batch, size, size, 3]; its output numbe
 representation [batch, width]. The batch may have any size.
 The last two are written in memory, about fifty times that of the weights (4.9 GB for ViT-S).
 
+--push=hf://owner/name uploads what was written, an encoder directory or one of Hugging Face, to a
+new, private repository there, without the names of videos. Nothing is uploaded without this flag.
+
 What was written is read back, and stays only if it computes the same: exports on frames that are
 rendered, or on those of --image_path.
 """
@@ -47,6 +50,7 @@ EXPORTS = ("saved_model", "onnx", "tflite")
 PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "tflite": ("ai_edge_litert",)}
 FOLDERS = {"encoder": "encoder.json", "hf": "config.json", "saved_model": "saved_model.pb"}
 WITHOUT_STEMS = ("hf", "timm")  # their Vision Transformers have patch convolutions alone
+PUSHED = ("encoder", "hf")  # directories with a card
 TOLERANCE = 1e-5  # relative error; another GELU alone gives ten times as much
 
 
@@ -77,11 +81,11 @@ def convert(
     from msn.encoders import load_encoder, save_encoder
     from msn.formats import export  # TensorFlow: after the flags are checked
     from msn.formats.hugging_face import write_directory, write_timm
-    from msn.formats.model_card import licence_beside, write_card
+    from msn.formats.model_card import VIDEOS, licence_beside, write_card
     from msn.formats.reference_names import write_msn_checkpoint
     from msn.networks.encoder import resample_of
     from msn.training.initialisation import origin_of
-    from msn.workdir.seen import VIDEOS, Seen, seen_of, seen_of_source
+    from msn.workdir.seen import Seen, seen_of, seen_of_source
 
     place, output = check(source, output, output_format, image_path)
     encoder = open_source(place, output_format, given)
@@ -233,16 +237,32 @@ def define_flags() -> Callable[[], dict[str, Any]]:
     flags.DEFINE_string(
         "image_path", None, "images to compare an export on, instead of rendered ones"
     )
+    flags.DEFINE_string("push", None, "upload it, too: hf://owner/name, a new repository")
     return cli.define_encoder_facts()
 
 
 def main(given: dict[str, Any]) -> int:
     """Runs the command and returns its exit code; `given` are arguments of `load_encoder`."""
+    from msn.formats.hub import check_push, push
+
     flag = flags.FLAGS
     check(flag.source, flag.output, flag.format, flag.image_path)  # before TensorFlow's import
+    if flag.push is not None:
+        if flag.format not in PUSHED:
+            raise InputError(
+                f"--push: without effect for --format={flag.format}; expected --format=encoder|hf, "
+                "which have a card"
+            )
+        check_push(flag.push)
     cli.import_tensorflow()
     path, error = convert(flag.source, flag.output, flag.format, flag.image_path, **given)
     print(f"written to {path} ({flag.format}), relative error {error:.1e}")
+    if flag.push is not None:
+        try:
+            page = push(path, flag.push)
+        except InputError as fault:
+            raise InputError(f"{fault}; {path} stays as it is, not uploaded") from fault
+        print(f"uploaded to {page} (private; names of videos left out)")
     return cli.DONE
 
 

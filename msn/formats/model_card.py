@@ -10,6 +10,7 @@ from pathlib import Path
 from data.dataset.card import CARD, UNKNOWN, head, licence_in, said_of, table
 from data.storage.paths import AnyPath
 
+VIDEOS = "pretraining_videos"  # in config.json of a directory of transformers: their names
 LOADED = {
     "keras": 'from msn.checkpoint import load_encoder\n\nencoder = load_encoder("{name}")\n'
     "tokens, representation = encoder(images)  # RGB 0..255, [batch, height, width, 3]",

@@ -16,8 +16,8 @@ from data.storage.paths import AnyPath
 from msn.formats.files.feature_table import is_table, metadata_of
 from msn.formats.files.recognising import ENCODER_FILE
 from msn.formats.files.recognising import HUGGING_FACE_FILE as CONFIG_FILE
+from msn.formats.model_card import VIDEOS
 
-VIDEOS = "pretraining_videos"
 EXPECTED = '{"videos": [names], "data": [names], "is_all": true or false}'
 # In brackets, a line each (others may be empty, or comments), or one.
 _NAMES = r"\[([^\]]*)\]|((?:\n[ \t]*(?:-[ \t].*|#.*|(?=\n)))+)|([^\s#\[].*)"

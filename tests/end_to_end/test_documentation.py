@@ -37,6 +37,7 @@ NOT_RUN = {  # a part of the command: why
     "strategy=tpu": "a TPU",
     "--format=onnx": "packages of requirements-export.txt; make test-export",
     "--format=tflite": "packages of requirements-export.txt; make test-export",
+    "--push": "a token of the Hub; tests/msn/formats/test_push.py has a server",
     "tensorflow_model_server": "TensorFlow Serving",
     "tensorboard": "a server, which does not end",
     "KERAS_BACKEND": "packages of requirements-backends.txt; make test-backends",
