@@ -9,6 +9,7 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.classes import CHOLEC80, Classes
 from data.dataset.frame_index import load_index
+from data.preparation.indexing import build_index
 from down_stream import experiment
 from down_stream.classifiers import fitting
 from down_stream.classifiers.frame_model import FrameModel
@@ -153,6 +154,14 @@ def test_the_seed_of_fine_tuning_is_that_of_head_and_training(small_dataset, tmp
 @pytest.mark.parametrize(("video", "other"), [("video03", "video03"), ("video03", "VID03")])
 def test_an_operation_in_two_splits_is_refused_whatever_its_names(tmp_path, parts, video, other):
     root = make_small_dataset(tmp_path / "data", videos=4, seconds=7)
+    if other != video:  # the same operation under the name that another data set has for it
+        for place in ("frames/video03", "phase_annotations/video03-phase.txt"):
+            (root / place).rename(root / place.replace("video03", other))
+        for file in (root / "frames" / other).iterdir():
+            file.rename(file.with_name(file.name.replace("video03", other)))
+        more = make_small_dataset(tmp_path / "more", videos=4, seconds=7)
+        (more / "frames" / "video03").rename(root / "frames" / "video03")
+        build_index(root)
     names = {"train": ["video01"], "validation": ["video02"], "test": ["video04"]}
     one, two = parts
     names[one], names[two] = [*names[one], video], [*names[two], other]
