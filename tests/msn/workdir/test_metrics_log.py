@@ -157,14 +157,16 @@ def test_the_effective_rank_is_that_of_the_paper():
     assert spread(np.diag([9.0, 1.0, 0.0]))["effective_rank"] == pytest.approx(expected)
 
 
-def test_the_bar_starts_where_the_run_goes_on_and_can_go_back(capsys):
+def test_the_bar_starts_where_the_run_goes_on_and_can_go_back(caplog):
+    caplog.set_level("INFO")
     with ProgressBar(total=10, initial=4) as bar:
         bar.update()
         bar.show(headline({"loss": 2.5, "prototypes_used": 7.0, "effective_rank": 3.25}))
         bar.refresh()
-        shown = capsys.readouterr().err
+        shown = caplog.text
+        caplog.clear()
         bar.go_back(4)
-    assert "4 of 10" in capsys.readouterr().err
+    assert "4 of 10" in caplog.text
     assert "5 of 10" in shown
     assert "loss=2.500" in shown
     assert "rank=3.2" in shown
