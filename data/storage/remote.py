@@ -91,8 +91,8 @@ class RemotePath(ProxyUPath):
         with os_errors(self):
             return self.fs.cat_file(self.path, start=begin, end=end)
 
-    def read_text(self, encoding="utf-8") -> str:
-        return self.read_bytes().decode(encoding)
+    def read_text(self, encoding="utf-8", errors="strict") -> str:
+        return self.read_bytes().decode(encoding, errors)
 
     def open(self, mode="r", buffering=-1, encoding=None, errors=None, newline=None):
         """Opens a copy, to be read."""
