@@ -25,8 +25,8 @@ from data.dataset.extraction_log import (
     taken_names,
     write_log,
 )
+from data.extraction.calls import Spread
 from data.extraction.one_video import Unwatched, extract_video, staged
-from data.storage.calls import Spread
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import remove_parts

@@ -16,7 +16,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from data.storage.calls import make_call, read_calls
+from data.extraction.calls import make_call, read_calls
 from data.storage.paths import to_path
 
 CANCEL_SECONDS = 5.0  # for a cluster to take notice
@@ -45,7 +45,7 @@ def submit(file: str, count: int, flags: list[str], folder: str) -> None:
     """Runs the job, and waits for it; raises what the runner raises.
 
     Args:
-      file: of `data.storage.calls.write_calls`.
+      file: of `data.extraction.calls.write_calls`.
       count: how many calls are in it.
       flags: the options of the pipeline.
       folder: the working directory of all workers, where they see it.

@@ -25,6 +25,7 @@ from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
 from data.dataset.splits import audit_patients
+from data.extraction.calls import Spread
 from data.images.finding import group_images
 from data.images.folders import list_folder
 from data.images.image_io import image_size
@@ -32,7 +33,6 @@ from data.images.names import is_image, natural_key, official_number, trailing_n
 from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
 from data.preparation.index_table import index_table
 from data.preparation.reading import VIDEOS_AT_ONCE, read_elsewhere, read_here
-from data.storage.calls import Spread
 from data.storage.paths import is_remote, to_path
 from data.storage.whole import whole_file
 

@@ -23,7 +23,7 @@ from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError
-from data.storage.calls import ALIVE, FAILED, RESULT, digest_of, read_result, write_calls
+from data.extraction.calls import ALIVE, FAILED, RESULT, digest_of, read_result, write_calls
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, is_remote
 
@@ -44,7 +44,7 @@ _JOB = "from data.preparation.beam_job import main; main()"
 
 
 class Beam:
-    """A `data.storage.calls.Spread`: Beam's workers make the calls.
+    """A `data.extraction.calls.Spread`: Beam's workers make the calls.
 
     Args:
       options: those of a pipeline, NAME=VALUE with commas between them.

@@ -14,6 +14,7 @@ from data.dataset.audit import Audit, remark_shared
 from data.dataset.extraction_log import LOG, changed_names, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
+from data.extraction.calls import Spread
 from data.extraction.extracting import extract_frames
 from data.images.completeness import say_several
 from data.images.linking import drop_replaced, link_images
@@ -26,7 +27,6 @@ from data.preparation.media import (
     has_media,
     own_videos,
 )
-from data.storage.calls import Spread
 from data.storage.whole import whole_file
 from data.tfrecords.files import find_records
 from data.video.decoding import check_settings

@@ -14,9 +14,9 @@ from typing import Any
 from data.annotations.joining import Annotated
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
+from data.extraction.calls import Spread
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.preparation.cleaning import CROPPED
-from data.storage.calls import Spread
 from data.storage.folders import copy_folder
 from data.storage.locking import scratch_folder
 from data.storage.paths import AnyPath, is_remote

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.dataset.card import CARD, UNKNOWN, head, licence_in, said_of, table
+from data.storage.cards import CARD, UNKNOWN, head, licence_in, said_of, table
 from data.storage.paths import AnyPath
 
 VIDEOS = "pretraining_videos"  # in config.json of a directory of transformers: their names

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from data.common.errors import InputError, one_line
-from data.dataset.card import CARD, head_of
+from data.storage.cards import CARD, head_of
 from data.storage.paths import AnyPath
 from msn.formats.files.feature_table import is_table, metadata_of
 from msn.formats.files.recognising import ENCODER_FILE

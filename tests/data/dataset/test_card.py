@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from data.dataset.card import OURS, head, head_of
+from data.dataset.card import OURS
 from data.preparing import prepare
+from data.storage.cards import head, head_of
 from tests.support.small_videos import write_video
 
 TELLING = ("Meier", "Anna", "Berlin")

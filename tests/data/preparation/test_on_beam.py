@@ -20,10 +20,10 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.dataset.extraction_log import read_log
+from data.extraction.calls import make_call, read_result, write_calls
 from data.extraction.one_video import extract_video
 from data.preparation import on_beam
 from data.preparation.on_beam import Beam, Watch, read_options
-from data.storage.calls import make_call, read_result, write_calls
 from data.storage.folders import copy_file, copy_folder
 from data.video.parts import VideoFiles
 from tests.support.object_store import new_place
@@ -363,7 +363,7 @@ def test_silence_is_noticed_by_this_clock(monkeypatch):
 
 def _make_calls(file, frames=None):
     """In a process of its own: makes calls one by one; killed when there are some more frames."""
-    code = "import sys, pathlib; from data.storage.calls import make_call, read_calls; " + (
+    code = "import sys, pathlib; from data.extraction.calls import make_call, read_calls; " + (
         "file = pathlib.Path(sys.argv[1]); [make_call(file, *call) for call in read_calls(file)]"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(file)], cwd=ROOT) as process:

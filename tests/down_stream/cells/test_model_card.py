@@ -6,7 +6,7 @@ import json
 import pytest
 import yaml
 
-from data.dataset.card import head_of
+from data.storage.cards import head_of
 from down_stream.cells.model_card import write_model_card
 from down_stream.experiment import run
 from tests.support.small_dataset import make_small_dataset

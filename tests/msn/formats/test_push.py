@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from data.dataset.card import head_of
+from data.storage.cards import head_of
 from msn.encoders import load_encoder, save_encoder
 from msn.networks.encoder import create_encoder
 from tests.support.places import ROOT
