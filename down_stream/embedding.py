@@ -2,6 +2,7 @@
 
 import functools
 import os
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from data.annotation_writers.writing import WRITERS
 from data.common import cli
 from data.common.compiled_programs import user_cache
-from data.common.errors import InputError, check_choices, check_range
+from data.common.errors import InputError, check_choices, check_range, some
+from data.common.logs import logger
 from data.frames.frames import Frames
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.storage.locking import LockedError, locked_file
@@ -23,13 +25,14 @@ from down_stream.inference.options import (
     check_options,
     check_output,
 )
-from down_stream.inference.parts.shares import own_names, working
+from down_stream.inference.parts.shares import ShareAtWorkError, own_names, working
 from down_stream.inference.parts.video_parts import known_names
 from down_stream.inference.result import Result, Share
 from msn.formats.hub import encoder_path
 from msn.sweep import read_shard
 
 StrPath = str | AnyPath
+_TRIES, _MOMENT = 5, 1.0  # seconds between two tries to write a table
 
 
 def embed(
@@ -146,14 +149,30 @@ def embed(
     with usual_keras():
         if part.count > 1:
             share = embeddings.embed_share(model, frames, table, options, part)
-            if share.not_done:
+            if share.others.not_done:
                 return share
-            frames = list_frames(None)
-            try:
-                return embeddings.embed(model, frames, table, options)
-            except LockedError:  # of two that were the last, one writes it
-                return share
+            if share.others.of_other_videos:
+                logger.info(
+                    "shard %s: done with other videos than this one found; what they lack is made "
+                    "now",
+                    some(share.others.of_other_videos),
+                )
+            return _write_table(
+                share, lambda: embeddings.embed(model, list_frames(None), table, options)
+            )
         return embeddings.embed(model, frames, table, options)
+
+
+def _write_table(share: Share, write: Callable[[], Result]) -> Result | Share:
+    """The table of all shards, or this share, where another process writes it."""
+    for _ in range(_TRIES):
+        try:
+            return write()
+        except ShareAtWorkError:  # one that was started again: the last one, unless we kept it away
+            time.sleep(_MOMENT)
+        except LockedError:  # of two that were the last, one writes it
+            break
+    return share
 
 
 def check_input(inputs: dict[str, Any]) -> None:

@@ -28,8 +28,9 @@ from down_stream.inference.parts.gone import WithGone
 from down_stream.inference.parts.shares import (
     check_no_shares,
     names_of_share,
-    not_done,
     note_done,
+    note_in_table,
+    others,
     working,
 )
 from down_stream.inference.parts.table import in_parts, write_table
@@ -88,7 +89,9 @@ def embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Options
     check_options(options)
     with locked_file(output):
         check_no_shares(output)
-        return _embed(model_path, frames, output, options)
+        result = _embed(model_path, frames, output, options)
+        note_in_table(output)
+        return result
 
 
 def embed_share(
@@ -113,8 +116,8 @@ def embed_share(
             made = sum(of.length for of in work.parts.videos) - before
             faults += merged(work.parts.faults())
     note_done(output, shard, digest)
-    left = not_done(output, shard, digest)
-    return Share(shard, sorted(names), before, made, time.monotonic() - started, faults, left)
+    seconds, left = time.monotonic() - started, others(output, shard, digest)
+    return Share(shard, sorted(names), before, made, seconds, faults, left)
 
 
 class _Work:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from data.common.errors import some
 from data.storage.paths import AnyPath
+from down_stream.inference.parts.shares import Others
 from msn.sweep import Shard
 
 
@@ -50,7 +51,7 @@ class Share:
       before: rows that were there from earlier runs.
       frames, seconds: of this run's way through the others.
       faults: a line for everything that could not be used.
-      not_done: the shards that are not done yet, as "2/4".
+      others: how far the other shards are.
     """
 
     shard: Shard
@@ -59,7 +60,7 @@ class Share:
     frames: int
     seconds: float
     faults: list[str]
-    not_done: list[str]
+    others: Others
 
 
 def describe_share(share: Share) -> str:
@@ -68,10 +69,12 @@ def describe_share(share: Share) -> str:
         f"shard           {share.shard.number} of {share.shard.count}: {len(share.videos)} videos",
         f"frames          {share.frames} in {share.seconds:.1f} s; {share.before} were there",
     ]
-    if not share.not_done:
+    if not share.others.not_done:
         lines.append("table           another shard, the last one, writes it")
     else:
-        lines.append(f"not done yet    shard {some(share.not_done)}; the last one writes the table")
+        lines.append(
+            f"not done yet    shard {some(share.others.not_done)}; the last one writes the table"
+        )
     return "\n".join([*lines, *_unreadable(share.faults)])
 
 

@@ -19,7 +19,8 @@ def cluster_of_environment() -> tf.distribute.cluster_resolver.ClusterResolver:
     if "TF_CONFIG" in os.environ:
         try:
             described = json.loads(os.environ["TF_CONFIG"])
-            described["cluster"], described["task"]["type"], int(described["task"]["index"])
+            tf.train.ClusterSpec(described["cluster"])
+            described["task"]["type"], int(described["task"]["index"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"TF_CONFIG is {os.environ['TF_CONFIG']!r}; expected {TF_CONFIG_EXAMPLE}"

@@ -4,6 +4,7 @@ TensorFlow would wait for an hour, deaf to signals, and then not say for whom.
 """
 
 import contextlib
+import re
 import socket
 import time
 
@@ -13,6 +14,7 @@ from data.common.logs import logger
 POLL_SECONDS = 0.5
 CONNECT_SECONDS = 5  # a machine that is not there answers nothing
 SAY_EVERY = 60  # seconds
+_LAST_PORT = 65535
 
 
 def wait_for_workers(addresses: list[str], own: int, minutes: float) -> None:
@@ -30,6 +32,8 @@ def wait_for_workers(addresses: list[str], own: int, minutes: float) -> None:
       InputError: workers are missing; an address makes no sense, or another process has ours.
     """
     places = [place_of(address) for address in addresses]
+    if twice := sorted({one for one in addresses if addresses.count(one) > 1}):
+        raise InputError(f"{some(twice)}: the address of several workers; expected one for each")
     missing = {index: place for index, place in enumerate(places) if index != own}
     started = said = time.monotonic()
     with listening(addresses[own], places[own][1]) as server:
@@ -56,8 +60,19 @@ def wait_for_workers(addresses: list[str], own: int, minutes: float) -> None:
 def place_of(address: str) -> tuple[str, int]:
     """HOST:PORT -> both."""
     host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal()):
-        raise InputError(f"worker {address!r} of the cluster; expected HOST:PORT")
+    if not (host and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) <= _LAST_PORT):
+        raise InputError(
+            f"worker {address!r} of the cluster; expected HOST:PORT, with a port from 1 to "
+            f"{_LAST_PORT}"
+        )
+    try:
+        host.encode("idna")  # as the socket will
+        if "\0" in host:
+            raise UnicodeError("a zero byte")
+    except UnicodeError as error:
+        raise InputError(
+            f"worker {address!r} of the cluster; expected HOST:PORT, with the name of a machine"
+        ) from error
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

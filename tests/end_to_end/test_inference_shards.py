@@ -120,6 +120,53 @@ def test_shards_of_another_night_start_anew(asked, tmp_path):
     assert table(tmp_path / "nightly.npz")["video"].tolist().count("z") == 3
 
 
+def test_a_video_that_comes_between_two_starts(asked, tmp_path):
+    """The last one makes what the folder has then, though the first has seen another folder."""
+    videos = tmp_path / "videos"
+    for night, name in enumerate("xyz"):
+        write_video(videos / f"{name}.mp4", frames=30, first=night)
+    asked = [asked[0], f"--video_path={videos}", f"--output={tmp_path}/nightly.npz"]
+    for name in "uv":
+        first = call("inference", *asked, "--shard=1/2")
+        assert "not done yet    shard 2/2" in first.stdout, first.stderr
+        write_video(videos / f"{name}.mp4", frames=60, first=9)
+        second = call("inference", *asked, "--shard=2/2")
+        assert second.returncode == 0, second.stderr
+        assert "shard 1/2: done with other videos than this one found" in second.stderr
+        assert "written to" in second.stdout
+        there = table(tmp_path / "nightly.npz")["video"]
+        assert set(there) == {file.stem for file in videos.iterdir()}
+    assert_same(table(tmp_path / "nightly.npz"), whole_table(asked, tmp_path))
+
+
+def whole_table(asked, folder):
+    """The table of one process that begins from nothing."""
+    result = call("inference", *asked[:-1], f"--output={folder}/of_one.npz")
+    assert result.returncode == 0, result.stderr
+    return table(folder / "of_one.npz")
+
+
+def test_a_shard_that_is_started_again_keeps_no_table_from_being_written(asked, tmp_path):
+    """It is at work when the last one ends, and writes the table itself."""
+    videos = tmp_path / "videos"
+    for number, frames in enumerate((200, 150)):
+        write_video(videos / f"{number}.mp4", frames=frames, first=number)
+    asked = [asked[0], f"--video_path={videos}", "--fps=5", "--batch_size=4"]
+    asked += [f"--output={tmp_path}/a.npz"]
+    assert "not done yet" in call("inference", *asked, "--shard=1/2").stdout
+    write_video(videos / "0.mp4", frames=210, first=3)  # so that it has something to do
+    again = start_and_stay(*asked, "--shard=1/2")
+    until(lambda: len(list((tmp_path / "a.npz.parts").glob("0-*"))) == 2)
+    second = call("inference", *asked, "--shard=2/2")
+    assert second.returncode == 0, second.stderr
+    assert "not done yet    shard 1/2" in second.stdout
+    assert not (tmp_path / "a.npz").exists()
+    os.kill(again.pid, signal.SIGKILL)
+    again.communicate()
+    assert "written to" in call("inference", *asked, "--shard=1/2").stdout
+    assert_same(table(tmp_path / "a.npz"), whole_table(asked, tmp_path))
+
+
 def test_frames_of_a_dataset(encoder, small_dataset, tmp_path):
     asked = [f"--model_path={encoder}", f"--data_rootdir={small_dataset.parent}"]
     whole = call("inference", *asked, f"--output={tmp_path}/whole.npz")

@@ -44,6 +44,10 @@ def test_slurm_names_the_cluster(monkeypatch):
     assert resolver.num_accelerators() == {"GPU": 0}
 
 
+def _config(workers):
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}})
+
+
 @pytest.mark.parametrize(
     "strategy, environment, named",
     [
@@ -53,6 +57,10 @@ def test_slurm_names_the_cluster(monkeypatch):
         ("multi_worker", {}, "neither TF_CONFIG nor a Slurm job step"),
         ("multi_worker", {"TF_CONFIG": "{"}, "TF_CONFIG is '{'; expected"),
         ("auto", {"TF_CONFIG": '{"cluster": {}, "task": {}}'}, "TF_CONFIG is"),
+        ("multi_worker", {"TF_CONFIG": _config([None, "a:1"])}, "TF_CONFIG is"),
+        ("multi_worker", {"TF_CONFIG": _config("a:1")}, "TF_CONFIG is"),
+        ("auto", {"TF_CONFIG": _config(["a:1", 2])}, "TF_CONFIG is"),
+        ("auto", {"TF_CONFIG": '{"cluster": [], "task": {"type": "worker", "index": 0}}'}, "TF_CO"),
     ],
 )
 def test_devices_that_are_not_there_are_said(strategy, environment, named, monkeypatch):

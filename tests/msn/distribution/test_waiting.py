@@ -52,7 +52,16 @@ def test_those_that_are_missing_are_named():
     assert f"worker 0 of 3 has waited 0.01 minutes: not there are {places[2]};" in str(raised.value)
 
 
-@pytest.mark.parametrize("wrong", ["localhost", "localhost:", ":2222", "a:b"])
+def test_two_workers_with_one_address_are_said():
+    with pytest.raises(InputError, match="a:1: the address of several workers"):
+        wait_for_workers(["a:1", "b:2", "a:1"], 0, 0)
+
+
+WITHOUT_A_PORT = ("localhost", "localhost:", ":2222", "a:b", "a:0", "a:123456", "a:" + "9" * 5000)
+WITHOUT_A_NAME = ("a..b:2222", "a\0b:1", "a" * 64 + ":2222")
+
+
+@pytest.mark.parametrize("wrong", [*WITHOUT_A_PORT, *WITHOUT_A_NAME])
 def test_addresses_without_a_port_are_said(wrong):
     with pytest.raises(InputError, match="expected HOST:PORT"):
         wait_for_workers(["localhost:1", wrong], 0, 0)
