@@ -34,6 +34,12 @@ Examples:
     python prepare.py --data_rootdir=datasets --dataset=classes --name=larynx \
         --images=/images --sequences=/images/sequences.csv
 
+  Images of colonoscopy: Kvasir-SEG, CVC-ClinicDB, PolypGen and EndoTect, to pre-train on; NeoPolyp,
+  whose masks become crops of polyps, neoplastic or not, or a class for whole frames:
+    python prepare.py --data_rootdir=datasets --dataset=kvasir_seg --archive=/downloads/Kvasir-SEG
+    python prepare.py --data_rootdir=datasets --dataset=neopolyp --name=neopolyp_crops \
+        --archive=/downloads/bkai-igh-neopolyp --crop_margin=0.15
+
   CholecT45, CholecT50, M2CAI16, HeiChole, AutoLaparo, MultiBypass140 or Cataract-101, the archive
   or the unpacked folder, with the splits as published:
     python prepare.py --data_rootdir=datasets --dataset=cholect50 --archive=/downloads/CholecT50.zip
@@ -219,7 +225,8 @@ with cli.flag_group("Images with classes"):
         "sequences",
         None,
         "With --dataset=classes: a CSV with the columns image,sequence that says which images are "
-        "of one patient; with second, time or frame, also in which order.",
+        "of one patient; with second, time or frame, also in which order. With --dataset=neopolyp: "
+        "of its labelled images.",
     )
     flags.DEFINE_string(
         "split",
@@ -236,7 +243,8 @@ with cli.flag_group("Images with classes"):
     flags.DEFINE_float(
         "crop_margin",
         None,
-        "With --dataset=polypsset: crop the polyps, with this share of their size around them.",
+        "With --dataset=polypsset or neopolyp: crop the polyps, with this share of their size "
+        "around them.",
     )
 
 with cli.flag_group("Looking, before and after"):

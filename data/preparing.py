@@ -102,7 +102,7 @@ def prepare(
       data_rootdir: the folder of all datasets; this one is written to its folder `name`.
       name: "cholec80" where it is not given; for other values of `dataset` that value.
       dataset: "cholec80", which is also everything else with videos; a public dataset, as
-        "cholect50"; "polypsset"; or "classes" for images in a folder for each class.
+        "cholect50"; "polypsset", "neopolyp"; or "classes" for images in a folder for each class.
       videos: a folder with videos, DICOM videos or images, searched recursively.
       archive: the archive of a public dataset; of all but Cholec80 it may be unpacked.
       url: where to fetch Cholec80's archive from, if `archive` is not given.
@@ -130,10 +130,12 @@ def prepare(
       pack: whether to write the frames to packed/, too, which `data.source="packed"` reads.
       pack_size: how many MB such a file has at most; 256.
       images: of "classes", the folder that has a folder for each class.
-      sequences: of "classes", a CSV (image, sequence) of which images are of one patient.
+      sequences: of "classes" and "neopolyp", a CSV (image, sequence) of which images are of one
+        patient.
       split: of "classes", a CSV (image, and split or fold).
       class_folders: of "classes", "first" or "last": which folder names the class.
-      crop_margin: of "polypsset", crop the polyps, with this share of their size around them.
+      crop_margin: of "polypsset" and "neopolyp", crop the polyps, with this share of their size
+        around them.
       dry_run: write nothing, and say what would be done and what room that needs.
       sheet: a picture, .jpg or .png, of frames of each video; alone, nothing else is done.
 
@@ -177,6 +179,8 @@ def _plan(request: Request) -> Prepared:
         tables = {"sequence": path("sequences"), "split": path("split")}
         level = request.class_folders
         made = plan_archives.plan_classes(root, request.needed("images"), tables, level, audit)
+    elif kind == "neopolyp":
+        made = plan_archives.plan_neopolyp(root, request.needed("archive"), request.crop_margin)
     elif request.synthetic:
         made = Plan(["a miniature, to be rendered"], is_certain=False)
     elif kind == "polypsset":
@@ -211,7 +215,8 @@ def _make(request: Request) -> Prepared:
     is_of_classes = kind in OF_CLASSES
     check_kind(root, is_of_classes)
     before, audit = read_videos(root), Audit()
-    makers = {"cholec80": _videos, "polypsset": _polypsset, "classes": _class_folders}
+    makers = {"cholec80": _videos, "polypsset": _polypsset, "neopolyp": _neopolyp}
+    makers["classes"] = _class_folders
     manifest = makers.get(kind, _public_dataset)(request, audit)
     new = [name for name in audit.videos if name not in before]
     summary.note(audit.problems, done=audit.videos, new=new)
@@ -313,6 +318,20 @@ def _public_dataset(request: Request, audit: Audit) -> dict[str, Any]:
         request.cleaning,
         request.settings,
         request.workers,
+        audit,
+    )
+
+
+def _neopolyp(request: Request, audit: Audit) -> dict[str, Any]:
+    """Makes NeoPolyp, of whole frames or crops; returns its splits."""
+    from data.image_classes.neopolyp import prepare_neopolyp
+
+    return prepare_neopolyp(
+        request.root,
+        request.needed("archive"),
+        request.crop_margin,
+        request.path("sequences"),
+        request.seed,
         audit,
     )
 

@@ -12,6 +12,7 @@ from data.storage.whole import write_json
 
 AUDIT = "audit.json"  # in a data set
 TABLE_ROWS = 100  # videos printed; audit.json has all
+SINGLES = 10  # videos of one frame: more are one row
 PRINTED = 20  # problems, and remarks
 PRINTED_NEIGHBOURS = 5
 PRINTED_SIZES = 6
@@ -90,7 +91,14 @@ class Audit:
         rows = dict.fromkeys(("phase_rows", "tool_rows", *others))
         corrections = CORRECTIONS if counted.issuperset(CORRECTIONS) else ()
         columns = ("frames", "labelled", *rows, *corrections, *self.cleaned())
-        width = max([len(name) for name in self.videos] + [len("all videos")])
+        shown = self.videos
+        singles = [name for name, counts in shown.items() if counts["frames"] == 1]
+        together = f"{len(singles)} videos of 1 frame"
+        if len(singles) > SINGLES:
+            among = [shown[name] for name in singles]
+            shown = {name: counts for name, counts in shown.items() if counts["frames"] != 1}
+            shown[together] = {c: sum(of.get(c, 0) for of in among) for c in columns}
+        width = max([len(name) for name in shown] + [len("all videos")])
         head = f"{'video':{width}}" + "".join(f"{column:>{_width(column)}}" for column in columns)
 
         def row(name, counts):
@@ -99,8 +107,10 @@ class Audit:
             )
 
         lines = [head]
-        lines += [row(name, counts) for name, counts in list(self.videos.items())[:TABLE_ROWS]]
-        lines += _and_more(len(self.videos) - TABLE_ROWS, "videos")
+        rest = [name for name in shown if name != together]
+        lines += [row(name, shown[name]) for name in rest[:TABLE_ROWS]]
+        lines += _and_more(len(rest) - TABLE_ROWS, "videos")
+        lines += [row(together, shown[together])] if together in shown else []
         lines += [row("all videos", {column: self.total(column) for column in columns})]
         if self.sizes:
             sizes = [f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(PRINTED_SIZES)]

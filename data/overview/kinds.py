@@ -5,14 +5,15 @@ from data.common.errors import InputError
 # Public datasets that are made as their modules in data/public_datasets say.
 PUBLIC = (
     *("autolaparo", "cataract101", "cholect45", "cholect50", "heichole", "m2cai16"),
-    "multibypass140",
+    *("multibypass140", "kvasir_seg", "cvc_clinicdb", "polypgen", "endotect"),
 )
-OF_CLASSES = ("polypsset", "classes")  # of images, without time
+OF_CLASSES = ("polypsset", "neopolyp", "classes")  # of images, without time
 KINDS = ("cholec80", *PUBLIC, *OF_CLASSES)
 # What pre-trains on a dataset, and on its miniature.
 VIDEO_CONFIGS = ("msn_base", "msn_demo")
 CONFIGS = {
     "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
+    "neopolyp": ("msn_small", "msn_small"),
     "classes": ("msn_base", "msn_base"),
 }
 # Flags with an effect on some kinds only.
@@ -22,6 +23,7 @@ COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet", "summary", "kno
 PACKING = {"pack", "pack_size"}  # of all kinds, too, but they ask for more than a look
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
+    "neopolyp": {"archive", "crop_margin", "sequences", "seed"},
     "classes": {"images", "sequences", "split", "class_folders", "seed", "patients"},
 }
 PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}

@@ -10,6 +10,8 @@ from data.dataset import cholec80
 from data.dataset.audit import Audit
 from data.image_classes.image_table import FOLD, SEQUENCE, SPLIT, read_images
 from data.image_classes.layout import read_layout
+from data.image_classes.neopolyp import find_neopolyp
+from data.image_classes.polypsset import check_margin
 from data.images.folders import list_files
 from data.overview.plan import Plan
 from data.overview.plan_videos import plan_videos
@@ -33,7 +35,26 @@ def plan_public(kind: str, root: Path, archive: Path, settings: Mapping, audit: 
     if found.frames:
         count = sum(map(len, found.frames.values()))
         plan.lines.append(f"{count} frames of {len(found.frames)} videos, to be linked")
+    if found.images:
+        count = sum(map(len, found.images.values()))
+        plan.lines.append(f"{count} images in {len(found.images)} videos, to be linked")
     return plan
+
+
+def plan_neopolyp(root: Path, archive: Path, crop_margin: float | None) -> Plan:
+    """NeoPolyp: of a folder, what is in it; of an archive, its size.
+
+    Raises:
+      InputError: the archive is missing, or a folder does not hold it; or another margin was asked
+        for before.
+    """
+    check_margin(root, crop_margin)
+    folder = archive if archive.is_dir() else root / UNPACKED
+    if not folder.is_dir():
+        return plan_archive(archive, root)
+    train, masks, test = find_neopolyp(folder)
+    line = f"{len(train)} images, {len(masks)} masks; {len(test)} images without"
+    return Plan([line, "to be linked" if crop_margin is None else "polyps to be cropped"])
 
 
 def plan_archive(archive: Path | None, root: Path) -> Plan:

@@ -170,7 +170,7 @@ def check(request: Request) -> None:
     if request.is_sheet_alone:
         return
     request.beam  # noqa: B018 - what is wrong with its options is said now
-    if kind in PUBLIC and not request.archive:
+    if (kind in PUBLIC or kind == "neopolyp") and not request.archive:
         raise InputError(f"--dataset={kind}: needs --archive, its archive or the unpacked folder")
     if kind == "classes" and not request.images:
         raise InputError("--dataset=classes: needs --images, a folder with a folder for each class")

@@ -222,8 +222,10 @@ def clean_video(
 
 
 @contextlib.contextmanager
-def cropping(folder: Path) -> Iterator[Callable[[Path, Sequence[float]], Path]]:
+def cropping(folder: Path) -> Iterator[Callable[..., Path]]:
     """Context with a function (image, box) -> the part of the image, a file in `folder`.
+
+    A third argument is that file's name, where an image has several parts.
 
     It raises `InputError` where the image cannot be decoded, and may be called from threads. What
     is there, newer than its image and of the same box, is not written again.
@@ -235,13 +237,14 @@ def cropping(folder: Path) -> Iterator[Callable[[Path, Sequence[float]], Path]]:
         noted = {}
     used = {}
 
-    def crop(file, box):
-        target, box = folder / file.name, [float(share) for share in box]
-        is_same = noted.get(file.name) == box and target.exists()
+    def crop(file, box, name=None):
+        name = name or file.name
+        target, box = folder / name, [float(share) for share in box]
+        is_same = noted.get(name) == box and target.exists()
         if not is_same or target.stat().st_mtime < file.stat().st_mtime:
             note.unlink(missing_ok=True)  # until the end, nobody knows what is of which box
             _write_part(file, box, target)
-        used[file.name] = box
+        used[name] = box
         return target
 
     try:

@@ -187,7 +187,8 @@ def _number_files(video: str, files: list[Path], audit: Audit) -> tuple[dict[Pat
     stems = {file.stem for file in files}
     if len(numbers) == len(files) and len(set(numbers)) == len(stems) and max(numbers) < MAX_NUMBER:
         return _from_one(video, dict(zip(files, numbers, strict=True)), audit), False
-    audit.remark(f"{files[0]}: names do not number the frames of {video}; counted in their order")
+    if len(files) > 1:
+        audit.remark(f"{files[0]}: names do not number the frames of {video}; counted in order")
     return {file: place for place, file in enumerate(files, 1)}, False
 
 
@@ -195,9 +196,10 @@ def _from_one(video: str, numbers: dict[Path, int], audit: Audit) -> dict[Path, 
     """Numbers that begin with 1 where those of a video's names begin with 0."""
     if 0 not in numbers.values():
         return numbers
-    audit.remark(
-        f"{video}: its frames are numbered from 0; {min(numbers, key=numbers.get)} is the first"
-    )
+    if len(numbers) > 1:
+        audit.remark(
+            f"{video}: its frames are numbered from 0; {min(numbers, key=numbers.get)} is the first"
+        )
     return {file: number + 1 for file, number in numbers.items()}
 
 

@@ -27,6 +27,7 @@ class Found:
       tables: {file name: rows}, annotations.
       videos: {name: file}.
       frames: {name of video: {number, counted from 1 at 1 fps: image}}.
+      images: {name of video: its images in order}, of which no time is known.
       protocols: {name: split} as published, the default first.
     """
 
@@ -34,6 +35,7 @@ class Found:
     tables: Mapping[str, Rows]
     videos: Mapping[str, Path] = field(default_factory=dict)
     frames: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
+    images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     protocols: Mapping[str, Split] = field(default_factory=dict)
 
 

@@ -24,6 +24,12 @@ from data.public_datasets.heichole import find_heichole
 from data.public_datasets.layout import Found, Rows
 from data.public_datasets.m2cai16 import find_m2cai16
 from data.public_datasets.multibypass140 import find_multibypass140
+from data.public_datasets.polyp_images import (
+    find_cvc_clinicdb,
+    find_endotect,
+    find_kvasir_seg,
+    find_polypgen,
+)
 from data.storage.whole import whole_file, whole_folder
 from data.video.decoding import check_settings
 from data.video.parts import VideoFiles
@@ -36,6 +42,10 @@ FIND: Mapping[str, Callable[[Path], Found]] = {
     "autolaparo": find_autolaparo,
     "multibypass140": find_multibypass140,
     "cataract101": find_cataract101,
+    "kvasir_seg": find_kvasir_seg,
+    "cvc_clinicdb": find_cvc_clinicdb,
+    "polypgen": find_polypgen,
+    "endotect": find_endotect,
 }
 UNPACKED = "unpacked"  # in a dataset directory: what was in an archive
 
@@ -66,20 +76,23 @@ def prepare_public(
     """
     check_settings(**settings, workers=workers)
     read_log(root / "frames", settings)
-    found = FIND[name](_opened(archive, root))
+    found = FIND[name](open_archive(archive, root))
     if found.frames and settings["fps"] != 1:
         raise InputError(f"--fps={settings['fps']:g}: {name} is frames at 1 fps; expected --fps=1")
+    if found.images and settings["fps"] != 1:
+        raise InputError(f"--fps={settings['fps']:g}: {name} is images without time; expected none")
     _write_annotations(root, found)
     for video, images in found.frames.items():
         for number, file in images.items():
             link_file(file, root / "frames" / video / f"{video}_{number:06d}{file.suffix.lower()}")
     videos = {video: VideoFiles((file,)) for video, file in found.videos.items()}
-    media = Media(videos, {}, []) if videos else None
+    images = {video: list(files) for video, files in found.images.items()}
+    media = Media(videos, images, []) if videos or images else None
     return prepare_videos(root, media, cleaning, settings, workers, audit)
 
 
-def _opened(archive: Path, root: Path) -> Path:
-    """The folder with the contents of an archive."""
+def open_archive(archive: Path, root: Path) -> Path:
+    """The folder with the contents of an archive; a file is unpacked into `root` for it."""
     if archive.is_dir():
         return archive
     if not archive.is_file():

@@ -89,7 +89,7 @@ def place(s3, tmp_path_factory):
     names = ("Zugang", "Präparation", "Naht", "naht")
     rows = [f"op{n};0:0{k};0:0{k + 1};{names[k]}" for n in range(1, 5) for k in range(4)]
     write(root / "clinic_phases.csv", ["Video;Start;End;Phase", *rows])
-    for name in FIND:
+    for name in (*FIND, "neopolyp"):
         getattr(public_archives, f"make_{name}")(root / "downloads" / name)
     write_polypsset(root / "PolypsSet")
     shutil.make_archive(str(root / "PolypsSet"), "zip", root / "PolypsSet")

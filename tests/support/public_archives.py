@@ -6,6 +6,13 @@ import pickle
 import cv2
 import numpy as np
 
+from tests.support.polyp_archives import (  # noqa: F401 - found by their names
+    make_cvc_clinicdb,
+    make_endotect,
+    make_kvasir_seg,
+    make_neopolyp,
+    make_polypgen,
+)
 from tests.support.small_videos import write_video
 
 IMAGE = np.full((24, 32, 3), 90, np.uint8)

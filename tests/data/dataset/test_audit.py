@@ -3,7 +3,7 @@ import json
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.audit import PRINTED, TABLE_ROWS, Audit, Strict
+from data.dataset.audit import PRINTED, SINGLES, TABLE_ROWS, Audit, Strict
 
 
 def audit_of(videos, remarks=(), problems=()):
@@ -73,12 +73,12 @@ def test_what_was_cleaned_is_counted_where_it_was_asked_for(tmp_path):
 
 @pytest.mark.parametrize("more", [0, 3])
 def test_long_tables_say_how_much_they_leave_out(more):
-    videos = {f"op{n}": {"frames": 1} for n in range(TABLE_ROWS + more)}
+    videos = {f"op{n}": {"frames": 2} for n in range(TABLE_ROWS + more)}
     remarks = [f"{n}.txt: stray" for n in range(PRINTED + more)]
     text = audit_of(videos, remarks).table()
     assert text.count("\nop") == TABLE_ROWS
     assert text.count("remark: ") == PRINTED
-    assert f"all videos{TABLE_ROWS + more:>12}" in text, "the sum is that of all"
+    assert f"all videos{2 * (TABLE_ROWS + more):>12}" in text, "the sum is that of all"
     said = [line for line in text.splitlines() if line.startswith("...")]
     expected = [f"... and {more} more {what}: audit.json" for what in ("videos", "remarks")]
     assert said == (expected if more else [])
@@ -116,3 +116,15 @@ def test_neighbours_do_not_hide_what_a_data_set_says_of_itself():
     whole = Audit()
     whole.add(audit)
     assert whole.table() == audit.table()
+
+
+def test_videos_of_one_frame_are_one_row_where_they_are_many():
+    few = {f"image{n}": {"frames": 1, "labelled": n} for n in range(SINGLES)}
+    text = audit_of({"op": {"frames": 7, "labelled": 0}, **few}).table()
+    assert text.count("\nimage") == SINGLES
+    text = audit_of({"op": {"frames": 7, "labelled": 0}, **few, "last": {"frames": 1}}).table()
+    assert "image" not in text
+    (row,) = [line.split() for line in text.splitlines() if "videos of 1 frame" in line]
+    assert (row[0], row[5:7]) == (str(SINGLES + 1), [str(SINGLES + 1), str(sum(range(SINGLES)))])
+    assert "\nop " in text
+    assert len({len(line) for line in text.splitlines()}) == 1, "columns are aligned"

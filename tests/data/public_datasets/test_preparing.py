@@ -11,6 +11,7 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
+from data.overview.kinds import KINDS, PUBLIC
 from data.public_datasets import preparing
 from data.public_datasets.multibypass140 import find_multibypass140
 from tests.end_to_end.test_prepare import prepare
@@ -52,7 +53,8 @@ def videos(manifest, protocol, part):
 def test_the_command_knows_all_of_them(tmp_path):
     _, help_text, _ = prepare(tmp_path / "datasets", "--help")
     (shown,) = re.findall(r"--dataset=(cholec80\S*)", help_text)
-    assert set(shown.split("|")) == {"cholec80", "polypsset", "classes", *preparing.FIND}
+    assert set(shown.split("|")) == {*KINDS}
+    assert {*preparing.FIND} == {*PUBLIC}
 
 
 def test_cholect50(tmp_path):
