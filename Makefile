@@ -10,6 +10,10 @@
 # make site            docs/ as a site, in runs/site
 # make mutants         wrong lines that no test notices; hours; docs/mutants.md
 # make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
+# make proof-real POLYPGEN=DIR KVASIR_SEG=DIR CVC_CLINICDB=DIR ENDOTECT=DIR NEOPOLYP=DIR
+#              the same question on real colonoscopy, from the public archives or their folders: the
+#              table of the README; hours. SEQUENCES=CSV says which of NeoPolyp's images show one
+#              polyp, GENERAL=FILE.onnx adds a general encoder, TEACHER=FILE.onnx a run with a teacher
 # make bench   speed beside other projects', on an otherwise idle machine; bench.json
 
 PYTHON ?= python3
@@ -30,7 +34,7 @@ SITE := .venv-site/requirements.installed
 MUTANTS := .venv/requirements-mutants.installed
 LOCK := .venv/requirements-lock.installed
 
-.PHONY: demo proof setup lock test test-backends test-beam test-encoders test-tracking test-export site mutants bench lint notebooks clean
+.PHONY: demo proof proof-real setup lock test test-backends test-beam test-encoders test-tracking test-export site mutants bench lint notebooks clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -60,6 +64,48 @@ proof: $(RUN)
 	for seed in 0 1 2; do $(PY) -m msn.train --config=configs/msn_proof.py \
 	    --workdir=runs/proof/msn_seed$$seed --config.seed=$$seed || exit 1; done
 	$(PY) down_stream/main.py --config=configs/phase_proof.py
+
+REAL ?= runs/proof_real
+VARIANT ?= vitmicro8
+SIZE ?= 96
+PRETRAIN ?=
+PROBE ?=
+ARCHIVES := POLYPGEN KVASIR_SEG CVC_CLINICDB ENDOTECT NEOPOLYP
+SETS := $(shell echo $(ARCHIVES) | tr A-Z a-z)
+# Of an archive's variable. Of 160 pixels, as the tables in docs/recipes.md are.
+PREPARE_REAL = $(PY) prepare.py --data_rootdir="$(REAL)/data" \
+    --dataset=$(shell echo $(1) | tr A-Z a-z) --archive="$($(1))" \
+    $(if $(filter NEOPOLYP,$(1)),$(if $(SEQUENCES),--sequences="$(SEQUENCES)"),--size=160)
+# Exit code 1: some images could not be used, and are named; the others are.
+IN_PART = || [ $$? -eq 1 ] || exit 2
+PRETRAIN_REAL = $(PY) -m msn.train --config=configs/msn_small.py \
+    $(foreach set,$(SETS),--config.data.root="'$(REAL)/data/$(set)'") \
+    --config.data.exclude_videos="neopolyp_train_*" \
+    --config.model.variant=$(VARIANT) --config.views.size=$(SIZE) $(PRETRAIN)
+ENCODERS_REAL = random=$(VARIANT):$(SIZE) random_mean=$(VARIANT):$(SIZE)@mean \
+    msn="$(REAL)/msn/encoder" msn_mean="$(REAL)/msn/encoder@mean" \
+    $(if $(TEACHER),taught="$(REAL)/taught/encoder" taught_mean="$(REAL)/taught/encoder@mean") \
+    $(if $(GENERAL),general="$(GENERAL)" general+msn $(if $(TEACHER),general+taught))
+
+# What was stopped goes on, and what takes long is not done again.
+proof-real: $(RUN)
+	@$(foreach name,$(ARCHIVES),$(if $($(name)),,echo "error: $(name) is missing; expected make \
+	    proof-real with $(ARCHIVES), each an archive or its folder" >&2; exit 2;))
+	@$(foreach name,$(ARCHIVES),$(call PREPARE_REAL,$(name)) --dry_run >/dev/null $(IN_PART);)
+	$(foreach name,$(ARCHIVES),$(call PREPARE_REAL,$(name)) $(IN_PART);)
+	$(call PREPARE_REAL,NEOPOLYP) --name=neopolyp_crops --crop_margin=0.15 $(IN_PART)
+	for set in neopolyp neopolyp_crops; do for side in 0 8; do \
+	    $(PY) -m down_stream.comparison.colours --data_rootdir="$(REAL)/data" --name=$$set \
+	    --thumbnail=$$side --output="$(REAL)/$${set}_colours_$$side.parquet" || exit $$?; done; done
+	$(PRETRAIN_REAL) --workdir="$(REAL)/msn"
+	$(if $(TEACHER),$(PRETRAIN_REAL) --workdir="$(REAL)/taught" --config.teacher="$(TEACHER)")
+	for set in neopolyp neopolyp_crops; do $(PY) -m tests.benchmarks.grouped_probe \
+	    --root="$(REAL)/data/$$set" --output="$(REAL)/$$set.json" --cache="$(REAL)/features" \
+	    $(ENCODERS_REAL) colours="$(REAL)/$${set}_colours_0.parquet" \
+	    thumbnail="$(REAL)/$${set}_colours_8.parquet" $(PROBE) || exit $$?; done
+	@echo
+	@$(PY) -m tests.benchmarks.real_table crops="$(REAL)/neopolyp_crops.json" \
+	    "whole frames=$(REAL)/neopolyp.json" --output="$(REAL)/table"
 
 setup: $(DEV)
 

@@ -11,11 +11,13 @@ by three seeds, the same for all features. A score is the mean of the seeds; its
 and that of the paired difference to the first named (of A+B to A) are of 1,000 draws of sequences.
 
 After an encoder's path @ says which of its features, as --config.features does. Names joined by +
-are concatenated. Features of encoders are kept in runs/features. A checkpoint of a run,
-runs/small/checkpoints/step_00000500.safetensors, stands for the target encoder in it.
+are concatenated. Features of encoders are kept in --cache. A checkpoint of a run,
+runs/small/checkpoints/step_00000500.safetensors, stands for the target encoder in it. What --output
+has, of the same features, labels and seeds, is not measured again.
 """
 
 import argparse
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -28,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from data.dataset.frame_index import load_index
 from data.storage.paths import to_paths
+from data.storage.whole import whole_file
 from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.logistic_regression import PENALTIES, fit_logistic
 from down_stream.cross_validation import draw_splits
@@ -41,7 +44,6 @@ from msn.workdir.run_directory import CHECKPOINTS, CONFIG_FILE
 
 FOLDS, INNER_FOLDS, DRAWS = 5, 3, 1000
 CHOSEN_FROM = PENALTIES[2:]  # so few images are told apart without any penalty
-CACHE = "runs/features"
 
 
 @usual_keras()
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="data set of images in two classes")
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.25, 1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cache", default="runs/features", help="folder for features of encoders")
     parser.add_argument("--output", default=None, help="a JSON file for the numbers")
     given = parser.parse_args()
 
@@ -66,8 +69,17 @@ def main() -> None:
     print(f"{given.root}: {len(index)} images of {group.max() + 1} sequences, {task.classes}")
 
     found, names = {}, dict(one.split("=", 1) for one in given.encoders if "=" in one)
-    known = {name: features_of(path, index) for name, path in names.items()}
+    known = {name: features_of(path, index, given.cache) for name, path in names.items()}
     wanted = [*names, *(one for one in given.encoders if "=" not in one)]
+    of = {
+        "images": len(index),
+        "groups": int(group.max()) + 1,
+        "seeds": given.seeds,
+        "digest": digest([labels, group, *known.values()], wanted, given.fractions),
+    }
+    if given.output and is_done(Path(given.output), of):
+        print(f"{given.output}: of the same features, labels and seeds; kept")
+        return
     draws = np.random.default_rng(0).integers(group.max() + 1, size=(DRAWS, group.max() + 1))
     drawn = [np.bincount(draw, minlength=group.max() + 1)[group] for draw in draws]
     for fraction in given.fractions:
@@ -102,25 +114,42 @@ def main() -> None:
                 flush=True,
             )
     if given.output:
-        Path(given.output).write_text(json.dumps(found, indent=1) + "\n")
+        with whole_file(Path(given.output)) as side:
+            side.write_text(json.dumps({"of": of, "rows": found}, indent=1) + "\n")
+
+
+def digest(arrays, *settings) -> str:
+    """Of all that the numbers depend on."""
+    sha = hashlib.sha256(json.dumps([settings, FOLDS, INNER_FOLDS, DRAWS]).encode())
+    for array in arrays:
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()[:16]
+
+
+def is_done(output: Path, of: dict) -> bool:
+    """Whether a file holds numbers of the same, whole."""
+    try:
+        return json.loads(output.read_text())["of"] == of
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def interval(values) -> list[float]:
-    """The middle 95 % of what was drawn."""
-    return np.percentile(values, [2.5, 97.5]).tolist()
+    """The middle 95 % of what was drawn, but for draws that have images of one class alone."""
+    return np.nanpercentile(values, [2.5, 97.5]).tolist()
 
 
 def area(labels, score, weights) -> float:
-    """Area under the ROC curve of images that count `weights` times."""
+    """Area under the ROC curve of images that count `weights` times; NaN if of one class."""
     values, place = np.unique(score, return_inverse=True)
     positive, negative = (
         np.bincount(place, weights * (labels == label), minlength=len(values)) for label in (1, 0)
     )
-    below = np.cumsum(negative) - negative / 2
-    return float(positive @ below / (positive.sum() * negative.sum()))
+    below, pairs = np.cumsum(negative) - negative / 2, positive.sum() * negative.sum()
+    return float(positive @ below / pairs) if pairs else float("nan")
 
 
-def features_of(path: str, index) -> np.ndarray:
+def features_of(path: str, index, cache: str) -> np.ndarray:
     """float32 [frames, width] of an encoder's path, a table's, or VARIANT:SIZE at random."""
     path, _, features = path.partition("@")
     variant, _, size = path.partition(":")
@@ -133,7 +162,7 @@ def features_of(path: str, index) -> np.ndarray:
             encoder = open_encoder(saved, "", image_size=0, **arguments)
     else:
         encoder = open_encoder(to_paths([path])[0], "", image_size=0, **arguments)
-    values, _ = SplitFeatures(encoder, {"all": index}, 64, CACHE, features or None)("all")
+    values, _ = SplitFeatures(encoder, {"all": index}, 64, cache, features or None)("all")
     if len(values) != len(index):
         raise SystemExit(f"{path}: features of {len(values)} of {len(index)} images")
     return np.asarray(values)

@@ -29,6 +29,12 @@ def test_the_area_is_that_of_images_that_are_there_several_times():
     assert grouped_probe.area(labels, score, weights) == pytest.approx(expected)
 
 
+def test_draws_of_one_class_are_left_out_of_an_interval():
+    labels, score = np.array([0, 0, 1]), np.array([0.1, 0.2, 0.3])
+    assert np.isnan(grouped_probe.area(labels, score, np.array([2, 1, 0])))
+    assert grouped_probe.interval([0.5, float("nan"), 0.5]) == [0.5, 0.5]
+
+
 def test_a_share_is_of_whole_groups_of_both_classes():
     group = np.repeat(np.arange(40), 2)
     labels, rows = (group >= 30).astype(int), np.arange(80)
@@ -69,7 +75,9 @@ def test_features_that_tell_are_told_from_those_that_do_not(root, tmp_path, monk
     grouped_probe.main()
     printed = capsys.readouterr().out
     assert "48 images of 16 sequences" in printed
-    found = json.loads((tmp_path / "found.json").read_text())
+    content = json.loads((tmp_path / "found.json").read_text())
+    assert (content["of"]["images"], content["of"]["groups"]) == (48, 16)
+    found = content["rows"]
     by = found["told"]["1.0"]["auc"] - found["noise"]["1.0"]["auc"]
     assert found["told"]["1.0"]["by"] == pytest.approx(by)
     assert found["noise"]["1.0"]["by"] == 0
@@ -83,6 +91,13 @@ def test_features_that_tell_are_told_from_those_that_do_not(root, tmp_path, monk
         assert found[name]["1.0"]["difference"][0] > 0
         low, high = found[name]["1.0"]["interval"]
         assert low <= found[name]["1.0"]["auc"] <= high
+    grouped_probe.main()
+    assert "found.json: of the same features, labels and seeds; kept" in capsys.readouterr().out
+    np.savez(tmp_path / "told.npz", embeddings=noise, video=names, frame=index.frame)
+    grouped_probe.main()
+    assert "kept" not in capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert found["told"]["1.0"]["auc"] == found["noise"]["1.0"]["auc"]
 
 
 @pytest.mark.usefixtures("eager")
