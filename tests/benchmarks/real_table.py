@@ -88,8 +88,8 @@ def lines(tasks: dict) -> Iterator[str]:
     seeds = max(len(content["of"]["seeds"]) for content in tasks.values())
     yield (
         "Area under the ROC curve of logistic regression on frozen features, cross-validated by "
-        f"group ({'; '.join(counts)}); mean of {seeds} seed{'s' * (seeds != 1)} of folds and labels, and 95 % "
-        "interval over the groups."
+        f"group ({'; '.join(counts)}); mean of {seeds} seed{'s' * (seeds != 1)} of folds and "
+        "labels, and 95 % interval over the groups."
     )
     columns = [
         (task, share) for task, share in FIRST if task in tasks and share in shares(tasks[task])
