@@ -45,6 +45,10 @@ def get_config(arg=""):
     config.data.neighbour_seconds = 0.0
     # Every video gets the same share of the batches, however long it is.
     config.data.balance_videos = False
+    # Of several data sets: every one gets the same share, before that of its videos or frames; and
+    # a batch is of one of them, so that what tells them apart tells none of its images.
+    config.data.balance_sources = False
+    config.data.one_source_per_batch = False
     config.data.max_unreadable = 0.01  # share of unreadable frames that ends the run
 
     # Where to begin: "" at random; else any Vision Transformer that msn.encoders.load_encoder

@@ -12,7 +12,14 @@ from data.common.errors import InputError, check_range
 from data.common.logs import logger
 from data.frames.frames import Frames
 from data.frames.prefetching import prefetched
-from data.frames.sampling import REPLACEMENT, balanced_row, neighbour_row, shuffled_row
+from data.frames.sampling import (
+    REPLACEMENT,
+    Sources,
+    balanced_row,
+    neighbour_row,
+    row_of_sources,
+    shuffled_row,
+)
 from data.frames.seeds import generator
 from data.images.decoding import Reduction, Shape
 from data.views.multi_crop import Views, make_views, reduction_for
@@ -32,6 +39,9 @@ def pretraining_dataset(
     last_step: int,
     neighbour_seconds: float = 0.0,
     balance_videos: bool = False,
+    sources: np.ndarray | None = None,
+    balance_sources: bool = False,
+    one_source_per_batch: bool = False,
     worker: int = 0,
     workers: int = 1,
     parallel_calls: int | None = None,
@@ -56,6 +66,12 @@ def pretraining_dataset(
       balance_videos: whether every video has the same share of the examples
         (`data.frames.sampling.balanced_row`), so that long operations do not drown short ones. An
         epoch is as long as before, but no permutation: frames of long videos wait for later epochs.
+      sources: int [videos], the data set of each, any numbers, for the two that follow.
+      balance_sources: whether every data set has the same share of the examples, before anything is
+        said of its videos (`data.frames.sampling.row_of_sources`): one of single images, each a
+        video of its own, would have nearly all of them with `balance_videos` alone.
+      one_source_per_batch: whether all examples of a batch are of one data set, so that what tells
+        data sets apart tells none of a batch's images from another.
       worker, workers: this worker's number, counted from 0, and how many there are. Each has a
         share of every global batch: the batches of all, one after the other, are the global batch.
       parallel_calls: frames that are read at the same time; None for as many as there are cores.
@@ -77,6 +93,11 @@ def pretraining_dataset(
             f"worker {worker} of {workers} and batch_size {batch_size}: expected a worker "
             f"from 0 to {workers - 1} and a batch that {workers} can share equally"
         )
+    drawn_sources = None
+    if balance_sources or one_source_per_batch:
+        of_video = check_sources(sources)
+        size = batch_size if one_source_per_batch else 0
+        drawn_sources = Sources.of(source.starts, of_video, balance_sources, size, balance_videos)
     steps_per_epoch = whole_batches(source, batch_size)
     share = batch_size // workers
     shapes = view_shapes(views)
@@ -86,6 +107,9 @@ def pretraining_dataset(
         """`number` counts the examples of this worker from the beginning of the run."""
         step, example = number // share, worker * share + number % share
         position = step * batch_size + example
+        if drawn_sources is not None:
+            row = row_of_sources(position, seed, drawn_sources, source.starts)
+            return row, step, example
         if balance_videos:
             return balanced_row(position, seed, source.starts), step, example
         epoch_length = steps_per_epoch * batch_size
@@ -106,6 +130,16 @@ def pretraining_dataset(
     dataset = dataset.map(draw).map(load, num_parallel_calls=calls, deterministic=True)
     dataset = dataset.batch(share, drop_remainder=True).map(views_first)
     return prefetched(dataset)
+
+
+def check_sources(sources: np.ndarray | None) -> np.ndarray:
+    """The data set of each video; raises `InputError` where there are not several."""
+    if sources is None or len(np.unique(sources)) < 2:
+        raise InputError(
+            "data.balance_sources and data.one_source_per_batch: one data set; expected several "
+            "data.root, one for each"
+        )
+    return sources
 
 
 def whole_batches(source: Frames, batch_size: int) -> int:

@@ -21,7 +21,8 @@ from data.dataset.overlaps import identity
 from data.dataset.splits import expand
 from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.pretraining import UnreadableFrames, pretraining_dataset, whole_batches
+from data.frames.sampling import source_of_videos
+from data.pretraining import UnreadableFrames, check_sources, pretraining_dataset, whole_batches
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.views.masking import kept_patches
@@ -96,6 +97,9 @@ def pretrain(
     by_xla = compiles_with_xla(config.compile_with_xla)
     distribution = create_distribution(config.strategy, config.wait_minutes)
     source, views = open_frames(config), Views(**config.views)
+    sources = source_of_videos(source, to_paths(config.data.root))
+    if config.data.balance_sources or config.data.one_source_per_batch:
+        check_sources(sources)
     steps_per_epoch = whole_batches(source, config.batch_size)
     total_steps = config.steps if config.steps is not None else config.epochs * steps_per_epoch
     check_configuration(workdir, config)
@@ -151,6 +155,9 @@ def pretrain(
             last_step=total_steps,
             neighbour_seconds=config.data.neighbour_seconds,
             balance_videos=config.data.balance_videos,
+            sources=sources,
+            balance_sources=config.data.balance_sources,
+            one_source_per_batch=config.data.one_source_per_batch,
             worker=distribution.worker,
             workers=distribution.workers,
         )
@@ -274,15 +281,14 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
     )
     sizes = {"image_size": encoder.image_size, "max_frames": probe.max_frames}
     sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
+    if sources.number < 2:
+        logger.warning(
+            "probe_every=%d: no source_knn, which tells data sets apart, or videos of one data set "
+            "with two frames or more: found %d of them",
+            *(config.probe_every, sources.number),
+        )
     if not (probe.train_videos or probe.test_videos):
-        if sources.number < 2:
-            logger.warning(
-                "probe_every=%d: nothing is probed, as one video has no sources to tell apart and "
-                "probe.train_videos is empty",
-                config.probe_every,
-            )
-            return []
-        return [sources]
+        return [sources] if sources.number > 1 else []
     if not probe.root and config.data.source != "images":
         raise InputError(
             "probe.root is empty; expected the dataset directories with labelled frames"

@@ -14,6 +14,7 @@ from sklearn.metrics import recall_score
 from data.common.errors import InputError
 from data.frames.batches import batches_of_features
 from data.frames.frames import Frames, SelectedFrames
+from data.frames.sampling import source_of_videos
 from data.storage.paths import AnyPath
 from msn.training.neighbours import NEIGHBOURS, vote
 
@@ -80,11 +81,9 @@ class SourceProbe:
 
 def videos_of_sources(frames: Frames, roots: Sequence[AnyPath]) -> list[np.ndarray]:
     """Positions of the videos of each data set; of each video, where there is one data set."""
-    prefixes = [(f"{root.absolute()}/", f"{root}/") for root in roots]  # videos' are as given
-    paths = frames.paths(frames.starts[:-1])
-    of = [next((n for n, p in enumerate(prefixes) if path.startswith(p)), -1) for path in paths]
-    sets = [np.flatnonzero(np.equal(of, n)) for n in np.unique(of)]
-    return sets if len(sets) > 1 else list(np.arange(len(paths))[:, np.newaxis])
+    of = source_of_videos(frames, roots)
+    sets = [np.flatnonzero(of == number) for number in np.unique(of)]
+    return sets if len(sets) > 1 else list(np.arange(len(of))[:, np.newaxis])
 
 
 def halves(frames: Frames, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

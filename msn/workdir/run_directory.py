@@ -53,6 +53,8 @@ OPTIONAL = {
     "track": ("track", bool),
     "pseudo_labels": ("pseudo_labels", bool),
     "trust_model_labels": ("trust_model_labels", bool),
+    "data.balance_sources": ("data.balance_sources", bool),
+    "data.one_source_per_batch": ("data.one_source_per_batch", bool),
     "attentive.": ("features", lambda features: features == "attentive"),
 }
 

@@ -257,6 +257,26 @@ def test_videos_are_balanced(small_dataset):
     assert counts.tolist() == [28, 28, 28, 28]
 
 
+BALANCED = {"balance_sources": True, "balance_videos": True, "one_source_per_batch": True}
+
+
+@pytest.mark.parametrize("options", [{"balance_sources": True}, BALANCED])
+def test_sources_are_balanced(source, options):
+    """Three of the four videos are one data set, and the last is another: half each."""
+    options = options | {"sources": np.array([0, 0, 0, 1])}
+    drawn = batches(source, last_step=14, **options)
+    assert_same(batches(source, first_step=5, last_step=14, **options), drawn[5:])
+    last = np.array([source.video[batch["row"]] == 3 for batch in drawn])
+    assert last.sum() == 7 * 8
+    assert set(last.sum(axis=1)) == ({0, 8} if "one_source_per_batch" in options else {4})
+
+
+def test_one_data_set_cannot_be_balanced(source):
+    for options in ({}, {"sources": np.zeros(4, int)}):
+        with pytest.raises(InputError, match=r"one data set; expected several data\.root"):
+            batches(source, balance_sources=True, **options)
+
+
 @pytest.fixture
 def copy(small_dataset, tmp_path):
     return shutil.copytree(small_dataset, tmp_path / "copy")

@@ -169,9 +169,11 @@ def test_what_a_step_sees_is_of_the_configuration(small_dataset, tmp_path, monke
     assert pretrain(config, tmp_path)
     (((source,), arguments),) = [((args[0],), kwargs) for args, kwargs in datasets.calls]
     assert len(source) == 56
+    assert arguments.pop("sources").tolist() == [0, 0, 0, 0]
     assert arguments == {
         **{"batch_size": 18, "seed": 5, "first_step": 0, "last_step": 6},
         **{"neighbour_seconds": 2.0, "balance_videos": True, "worker": 0, "workers": 1},
+        **{"balance_sources": False, "one_source_per_batch": False},
     }
     assert [args for args, _ in masks.calls] == [(9, 0.5, 5, step) for step in range(6)]
     for step, line in enumerate(lines(tmp_path)):

@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from data.frames.frames import Frames
-from data.frames.sampling import balanced_row, neighbour_row, shuffled_row
+from data.frames.sampling import (
+    Sources,
+    balanced_row,
+    neighbour_row,
+    row_of_sources,
+    shuffled_row,
+)
 from data.frames.seeds import generator
 
 STARTS = np.array([0, 2, 7, 47])  # videos of 2, 5 and 40 frames
@@ -127,3 +133,64 @@ def test_neighbours_have_numbers_of_their_own():
     found = [neighbour_row(source, 27, 15.0, 0, step, 5) for step in range(20)]
     near = source.neighbours(27, 15.0)
     assert found != [near[int(generator(0, step, 5).integers(len(near)))] for step in range(20)]
+
+
+# Of data set 0 a video of 2 frames and one of 40, of 1 one of 5, of 2 eighteen of one frame each.
+MIXED_STARTS = np.cumsum([0, 2, 5, 40, *[1] * 18])
+SOURCE = np.array([4, 7, 4, *[9] * 18])  # any numbers, in any order
+
+
+def draw_sources(positions, is_balanced=True, batch_size=0, balance_videos=False, seed=0):
+    sources = Sources.of(MIXED_STARTS, SOURCE, is_balanced, batch_size, balance_videos)
+    rows = draw(
+        lambda position: row_of_sources(position, seed, sources, MIXED_STARTS),
+        np.asarray(positions, np.int64),
+    )
+    video = np.searchsorted(MIXED_STARTS, rows, side="right") - 1
+    return np.array(rows), video, SOURCE[video]
+
+
+def test_every_data_set_has_the_same_share():
+    rows, video, source = draw_sources(range(3 * 84))
+    assert Counter(source.tolist()) == {4: 84, 7: 84, 9: 84}
+    assert all(len(set(source[first : first + 3])) == 3 for first in range(0, len(source), 3))
+    # In two rounds of 42 frames each frame of that data set came twice; of 18, 84 / 18 times.
+    assert set(Counter(rows[source == 4].tolist()).values()) == {2}
+    assert set(Counter(rows[source == 9].tolist()).values()) == {4, 5}
+    assert Counter(video[source == 4].tolist()) == {0: 4, 2: 80}
+
+
+def test_in_a_data_set_videos_have_the_same_share_if_asked_for():
+    rows, video, source = draw_sources(range(3 * 80), balance_videos=True)
+    assert Counter(source.tolist()) == {4: 80, 7: 80, 9: 80}
+    assert Counter(video[source == 4].tolist()) == {0: 40, 2: 40}
+    assert Counter(rows[video == 2].tolist()) == dict.fromkeys(range(7, 47), 1)
+    assert set(Counter(video[source == 9].tolist()).values()) == {4, 5}
+
+
+def test_a_batch_is_of_one_data_set():
+    rows, _, source = draw_sources(range(8 * 60), batch_size=8)
+    batches = source.reshape(60, 8)
+    assert (batches == batches[:, :1]).all()
+    assert Counter(batches[:, 0].tolist()) == {4: 20, 7: 20, 9: 20}
+    assert set(Counter(rows[source == 4].tolist()).values()) == {3, 4}
+
+
+def test_without_balance_data_sets_have_as_many_batches_as_their_frames_fill():
+    """42, 5 and 18 frames in batches of 8: five, one (of repeated frames) and two batches."""
+    rows, _, source = draw_sources(range(8 * 24), is_balanced=False, batch_size=8)
+    batches = source.reshape(24, 8)
+    assert (batches == batches[:, :1]).all()
+    cycles = batches[:, 0].reshape(3, 8).tolist()
+    assert all(Counter(cycle) == {4: 5, 7: 1, 9: 2} for cycle in cycles)
+    assert len(set(map(tuple, cycles))) > 1
+    assert set(Counter(rows[source == 4].tolist()).values()) == {2, 3}
+
+
+def test_draws_of_data_sets_follow_the_seed_and_the_position_alone():
+    for options in ({}, {"balance_videos": True}, {"batch_size": 8}):
+        whole, *_ = draw_sources(range(96), **options)
+        late, *_ = draw_sources(range(41, 96), **options)
+        np.testing.assert_array_equal(late, whole[41:])
+        other, *_ = draw_sources(range(96), seed=1, **options)
+        assert (other != whole).any()

@@ -89,6 +89,15 @@ def test_one_source_is_nothing_to_tell(tmp_path):
     assert own.number == 1 and own() == {}
 
 
+def test_videos_of_one_frame_are_sources_of_a_data_set_alone(tmp_path):
+    """In one data set nothing can be told: a frame that votes is not one that is asked for."""
+    roots = [make(tmp_path / name, [f"{name}{n}" for n in range(6)], 10, 1) for name in "ab"]
+    alone = probe(mean_colour, roots[:1])
+    assert alone.number == 0 and alone() == {}
+    both = probe(mean_colour, roots)
+    assert both.number == 2 and "source_knn" in both()
+
+
 def test_of_many_videos_some_are_told(tmp_path):
     root = make(tmp_path / "set", [f"v{n:03d}" for n in range(30)], 10, 2)
     own = probe(blind, [root], max_frames=100)

@@ -45,6 +45,17 @@ def test_keys_that_may_change_and_keys_that_may_not(tmp_path, caplog):
         check_configuration(tmp_path, changed)
 
 
+@pytest.mark.parametrize("key", ["balance_sources", "one_source_per_batch"])
+def test_a_run_of_an_earlier_version_has_not_balanced_data_sets(tmp_path, key):
+    write_configuration(tmp_path, small_config("data"))
+    before = json.loads((tmp_path / "config.json").read_text())
+    del before["data"][key]
+    (tmp_path / "config.json").write_text(json.dumps(before))
+    assert check_configuration(tmp_path, small_config("data")) == []
+    with pytest.raises(InputError, match=rf"data\.{key} None -> True"):
+        check_configuration(tmp_path, small_config("data", **{f"data__{key}": True}))
+
+
 def test_every_changeable_key_is_one():
     keys = {*flatten(small_config("data").to_dict()), *flatten(phase_base.get_config().to_dict())}
     assert set(CHANGEABLE) <= keys
