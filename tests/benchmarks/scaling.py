@@ -6,7 +6,7 @@ Two, four and eight processes of this machine, a small network, XLA off. In a ne
 (`unshare`) nothing but they uses the loopback device, whose counter is then what they send. At two
 processes each times three things in turn: a step; the same step with nothing exchanged, that
 computes as much (`Alone`); and heads and loss of the whole batch, which every replica computes.
-The model's table for GPUs is printed, too. Takes about six minutes on two cores.
+The model's table for GPUs is printed, too. Takes about ten minutes on two cores.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from data.common import cli
 from tests.benchmarks.report import interleaved, report
 from tests.benchmarks.scaling_model import exchanged, print_table
 
@@ -156,12 +157,15 @@ def bytes_of(call, distribution) -> float:
 
 def work() -> None:
     """One worker; the first prints what it measured as JSON."""
+    cli.import_tensorflow()
     import tensorflow as tf
 
     from msn.distribution.strategies import create_distribution
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     distribution = create_distribution("multi_worker")
+    if distribution.workers > 2:  # only bytes are measured: rewriting graphs takes longer than they
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     results = []
     for batch_size, prototypes in CASES:
         case = Case(distribution, batch_size, prototypes)
@@ -209,15 +213,24 @@ def raise_loopback() -> None:
 def measure() -> dict:
     """All numbers of workers, a table of them; at two, the shares of a step."""
     raise_loopback()
-    results = {workers: start(workers) for workers in WORKERS}
-    print("processes  batch  prototypes  MB sent each  model  ratio")
-    for workers, cases in results.items():
-        for case in cases:
+    print("processes  batch  prototypes  MB sent each  model  ratio", flush=True)
+    results = {}
+    for workers in WORKERS:
+        results[workers] = start(workers)
+        for case in results[workers]:
             measured, model = case["bytes_measured"], sum(case["bytes_of_model"].values())
             print(
                 f"{workers:9}  {case['batch_size']:5}  {case['prototypes']:10}  "
-                f"{measured / 1e6:12.3f}  {model / 1e6:5.3f}  {measured / model:5.3f}"
+                f"{measured / 1e6:12.3f}  {model / 1e6:5.3f}  {measured / model:5.3f}",
+                flush=True,
             )
+            if "seconds" in case:
+                print(
+                    f"  of a step of {case['seconds']['step']:.2f} s: "
+                    f"exchange {1 - case['share_alone']:.0%}, "
+                    f"heads and loss of the whole batch {case['share_loss']:.0%}",
+                    flush=True,
+                )
     first, largest = results[2][0], results[8][0]
     model = sum(largest["bytes_of_model"].values())
     return {

@@ -264,19 +264,19 @@ def test_two_workers_that_are_stopped_and_killed_end_where_one_device_ends(
     assert error[0] <= 1e-6, error
 
 
-def test_four_workers_of_which_two_remain_end_where_one_device_ends(start_workers, one, folder):
+def test_eight_workers_of_which_four_remain_end_where_one_device_ends(start_workers, one, folder):
     """A node is lost for good: those that are left go on, with larger shares of the batch."""
-    workdir = folder / "four_float64"
-    codes, logs = join(start_workers(4, workdir, "float64", {5: signal.SIGKILL}))
-    assert codes == [WRONG] * 3 + [-signal.SIGKILL], logs
-    assert "multi_worker: 4 replicas, worker 0 of 4" in logs[0]
-    for worker, log in enumerate(logs[:3]):
-        assert f"error: worker {worker} of 4 has lost another," in log.splitlines()[-1]
+    workdir = folder / "eight_float64"
+    codes, logs = join(start_workers(8, workdir, "float64", {5: signal.SIGKILL}))
+    assert codes == [WRONG] * 7 + [-signal.SIGKILL], logs
+    assert "multi_worker: 8 replicas, worker 0 of 8" in logs[0]
+    for worker, log in enumerate(logs[:7]):
+        assert f"error: worker {worker} of 8 has lost another," in log.splitlines()[-1]
     assert checkpoint_files.step_of(checkpoints(workdir)[-1]) == 4
 
-    codes, logs = join(start_workers(2, workdir, "float64"))
-    assert codes == [0, 0], logs
-    assert "multi_worker: 2 replicas, worker 0 of 2" in logs[0]
+    codes, logs = join(start_workers(4, workdir, "float64"))
+    assert codes == [0] * 4, logs
+    assert "multi_worker: 4 replicas, worker 0 of 4" in logs[0]
     assert "from step 4" in logs[0]
     assert largest_error(losses(workdir), losses(one["float64"]))[0] <= 1e-6
     error = largest_error(state(workdir), state(one["float64"]))
