@@ -128,7 +128,8 @@ test-beam: $(BEAM)
 	.venv-beam/bin/python -m pytest tests/data/preparation/test_on_beam.py tests/data/test_tfds_builder.py
 
 test-encoders: $(ENCODERS)
-	.venv-encoders/bin/python -m pytest tests/msn/formats/families/test_real_libraries.py
+	.venv-encoders/bin/python -m pytest tests/msn/formats/families/test_real_libraries.py \
+	    tests/msn/formats/test_hub.py tests/msn/formats/test_push.py
 
 # The server alone has an environment of its own: it asks for an older pyarrow.
 test-tracking: $(DEV) $(TRACKING)

@@ -24,7 +24,8 @@ representation [batch, width]. The batch may have any size.
 The last two are written in memory, about fifty times that of the weights (4.9 GB for ViT-S).
 
 --push=hf://owner/name uploads what was written, an encoder directory or one of Hugging Face, to a
-new, private repository there, without the names of videos. Nothing is uploaded without this flag.
+new, private repository there, without the names of videos and of places on this machine. What the
+same command wrote before is uploaded as it is. Nothing is uploaded without this flag.
 
 What was written is read back, and stays only if it computes the same: exports on frames that are
 rendered, or on those of --image_path.
@@ -98,18 +99,18 @@ def convert(
             export.difference, encoder, output_format, frames
         )
     else:
-        origin = {"videos": []} | origin_of(place).get("source", {})
+        origin: dict[str, Any] = {"videos": [], "converted_from": str(source)}
+        origin |= origin_of(place).get("source", {}) | {"licence": licence_beside(place)}
         if "method" not in origin:  # not one of ours, which says it itself
             origin["seen"] = seen_of(place).to_json()
-        origin |= {"converted_from": str(source), "licence": licence_beside(place)}
 
         def write_hugging_face(path: Path) -> None:
             seen = seen_of_source(origin)
             write_directory(encoder, path, {VIDEOS: seen.to_json()} if seen != Seen() else {})
-            write_card(path, output.name, encoder, origin, "transformers")
+            write_card(path, encoder, origin, "transformers")
 
         write = {
-            "encoder": lambda path: save_encoder(encoder, path, origin, output.name),
+            "encoder": lambda path: save_encoder(encoder, path, origin),
             "msn": lambda path: write_msn_checkpoint(encoder, path),
             "hf": write_hugging_face,
             "timm": lambda path: write_timm(encoder, path),
@@ -128,10 +129,35 @@ def convert(
     return output, error
 
 
+def check_written(
+    source: str | AnyPath, output: Path, output_format: str, **given: Any
+) -> tuple[Path, float]:
+    """What `convert` returns, of a directory that it has written before.
+
+    Raises:
+      InputError: what is there computes something else than the source.
+    """
+    from msn.encoders import load_encoder
+    from msn.formats.hub import encoder_path
+
+    encoder = open_source(encoder_path(source), output_format, given)
+    error = difference(load_encoder(output), encoder)
+    if not error <= TOLERANCE:
+        raise InputError(
+            f"{output}: exists already, and computes something else than {source} (relative error "
+            f"{error:.1e}); remove it, or write to another path"
+        )
+    return output, error
+
+
 def check(
-    source: str | AnyPath, output: str | Path, output_format: str, image_path: str | None
+    source: str | AnyPath,
+    output: str | Path,
+    output_format: str,
+    image_path: str | None,
+    or_written: bool = False,
 ) -> tuple[AnyPath, Path]:
-    """The paths that `convert` reads and writes.
+    """The paths that `convert` reads and writes; `or_written`: or which it has written before.
 
     Raises:
       InputError: no encoder at the one, something at the other, or what `convert` cannot do with
@@ -148,7 +174,7 @@ def check(
             f"--format={'|'.join(EXPORTS)}"
         )
     place, output = encoder_path(source), Path(output)
-    if output.exists():
+    if output.exists() and not (or_written and (output / FOLDERS[output_format]).is_file()):
         raise InputError(f"{output}: exists already; remove it, or write to another path")
     check_output_folder("--output", output.parent)
     check_packages(output_format)
@@ -206,10 +232,14 @@ def open_source(source: AnyPath, output_format: str, given: dict[str, Any]) -> A
 def difference(encoder: Any, reference: Any) -> float:
     """Largest relative error of tokens and cls on a fixed image of noise, RGB 0..255."""
     size = reference.image_size
+    if encoder.image_size != size:
+        return float("inf")
     image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.float32)
     errors = []
     for ours, theirs in zip(encoder(image), reference(image), strict=True):
         ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+        if ours.shape != theirs.shape:
+            return float("inf")
         errors.append(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
     return float(max(errors))
 
@@ -243,26 +273,33 @@ def define_flags() -> Callable[[], dict[str, Any]]:
 
 def main(given: dict[str, Any]) -> int:
     """Runs the command and returns its exit code; `given` are arguments of `load_encoder`."""
-    from msn.formats.hub import check_push, push
+    from msn.formats.hub import open_repository, push
 
-    flag = flags.FLAGS
-    check(flag.source, flag.output, flag.format, flag.image_path)  # before TensorFlow's import
-    if flag.push is not None:
-        if flag.format not in PUSHED:
-            raise InputError(
-                f"--push: without effect for --format={flag.format}; expected --format=encoder|hf, "
-                "which have a card"
-            )
-        check_push(flag.push)
+    flag, is_pushed = flags.FLAGS, flags.FLAGS.push is not None
+    if is_pushed and flag.format not in PUSHED:
+        raise InputError(
+            f"--push: without effect for --format={flag.format}; expected --format=encoder|hf, "
+            "which have a card"
+        )
+    place = flag.source, flag.output, flag.format
+    _, output = check(*place, flag.image_path, or_written=is_pushed)  # before TensorFlow's import
+    if is_pushed:
+        open_repository(flag.push)
     cli.import_tensorflow()
-    path, error = convert(flag.source, flag.output, flag.format, flag.image_path, **given)
-    print(f"written to {path} ({flag.format}), relative error {error:.1e}")
-    if flag.push is not None:
+    if output.exists():
+        path, error = check_written(flag.source, output, flag.format, **given)
+        print(f"written before to {path} ({flag.format}), relative error {error:.1e}")
+    else:
+        path, error = convert(*place, flag.image_path, **given)
+        print(f"written to {path} ({flag.format}), relative error {error:.1e}")
+    if is_pushed:
         try:
             page = push(path, flag.push)
         except InputError as fault:
-            raise InputError(f"{fault}; {path} stays as it is, not uploaded") from fault
-        print(f"uploaded to {page} (private; names of videos left out)")
+            raise InputError(
+                f"{fault}; {path} stays as it is: the same command uploads it"
+            ) from fault
+        print(f"uploaded to {page} (private; names of videos and of places here left out)")
     return cli.DONE
 
 

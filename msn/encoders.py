@@ -43,19 +43,13 @@ AnyEncoder = Encoder | ResNetEncoder | FrozenEncoder | OnnxEncoder
 GRAPH_BYTES = 10_000_000  # more than a SavedModel has beside its weights
 
 
-def save_encoder(
-    encoder: AnyEncoder,
-    path: str | AnyPath,
-    origin: dict[str, Any],
-    name: str | None = None,
-) -> AnyPath:
+def save_encoder(encoder: AnyEncoder, path: str | AnyPath, origin: dict[str, Any]) -> AnyPath:
     """Writes an encoder directory: encoder.json, encoder.weights.h5, saved_model/ and README.md.
 
     Args:
       encoder: what to write; of a frozen one, the SavedModel or ONNX file is copied.
       path: the directory; one that is there is replaced when the new one is complete.
       origin: JSON-ready facts about where the weights came from (run, step, network).
-      name: what its card calls it; None for the directory's name.
 
     Raises:
       InputError: it cannot be written, as on a full disk; one that is there is as it was.
@@ -72,7 +66,7 @@ def save_encoder(
             elif isinstance(encoder, OnnxEncoder):
                 onnx_encoder.write_onnx(encoder, folder)
             else:
-                write_encoder(encoder, folder, origin, name or path.name)
+                write_encoder(encoder, folder, origin)
     except OSError as error:
         raise InputError(
             f"{path}: the encoder cannot be written ({error}); the same command tries again"
@@ -80,10 +74,8 @@ def save_encoder(
     return path
 
 
-def write_encoder(
-    encoder: Encoder | ResNetEncoder, path: Path, origin: dict[str, Any], name: str
-) -> None:
-    """Writes the files of an encoder directory into a new one; `name` is what it will be called."""
+def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict[str, Any]) -> None:
+    """Writes the files of an encoder directory into a new one."""
     path.mkdir(parents=True)
     check_room(path, encoder)
     if encoder.compute_dtype != encoder.variable_dtype:  # trained in mixed precision
@@ -104,7 +96,7 @@ def write_encoder(
     (path / ENCODER_FILE).write_text(json.dumps(description, indent=2) + "\n")
     encoder.save_weights(path / WEIGHTS_FILE)
     save_saved_model(encoder, path / SAVED_MODEL)
-    write_card(path, name, encoder, origin, "keras")
+    write_card(path, encoder, origin, "keras")
 
 
 def check_room(folder: Path, encoder: Encoder) -> None:

@@ -353,7 +353,7 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
     if not config.init:
         origin["variant"] = config.model.variant
     else:
-        origin["init"] = origin_of(encoder_path(config.init))
+        origin["init"] = origin_of(encoder_path(config.init)) | {"path": str(config.init)}
         origin["licence"] = licence_beside(encoder_path(config.init))
         seen = seen_of(encoder_path(config.init))
         origin["init"].setdefault("source", {"seen": seen.to_json()})
@@ -362,6 +362,7 @@ def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dic
         path = encoder_path(config.teacher)
         seen = seen_of(path)
         origin["teacher"] = {"source": {"seen": seen.to_json()}} | origin_of(path)
+        origin["teacher"]["path"] = str(config.teacher)
         origin["teacher"]["licence"] = licence_beside(path)
         origin["videos"] += [video for video in seen.videos if video not in origin["videos"]]
     return origin

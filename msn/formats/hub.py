@@ -3,27 +3,33 @@
 `huggingface_hub` fetches them into its cache, with its token; what is in the cache opens without a
 network. HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are its environment variables.
 
-What is uploaded goes into a new, private repository, without the names of videos and paths that
-encoder.json and config.json have.
+What is uploaded goes into a new, private repository: the files that we write, without the names of
+videos, and of files and folders of this machine, that encoder.json, config.json and cards have.
 """
 
 import contextlib
+import fnmatch
 import importlib.util
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, one_line, some
+from data.common.logs import logger
+from data.storage.cards import CARD
 from data.storage.paths import AnyPath, to_path
 from msn.formats.files.recognising import ENCODER_FILE, HUGGING_FACE_FILE
-from msn.formats.model_card import VIDEOS
+from msn.formats.model_card import ADDRESS, TIMM, VIDEOS, card_of_repository
 
-TIMM = "hf-hub:"
-ADDRESS = re.compile(rf"(?:hf://|{TIMM})([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 NEW = re.compile(r"hf://([\w.-]+/[\w.-]+)")
 # Of where weights came from, what tells nobody's name: keys of "source" in encoder.json.
 TELLING_NOBODY = ("method", "step", "network", "variant", "licence")
+# What our directories hold. What else lies in one is somebody's own, and stays there.
+UPLOADED = (CARD, ENCODER_FILE, "encoder.weights.h5", "saved_model/*.pb", "saved_model/variables/*")
+UPLOADED += ("saved_model/assets.extra/preprocessing.json", HUGGING_FACE_FILE)
+UPLOADED += ("preprocessor_config.json", "model.safetensors")
+MADE_BY_THE_HUB = ".gitattributes"
 # What other libraries read, and nothing here opens.
 IGNORED = ("tf_model*", "flax_model*", "rust_model*", "onnx/*", "*.gguf", "*.msgpack")
 
@@ -81,49 +87,84 @@ def check_client(address: str) -> None:
         )
 
 
-def check_push(address: str) -> None:
-    """Asks the Hub whether a new repository could be made at an address.
+def open_repository(address: str) -> None:
+    """Makes the private repository that `push` fills, or finds an empty one of an earlier attempt.
+
+    So the right to write there is known before anything slow is done.
 
     Raises:
-      InputError: it could not: no address, no client, no token, one that is not accepted, a
-        repository that is there already, or a server that does not answer.
+      InputError: there is none: no address, no client, no token, one that is not accepted or may
+        not write, a repository that is there already and is not empty, private and the user's, or
+        a server that does not answer.
     """
     repository = new_repository(address)
     check_client(address)
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import HfApi, errors, get_token
 
     if not get_token():
         raise InputError(
             f"{address}: no token; expected HF_TOKEN, or that of the command: hf auth login"
         )
     with said(address):
-        HfApi().whoami()
-        if HfApi().repo_exists(repository):
-            raise InputError(
-                f"{address}: exists already; expected the name of a new repository, since nothing "
-                "there is replaced"
-            )
+        try:
+            HfApi().create_repo(repository, private=True)
+        except errors.HfHubHTTPError as error:
+            if error.response.status_code != 409:
+                raise
+            if not is_empty(repository):
+                raise InputError(
+                    f"{address}: exists already; expected the name of a new repository, or of an "
+                    "empty, private one of yours, since nothing there is replaced"
+                ) from error
+
+
+def is_empty(repository: str) -> bool:
+    """Whether the user may write in a repository, and it is private and has no files."""
+    from huggingface_hub import HfApi, errors
+
+    try:
+        HfApi().auth_check(repository, write=True)
+        found = HfApi().model_info(repository)
+    except errors.HfHubHTTPError as error:
+        if error.response.status_code in (401, 403, 404):  # somebody else's
+            return False
+        raise
+    return bool(found.private) and {file.rfilename for file in found.siblings} <= {MADE_BY_THE_HUB}
 
 
 def push(folder: Path, address: str) -> str:
-    """Uploads a directory to a new, private repository; returns its page.
+    """Uploads a directory to the repository that `open_repository` has made; returns its page.
 
     Raises:
-      InputError: as `check_push` does; the directory is as it was.
+      InputError: it cannot be uploaded; the directory is as it was, and the repository empty.
     """
     repository = new_repository(address)
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    added = [CommitOperationAdd(path.relative_to(folder).as_posix(), shown(path)) for path in files]
+    files = uploaded(folder, repository)
+    added = [CommitOperationAdd(name, content) for name, content in files.items()]
+    title = f"Upload {repository.rpartition('/')[2]}"
     with said(address):
-        page = HfApi().create_repo(repository, private=True)
-        HfApi().create_commit(repository, added, commit_message=f"Upload {folder.name}")
-    return str(page)
+        return str(HfApi().create_commit(repository, added, commit_message=title).repo_url)
 
 
-def shown(path: Path) -> Path | bytes:
-    """What is uploaded of a file: itself, or its content without names of videos and paths."""
+def uploaded(folder: Path, repository: str) -> dict[str, Path | bytes]:
+    """What is uploaded of a directory to owner/name, by name: a file, or what is left of its text.
+
+    Files that are not ours are left out, and said.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    is_ours = {name: any(fnmatch.fnmatch(name, ours) for ours in UPLOADED) for name in names}
+    if others := [name for name in names if not is_ours[name]]:
+        logger.warning("%s: not uploaded, as no part of an encoder: %s", folder, some(others))
+    return {name: shown(path, repository) for name, path in names.items() if is_ours[name]}
+
+
+def shown(path: Path, repository: str) -> Path | bytes:
+    """A file, or its content without names of videos and of what is on this machine."""
+    if path.name == CARD:
+        return card_of_repository(path.read_text(encoding="utf-8"), repository).encode()
     if path.name not in (ENCODER_FILE, HUGGING_FACE_FILE):
         return path
     told = json.loads(path.read_text(encoding="utf-8"))
@@ -154,7 +195,6 @@ def said(address: str) -> Iterator[None]:
         why = {
             401: "the token is not accepted; expected a valid one (HF_TOKEN)",
             403: "the token may not write there; expected one with the right to, of the owner",
-            409: "exists already; expected the name of a new repository",
         }.get(status, f"cannot be uploaded ({one_line(error)})")
         raise InputError(f"{address}: {why}") from error
     except errors.HFValidationError as error:

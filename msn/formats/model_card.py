@@ -1,22 +1,33 @@
 """Model cards: README.md in a directory with an encoder, as Hugging Face reads it.
 
+They name no directory of this machine, as such a name may tell whose data is in it: a card calls an
+encoder by what it is, and other encoders by their addresses on the Hub alone.
+
 Source: huggingface.co/docs/hub/model-cards.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.storage.cards import CARD, UNKNOWN, head, licence_in, said_of, table
+from data.storage.cards import CARD, HEAD, UNKNOWN, head, licence_in, said_of, table
 from data.storage.paths import AnyPath
 
 VIDEOS = "pretraining_videos"  # in config.json of a directory of transformers: their names
+TIMM = "hf-hub:"
+ADDRESS = re.compile(rf"(?:hf://|{TIMM})([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+TITLE, PLACE, ELSEWHERE = "Encoder for endoscopic frames", "path/to/this/folder", "another encoder"
 LOADED = {
-    "keras": 'from msn.checkpoint import load_encoder\n\nencoder = load_encoder("{name}")\n'
+    "keras": f'from msn.checkpoint import load_encoder\n\nencoder = load_encoder("{PLACE}")\n'
     "tokens, representation = encoder(images)  # RGB 0..255, [batch, height, width, 3]",
     "transformers": "from transformers import ViTMSNModel\n\n"
-    'encoder = ViTMSNModel.from_pretrained("{name}")',
+    f'encoder = ViTMSNModel.from_pretrained("{PLACE}")',
 }
+# What of a card is about a place: its title, what opens it, and the rows that name other encoders.
+_TITLE = re.compile(r"^# .*$", re.MULTILINE)
+_OPENED = re.compile(r'\b(load_encoder|from_pretrained)\("[^"\n]*"\)')
+_OTHER = re.compile(r"^(\| (?:weights from|teacher) \| )(.*?)( \|)$", re.MULTILINE)
 
 SCORES = (
     "None are kept with an encoder: what it is worth shows in an experiment, whose model/ has a "
@@ -36,12 +47,11 @@ CITATION = (
 )
 
 
-def write_card(folder: Path, name: str, encoder, origin: Mapping, library: str) -> None:
+def write_card(folder: Path, encoder, origin: Mapping, library: str) -> None:
     """Writes the card of an encoder into its directory.
 
     Args:
       folder: receives README.md.
-      name: of the directory, for its readers.
       encoder: `msn.networks.encoder.Encoder`, or a ResNet.
       origin: where the weights came from, as `msn.encoders.save_encoder` takes it.
       library: whose directory it is, one of LOADED.
@@ -53,8 +63,8 @@ def write_card(folder: Path, name: str, encoder, origin: Mapping, library: str) 
         "pipeline_tag": "image-feature-extraction",
         "tags": ["endoscopy", "self-supervised-learning", *(["msn"] if "method" in origin else [])],
     }
-    lines = [head(values), f"# {name}", "", *table(facts(encoder, origin)), ""]
-    lines += ["```python", LOADED[library].format(name=name), "```", ""]
+    lines = [head(values), f"# {TITLE}", "", *table(facts(encoder, origin)), ""]
+    lines += ["```python", LOADED[library], "```", ""]
     lines += ["## Licence", "", said_of(licence), "", "## Scores", "", SCORES, "", "## Limits", ""]
     lines += [*LIMITS, "", "## Citation", "", CITATION]
     (folder / CARD).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -86,12 +96,14 @@ def facts(encoder, origin: Mapping):
     else:
         yield "videos seen", "not known"
     yield "patients, hospitals", "not known"
-    before = origin.get("converted_from") or origin.get("init", {}).get("path")
+    # Of a run of ours, what it began from; a conversion alone makes nothing else of its weights.
+    is_run = "method" in origin
+    before = origin.get("init", {}).get("path") if is_run else origin.get("converted_from")
     if before:
-        yield "weights from", Path(before).name
+        yield "weights from", called(before)
         yield "their licence", origin.get("licence") or "not known"
     if "teacher" in origin:  # weights that learnt from it may be bound by its licence, too
-        yield "teacher", Path(origin["teacher"]["path"]).name
+        yield "teacher", called(origin["teacher"]["path"])
         yield "the teacher's licence", origin["teacher"].get("licence") or "not known"
     size = encoder.image_size
     yield (
@@ -99,6 +111,28 @@ def facts(encoder, origin: Mapping):
         f"whole frames, resized to {size}x{size}, RGB in 0..1 less {numbers(encoder.mean)}, over "
         f"{numbers(encoder.std)}",
     )
+
+
+def called(path: str) -> str:
+    """What a card calls the encoder at a path: its address on the Hub, or nothing that tells."""
+    return path if ADDRESS.fullmatch(path) else ELSEWHERE
+
+
+def card_of_repository(card: str, repository: str) -> str:
+    """A card for the repository owner/name that its directory goes to.
+
+    Cards of earlier versions, which named the directories of encoders, name them no more.
+    """
+
+    def opened(found: re.Match) -> str:
+        place = f"hf://{repository}" if found[1] == "load_encoder" else repository
+        return f'{found[1]}("{place}")'
+
+    values = HEAD.match(card)
+    begin = values.end() if values else 0  # its comments are no titles
+    text = _TITLE.sub(f"# {repository.rpartition('/')[2]}", card[begin:], count=1)
+    text = _OTHER.sub(lambda found: found[1] + called(found[2]) + found[3], text)
+    return card[:begin] + _OPENED.sub(opened, text)
 
 
 def numbers(values) -> str:

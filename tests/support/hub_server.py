@@ -2,8 +2,9 @@
 
 `python -m tests.support.hub_server FOLDER` serves FOLDER/owner/name as that repository, prints its
 port, and a line for each request. Its one other revision is "v2"; token "secret" opens a repository
-whose name begins with "private", and may write in FOLDER, "reader" may not. Weights go as to the
-Hub: as LFS objects, to an address that the server gives.
+whose name begins with "private", and may write in FOLDER, but not in repositories whose name begins
+with "theirs"; "reader" may not. Weights go as to the Hub: as LFS objects, to an address that the
+server gives. While there is FOLDER/full, it takes no commit. FOLDER/commits has their titles.
 """
 
 import base64
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+VISIBILITY = ".visibility"  # of a repository: a file that only this server sees
 COMMITS = {"main": "a" * 40, "v2": "b" * 40}
 
 
@@ -45,7 +47,8 @@ class Handler(BaseHTTPRequestHandler):
             if folder.exists():
                 return self.answer_json(409, {"error": "exists"})
             folder.mkdir(parents=True)
-            (folder / ".visibility").write_text(asked.get("visibility", "public"))
+            (folder / VISIBILITY).write_text(asked.get("visibility", "public"))
+            (folder / ".gitattributes").write_text("*.h5 filter=lfs\n")  # as the Hub makes it
             page = f"http://127.0.0.1:{self.server.server_port}/{'/'.join(folder.parts[-2:])}"
             return self.answer_json(200, {"url": page})
         folder = Path(sys.argv[1], *parts[2:4])
@@ -55,7 +58,13 @@ class Handler(BaseHTTPRequestHandler):
                 for f in json.loads(content)["files"]
             ]
             return self.answer_json(200, {"files": files})
+        if Path(sys.argv[1], "full").exists():
+            return self.answer_json(507, {"error": "Insufficient storage"})
         for line in map(json.loads, content.splitlines()):
+            if line["key"] == "header":
+                with Path(sys.argv[1], "commits").open("a") as file:
+                    file.write(line["value"]["summary"] + "\n")
+                continue
             path = folder / line["value"].get("path", "")
             path.parent.mkdir(parents=True, exist_ok=True)
             if line["key"] == "file":
@@ -80,6 +89,10 @@ class Handler(BaseHTTPRequestHandler):
             known = token in ("secret", "reader")
             return self.answer_json(200 if known else 401, {"name": "owner", "type": "user"})
         parts = unquote(self.path).partition("?")[0].strip("/").split("/")
+        if parts[-2:] == ["auth-check", "write"]:
+            if token != "secret" or parts[3].startswith("theirs"):
+                return self.answer_json(403, {"error": "no"})
+            return self.answer_json(200, {})
         if parts[:2] == ["api", "models"] and len(parts) == 4:
             parts += ["revision", "main"]
         if parts[:2] == ["api", "models"] and len(parts) >= 6:
@@ -97,7 +110,8 @@ class Handler(BaseHTTPRequestHandler):
         commit = COMMITS.get(revision, revision)
         if commit not in COMMITS.values():
             return self.answer(404, error="RevisionNotFound")
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        visibility = files.pop(VISIBILITY, b"public").decode()
         if kind == "resolve":
             content = files[parts[4]]
             return self.answer(200, content, ETag=f'"{oid(content)}"', **{"X-Repo-Commit": commit})
@@ -105,6 +119,7 @@ class Handler(BaseHTTPRequestHandler):
             "revision": {
                 "id": repository,
                 "sha": commit,
+                "private": visibility == "private",
                 "siblings": [{"rfilename": n} for n in files],
             },
             "tree": [
