@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from data.dataset.audit import Audit
 from data.dataset.classes import frame_rate, has_times, read_classes
 from data.dataset.overlaps import SYNTHETIC
-from data.dataset.patients import SAID_BY, read_patients
+from data.dataset.patients import counted, read_patients
 from data.dataset.splits import PARTS
 from data.storage.cards import CARD, UNKNOWN, cell, head, licence_in, said_of, table
 from data.storage.paths import AnyPath
@@ -56,8 +56,11 @@ def _facts(root: AnyPath, audit: Audit, is_rendered: bool) -> Iterable[tuple[str
     patients = read_patients(root).group(audit.videos)
     classes = read_classes(root)
     timed = not classes.classes or has_times(root)  # else still images
-    known = f"{len(patients.groups)}, known {SAID_BY[patients.by]}" if patients.by else "not known"
-    yield "videos" if timed else "sequences", str(len(audit.videos))
+    noun = "video" if timed else "sequence"
+    known = "not known"
+    if patients.by:
+        known = counted(patients.known, patients.by, len(patients.unknown), noun)
+    yield f"{noun}s", str(len(audit.videos))
     yield "patients", "none: the videos are rendered" if is_rendered else known
     yield "hospitals", "none" if is_rendered else "not known"
     labelled = audit.total("labelled")

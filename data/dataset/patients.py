@@ -54,11 +54,34 @@ class Groups(NamedTuple):
       by: how it is known that these are patients, the surest of `SAID_BY` that says something; ""
         where the groups are operations alone.
       fault: why nothing but operations was believed, in words, else "".
+      unknown: the videos of which no patient is known, or believed.
     """
 
     groups: dict[str, list[str]]
     by: str
     fault: str
+    unknown: frozenset[str]
+
+    @property
+    def known(self) -> int:
+        """How many patients are known."""
+        return sum(self.unknown.isdisjoint(videos) for videos in self.groups.values())
+
+
+def counted(patients: int, by: str, unknown: int, noun: str = "video") -> str:
+    """How many patients are known, in words: "12 patients, by patients.csv".
+
+    Args:
+      patients: that are known.
+      by: how, of `SAID_BY`.
+      unknown: videos of which no patient is known.
+      noun: what these are called.
+    """
+    text = f"{patients} patient{'' if patients == 1 else 's'}, {SAID_BY[by]}"
+    if unknown:
+        of = f"{noun}{'' if unknown == 1 else 's'}"
+        text += f", and {unknown} {of} whose patient is not known"
+    return text
 
 
 @dataclass(frozen=True)
@@ -100,10 +123,10 @@ class Patients:
             ):
                 fault = f"{some(largest)}: one patient {how}, of most videos"
         if fault:
-            believed = {v: known for v, known in found.items() if known and known[1] == FILE}
-            groups, by = _grouped(videos, believed), by & {FILE}
+            found = {v: known for v, known in found.items() if known and known[1] == FILE}
+            groups, by = _grouped(videos, found), by & {FILE}
         surest = next((kind for kind in SAID_BY if kind in by), "")
-        return Groups(groups, surest, fault)
+        return Groups(groups, surest, fault, frozenset(v for v in videos if not found.get(v)))
 
     def shared(self, videos: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:
         """The videos of a patient of one of the others, {how that is known: "b (a)", ...}.

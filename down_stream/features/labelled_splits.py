@@ -207,15 +207,17 @@ def describe_patients(patients: Patients, splits: Mapping[str, FrameIndex]) -> d
 
     Returns:
       {"by": how they are known, "" where they are not; "test": {video: number of its patient}, of
-      those that the scores' intervals draw; "in_two_parts": a line for each two parts that share
-      some}.
+      those that the scores' intervals draw; "unknown": those of them of which no patient is known;
+      "in_two_parts": a line for each two parts that share some}.
     """
     videos = {part: [index.videos[v] for v in np.unique(index.video)] for part, index in
               splits.items()}  # fmt: skip
     found = patients.group(sorted({video for of in videos.values() for video in of}))
     number = {video: n for n, of in enumerate(found.groups.values()) for video in of}
     test = {video: number[video] for video in videos.get("test", ())} if found.by else {}
-    return {"by": found.by, "test": test, "in_two_parts": _torn(patients, videos)}
+    unknown = [video for video in test if video in found.unknown]
+    torn = _torn(patients, videos)
+    return {"by": found.by, "test": test, "unknown": unknown, "in_two_parts": torn}
 
 
 def _torn(patients: Patients, videos: Mapping[str, Sequence[str]]) -> list[str]:

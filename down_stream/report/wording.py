@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from data.dataset.patients import SAID_BY
+from data.dataset.patients import counted
 
 
 def percent(score: float | None) -> str:
@@ -35,10 +35,11 @@ def clock(second: float) -> str:
 
 
 def drawn_cases(results: Mapping, noun: str = "video") -> str:
-    """What the intervals of an experiment's results draw: "12 patients, by patients.csv"."""
+    """What the intervals of an experiment's results draw: `data.dataset.patients.counted`."""
     patients = results.get("patients") or {"by": ""}
     if not patients["by"]:
         number = len(results["videos"]["test"])
         return f"{number} {noun}{'' if number == 1 else 's'}"
-    number = len(set(patients["test"].values()))
-    return f"{number} patient{'' if number == 1 else 's'}, {SAID_BY[patients['by']]}"
+    unknown = set(patients.get("unknown", ()))  # earlier results do not say it
+    known = {number for video, number in patients["test"].items() if video not in unknown}
+    return counted(len(known), patients["by"], len(unknown), noun)

@@ -11,6 +11,7 @@ from down_stream.experiment import experiment, run
 from down_stream.features.labelled_splits import describe_patients, patients_of
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import read_predictions
+from down_stream.report.wording import drawn_cases
 from tests.support.small_phases import small_config
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -51,6 +52,18 @@ def test_intervals_draw_patients_and_say_so(root, tmp_path):
     )
 
 
+def test_a_video_of_nobody_known_is_counted_by_itself(root, tmp_path):
+    write_patients(root, {v: p for v, p in OF.items() if v != "video02"})
+    names = ("video02", "video03", "video04")
+    results = run(config_of(root, ("video01",), names), tmp_path / "run")
+    assert results["patients"]["unknown"] == ["video02"]
+    said = "1 patient, by patients.csv, and 1 video whose patient is not known"
+    assert said in (tmp_path / "run" / "report.html").read_text()
+    assert f"intervals over {said}" in table([tmp_path / "run"]).splitlines()
+    del results["patients"]["unknown"]  # as earlier versions wrote it
+    assert drawn_cases(results) == "2 patients, by patients.csv"
+
+
 def test_a_given_split_that_tears_a_patient_is_never_silent(root, tmp_path):
     results = run(config_of(root, ("video01", "video03"), ("video02", "video04")), tmp_path / "a")
     (said,) = [text for text in results["warnings"] if "patients" in text]
@@ -81,4 +94,4 @@ def test_folders_are_not_believed_where_they_leave_too_little(root):
     assert describe_patients(patients_of([root], splits), splits)["in_two_parts"]
     write_patients(root, OF, by="folders")
     found = describe_patients(patients_of([root], splits), splits)
-    assert found == {"by": "", "test": {}, "in_two_parts": []}
+    assert found == {"by": "", "test": {}, "unknown": [], "in_two_parts": []}

@@ -31,8 +31,18 @@ def test_it_counts_and_names_nobody(dataset):
     assert "Meier" in (dataset / "patients.csv").read_text()
     assert not [name for name in TELLING if name.lower() in text.lower()]
     assert "| videos | 4 |" in text
-    assert "| patients | 3, known by patients.csv |" in text
+    assert "| patients | 3 patients, by patients.csv |" in text
     assert "| rate | 1 frames a second |" in text
+
+
+def test_videos_of_nobody_known_are_no_patients(tmp_path):
+    for video in ("a", "b", "c", "d"):
+        write_video(tmp_path / "videos" / f"{video}.mp4", frames=60)
+    (tmp_path / "known.csv").write_text("video,patient\na,A\nb,A\n")
+    known = {"videos": tmp_path / "videos", "patients": tmp_path / "known.csv"}
+    text = (prepare(tmp_path, name="ours", **known).root / "README.md").read_text()
+    said = "| patients | 1 patient, by patients.csv, and 2 videos whose patient is not known |"
+    assert said in text.splitlines()
 
 
 def test_its_head_is_what_hugging_face_expects(dataset):

@@ -124,4 +124,6 @@ def test_folders_are_believed_where_they_leave_enough():
     assert len(of_three.group(names).groups) == 3 and of_three.believing(names) is of_three
     assert len(of_two.group(names).groups) == 12
     assert "fewer than 3 patients by the folders of files" in of_two.group(names).fault
+    assert (of_three.group(names).known, of_three.group(names).unknown) == (3, set())
+    assert (of_two.group(names).known, of_two.group(names).unknown) == (0, set(names))
     assert of_two.believing(names).find("v1") is None
