@@ -42,6 +42,7 @@ from msn.training.configuration import (
     create_model,
     schedule_of_step,
 )
+from msn.training.data_sets import say_differences
 from msn.training.initialisation import origin_of
 from msn.training.knn_probe import KnnProbe
 from msn.training.source_probe import SourceProbe
@@ -129,6 +130,9 @@ def pretrain(
         checksum = zlib.crc32(as_json(config).encode())
         distribution.agree(step=step, frames=len(source), configuration=checksum)
         describe(config, backbone, source, total_steps, step)
+        is_first = distribution.is_chief and not step
+        if is_first and (text := say_differences(source, sources, to_paths(config.data.root))):
+            logger.warning("%s", text)
         said = teacher.features(workdir, stop) if teacher else None
         if teacher and said is None:
             raise StoppedError(

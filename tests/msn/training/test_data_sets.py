@@ -1,0 +1,124 @@
+import logging
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from data.frames.opening import open_source
+from data.frames.sampling import source_of_videos
+from data.preparation.indexing import build_index
+from msn.pretrain import pretrain
+from msn.training import data_sets
+from msn.training.data_sets import KINDS, differences, measure_frame, say_differences
+from tests.support.small_msn import small_config
+
+RED = (200, 100, 50)
+
+
+def draw(random, size=(40, 30), colour=RED, border=0, noise=12):
+    """An RGB frame of one colour but for light and noise, in a black border of some pixels."""
+    width, height = size
+    image = np.zeros((height, width, 3), np.float32)
+    light = random.normal(1, 0.08)
+    inside = image[border : height - border, border : width - border]
+    inside += np.multiply(colour, light) + random.normal(0, noise, inside.shape)
+    image = np.clip(image, 0, 255)
+    image[border : height - border, border : width - border] += 21  # lit everywhere
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def make(root, count=30, seed=0, **options):
+    """A data set of single images."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        folder = root / "frames" / f"{root.name}_{number}"
+        folder.mkdir(parents=True)
+        assert cv2.imwrite(str(folder / "a.png"), draw(random, **options)[..., ::-1])
+    build_index(root)
+    return root
+
+
+def said(*roots):
+    frames = open_source("images", roots)
+    return say_differences(frames, source_of_videos(frames, roots), roots)
+
+
+def test_what_is_measured_of_a_frame():
+    image = np.zeros((30, 60, 3), np.uint8)
+    image[3:27, 6:54] = (200, 100, 60)
+    brightness, cast, height, shape, border = measure_frame(image)
+    assert (brightness, cast, height, shape) == (pytest.approx(120), 2.0, 30, 2.0)
+    assert border == pytest.approx(1 - 0.8 * 0.8)
+    black = measure_frame(np.zeros((4, 4, 3), np.uint8))
+    assert np.isnan(black).tolist() == [True, True, False, False, True]
+    assert measure_frame(np.full((4, 4, 3), (255, 0, 0), np.uint8))[1] == 255
+
+
+def test_data_sets_that_look_alike_are_not_spoken_of(tmp_path):
+    roots = [make(tmp_path / name, seed=seed) for seed, name in enumerate("abc")]
+    assert said(*roots) == said(roots[0]) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"colour": (100, 50, 25)}, r"brightness \d+ (b) to \d+ (a)"),
+        ({"colour": (140, 140, 70)}, r"red to green 1\.\d\d (b) to 1\.\d\d (a)"),
+        ({"border": 4}, r"black border 0% (a) to 41% (b)"),
+        ({"size": (40, 40)}, r"width to height 1\.00 (b) to 1\.33 (a)"),
+        ({"size": (120, 90)}, r"height 30 (a) to 90 (b)"),
+    ],
+)
+def test_a_difference_is_said_with_its_numbers(tmp_path, options, text):
+    roots = make(tmp_path / "a"), make(tmp_path / "b", seed=1, **options)
+    line = said(*roots)
+    assert line.startswith("these 2 data sets look different: ")
+    assert re.search(text.replace("(", r"\(").replace(")", r"\)"), line), line
+    assert "\n" not in line
+
+
+def test_the_largest_difference_is_the_first():
+    random = np.random.default_rng(0)
+    one, other = random.normal(0, 1, (2, 24, len(KINDS)))
+    other[:, 4] += 20
+    other[:, 0] += 60
+    found = differences({"one": one, "other": other})
+    assert [difference.kind for difference in found] == ["black border", "brightness"]
+    assert all(difference.low[0] == "one" for difference in found)
+
+
+def test_frames_that_cannot_be_read_are_left_out(tmp_path):
+    roots = make(tmp_path / "a"), make(tmp_path / "b", border=4)
+    line = said(*roots)
+    for root in roots:
+        for file in sorted(root.glob("frames/*/a.png"))[1::2]:
+            file.write_bytes(b"broken")
+    assert said(*roots).startswith(line[:48])
+    for file in roots[1].glob("frames/*/a.png"):
+        file.write_bytes(b"broken")
+    assert said(*roots) == ""
+
+
+def test_data_sets_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    roots = make(tmp_path / "x" / "a"), make(tmp_path / "y" / "b", border=4)
+    renamed = roots[1].rename(tmp_path / "y" / "a")
+    line = said(roots[0], renamed)
+    assert f"black border 0% ({roots[0]}) to 41% ({renamed})" in line
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_says_it_when_it_begins(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(data_sets, "SAMPLED", 4)
+    roots = make(tmp_path / "a", 8), make(tmp_path / "b", 8, border=4)
+    caplog.set_level(logging.INFO)
+    config = small_config(tmp_path, steps=2)
+    config.data.root = tuple(map(str, roots))
+    config.data.balance_sources = config.data.one_source_per_batch = True
+    assert pretrain(config, tmp_path / "run")
+    assert (
+        caplog.text.count("these 2 data sets look different: black border 0% (a) to 41% (b)") == 1
+    )
+    caplog.clear()
+    assert pretrain(config, tmp_path / "run")
+    assert "look different" not in caplog.text
