@@ -287,9 +287,9 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
     sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
     if sources.number < 2:
         logger.warning(
-            "probe_every=%d: no source_knn, which tells data sets apart, or videos of one data set "
-            "with two frames or more: found %d of them",
-            *(config.probe_every, sources.number),
+            "probe_every=%d: no source_knn: found one data set, and in it %d video%s with two "
+            "frames or more; expected several of either",
+            *(config.probe_every, sources.number, "" if sources.number == 1 else "s"),
         )
     if not (probe.train_videos or probe.test_videos):
         return [sources] if sources.number > 1 else []

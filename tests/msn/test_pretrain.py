@@ -271,7 +271,10 @@ def test_one_video_has_no_sources_to_tell_apart(small_dataset, tmp_path, caplog)
     excluded = ("video01", "video02", "video03")
     config = small_config(small_dataset, probe_every=1, steps=2, data__exclude_videos=excluded)
     assert pretrain(config, tmp_path)
-    assert "probe_every=1: nothing is probed, as one video has no sources" in caplog.text
+    assert (
+        "probe_every=1: no source_knn: found one data set, and in it 1 video with two"
+        in caplog.text
+    )
     assert all("source_knn" not in line for line in lines(tmp_path))
 
 
