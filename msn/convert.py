@@ -90,19 +90,23 @@ def convert(
 
     place, output = check(source, output, output_format, image_path)
     encoder = open_source(place, output_format, given)
+    origin: dict[str, Any] = {"videos": [], "converted_from": str(source)}
+    origin |= origin_of(place).get("source", {}) | {"licence": licence_beside(place)}
+    if "method" not in origin:  # not one of ours, which says it itself
+        origin["seen"] = seen_of(place).to_json()
     if output_format in EXPORTS:
         frames = export.read_frames(image_path, encoder.image_size, resample=resample_of(encoder))
-        write: Callable[[Path], object] = functools.partial(
-            export.write_export, encoder, output_format
-        )
+
+        def write_export(path: Path) -> None:
+            export.write_export(encoder, output_format, path)
+            if path.is_dir():
+                write_card(path, encoder, origin, "keras")
+
+        write: Callable[[Path], object] = write_export
         measure: Callable[[Path], float] = functools.partial(
             export.difference, encoder, output_format, frames
         )
     else:
-        origin: dict[str, Any] = {"videos": [], "converted_from": str(source)}
-        origin |= origin_of(place).get("source", {}) | {"licence": licence_beside(place)}
-        if "method" not in origin:  # not one of ours, which says it itself
-            origin["seen"] = seen_of(place).to_json()
 
         def write_hugging_face(path: Path) -> None:
             seen = seen_of_source(origin)

@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 from data.common.errors import InputError, one_line
 from data.common.logs import logger
 from data.images.image_io import resize_rule
+from data.storage.cards import CARD
 from data.storage.folders import copy_folder, local_copy
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_folder
@@ -47,7 +48,7 @@ def save_encoder(encoder: AnyEncoder, path: str | AnyPath, origin: dict[str, Any
     """Writes an encoder directory: encoder.json, encoder.weights.h5, saved_model/ and README.md.
 
     Args:
-      encoder: what to write; of a frozen one, the SavedModel or ONNX file is copied.
+      encoder: what to write; of a frozen one, the SavedModel or ONNX file is copied, with a card.
       path: the directory; one that is there is replaced when the new one is complete.
       origin: JSON-ready facts about where the weights came from (run, step, network).
 
@@ -67,6 +68,8 @@ def save_encoder(encoder: AnyEncoder, path: str | AnyPath, origin: dict[str, Any
                 onnx_encoder.write_onnx(encoder, folder)
             else:
                 write_encoder(encoder, folder, origin)
+            if not (folder / CARD).exists():  # else that of a SavedModel's authors
+                write_card(folder, encoder, origin, "keras")
     except OSError as error:
         raise InputError(
             f"{path}: the encoder cannot be written ({error}); the same command tries again"
@@ -96,7 +99,6 @@ def write_encoder(encoder: Encoder | ResNetEncoder, path: Path, origin: dict[str
     (path / ENCODER_FILE).write_text(json.dumps(description, indent=2) + "\n")
     encoder.save_weights(path / WEIGHTS_FILE)
     save_saved_model(encoder, path / SAVED_MODEL)
-    write_card(path, encoder, origin, "keras")
 
 
 def check_room(folder: Path, encoder: Encoder) -> None:

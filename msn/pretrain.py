@@ -48,6 +48,7 @@ from msn.training.knn_probe import KnnProbe
 from msn.training.source_probe import SourceProbe
 from msn.training.teacher import open_teacher
 from msn.workdir import checkpoints
+from msn.workdir.metrics_file import METRICS, last_with
 from msn.workdir.metrics_log import MetricsLog, headline
 from msn.workdir.run_directory import (
     CHECKPOINTS,
@@ -230,7 +231,8 @@ def pretrain(
         # ---- export ----------------------------------------------------------------------------
         if distribution.is_chief:
             encoder = model.target_encoder if config.export == "target" else model.anchor_encoder
-            encoders.save_encoder(encoder, workdir / "encoder", origin)
+            told = told_scores(probes, (workdir / METRICS).read_bytes())
+            encoders.save_encoder(encoder, workdir / "encoder", origin | {"scores": told})
             logger.info("encoder: %s", workdir / "encoder")
             following.status = COMPLETE
         distribution.agree(complete=step)
@@ -304,6 +306,17 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
 def scores_of(probes: list[Probe]) -> dict[str, float]:
     """What all probes measure."""
     return {name: value for probe in probes for name, value in probe().items()}
+
+
+def told_scores(probes: list[Probe], metrics: bytes) -> list[dict[str, Any]]:
+    """What probes measured last, by the lines of metrics.jsonl, for encoder.json and its card."""
+    return [
+        {"score": name, "value": row[name], "step": row["step"], "protocol": probe.protocol}
+        for probe in probes
+        for row in [last_with(probe.SCORES, metrics)]
+        for name in probe.SCORES
+        if name in row
+    ]
 
 
 def is_turn(step: int, every: int, last: int) -> bool:

@@ -24,7 +24,7 @@ from msn.formats.model_card import ADDRESS, TIMM, VIDEOS, card_of_repository
 
 NEW = re.compile(r"hf://([\w.-]+/[\w.-]+)")
 # Of where weights came from, what tells nobody's name: keys of "source" in encoder.json.
-TELLING_NOBODY = ("method", "step", "network", "variant", "licence")
+TELLING_NOBODY = ("method", "step", "network", "variant", "licence", "scores")
 # What our directories hold. What else lies in one is somebody's own, and stays there.
 UPLOADED = (CARD, ENCODER_FILE, "encoder.weights.h5", "saved_model/*.pb", "saved_model/variables/*")
 UPLOADED += ("saved_model/assets.extra/preprocessing.json", HUGGING_FACE_FILE)

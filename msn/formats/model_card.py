@@ -8,10 +8,10 @@ Source: huggingface.co/docs/hub/model-cards.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from data.storage.cards import CARD, HEAD, UNKNOWN, head, licence_in, said_of, table
+from data.storage.cards import CARD, HEAD, UNKNOWN, cell, head, licence_in, said_of, table
 from data.storage.paths import AnyPath
 
 VIDEOS = "pretraining_videos"  # in config.json of a directory of transformers: their names
@@ -30,8 +30,8 @@ _OPENED = re.compile(r'\b(load_encoder|from_pretrained)\("[^"\n]*"\)')
 _OTHER = re.compile(r"^(\| (?:weights from|teacher) \| )(.*?)( \|)$", re.MULTILINE)
 
 SCORES = (
-    "None are kept with an encoder: what it is worth shows in an experiment, whose model/ has a "
-    "card with scores."
+    "What an encoder is worth shows in an experiment, whose model/ has a card with scores on other "
+    "videos."
 )
 LIMITS = (
     "- For research: no medical device, and not tested as one.",
@@ -52,7 +52,7 @@ def write_card(folder: Path, encoder, origin: Mapping, library: str) -> None:
 
     Args:
       folder: receives README.md.
-      encoder: `msn.networks.encoder.Encoder`, or a ResNet.
+      encoder: `msn.networks.encoder.Encoder`, a ResNet, or a frozen one.
       origin: where the weights came from, as `msn.encoders.save_encoder` takes it.
       library: whose directory it is, one of LOADED.
     """
@@ -65,7 +65,17 @@ def write_card(folder: Path, encoder, origin: Mapping, library: str) -> None:
     }
     lines = [head(values), f"# {TITLE}", "", *table(facts(encoder, origin)), ""]
     lines += ["```python", LOADED[library], "```", ""]
-    lines += ["## Licence", "", said_of(licence), "", "## Scores", "", SCORES, "", "## Limits", ""]
+    lines += [
+        "## Licence",
+        "",
+        said_of(licence),
+        "",
+        "## Scores",
+        "",
+        *_scores(origin),
+        "## Limits",
+        "",
+    ]
     lines += [*LIMITS, "", "## Citation", "", CITATION]
     (folder / CARD).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -77,9 +87,11 @@ def facts(encoder, origin: Mapping):
             "method",
             f"{origin['method']}, {origin['step']} steps, {origin['network']} network",
         )
-    backbone = getattr(encoder, "backbone", None)
+    backbone, kind = getattr(encoder, "backbone", None), getattr(encoder, "kind", "")
     number = sum(math.prod(weight.shape) for weight in encoder.weights) / 1e6
-    if backbone is None:
+    if kind:
+        yield "network", f"in {kind}, frozen; representations of width {encoder.width}"
+    elif backbone is None:
         yield "network", f"{type(encoder).__name__}, {number:.1f} million parameters"
     else:
         yield (
@@ -105,12 +117,27 @@ def facts(encoder, origin: Mapping):
     if "teacher" in origin:  # weights that learnt from it may be bound by its licence, too
         yield "teacher", called(origin["teacher"]["path"])
         yield "the teacher's licence", origin["teacher"].get("licence") or "not known"
-    size = encoder.image_size
-    yield (
-        "preprocessing",
-        f"whole frames, resized to {size}x{size}, RGB in 0..1 less {numbers(encoder.mean)}, over "
-        f"{numbers(encoder.std)}",
-    )
+    resized = f"whole frames, resized to {encoder.image_size}x{encoder.image_size}"
+    if kind:
+        yield "preprocessing", f"{resized}; the rest is in {kind} or beside it"
+    else:
+        colours = f"RGB in 0..1 less {numbers(encoder.mean)}, over {numbers(encoder.std)}"
+        yield "preprocessing", f"{resized}, {colours}"
+
+
+def _scores(origin: Mapping) -> Iterator[str]:
+    """Lines: a table of what the probes of a run measured, if any, and what is no score."""
+    if told := origin.get("scores"):
+        yield "Of probes during pre-training:"
+        yield ""
+        yield "| score | value | after step | protocol |"
+        yield "|---|---|---|---|"
+        for one in told:
+            values = (one["score"], f"{one['value']:.3f}", one["step"], cell(one["protocol"]))
+            yield f"| {' | '.join(map(str, values))} |"
+        yield ""
+    yield SCORES
+    yield ""
 
 
 def called(path: str) -> str:

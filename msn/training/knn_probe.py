@@ -19,7 +19,7 @@ from data.dataset.classes import Classes
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import identity
 from data.frames.frames import ImageFrames
-from msn.training.neighbours import vote, votes
+from msn.training.neighbours import NEIGHBOURS, vote, votes
 from msn.training.source_probe import embed
 
 PHASES, CLASSES = "phases", "classes"  # tasks with one label a frame; others have any number
@@ -43,6 +43,8 @@ class KnnProbe:
       InputError: a video is missing or without labels, is in both parts, or a test video is seen;
         no such task.
     """
+
+    SCORES = ("knn_accuracy", "knn_macro_f1", "knn_average_precision")
 
     def __init__(
         self,
@@ -69,6 +71,19 @@ class KnnProbe:
         self.number = len(names_of(self.task, index.classes))
         self.train = labelled(index, self.task, "train", train_videos, max_frames)
         self.test = labelled(index, self.task, "test", test_videos, max_frames)
+
+    @property
+    def protocol(self) -> str:
+        """What the scores are, in words that name nobody."""
+        voting, asked = (
+            f"{len(part)} frames of {count} video{'' if count == 1 else 's'}"
+            for part in (self.train, self.test)
+            for count in [len(np.unique(part.video))]
+        )
+        return (
+            f"{self.task} by the vote of {NEIGHBOURS} nearest neighbours among {voting}, over all "
+            f"of {asked} that pre-training has not seen"
+        )
 
     def __call__(self) -> dict[str, float]:
         """{"knn_accuracy", "knn_macro_f1"} over all test frames.

@@ -36,6 +36,8 @@ class SourceProbe:
         than the neighbours that vote, evenly spaced ones are taken.
     """
 
+    SCORES = ("source_knn",)
+
     def __init__(
         self,
         represent: tf.function,
@@ -46,6 +48,7 @@ class SourceProbe:
     ):
         self.represent, self.image_size = represent, image_size
         sources = [halves(frames, videos) for videos in videos_of_sources(frames, roots)]
+        self.is_of_videos = len(sources) == len(frames.videos)
         sources = [both for both in sources if all(rows.sum(axis=0)[1] for rows in both)]
         most = max(2, max_frames // NEIGHBOURS)
         chosen = np.linspace(0, len(sources) - 1, min(len(sources), most)).round().astype(int)
@@ -61,6 +64,15 @@ class SourceProbe:
             )
             for part in parts
         ]
+
+    @property
+    def protocol(self) -> str:
+        """What the score is, in words that name nobody."""
+        return (
+            f"share of frames of pre-training whose {NEIGHBOURS} nearest neighbours tell which of "
+            f"{self.number} {'videos' if self.is_of_videos else 'data sets'} they are from; by "
+            f"chance {1 / self.number:.3g}; no task: low is good"
+        )
 
     def __call__(self) -> dict[str, float]:
         """{"source_knn"}: the mean over sources of the share of frames whose source is told.

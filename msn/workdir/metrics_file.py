@@ -4,9 +4,13 @@ import errno
 import json
 import math
 import os
+import sys
+from collections.abc import Collection
 
 from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import whole_file
+
+METRICS = "metrics.jsonl"
 
 
 def open_metrics(path: AnyPath) -> "MetricsFile | RemoteMetricsFile":
@@ -76,6 +80,12 @@ def lines_after(step: int, content: bytes) -> list[dict]:
         if found < math.inf:
             rows.append(json.loads(line))
     return rows[::-1]
+
+
+def last_with(names: Collection[str], content: bytes) -> dict:
+    """The values of a file's last line that has one of these; {} where there is none."""
+    rows = (json.loads(line) for line in reversed(lines_until(sys.maxsize, content)))
+    return next((row for row in rows if not row.keys().isdisjoint(names)), {})
 
 
 def _step_of(line: bytes) -> float:

@@ -14,7 +14,7 @@ from data.common.errors import InputError, one_line
 from data.common.logs import logger
 from data.storage.paths import AnyPath
 from msn.workdir.events import Events
-from msn.workdir.metrics_file import open_metrics
+from msn.workdir.metrics_file import METRICS, open_metrics
 
 ROUNDING = 1e-6  # singular values below are noise of embeddings of length 1 in float32
 MUCH_WAITING, OFTEN = 0.1, 3  # a share of the time, so many times in a row: reading is too slow
@@ -33,7 +33,7 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: AnyPath, batch_size: int, first_step: int):
-        self.path, self.events_path = workdir / "metrics.jsonl", workdir / "events"
+        self.path, self.events_path = workdir / METRICS, workdir / "events"
         self.batch_size, self.first_step = batch_size, first_step
         self._slow = []  # shares of waiting, one after the other, that were too much
 

@@ -56,6 +56,12 @@ def test_its_head_is_what_hugging_face_expects(dataset):
     }
 
 
+def test_the_client_of_hugging_face_takes_it(dataset):
+    client = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    data = client.DatasetCard.load(dataset / "README.md").data
+    assert (data.license, data.size_categories) == ("unknown", ["n<1K"])
+
+
 def test_what_somebody_wrote_stays(dataset):
     card, videos = dataset / "README.md", dataset.parent / "videos"
     text = card.read_text()

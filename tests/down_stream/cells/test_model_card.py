@@ -44,6 +44,15 @@ def test_its_scores_are_those_of_the_experiment(experiment):
     assert "labelled_frames" not in text
 
 
+def test_the_client_of_hugging_face_reads_the_same_scores(experiment):
+    client = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    workdir, results = experiment
+    told = client.ModelCard.load(workdir / "model" / "README.md").data.eval_results
+    (accuracy,) = [one for one in told if one.metric_name == "accuracy, probe, protocol video"]
+    assert accuracy.metric_value == round(results["metrics"]["video"]["accuracy"], 4)
+    assert (accuracy.task_type, accuracy.dataset_split) == ("image-classification", "test")
+
+
 def test_it_names_no_video_and_no_path(experiment):
     cards = list(experiment[0].rglob("README.md"))
     assert len(cards) == 2  # that of the model, and of its encoder

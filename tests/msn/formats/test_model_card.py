@@ -1,11 +1,12 @@
 """The cards of encoders that are trained or converted here, read as the Hub reads them."""
 
+import json
 import re
 
 import pytest
 
 from msn.convert import convert
-from msn.encoders import save_encoder
+from msn.encoders import load_encoder, save_encoder
 from msn.formats.model_card import licence_beside
 from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
@@ -44,6 +45,48 @@ def test_a_run_says_what_it_trained_on_what(small_dataset, tmp_path):
         assert said in text
     for name in (small_dataset.name, str(small_dataset.parent), "video01"):
         assert name not in text
+
+
+def test_scores_of_probes_are_told_with_their_protocol(small_dataset, tmp_path):
+    config = small_config(
+        small_dataset,
+        steps=2,
+        probe_every=1,
+        probe__train_videos=("video01", "video02"),
+        probe__test_videos=("video04",),
+        data__exclude_videos=("video04",),
+    )
+    folder = pretrain(config, tmp_path / "run")
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    for encoder in (folder, convert(folder, tmp_path / "hf", "hf")[0]):
+        rows = card(encoder)[1].splitlines()
+        for name in ("source_knn", "knn_accuracy", "knn_macro_f1"):
+            (row,) = [row for row in rows if row.startswith(f"| {name} |")]
+            assert row.startswith(f"| {name} | {last[name]:.3f} | 2 | ")
+            assert "video0" not in row
+        assert "phases by the vote of 20 nearest neighbours among " in row
+        assert " frames of 2 videos, over all of " in row
+        assert " frames of 1 video that pre-training has not seen |" in row
+        (row,) = [row for row in rows if row.startswith("| source_knn |")]
+        assert "tell which of 3 videos they are from; by chance 0.333;" in row
+
+
+def test_frozen_encoders_have_cards_and_keep_their_authors(tmp_path):
+    origin = {"videos": ["a", "b"], "licence": "mit"}
+    source, _ = convert(
+        save_encoder(create_encoder(VARIANT, 16), tmp_path / "source", origin),
+        tmp_path / "exported",
+        "saved_model",
+    )
+    head, text = card(source)
+    assert (head["library_name"], head["license"]) == ("keras", "mit")
+    assert "| videos seen | 2 |" in text and "2 blocks of width 12" in text
+    copy = save_encoder(load_encoder(source), tmp_path / "copy", {})
+    assert (copy / "README.md").read_text() == (source / "README.md").read_text()
+    (source / "README.md").unlink()
+    text = card(save_encoder(load_encoder(source), tmp_path / "again", origin))[1]
+    assert "| network | in a SavedModel, frozen; representations of width 12 |" in text
+    assert "resized to 16x16; the rest is in a SavedModel or beside it |" in text
 
 
 @pytest.mark.parametrize("output_format, library", [("encoder", "keras"), ("hf", "transformers")])

@@ -79,6 +79,7 @@ def test_frames_are_resized_as_the_description_says(tmp_path):
     assert resample_of(load_encoder(onnx_files.write(tmp_path))) == "bilinear"
     encoder = load_encoder(onnx_files.write(tmp_path, resample="bicubic"))
     copy = load_encoder(save_encoder(encoder, tmp_path / "copy", {}))
+    assert "| network | in an ONNX file, frozen; " in (tmp_path / "copy" / "README.md").read_text()
     assert (resample_of(encoder), resample_of(copy)) == ("bicubic", "bicubic")
 
 
