@@ -3,7 +3,7 @@
 #              and file as in requirements.lock, which `make lock` writes anew
 # make test    all tests   make lint   style and types   make clean   removes what they made
 # make test-backends   encoders under JAX and PyTorch     make test-beam   preparing data on Apache Beam
-# make test-encoders   encoders that transformers, timm and PyTorch write now
+# make test-encoders   encoders that transformers, timm and PyTorch write now, and those on the Hub
 #                      (.ci/run runs these; they take some minutes each from nothing)
 # make test-tracking   runs on a server of MLflow, in an environment of its own
 # make test-export     ONNX and TFLite, in an environment of its own

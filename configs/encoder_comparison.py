@@ -76,6 +76,7 @@ def get_config(arg=""):
             ("msn", pretrained),
             ("random", ""),
             ("supervised", "runs/demo/supervised_hf"),
+            ("dinov2_untrained", "tests/golden/encoders/hf-dinov2-registers"),
             ("colours", "runs/demo/colours.parquet"),
         )
         config.modes = ("knn", "logistic")

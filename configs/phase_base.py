@@ -27,6 +27,8 @@ def get_config(arg=""):
     # 5 or 10 for tasks too small for a split: all videos of the three parts below are in one fold
     # each, and are tested by a classifier of the other folds. 0: one experiment with that split.
     config.folds = 0
+    # With folds: how many of the training videos of each have labels, drawn by the seed; 0: all.
+    config.fold_videos = 0
 
     # A path that msn.encoders.load_encoder opens, or a table of features that were computed already
     # (.npz or .parquet, docs/down_stream.md); empty for random initialisation, for which

@@ -44,6 +44,7 @@ INF = math.inf
 RANGES = (
     ("seed", 0, INF),
     ("folds", 0, INF),
+    ("fold_videos", 0, INF),
     ("pseudo_labels", 0, 1),
     ("epochs", 1, INF),
     ("batch_size", 1, INF),
@@ -85,6 +86,11 @@ def check(config: ConfigDict) -> None:
         raise InputError(
             f"pseudo_labels is {config.pseudo_labels:g} with mode 'knn', in which nothing is "
             "weighted; expected mode probe, logistic or finetune"
+        )
+    if config.fold_videos and not config.folds:
+        raise InputError(
+            f"fold_videos is {config.fold_videos} without folds; expected --config.folds=5 (for "
+            "instance), or fewer train_videos"
         )
     check_names("data.root", config.data.root)
     check_local("feature_cache", config.feature_cache or "")

@@ -12,7 +12,7 @@ import functools
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
+from data.common.errors import check_range
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
 from data.dataset.patients import NOBODY, Patients
@@ -37,6 +38,7 @@ from down_stream.features.labelled_splits import (
     labels_fingerprint,
     patients_of,
 )
+from down_stream.low_shot.subsets import draw_videos
 from down_stream.metrics import multi_label, predictions, statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
@@ -74,6 +76,8 @@ def cross_validate(config: ConfigDict, workdir: str | AnyPath, run: Callable) ->
     index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)
     patients = patients_of(roots, {"test": index})
     splits = draw_splits(task, index, config.folds, config.seed, patients)
+    if config.fold_videos:
+        splits = [with_few_labels(split, config.fold_videos, config.seed) for split in splits]
     with locked(workdir):
         results = [
             _run_fold(config, workdir / f"fold{number}", split, number, run)
@@ -112,6 +116,28 @@ def draw_splits(
     return splits
 
 
+def with_few_labels(split: dict, number: int, seed: int) -> dict:
+    """A fold of `draw_splits` of whose training videos only so many, drawn by a seed, are left.
+
+    Raises:
+      InputError: it has fewer.
+    """
+    check_range("fold_videos", number, 1, len(split["train"]))
+    return split | {"train": list(draw_videos(split["train"], number, seed))}
+
+
+def training_videos(config: ConfigDict, task: Task, seeds: Iterable[int]) -> list[int]:
+    """How many videos there are to train on in each of the folds that these seeds draw."""
+    roots = to_paths(config.data.root)
+    index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)
+    patients = patients_of(roots, {"test": index})
+    return [
+        len(split["train"])
+        for seed in seeds
+        for split in draw_splits(task, index, config.folds, seed, patients)
+    ]
+
+
 def _draw(
     task: Task, index: FrameIndex, group: np.ndarray, rows: np.ndarray, folds: int, seed: int
 ) -> list[tuple]:
@@ -134,7 +160,7 @@ def _draw(
 def _run_fold(config: ConfigDict, workdir: Path, split: dict, number: int, run: Callable) -> dict:
     """The results of a fold: features are cached, and fine-tuning is done once."""
     cell = config.copy_and_resolve_references()
-    cell.folds = 0
+    cell.folds = cell.fold_videos = 0
     for part, names in split.items():
         cell[f"{part}_videos"] = tuple(names)
     cell.workdir = str(workdir)

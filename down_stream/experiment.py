@@ -145,6 +145,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
     seen = seen_by(path)
     patients = patients_of(roots, splits)
     warnings = remarks(task, splits, seen, patients) + model_remarks(roots, videos, task)
+    warnings += [f"encoder: {text}" for text in getattr(encoder, "remarks", ())]
     facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
     if is_trained(config):
         facts["images_fingerprint"] = images_fingerprint(splits)

@@ -153,6 +153,7 @@ def comparison(config) -> int:
     from data.storage.paths import to_paths
     from down_stream.comparison.grid import run_comparison
     from down_stream.comparison.page import text_table
+    from down_stream.cross_validation import training_videos
     from down_stream.experiment import experiment
     from down_stream.features.labelled_splits import labelled_videos
     from down_stream.tasks import model_labels, open_task
@@ -168,6 +169,7 @@ def comparison(config) -> int:
         task=task,
         start=["python", "down_stream/main.py", *sys.argv[1:]],
         shard=read_shard(SHARD.value),
+        in_folds=training_videos(config, task, config.seeds) if config.folds else (),
     )
     if found is None:
         print(

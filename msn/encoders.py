@@ -232,6 +232,7 @@ def _encoder(path: AnyPath, found: Foreign, given: dict[str, Any]) -> Encoder:
             f"{found.family.hint}"
         )
     encoder = encoder_of_state(found.state, **arguments)
+    encoder.remarks = tuple(found.remarks)
     for remark in found.remarks:
         logger.warning("%s: %s", path, remark)
     if found.unused:

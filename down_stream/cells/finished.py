@@ -1,11 +1,13 @@
 """What is done: results are there, of this configuration, this encoder, these labels."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from data.common.errors import InputError
 from data.common.logs import logger
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath
@@ -25,9 +27,20 @@ def finished(cells: Sequence[Cell], encoders: Encoders) -> list[dict | None]:
     """The results of each cell; None where it is to be run.
 
     Raises:
-      InputError: the directory of a cell has results of another configuration.
+      InputError: directories of cells have results of another configuration; with all of them.
     """
-    found = [results_of(cell) for cell in cells]  # all of them, before an encoder is opened
+    found, others = [], {}  # all of them, before an encoder is opened
+    for cell in cells:
+        try:
+            found.append(results_of(cell))
+        except InputError as error:
+            others[str(cell.directory)] = error
+    if others:
+        raise InputError(
+            f"{next(iter(others.values()))}; or remove the folders of the {len(others)} of "
+            f"{len(cells)} cells that are of another one, which are run again then: rm -r "
+            f"{shlex.join(others)}"
+        )
     labels = Labels()
     return [
         unless_changed(cell, results, encoders, labels)

@@ -22,10 +22,10 @@ def check(config: ConfigDict) -> None:
             raise InputError(f"{key} is {values!r}; expected some of {', '.join(known)}, each once")
         for value in values:
             check_choices({key: value}, {key: known})
-    if config.folds and (tuple(config.fractions) != (1.0,) or config.numbers):
+    if config.fold_videos:
         raise InputError(
-            f"folds is {config.folds} with fractions {tuple(config.fractions)} and numbers "
-            f"{tuple(config.numbers)}; expected fractions=(1.0,) and no numbers, or folds=0"
+            f"fold_videos is {config.fold_videos} in a comparison; expected fractions, or numbers="
+            f"({config.fold_videos},)"
         )
     if unknown := set(config.settings) - set(MODES):
         raise InputError(

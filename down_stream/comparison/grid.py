@@ -23,9 +23,9 @@ from down_stream.cells.running import failures, run_cells
 from down_stream.comparison.checks import USUAL, check
 from down_stream.comparison.cost import measure_costs
 from down_stream.comparison.page import mark_old, write_page
-from down_stream.comparison.plan import OWN, plan_cells
+from down_stream.comparison.plan import OWN, plan_cells, plan_labels
 from down_stream.comparison.scores import compare, patients_in, write_rows
-from down_stream.low_shot.plan import MANIFEST, plan_subsets
+from down_stream.low_shot.plan import MANIFEST
 from down_stream.metrics import statistics
 from down_stream.report.alike import what_differs
 from down_stream.tasks import Task
@@ -45,6 +45,7 @@ def run_comparison(
     task: Task,
     start: Sequence[str],
     shard: Shard | None = None,
+    in_folds: Sequence[int] = (),
 ) -> tuple[dict | None, list[str]]:
     """Runs every cell of a comparison that is not done, and writes comparison.html.
 
@@ -59,6 +60,8 @@ def run_comparison(
       start: the command of the comparison, in words, for those of its cells.
       shard: which of several processes this is; they may run at once, on several machines that
         share `workdir`.
+      in_folds: with folds, how many videos there are to train on in each, of all seeds
+        (`down_stream.cross_validation.training_videos`).
 
     Returns:
       What comparison.json holds: "score" and "baseline"; "rows", see
@@ -77,13 +80,13 @@ def run_comparison(
     workdir, shard = Path(workdir), shard or Shard()
     note = "lock" if shard.count == 1 else f"lock.{shard.number}of{shard.count}"
     with locked(workdir, note):
-        return _run(config, workdir, run, task, start, shard)
+        return _run(config, workdir, run, task, start, shard, in_folds)
 
 
-def _run(config, workdir: Path, run, task: Task, start, shard: Shard) -> tuple:
-    manifest = plan_subsets(config, workdir)
+def _run(config, workdir: Path, run, task: Task, start, shard: Shard, in_folds) -> tuple:
+    manifest, labels = plan_labels(config, workdir, in_folds)
     encoders = Encoders(kind for kind in config.feature_kinds if kind != USUAL)
-    cells, skipped = plan_cells(config, workdir / CELLS, manifest, encoders, task.is_video)
+    cells, skipped = plan_cells(config, workdir / CELLS, labels, encoders, task.is_video)
     for one in skipped:
         logger.info("not compared: %s, %s: %s", one.encoder, one.what, one.why)
     found = finished(cells, encoders)

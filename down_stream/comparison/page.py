@@ -56,7 +56,8 @@ def _labels(summary: dict) -> str:
     if summary["folds"]:
         return (
             f"In {summary['folds']} folds of all {summary['test']['videos']} {summary['counted']}, "
-            "each tested once by a classifier of the others"
+            f"each tested once by a classifier that was trained on {summary['labelled']} of the "
+            "others (the mean over the folds)"
         )
     number, counted = summary["labelled"], summary["counted"]
     if number == 1:

@@ -15,7 +15,7 @@ from msn.formats.hub import encoder_path
 
 # What all encoders of a grid have in common, or the grid sets in each cell.
 COMMON = (
-    *("workdir", "data", "task", "positive_class", "folds", "mode", "temporal"),
+    *("workdir", "data", "task", "positive_class", "folds", "fold_videos", "mode", "temporal"),
     *("train_videos", "validation_videos", "test_videos", "seed", "encoder"),
 )
 
@@ -44,7 +44,10 @@ def check_grid(config: ConfigDict) -> None:
     """Raises `InputError` as `check` does, and for values with which no experiment of it works."""
     check(config)
     if config.folds:
-        raise InputError(f"folds is {config.folds} in a low-shot grid; expected 0 there")
+        raise InputError(
+            f"folds is {config.folds} in a low-shot grid; expected 0 there, or a comparison "
+            "(configs/encoder_comparison.py), which has curves over labels with folds, too"
+        )
     for name, path, *own in config.encoders:
         keys = {"encoder": path, "model.like": None} if path else {"model.like": name}
         check_cell(config, name, keys | flatten(dict(*own)))

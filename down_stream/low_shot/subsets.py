@@ -118,7 +118,11 @@ def label_fraction(videos: Sequence[str], fraction: float, seed: int = 0) -> tup
     """
     if not 0 < fraction <= 1:
         raise InputError(f"label fraction is {fraction}; expected above 0 and at most 1")
+    return draw_videos(videos, max(1, round(fraction * len(videos))), seed)
+
+
+def draw_videos(videos: Sequence[str], number: int, seed: int = 0) -> tuple[str, ...]:
+    """So many of the videos, drawn by a seed; those of a smaller number are among a larger's."""
     ordered = sorted(videos, key=natural_key)
-    number = max(1, round(fraction * len(ordered)))
     chosen = generator(seed, 0).permutation(len(ordered))[:number]
     return tuple(ordered[place] for place in sorted(chosen))

@@ -117,12 +117,11 @@ def read_timm_directory(path: AnyPath, config: dict) -> Foreign:
     told = config.get("pretrained_cfg") or {}
     if {"mean", "std"} <= told.keys():
         arguments |= checked_normalisation(told["mean"], told["std"])
-    if told.get("interpolation"):
-        arguments |= resampling(told["interpolation"])
+    arguments |= resampling(told.get("interpolation") or timm.INTERPOLATION)
     size = told.get("input_size")
     if isinstance(size, list | tuple) and len(size) == 3 and size[1] == size[2]:
         arguments |= size_arguments(size[1], sizes, arguments)
-    return Foreign(state, arguments, unused, family, remarks_on_share(told))
+    return Foreign(state, arguments, unused, family, remarks_on_share(told, timm.CROP_SHARE))
 
 
 def as_in(weights: dict[str, np.ndarray], family: Family) -> Family:

@@ -73,6 +73,7 @@ class Encoder(keras.Model):
         )
         self.features = features or self.backbone.pooling
         self.resample = resample
+        self.remarks: tuple[str, ...] = ()  # what a user must know of the file that it came from
         self.built = True
 
     def call(self, images, training=False):

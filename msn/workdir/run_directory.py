@@ -55,6 +55,7 @@ OPTIONAL = {
     "trust_model_labels": ("trust_model_labels", bool),
     "data.balance_sources": ("data.balance_sources", bool),
     "data.one_source_per_batch": ("data.one_source_per_batch", bool),
+    "fold_videos": ("fold_videos", bool),
     "attentive.": ("features", lambda features: features == "attentive"),
 }
 

@@ -13,6 +13,7 @@ from msn.formats.families import dino, dinov2, dinov3, ijepa, mae, timm
 from msn.formats.families.family import IMAGENET, Family
 
 EMBEDDING = re.compile(r"(|.*\.)patch_embed\.(proj|stem\.0)\.weight")
+BLOCK = re.compile(r"(|.*?\.)blocks\.(\d+\.)+attn\..*")
 WRAPPERS = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 CHUNKED = re.compile(r"blocks\.\d+\.(\d+)\.")  # DINOv2's training: blocks in groups
 # Of several encoders that one is taken which was trained to be used.
@@ -47,7 +48,7 @@ def encoder_of(content, is_tensor) -> tuple[str, dict, list[str]]:
     Raises:
       InputError: none, or several of which none comes first, or a tensor beside it that may matter.
     """
-    found, beside = {}, []
+    found, beside, damaged = {}, [], set()
     for path, table in tables(content):
         tensors = {
             WRAPPERS.sub("", str(name)): value for name, value in table.items() if is_tensor(value)
@@ -56,6 +57,8 @@ def encoder_of(content, is_tensor) -> tuple[str, dict, list[str]]:
         for start in beginnings:
             inside = {n.removeprefix(start): v for n, v in tensors.items() if n.startswith(start)}
             found[".".join((*path, start)).rstrip(".")] = plain_blocks(inside)
+        starts = {match[1] for name in tensors if (match := BLOCK.fullmatch(name))}
+        damaged |= {".".join((*path, start)) for start in starts.difference(beginnings)}
         beside += [
             ".".join((*path, name)) for name in tensors if not name.startswith(tuple(beginnings))
         ]
@@ -67,6 +70,11 @@ def encoder_of(content, is_tensor) -> tuple[str, dict, list[str]]:
             "weights, with a 'patch_embed.proj.weight' (as of DINO, DINOv2, MAE, timm, msn)"
         )
     where = the_one(list(found))
+    if better := [place for place in sorted(damaged) if rank(place) < rank(where)]:
+        raise InputError(
+            f"no weight {better[0] + 'patch_embed.proj.weight'!r} beside the blocks there, which "
+            f"come before {where!r}"
+        )
     unused = beside + [other for other in found if other != where]
     # Of a file of training, only what belongs to the model could matter.
     inner = where.partition(".")[0]
@@ -79,10 +87,6 @@ def encoder_of(content, is_tensor) -> tuple[str, dict, list[str]]:
 
 def the_one(places: list[str]) -> str:
     """The encoder that is meant, of several; raises `InputError` where that cannot be told."""
-
-    def rank(place):
-        return 0 if re.search(FIRST, place) else 2 if re.search(LAST, place) else 1
-
     best = min(map(rank, places))
     chosen = [place for place in places if rank(place) == best]
     if len(chosen) > 1:
@@ -90,6 +94,11 @@ def the_one(places: list[str]) -> str:
             f"{len(chosen)} encoders, {' and '.join(map(repr, chosen[:3]))}; expected one"
         )
     return chosen[0]
+
+
+def rank(place: str) -> int:
+    """Which of several encoders is meant: one of lower rank."""
+    return 0 if re.search(FIRST, place) else 2 if re.search(LAST, place) else 1
 
 
 def plain_blocks(tensors: dict) -> dict:

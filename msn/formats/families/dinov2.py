@@ -27,12 +27,14 @@ GATED = {
     "blocks.{}.mlp.fc2": "encoder.layer.{}.mlp.weights_out",
 }
 REGISTERS = {"reg_token": "embeddings.register_tokens"}
-ANTIALIASED, OFFSET = {"interpolation": "antialiased"}, {"interpolation": "offset"}
+RESIZED = {"resample": "bicubic"}  # frames, in its own evaluation
+ANTIALIASED = {"interpolation": "antialiased"} | RESIZED
+OFFSET = {"interpolation": "offset"} | RESIZED
 
 
 def of_config(config: dict) -> Family:
     """The family that a config.json of Hugging Face describes."""
-    names, arguments = NAMES, {}
+    names, arguments = NAMES, RESIZED
     if config.get("use_swiglu_ffn"):
         names = names | GATED
     if config["model_type"] == "dinov2_with_registers":

@@ -29,6 +29,7 @@ POOLING = {"token": "cls", "avg": "mean", "": "cls"}
 # Architectures with the weights of ours that compute something else with them.
 OTHERS = r"quickgelu|clip|beit|eva|_rope|_mci_|_rpn_|parallel"
 REGISTERS = r"_reg(\d+)_"  # in the name of an architecture
+INTERPOLATION, CROP_SHARE = "bicubic", 0.875  # of a `pretrained_cfg` that does not say it
 BARE = Family(
     "Vision Transformer",
     optional=("reg_token", "blocks.{}.ls1.gamma", "blocks.{}.ls2.gamma"),

@@ -27,9 +27,12 @@ def remarks_on_cropping(config: dict) -> list[str]:
     return []
 
 
-def remarks_on_share(config: dict) -> list[str]:
-    """The same of the `pretrained_cfg` of timm, whose crop_pct is a share of the resized frame."""
-    share, mode = config.get("crop_pct"), config.get("crop_mode") or "center"
+def remarks_on_share(config: dict, usual: float) -> list[str]:
+    """The same of the `pretrained_cfg` of timm, whose crop_pct is a share of the resized frame.
+
+    `usual` is that of one which does not say it.
+    """
+    share, mode = config.get("crop_pct") or usual, config.get("crop_mode") or "center"
     if not isinstance(share, int | float) or (share == 1 and mode == "squash"):
         return []
     how = {"squash": "makes a square of the frame", "border": "pads the frame to a square"}

@@ -19,7 +19,7 @@ from down_stream import experiment
 from down_stream.cells.opening import Encoders
 from down_stream.comparison.checks import check
 from down_stream.comparison.grid import run_comparison
-from down_stream.comparison.plan import plan_cells
+from down_stream.comparison.plan import plan_cells, plan_labels
 from down_stream.low_shot.plan import plan_subsets
 from down_stream.metrics.draws import paired_difference
 from down_stream.metrics.predictions import read_predictions
@@ -315,8 +315,8 @@ def test_what_there_cannot_be_is_said(small_dataset, folder, tmp_path):
         fractions=(1.0,),
         seeds=(0,),
     )
-    manifest = plan_subsets(config, tmp_path)
-    cells, skipped = plan_cells(config, tmp_path, manifest, Encoders(["last4"]), True)
+    labels = plan_labels(config, tmp_path)[1]
+    cells, skipped = plan_cells(config, tmp_path, labels, Encoders(["last4"]), True)
     told = {(one.encoder, one.what): one.why for one in skipped}
     assert "cannot be trained" in told["table", "finetune"]
     assert "1 blocks" in told["ours", "knn on last4"]
@@ -332,7 +332,7 @@ def test_what_there_cannot_be_is_said(small_dataset, folder, tmp_path):
         ({"modes": ("knn", "knn")}, "modes is"),
         ({"modes": ("magic",)}, "modes is 'magic'; expected probe"),
         ({"feature_kinds": ("magic",)}, "feature_kinds is 'magic'; expected usual"),
-        ({"folds": 5}, "folds is 5"),
+        ({"folds": 2, "fold_videos": 1}, r"fold_videos is 1 in a comparison; expected .*\(1,\)"),
         ({"baseline": "other"}, "baseline is 'other'"),
         ({"settings": {"finetune": {"epoch": 3}}}, "settings.finetune: unknown key 'epoch'; did"),
         ({"settings": {"knn": {"epochs": "x"}}}, "settings.knn.epochs is 'x'"),

@@ -10,6 +10,8 @@ from keras import ops
 
 from data.common.errors import InputError
 from msn.encoders import load_encoder
+from msn.formats.families import checkpoints
+from msn.formats.files import torch_files
 from tests.support.golden_families import (
     ASK,
     ENCODERS,
@@ -86,36 +88,89 @@ def copied(tmp_path):
     return copy
 
 
+def wrong(weights, unused):
+    """Yields (kind, name, weights) with one renamed, missing, transposed or of another size."""
+    for name, value in weights.items():
+        if any(part in name for part in unused) or not value.size:
+            continue
+        rest = {other: v for other, v in weights.items() if other != name}
+        yield "missing", name, rest
+        yield "renamed", name, rest | {f"{name}_": value}
+        yield "resized", name, rest | {name: np.concatenate([value, value], axis=-1)}
+        if value.ndim == 2 and value.shape[0] != value.shape[1]:
+            yield "transposed", name, rest | {name: value.T.copy()}
+
+
+def check_refused(kind, name, path, **arguments):
+    with pytest.raises(InputError) as refusal:
+        load_encoder(path, **arguments)
+    message = str(refusal.value)
+    assert "\n" not in message
+    layer = name.rpartition(".")[0] or name
+    assert (name if kind in ("resized", "transposed") else layer) in message, (kind, message)
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_every_weight_counts(name, copied):
     """One renamed, missing, transposed or of another size is refused by its name."""
     folder = copied(name)
-    weights = weights_of(folder)
     unused = ("mask_token", "decoder.", "pooler.", "classifier.")
-    for weight, value in weights.items():
-        if any(part in weight for part in unused) or not value.size:
-            continue
-        rest = {other: v for other, v in weights.items() if other != weight}
-        changes = {
-            "missing": rest,
-            "renamed": rest | {f"{weight}_": value},
-            "resized": rest | {weight: np.concatenate([value, value], axis=-1)},
+    for kind, weight, changed in wrong(weights_of(folder), unused):
+        safetensors.numpy.save_file(changed, folder / "model.safetensors")
+        check_refused(kind, weight, folder, **given(name))
+
+
+def tensors_of(path):
+    """{where it is in a PyTorch file: array}, and where its encoder is."""
+
+    def choose(content):
+        found = {
+            (*place, name): value
+            for place, table in checkpoints.tables(content)
+            for name, value in table.items()
+            if torch_files.is_tensor(value)
         }
-        if value.ndim == 2 and value.shape[0] != value.shape[1]:
-            changes["transposed"] = rest | {weight: value.T.copy()}
-        for kind, changed in changes.items():
-            safetensors.numpy.save_file(changed, folder / "model.safetensors")
-            with pytest.raises(InputError) as refusal:
-                load_encoder(folder, **given(name))
-            message = str(refusal.value)
-            assert "\n" not in message
-            layer = weight.rpartition(".")[0] or weight
-            assert (weight if kind in ("resized", "transposed") else layer) in message, message
+        return found, checkpoints.encoder_of(content, torch_files.is_tensor)[0]
+
+    return torch_files.read_chosen(path, choose)
 
 
-def test_frames_are_resized_as_timm_says():
+def nested(tensors):
+    content = {}
+    for (*places, name), value in tensors.items():
+        table = content
+        for place in places:
+            table = table.setdefault(place, {})
+        table[name] = value
+    return content
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FOLDERS])
+def test_every_weight_of_a_file_of_pytorch_counts(name, tmp_path):
+    tensors, where = tensors_of(ENCODERS / name)
+    start = where and f"{where}."
+    own = {".".join(key): key for key in tensors if ".".join(key).startswith(start)}
+    others = {key: value for key, value in tensors.items() if key not in own.values()}
+    weights = {key.removeprefix(start): tensors[place] for key, place in own.items()}
+    for kind, weight, changed in wrong(weights, ("mask_token", "decoder_", "head.")):
+        if (kind, weight) == ("missing", "register_tokens"):
+            continue  # a file without registers is another DINOv2: nothing tells them apart
+        placed = {
+            own.get(start + key, (*own[start + weight][:-1], f"{own[start + weight][-1]}_")): value
+            for key, value in changed.items()
+        }
+        torch_files.write_torch_file(tmp_path / name, nested(others | placed))
+        check_refused(kind, weight, tmp_path / name, **given(name))
+
+
+def test_frames_are_resized_as_files_or_families_say(copied):
     assert opened("timm-plain").resample == "bicubic"
-    assert opened("dino.pth").resample == "bilinear"  # which says nothing
+    for name in ("dino.pth", "dinov2.pth", "hf-dinov2", "hf-dinov2-registers"):
+        assert opened(name).resample == "bicubic"
+    assert opened("mae.pth").resample == "bilinear"  # or EndoViT's, who differ
+    folder = copied("hf-dinov2")
+    (folder / "preprocessor_config.json").write_text(json.dumps({"resample": 1, "size": 16}))
+    assert load_encoder(folder).resample == "lanczos"
 
 
 @pytest.mark.parametrize("name", ["timm-registers", "hf-dinov2", "dinov2.pth", "timm-dinov3"])
