@@ -60,7 +60,7 @@ found to audit.json, the splits by video to splits.json.
 Cleaning for pre-training deletes nothing: --drop_black, --drop_out_of_body and
 --drop_near_duplicates write pretraining.parquet, an index without such frames, and --crop_borders
 writes copies without borders to cropped/, which both indices then name.
-data/preparation/cleaning.py says what is measured. Without these flags the next call goes back to
+data/indexing/cleaning.py says what is measured. Without these flags the next call goes back to
 all frames as they are.
 
 On many machines, by Apache Beam (docs/corpus.md); frames and index are the same:

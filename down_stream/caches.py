@@ -29,6 +29,7 @@ from data.common import cli
 from data.common.compiled_programs import VARIABLE, user_cache
 from data.common.errors import InputError
 from data.images.completeness import WHOLE_IMAGES
+from data.images.states import READ_VIDEOS
 from data.storage.locking import locked
 from data.storage.paths import check_local
 from msn.workdir.checkpoint_files import checkpoints, open_state, step_of
@@ -36,6 +37,7 @@ from msn.workdir.checkpoint_files import checkpoints, open_state, step_of
 KINDS = ("programs", "clocks", "images", "features", "checkpoints")
 PASSED_OVER = {"frames", "cropped", "videos", "saved_model"}  # large, and without caches
 _ENCODER = re.compile(r"[0-9a-f]{32}")  # the folder of an encoder's features
+IMAGES = {WHOLE_IMAGES, READ_VIDEOS}
 _ENTRY = re.compile(r".+-[0-9a-f]{32}\.npy")
 _CHECKPOINTS = "checkpoints"  # as msn.workdir.run_directory names it, whose import takes seconds
 _CHECKPOINT = re.compile(r"step_\d{8,}\.safetensors")
@@ -118,7 +120,7 @@ def _below(place: Path) -> Found:
         yield from _features(folder, names)
         clocks = {n for n in names if n == ".frames.npz" or re.fullmatch(r"\.clocks-.*\.npz", n)}
         yield "clocks", folder, [folder / name for name in sorted(clocks)], ""
-        yield "images", folder, [folder / name for name in names if name == WHOLE_IMAGES], ""
+        yield "images", folder, [folder / name for name in names if name in IMAGES], ""
         yield "checkpoints", folder, *_old_checkpoints(folder)
 
 

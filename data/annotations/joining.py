@@ -5,6 +5,8 @@ NNNNNN / fps. Only files named `<video>_NNNNNN` are joined; other names may coun
 than frames of that rate, and wrong labels are worse than none.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -62,6 +64,26 @@ class Annotated:
     videos: Mapping[str, Mapping]
     untimed: list[str] = field(default_factory=list)
     authors: dict[str, dict[str, str]] = field(default_factory=dict)
+    _contents: dict[Path, str] = field(default_factory=dict)
+
+    def about(self, video: str) -> str:
+        """A digest of all that the labels of a video come from, but for the numbers of its frames.
+
+        Of files their content counts: `prepare.py --annotations` copies them at every call.
+        """
+        noted, sources = self.videos.get(video, {}), self.sources.get(video, ())
+        rates = [self.fps, self.annotation_fps, noted.get("seconds"), noted.get("source_fps")]
+        what = [self.classes.multi_label, rates]
+        if sources:
+            lasting = {group: sorted(names) for group, names in self.names.lasting.items()}
+            what += [self.classes.phases, dict(self.names.phase_map), lasting]
+        for source in sources:
+            content = self._contents.get(source.file)
+            if content is None:
+                content = hashlib.sha256(source.file.read_bytes()).hexdigest()
+                self._contents[source.file] = content
+            what.append([str(source.file), content, source.place, source.said])
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
     def join(
         self,

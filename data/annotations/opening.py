@@ -52,11 +52,13 @@ class Source:
       read: audit -> labels; raises `InputError` where the file cannot be used at all.
       said: {group: (start, end, label) in seconds} of what a model said of the video before, as far
         as that is known.
+      place: where in the file that is, if it is about several videos.
     """
 
     file: Path
     read: Callable[[Audit], list[VideoLabels]]
     said: Mapping[str, list] = field(default_factory=dict)
+    place: str = ""
 
 
 def copy_annotations(given: Path, root: Path, faults: list[str]) -> None:
@@ -188,7 +190,7 @@ def _recognise(
                     f"its own, or {video} where that is meant"
                 )
                 continue
-            sources.append((video, Source(file, part.read, part.said)))
+            sources.append((video, Source(file, part.read, part.said, part.place)))
             folders.setdefault(video, {}).setdefault(_folder_above(called, video), called)
     # "case 1/left" and "case 2/left" are two videos, of which one may have no frames here.
     unclear = {video for video, names in folders.items() if len(names.keys() - {""}) > 1}

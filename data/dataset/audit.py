@@ -18,7 +18,7 @@ PRINTED_NEIGHBOURS = 5
 PRINTED_SIZES = 6
 # Seconds that annotators have kept of what a model wrote, moved over a boundary, and changed.
 CORRECTIONS = ("kept_s", "moved_s", "changed_s")
-# Frames by what `data/preparation/cleaning.py` did, where it was asked to; "pretraining" are those
+# Frames by what `data/indexing/cleaning.py` did, where it was asked to; "pretraining" are those
 # left.
 CLEANED = ("black", "out_of_body", "near_duplicates", "cropped", "pretraining")
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from data.common.errors import InputError
 from data.images.linking import ROUGH
@@ -13,6 +14,7 @@ from data.video.names import KnownNames
 from data.video.parts import VideoFiles
 
 LOG = "extraction.json"  # in the frames folder: the settings, and which videos are complete
+NONE_KNOWN: Mapping[str, int] = MappingProxyType({})
 
 
 def frame_numbers(folder: Path, video: str) -> set[int]:
@@ -76,13 +78,21 @@ def write_log(frames_dir: Path, log: Mapping) -> None:
     write_json(frames_dir / LOG, log)
 
 
-def is_complete(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
-    """Whether all frames of a video are there; `done` is the "videos" of a log.
+def is_complete(
+    name: str, frames_dir: Path, done: Mapping[str, Mapping], known: Mapping[str, int] = NONE_KNOWN
+) -> bool:
+    """Whether all frames of a video are there, but for those that are damaged in the video.
 
-    Those that are damaged in the video cannot be.
+    Args:
+      name: of the video.
+      frames_dir: where its folder is.
+      done: the "videos" of a log.
+      known: {video: n} of those of which it is known that frames 1 to n are there.
     """
     if name not in done:
         return False
+    if known.get(name, 0) >= done[name]["frames"]:
+        return True
     expected = set(range(1, done[name]["frames"] + 1)) - set(done[name].get("missing", ()))
     return frame_numbers(frames_dir / name, name) >= expected
 
@@ -150,10 +160,17 @@ def _is_touched(video: VideoFiles, noted: Mapping) -> bool:
 
 
 def is_extracted(
-    name: str, video: VideoFiles, frames_dir: Path, done: Mapping[str, Mapping]
+    name: str,
+    video: VideoFiles,
+    frames_dir: Path,
+    done: Mapping[str, Mapping],
+    known: Mapping[str, int] = NONE_KNOWN,
 ) -> bool:
-    """Whether all frames of a video are there, and it has got no more parts since."""
-    return is_complete(name, frames_dir, done) and _noted_sizes(done[name]) == video.sizes
+    """Whether all frames of a video are there, and it has got no more parts since.
+
+    The others are those of `is_complete`.
+    """
+    return is_complete(name, frames_dir, done, known) and _noted_sizes(done[name]) == video.sizes
 
 
 def _noted_sizes(noted: Mapping) -> list[int]:

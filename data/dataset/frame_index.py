@@ -168,7 +168,7 @@ def load_index(
     Args:
       roots: dataset directories, as `prepare.py` made them, on a disk or an object store.
       pretraining: whether to leave out the frames that were cleaned away for pre-training
-        (`data.preparation.cleaning`), where there are such, and the multi-label groups, which it
+        (`data.indexing.cleaning`), where there are such, and the multi-label groups, which it
         does not look at.
 
     Raises:

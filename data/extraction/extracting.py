@@ -17,6 +17,7 @@ from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.dataset.extraction_log import (
     LOG,
+    NONE_KNOWN,
     changed_names,
     frame_numbers,
     is_extracted,
@@ -45,6 +46,7 @@ def extract_frames(
     size: int | None = None,
     workers: int | None = None,
     spread: Spread | None = None,
+    known: Mapping[str, int] = NONE_KNOWN,
 ) -> dict[str, str]:
     """Writes `frames_dir/<video>/<video>_NNNNNN.<format>`, NNNNNN counted from 1.
 
@@ -61,6 +63,7 @@ def extract_frames(
       size: shorter side in pixels; larger frames are reduced to it. None keeps the size.
       workers: videos decoded at the same time; None for one per core.
       spread: has workers elsewhere extract them, as `data.preparation.on_beam.Beam` does.
+      known: {video: n} of those of which it is known that frames 1 to n are there.
 
     Returns:
       {name: reason} of the videos that could not be used, or not to their end.
@@ -91,7 +94,7 @@ def extract_frames(
     todo = {
         name: video
         for name, video in free.items()
-        if not is_extracted(name, video, frames_dir, log["videos"])
+        if not is_extracted(name, video, frames_dir, log["videos"], known)
     }
     reasons |= noted_faults(free.keys() - todo.keys(), log)
     if not todo:

@@ -40,7 +40,7 @@ from data.image_classes.writing import (
 from data.images.completeness import WHOLE_IMAGES, fault_finder
 from data.images.image_io import image_size
 from data.images.linking import place_image
-from data.preparation.cleaning import CROPPED, cropping
+from data.indexing.cleaning import CROPPED, cropping
 from data.public_datasets.layout import matching
 from data.public_datasets.preparing import open_archive
 from data.storage.whole import write_json

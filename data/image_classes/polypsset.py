@@ -55,7 +55,7 @@ from data.image_classes.writing import LabelledImage, write_dataset
 from data.images.folders import list_files
 from data.images.linking import link_file
 from data.images.names import natural_key
-from data.preparation.cleaning import CROPPED, cropping
+from data.indexing.cleaning import CROPPED, cropping
 from data.storage.whole import write_json
 
 FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}

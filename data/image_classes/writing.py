@@ -20,7 +20,7 @@ from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
 from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
 from data.images.names import natural_key
-from data.preparation.index_table import index_table
+from data.indexing.index_table import index_table
 from data.storage.whole import whole_file, write_json
 
 

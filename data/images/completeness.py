@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +74,7 @@ def fault_finder(note: Path) -> Iterator[Callable[[Iterable[Path]], Iterator[str
         known = np.load(note, allow_pickle=False)
     except (OSError, ValueError, EOFError):  # none yet, or damaged
         known = np.empty(0, np.int64)
-    found = set()
+    found = array("q")  # a set of tens of millions would take gigabytes
 
     def fault_of(path):
         try:
@@ -85,7 +86,7 @@ def fault_finder(note: Path) -> Iterator[Callable[[Iterable[Path]], Iterator[str
             return None
         fault = find_fault(path)
         if fault is None:
-            found.add(state)
+            found.append(state)
         return fault
 
     with ThreadPoolExecutor(available_cores()) as pool:  # decoding leaves Python's lock to others
@@ -94,7 +95,7 @@ def fault_finder(note: Path) -> Iterator[Callable[[Iterable[Path]], Iterator[str
         finally:
             if found:
                 with contextlib.suppress(OSError), whole_file(note) as side, side.open("wb") as out:
-                    np.save(out, np.union1d(known, np.fromiter(found, np.int64)))
+                    np.save(out, np.union1d(known, np.frombuffer(found, np.int64)))
 
 
 def _state(path: Path) -> int:

@@ -14,7 +14,7 @@ from data.overview.kinds import COMMON, KINDS, OF_CLASSES, PUBLIC, check_flags_o
 from data.storage.paths import check_local, check_output_folder, to_path
 
 if TYPE_CHECKING:
-    from data.preparation.cleaning import Cleaning
+    from data.indexing.cleaning import Cleaning
     from data.preparation.on_beam import Beam
 
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -112,7 +112,7 @@ class Request:
     @property
     def cleaning(self) -> Cleaning:
         """What is left out for pre-training."""
-        from data.preparation.cleaning import Cleaning
+        from data.indexing.cleaning import Cleaning
 
         return Cleaning(
             self.drop_black, self.drop_out_of_body, self.drop_near_duplicates, self.crop_borders

@@ -11,15 +11,16 @@ from data.annotations.patients import take_patients
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit, remark_shared
-from data.dataset.extraction_log import LOG, changed_names, read_log, write_log
+from data.dataset.extraction_log import LOG, NONE_KNOWN, changed_names, read_log, write_log
 from data.dataset.overlaps import SYNTHETIC
 from data.dataset.splits import write_splits
 from data.extraction.calls import Spread
 from data.extraction.extracting import extract_frames
 from data.images.completeness import say_several
 from data.images.linking import drop_replaced, link_images
-from data.preparation.cleaning import Cleaning
-from data.preparation.indexing import build_index, list_videos
+from data.indexing.building import build_index, list_videos
+from data.indexing.cleaning import Cleaning
+from data.indexing.kept import Kept
 from data.preparation.media import (
     Media,
     check_present_frames,
@@ -27,6 +28,7 @@ from data.preparation.media import (
     has_media,
     own_videos,
 )
+from data.storage.paths import is_remote
 from data.storage.whole import whole_file
 from data.tfrecords.files import find_records
 from data.video.decoding import check_settings
@@ -174,7 +176,9 @@ def prepare_videos(
     if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
         write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
     changed = changed_names(videos, frames_dir, read_log(frames_dir)["videos"])
-    how = {"workers": workers, "spread": spread}
+    read = None if spread or is_remote(root) else Kept(root, cleaning)
+    known = read.complete if read else NONE_KNOWN
+    how = {"workers": workers, "spread": spread, "known": known}
     audit.problems += extract_frames(videos, frames_dir, **how, **settings).values()
     done = read_log(frames_dir)["videos"]
     kept = changed_names(videos, frames_dir, done)  # the new file is no video
@@ -220,5 +224,5 @@ def prepare_videos(
     of_videos, files = list_videos(root, Audit()), own | (media.videos if media else {})
     told = same_patients({name: files[name].files for name in of_videos if name in files})
     take_patients(root, patients, of_videos, places, audit, told=told)
-    build_index(root, audit, cleaning, annotation_fps, spread)
+    build_index(root, audit, cleaning, annotation_fps, spread, read)
     return write_splits(root)

@@ -14,7 +14,7 @@ from data.dataset.audit import Audit
 from data.dataset.extraction_log import read_log
 from data.dataset.splits import write_protocols
 from data.images.linking import link_file
-from data.preparation.cleaning import Cleaning
+from data.indexing.cleaning import Cleaning
 from data.preparation.media import Media
 from data.preparation.pipeline import prepare_videos
 from data.public_datasets.autolaparo import find_autolaparo

@@ -26,7 +26,7 @@ from data.image_classes.polypsset import find_layout
 from data.image_classes.polypsset_frames import ANNOTATIONS_IN, IMAGES_IN, NAMES
 from data.image_classes.voc import CORNERS
 from data.images.image_io import write_frame
-from data.preparation.cleaning import QUALITY
+from data.indexing.cleaning import QUALITY
 from data.synthetic.mucosa import Polyp
 
 PARTS = {"train2019": 24, "val2019": 8, "test2019": 12}  # sequences

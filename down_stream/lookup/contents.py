@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from data.preparation.cleaning import LEAST_LIT, LEAST_TISSUE, measure_image
+from data.indexing.cleaning import LEAST_LIT, LEAST_TISSUE, measure_image
 from down_stream.lookup.key_frames import AT_MOST, key_frames
 from down_stream.lookup.pictures import Pictures
 from down_stream.lookup.tables import Rows
@@ -126,7 +126,7 @@ def _by_pictures(rows: Rows, pictures: Pictures) -> tuple[dict[str, np.ndarray],
 def judge(image: np.ndarray) -> str:
     """BLACK_PART, OUTSIDE or "" for a picture, RGB uint8 [height, width, 3], by its colours alone.
 
-    The rules and their limits are those of `data.preparation.cleaning`.
+    The rules and their limits are those of `data.indexing.cleaning`.
     """
     measures = measure_image(np.ascontiguousarray(image[::4, ::4, ::-1]))
     if measures.lit < LEAST_LIT:

@@ -13,7 +13,7 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.frames.frames import Frames
-from data.preparation.cleaning import LIT, measure_image
+from data.indexing.cleaning import LIT, measure_image
 from data.storage.paths import AnyPath
 
 SAMPLED = 24  # frames of a data set: medians to a fifth of the spread, in a second or two

@@ -30,7 +30,7 @@ IMAGES, SIZE = 256, (854, 480)
 EXCLUDED = 80  # videos held out, as for an evaluation: the index is copied without them
 BATCH, BATCHES, ROUNDS = 32, 4, 12
 LATE_STEP = 50_000_000  # in epoch 68
-VIDEOS_AT_ONCE = 64  # in one group of rows, as data/preparation/indexing.py writes them
+VIDEOS_AT_ONCE = 64  # in one group of rows, as data/indexing/building.py writes them
 
 
 def measure() -> dict:

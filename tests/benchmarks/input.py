@@ -17,7 +17,7 @@ import tensorflow as tf
 from configs import msn_vits16
 from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.pretraining import pretraining_dataset
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views

@@ -22,7 +22,7 @@ from data.common.cores import available_cores
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.images.image_io import read_bytes
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.storage.folders import copy_folder
 from data.tfrecords.packing import pack_frames
 from tests.benchmarks.index import draw_images

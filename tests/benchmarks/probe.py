@@ -19,7 +19,7 @@ import numpy as np
 
 from data.dataset.cholec80 import SOURCE_FPS
 from data.dataset.frame_index import FrameIndex, load_index
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.synthetic.camera import Endoscope
 from data.synthetic.cholec80 import make_timeline
 from down_stream.classifiers.linear_probe import fit_linear_probe

@@ -9,7 +9,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import SPLITS
 from data.dataset.frame_index import load_index
 from data.images.image_io import frame_to_input, read_image
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from down_stream.classifiers.losses import class_weights
 from down_stream.low_shot.subsets import label_fraction
 from tests.support.small_dataset import make_small_dataset

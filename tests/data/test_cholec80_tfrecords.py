@@ -12,7 +12,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TFRECORD_PHASES
 from data.dataset.frame_index import load_index
 from data.images.image_io import read_image
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.storage.folders import copy_folder
 from data.tfrecords.records import read_records
 from tests.support import small_records

@@ -16,7 +16,7 @@ from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
 from data.dataset.splits import draw_split
 from data.images.image_io import read_image
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.tfds_builder import EndoscopicFrames, FramesConfig, split_videos
 from tests.support.small_dataset import draw_frame, make_small_dataset
 

@@ -30,6 +30,7 @@ def place(tmp_path, monkeypatch):
         f"runs/features/{'a' * 32}/op2-{'c' * 32}.npy",
         f"runs/features/{'d' * 32}/op1-{'b' * 32}.npy",
         "datasets/ours/.whole_images.npy",
+        "datasets/ours/.read_videos.json",
         "datasets/ours/.clocks-1.0.npz",
         "datasets/tfds/.frames.npz",
         # What is none of these.
@@ -65,7 +66,7 @@ def test_all_kinds_are_found_with_size_and_age(place):
         ("clocks", "clocks", 1),
         ("clocks", "ours", 1),
         ("clocks", "tfds", 1),
-        ("images", "ours", 1),
+        ("images", "ours", 2),
         ("features", "e" * 32, 1),
         ("features", "a" * 32, 2),
         ("features", "d" * 32, 1),
@@ -76,7 +77,7 @@ def test_all_kinds_are_found_with_size_and_age(place):
     lines = table(groups).splitlines()
     assert "10 days ago" in lines[8]
     assert "just now" in lines[7]
-    assert lines[-1].split()[2] == "12"
+    assert lines[-1].split()[2] == "13"
     (group,) = (g for g in find_groups([place], unused_days=9))
     assert group.folder == old
     assert len(find_groups([])) == 3

@@ -9,7 +9,7 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.classes import CHOLEC80, Classes
 from data.dataset.frame_index import load_index
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from down_stream import experiment
 from down_stream.classifiers import fitting
 from down_stream.classifiers.frame_model import FrameModel

@@ -10,7 +10,7 @@ from data.annotations.corrections import read_labelled_by
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from down_stream.experiment import run
 from down_stream.inference.annotations import Wanted as Annotations
 from down_stream.inference.embeddings import Options, embed

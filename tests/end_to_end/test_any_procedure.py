@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.tfds_builder import EndoscopicFrames, FramesConfig
 from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.experiment import run

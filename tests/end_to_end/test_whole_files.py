@@ -11,7 +11,7 @@ from data.common.errors import InputError
 from data.dataset.extraction_log import is_complete, write_log
 from data.dataset.splits import PARTS, write_protocols, write_splits
 from data.images.image_io import write_frame
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.storage.cached_table import cached_table
 from down_stream import experiment
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
@@ -60,13 +60,18 @@ def in_dataset(write):
     return write_there
 
 
+def index_a_change(folder):
+    next((folder / "frames").rglob("*.png")).touch()  # else the index that is there stays
+    build_index(folder)
+
+
 def add_part(folder):
     VideoParts(folder / "e", "op", 5).add(5, {"second": np.arange(5)}, [])
 
 
 # What is written, by its place in a folder: how to write it there.
 WRITERS = {
-    "index.parquet": in_dataset(build_index),
+    "index.parquet": in_dataset(index_a_change),
     "classes.json": in_dataset(build_index),
     "audit.json": in_dataset(build_index),
     "splits.json": in_dataset(write_splits),

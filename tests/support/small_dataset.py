@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from data.dataset.cholec80 import PHASES, TOOLS
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 
 
 def draw_frame(phase, seed, size=(24, 32)):

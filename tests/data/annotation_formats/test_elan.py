@@ -7,8 +7,8 @@ import pytest
 from data.annotation_formats.elan import linked_videos, open_elan, read_elan
 from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.preparation.indexing import build_index
-from tests.data.preparation.test_indexing import write_frames
+from data.indexing.building import build_index
+from tests.data.indexing.test_building import write_frames
 
 
 def write_eaf(path, tiers, media="file:///C:/recordings/op%201.mp4"):

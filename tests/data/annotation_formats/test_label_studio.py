@@ -19,8 +19,8 @@ from data.annotation_formats.label_studio import (
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
-from data.preparation.indexing import build_index
-from tests.data.preparation.test_indexing import write_frames
+from data.indexing.building import build_index
+from tests.data.indexing.test_building import write_frames
 from tests.support.places import GOLDEN
 
 EXPORTS = GOLDEN / "label-studio"

@@ -15,8 +15,8 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.extraction_log import write_log
 from data.dataset.frame_index import load_index
-from data.preparation.indexing import build_index
-from tests.data.preparation.test_indexing import write_frames
+from data.indexing.building import build_index
+from tests.data.indexing.test_building import write_frames
 
 FPS = 3.0  # frames are at thirds of a second, which no format writes
 PHASES = ("Zugang", "Präparation & Naht", 'Pause "kurz"')

@@ -16,7 +16,7 @@ from data.annotations.corrections import (
 )
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from tests.data.annotation_writers.test_writing import frames_of
 from tests.support.places import ROOT
 

@@ -8,7 +8,7 @@ import pytest
 
 from data.annotations.opening import copy_annotations
 from data.dataset.frame_index import load_index
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 
 IMAGE = np.full((24, 32, 3), 90, np.uint8)
 

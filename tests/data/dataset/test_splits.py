@@ -5,7 +5,7 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, SPLITS
 from data.dataset.splits import check_disjoint, draw_split, write_splits
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from tests.support.small_dataset import make_small_dataset
 
 
@@ -35,7 +35,7 @@ def test_cholec80_has_the_published_protocols(tmp_path):
 
 def test_videos_in_several_groups_of_rows_are_counted(tmp_path, monkeypatch):
     """As those of an index of more videos than are in memory at once."""
-    monkeypatch.setattr("data.preparation.indexing.VIDEOS_AT_ONCE", 1)
+    monkeypatch.setattr("data.indexing.building.VIDEOS_AT_ONCE", 1)
     root = make_small_dataset(tmp_path, videos=3, seconds=14)
     split = write_splits(root)["protocols"]["40/8/32"]["train"]
     assert split["videos"] == ["video01", "video02", "video03"]

@@ -7,7 +7,7 @@ from data.dataset.frame_index import load_index
 from data.extraction import records
 from data.extraction.records import extract_records
 from data.images.image_io import read_image
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.tfrecords.files import find_records
 from tests.support import small_records
 from tests.support.record_files import write_records

@@ -13,7 +13,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.frames.opening import SOURCES, open_source
 from data.images.image_io import read_image
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.tfrecords.packing import pack_frames
 from tests.support.record_files import write_records
 from tests.support.small_dataset import make_small_dataset

@@ -16,7 +16,7 @@ from data.dataset.audit import Audit
 from data.frames.listing import list_images
 from data.image_classes.class_folders import prepare_classes
 from data.images.folders import list_files
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.preparation.media import find_media
 from tests.support.places import ROOT
 

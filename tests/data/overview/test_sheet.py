@@ -7,11 +7,11 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.frames.frames import Frames
 from data.image_classes.writing import LabelledImage, write_dataset
+from data.indexing.building import build_index
 from data.overview import sheet
 from data.overview.drawing import colour_of
 from data.overview.sheet import write_sheet
 from data.overview.sheet_strips import MAX_ROWS, PER_STRIP, choose_strips, clock
-from data.preparation.indexing import build_index
 
 
 class Recorded(Frames):

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
+from data.dataset import extraction_log
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
 from data.dataset.patients import PATIENTS
 from data.dataset.splits import write_protocols
-from data.preparation.cleaning import Cleaning
+from data.indexing.cleaning import Cleaning
 from data.preparation.pipeline import check_sources, prepare_videos
 from tests.support.small_dicoms import JPEG, jpegs, write_dicom
-from tests.support.small_videos import write_video
+from tests.support.small_videos import read_numbers, write_video
 
 SECONDS = 4
 
@@ -265,3 +266,64 @@ def test_dicom_files_of_a_patient_are_in_one_part_of_the_split_and_nothing_says_
     prepare(root)  # as where annotations were added
     assert (root / "splits.json").read_text() == splits
     assert (root / PATIENTS).read_text() == before
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """The names of the videos whose folders are listed to see whether their frames are there."""
+    names, real = [], extraction_log.frame_numbers
+
+    def frame_numbers(folder, video):
+        names.append(video)
+        return real(folder, video)
+
+    monkeypatch.setattr(extraction_log, "frame_numbers", frame_numbers)
+    return names
+
+
+def test_frames_of_a_dataset_in_which_nothing_has_changed_are_not_counted_again(tmp_path, listed):
+    recordings, root = tmp_path / "recordings", tmp_path / "data"
+    for name in ("op1", "op2"):
+        write_video(recordings / f"{name}.mp4", 25, 25 * SECONDS)
+    prepare(root, videos=recordings)
+    listed.clear()
+    prepare(root, videos=recordings)
+    assert listed == []
+    (root / "frames" / "op1" / "op1_000002.jpg").unlink()
+    prepare(root, videos=recordings)
+    assert listed == ["op1"]
+    assert load_index(root).frame.tolist() == 2 * list(range(1, SECONDS + 1))
+
+
+def test_a_video_that_is_extracted_again_has_its_new_rows(tmp_path):
+    recordings, root = tmp_path / "recordings", tmp_path / "data"
+    for name in ("op1", "op2"):
+        write_video(recordings / f"{name}.mp4", 25, 25 * SECONDS)
+    prepare(root, videos=recordings)
+    prepare(root, videos=recordings)
+    write_video(recordings / "op2.mp4", 25, 25 * (SECONDS + 2), first=100)
+    audit = prepare(root, videos=recordings)
+    assert audit.changed == ["op2"]
+    index = load_index(root)
+    assert np.bincount(index.video).tolist() == [SECONDS, SECONDS + 2]
+    assert read_numbers(root / "frames" / "op2")["op2_000001.jpg"] == 100
+    fresh = prepare(tmp_path / "fresh", videos=recordings)
+    assert fresh.videos == audit.videos
+
+
+@pytest.mark.parametrize("size", [None, 10])
+def test_images_that_were_replaced_have_their_new_sizes(tmp_path, size):
+    """Linked or copied: what is copied does not change until it is taken anew."""
+    images, root = tmp_path / "images", tmp_path / "data"
+    images.mkdir()
+    for number in range(1, 4):
+        cv2.imwrite(str(images / f"a_{number:06d}.png"), np.full((16, 16, 3), 90, np.uint8))
+    before = size or 16
+    assert prepare(root, videos=images, size=size).sizes == {(before, before): 3}
+    for number in range(1, 4):
+        file = images / f"a_{number:06d}.png"
+        file.unlink()
+        cv2.imwrite(str(file), np.full((20, 40, 3), 90, np.uint8))
+        os.utime(file, (2e9, 2e9))
+    after = prepare(root, videos=images, size=size).sizes
+    assert after == {(2 * size, size) if size else (40, 20): 3}

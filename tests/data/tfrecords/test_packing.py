@@ -17,7 +17,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, load_index
 from data.frames.opening import open_source
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from data.storage.whole import PART
 from data.tfrecords.packed import MANIFEST, PACKED, PLACES
 from data.tfrecords.packing import pack_frames, remark_packed

@@ -9,7 +9,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset, list_images, list_videos
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.inference import annotations
 from down_stream.inference.annotations import LEAST, Wanted, find_intervals, smoothed
@@ -17,7 +17,7 @@ from down_stream.inference.embeddings import Options, embed
 from down_stream.temporal.model import TemporalModel, save_temporal
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
-from tests.data.preparation.test_indexing import write_frames
+from tests.data.indexing.test_building import write_frames
 from tests.support.small_videos import write_video
 
 

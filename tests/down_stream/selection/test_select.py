@@ -83,7 +83,7 @@ def data(tmp_path):
 def without_labels(root, videos):
     for name in videos:
         (root / "phase_annotations" / f"{name}-phase.txt").unlink()
-    from data.preparation.indexing import build_index
+    from data.indexing.building import build_index
 
     build_index(root)
 

@@ -7,7 +7,7 @@ import pytest
 
 from data.frames.opening import open_source
 from data.frames.sampling import source_of_videos
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from msn.pretrain import pretrain
 from msn.training import data_sets
 from msn.training.data_sets import KINDS, differences, measure_frame, say_differences

@@ -10,7 +10,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
 from data.image_classes.class_folders import prepare_classes
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from msn.networks.encoder import create_encoder
 from msn.training.knn_probe import KnnProbe, mean_average_precision, vote_for_each
 from msn.training.neighbours import vote, votes

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from data.frames.opening import open_source
 from data.frames.video_frames import VideoFrames
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
 from msn.training.source_probe import SourceProbe, halves, spaced, videos_of_sources
 from tests.support.small_videos import write_video
 

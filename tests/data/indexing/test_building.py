@@ -10,8 +10,8 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.frame_index import load_index
 from data.frames.listing import list_images
-from data.preparation.cleaning import Cleaning
-from data.preparation.indexing import build_index
+from data.indexing.building import build_index
+from data.indexing.cleaning import Cleaning
 
 IMAGE = np.full((24, 32, 3), 90, np.uint8)
 
@@ -101,7 +101,7 @@ def test_the_table_on_disk(tmp_path):
         "frames/video10/video10_000001.jpg",
     ]
     assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {
-        *("index.parquet", "classes.json", "audit.json", ".whole_images.npy")
+        *("index.parquet", "classes.json", "audit.json", ".whole_images.npy", ".read_videos.json")
     }
 
 

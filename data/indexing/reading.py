@@ -16,7 +16,7 @@ from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from data.extraction.calls import Spread
 from data.images.completeness import WHOLE_IMAGES, fault_finder
-from data.preparation.cleaning import CROPPED
+from data.indexing.cleaning import CROPPED
 from data.storage.folders import copy_folder
 from data.storage.locking import scratch_folder
 from data.storage.paths import AnyPath, is_remote
@@ -36,6 +36,8 @@ def read_here(
         `find_faults`, which is what `fault_finder` gives; returns tables, and what was found.
       annotated: what is known of the dataset's annotations.
     """
+    if not videos:  # the note of whole images alone may be large
+        return
     with (
         fault_finder(root / WHOLE_IMAGES) as find_faults,
         ThreadPoolExecutor() as pool,  # threads: files are read, and decoded, without Python's lock

@@ -9,8 +9,9 @@ import contextlib
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,15 +30,16 @@ from data.extraction.calls import Spread
 from data.images.finding import group_images
 from data.images.folders import list_folder
 from data.images.image_io import image_size
-from data.images.names import is_image, natural_key, official_number, trailing_number
-from data.preparation.cleaning import CROPPED, Cleaning, clean_video, measure_files
-from data.preparation.index_table import index_table
-from data.preparation.reading import VIDEOS_AT_ONCE, read_elsewhere, read_here
+from data.images.names import is_image, natural_key
+from data.indexing.cleaning import CROPPED, Cleaning, clean_video, measure_files
+from data.indexing.index_table import index_table
+from data.indexing.kept import Kept, Rows
+from data.indexing.numbering import drop_repeated, number_files, remark_gaps, remark_strays
+from data.indexing.reading import VIDEOS_AT_ONCE, read_elsewhere, read_here
 from data.storage.paths import is_remote, to_path
 from data.storage.whole import whole_file
 
 MAX_PIXELS = 1_000_000  # 2.5 times those of Cholec80's frames, 854x480
-MAX_NUMBER = np.iinfo(np.int32).max
 NO_CLEANING = Cleaning()
 
 
@@ -47,6 +49,7 @@ def build_index(
     cleaning: Cleaning = NO_CLEANING,
     annotation_fps: float | None = None,
     spread: Spread | None = None,
+    kept: Kept | None = None,
 ) -> Audit:
     """Writes index.parquet (see `data/dataset/frame_index.py`), classes.json and audit.json.
 
@@ -58,6 +61,7 @@ def build_index(
         an index without them; an older one is removed where it does not.
       annotation_fps: annotated frames per second; None where nobody says so.
       spread: has workers elsewhere read the videos, as `data.preparation.on_beam.Beam` does.
+      kept: what was read before, for the same cleaning; None to ask for it now.
 
     Returns:
       What was found: gaps and stray files are remarks; what could not be used is a problem.
@@ -70,9 +74,20 @@ def build_index(
     folders = list_videos(root, audit)
     annotated = open_annotated(root, folders, audit, annotation_fps)
     names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
+    if not spread and not is_remote(root):
+        kept = kept or Kept(root, cleaning)
+    abouts = {video: annotated.about(video) for video in folders} if kept else {}
+    same = kept.usable(abouts) if kept else set()
     with contextlib.ExitStack() as files:
-        sides = [files.enter_context(whole_file(root / name, durable=True)) for name in names]
-        _write_indices(root, sides, folders, annotated, cleaning, audit, spread)
+        if kept and same == folders.keys() and kept.is_index(list(folders)):
+            for video in folders:
+                findings, annotated.authors[video] = kept.findings(video)
+                audit.add(findings)
+        else:
+            sides = [files.enter_context(whole_file(root / name, durable=True)) for name in names]
+            read = functools.partial(_read_video, folders=folders, cleaning=cleaning)
+            found = _rows_of_all(root, folders, read, annotated, spread, kept, same, abouts)
+            _write_indices(sides, found, annotated, audit)
         if not audit.total("frames") or (cleaning.drops and not audit.total("pretraining")):
             none = "frame is left after cleaning" if audit.total("frames") else "usable image in it"
             raise InputError(f"{root / 'frames'}: no {none}; {some(audit.problems, '; ')}")
@@ -84,24 +99,54 @@ def build_index(
         write_labelled_by(root, annotated.authors)
     if not cleaning.drops:
         (root / PRETRAINING_INDEX).unlink(missing_ok=True)
+    if kept:
+        kept.write(folders)
     audit.write(root / AUDIT)
     return audit
 
 
-def _write_indices(
+def _rows_of_all(
     root: Path,
-    paths: list[Path],
     folders: dict[str, list[Path] | None],
+    read: Callable,
     annotated: Annotated,
-    cleaning: Cleaning,
-    audit: Audit,
     spread: Spread | None,
+    kept: Kept | None,
+    same: set[str],
+    abouts: dict[str, str],
+) -> Iterator[Rows]:
+    """The rows of each video: as they are in the index, of those of `same`, else read now."""
+    todo = [video for video in folders if video not in same]
+    if spread:
+        yield from read_elsewhere(root, todo, read, annotated, spread)
+        return
+    if not kept:
+        yield from read_here(root, todo, read, annotated)
+        return
+    found = read_here(root, todo, functools.partial(_look_and_read, kept, read), annotated)
+    for video in folders:
+        if video in same:
+            findings, annotated.authors[video] = kept.findings(video)
+            yield *kept.tables(video), findings
+            continue
+        rows = next(found)
+        is_of_a_folder = folders[video] is None and video not in annotated.untimed
+        about = abouts[video] if is_of_a_folder else ""
+        kept.note(video, about, rows, annotated.authors.get(video, {}))
+        yield rows
+    yield from found
+
+
+def _look_and_read(kept: Kept, read: Callable, root: Path, video: str, **how: Any) -> Rows:
+    kept.look(video)
+    return read(root, video, **how)
+
+
+def _write_indices(
+    paths: list[Path], found: Iterator[Rows], annotated: Annotated, audit: Audit
 ) -> None:
-    """Reads all videos; writes all rows to the first path, those for pre-training to a second."""
+    """Writes the rows of all videos to the first path, those for pre-training to a second."""
     schema = index_schema(annotated.classes.multi_label)
-    read = functools.partial(_read_video, folders=folders, cleaning=cleaning)
-    source = (root, list(folders), read, annotated)
-    found = read_elsewhere(*source, spread) if spread else read_here(*source)
     with contextlib.ExitStack() as stack:
         writers = [
             stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
@@ -122,7 +167,7 @@ def list_videos(root: Path, audit: Audit) -> dict[str, list[Path] | None]:
         raise InputError(f"{frames_dir}: no such folder; expected one with frames")
     folders, files = list_folder(frames_dir, audit.problems)
     videos = dict.fromkeys(folder.name for folder in folders)
-    _remark_strays([f for f in files if not is_image(f.name) and f.name != LOG], audit)
+    remark_strays([f for f in files if not is_image(f.name) and f.name != LOG], audit)
     images = [file for file in files if is_image(file.name)]
     for video, of_video in group_images(frames_dir, images).items():
         if video in videos or is_remote(root):
@@ -146,13 +191,13 @@ def _read_video(
         folder = root / "frames" / video
         _, found = list_folder(folder, audit.problems)
         files = [file for file in found if is_image(file.name)]
-        _remark_strays([file for file in found if not is_image(file.name)], audit)
-    numbers, is_official = _number_files(video, files, audit)
+        remark_strays([file for file in found if not is_image(file.name)], audit)
+    numbers, is_official = number_files(video, files, audit)
     for file, fault in zip(list(numbers), find_faults(list(numbers)), strict=True):
         if fault:
             audit.problem(f"{file}: {fault}")
             del numbers[file]
-    numbers = _drop_repeated(numbers, audit)
+    numbers = drop_repeated(numbers, audit)
     files = sorted(numbers, key=numbers.get)
     measured = measure_files(files, audit) if cleaning else {}
     files = list(measured) if cleaning else files
@@ -162,7 +207,7 @@ def _read_video(
     counts["labelled"] = int((phases >= 0).sum())
     audit.videos[video] = counts
     if is_official:
-        _remark_gaps(root / "frames" / video, frames, audit)
+        remark_gaps(root / "frames" / video, frames, audit)
     is_kept = np.ones(len(files), bool)
     if cleaning:
         files, is_kept = clean_video(root / CROPPED / video, measured, cleaning, counts)
@@ -171,64 +216,6 @@ def _read_video(
     groups = annotated.classes.multi_label
     table = index_table([video] * len(files), frames, phases, presence, groups, paths)
     return table, table.filter(is_kept) if cleaning.drops else table, audit
-
-
-def _number_files(video: str, files: list[Path], audit: Audit) -> tuple[dict[Path, int], bool]:
-    """{file: frame number, from 1}, and whether the files have the official names."""
-    official = {file: official_number(file.stem, video) for file in files}
-    if any(number is not None for number in official.values()):
-        _remark_strays([file for file, number in official.items() if number is None], audit)
-        named = {file: number for file, number in official.items() if number is not None}
-        return _from_one(video, named, audit), True
-    if not files:
-        return {}, False
-    digits = [trailing_number(file.stem) for file in files]
-    numbers = [int(number) for number in digits if number]
-    stems = {file.stem for file in files}
-    if len(numbers) == len(files) and len(set(numbers)) == len(stems) and max(numbers) < MAX_NUMBER:
-        return _from_one(video, dict(zip(files, numbers, strict=True)), audit), False
-    if len(files) > 1:
-        audit.remark(f"{files[0]}: names do not number the frames of {video}; counted in order")
-    return {file: place for place, file in enumerate(files, 1)}, False
-
-
-def _from_one(video: str, numbers: dict[Path, int], audit: Audit) -> dict[Path, int]:
-    """Numbers that begin with 1 where those of a video's names begin with 0."""
-    if 0 not in numbers.values():
-        return numbers
-    if len(numbers) > 1:
-        audit.remark(
-            f"{video}: its frames are numbered from 0; {min(numbers, key=numbers.get)} is the first"
-        )
-    return {file: number + 1 for file, number in numbers.items()}
-
-
-def _drop_repeated(numbers: dict[Path, int], audit: Audit) -> dict[Path, int]:
-    """Keeps the first file of each frame number."""
-    first = {}
-    for file, number in numbers.items():
-        if number in first:
-            audit.remark(f"{file}: frame {number} again, {first[number].name} is used")
-        else:
-            first[number] = file
-    return {file: number for number, file in first.items()}
-
-
-def _remark_gaps(folder: Path, frames: np.ndarray, audit: Audit) -> None:
-    """Names the frames that are missing before the last one."""
-    missing = frames[-1] - (frames >= 1).sum() if len(frames) else 0
-    if not missing:
-        return
-    ends = np.flatnonzero(np.diff(frames, prepend=0) > 1)
-    before = np.concatenate([[0], frames])[ends]
-    ranges = [
-        f"{first}" if first == last else f"{first}-{last}"
-        for first, last in zip(before[:5] + 1, frames[ends[:5]] - 1, strict=True)
-    ]
-    more = f", ... ({len(ends)} gaps)" if len(ends) > 5 else ""
-    audit.remark(
-        f"{folder}: {missing} of {frames[-1]} frames are missing: {', '.join(ranges)}{more}"
-    )
 
 
 def _remark_annotations(root: Path, annotated: Annotated, audit: Audit) -> None:
@@ -277,8 +264,3 @@ def _remark_large(root: Path, audit: Audit) -> None:
             "there are pixels, and training, on views of 224x224, would wait for it; expected "
             "--size=480, with another --name"
         )
-
-
-def _remark_strays(files: list[Path], audit: Audit) -> None:
-    for file in files:
-        audit.remark(f"{file}: stray, not used")

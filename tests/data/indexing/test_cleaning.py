@@ -4,7 +4,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.preparation.cleaning import (
+from data.indexing.cleaning import (
     BOXES,
     LEAST_TISSUE,
     WHOLE,
