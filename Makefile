@@ -8,6 +8,7 @@
 # make test-tracking   runs on a server of MLflow, in an environment of its own
 # make test-export     ONNX and TFLite, in an environment of its own
 # make site            docs/ as a site, in runs/site
+# make axe             the site, and the pages of all documented commands, by axe-core in Chromium
 # make mutants         wrong lines that no test notices; hours; docs/mutants.md
 # make proof   does MSN learn? three encoders, few labels, a table and a curve; an hour
 # make proof-real POLYPGEN=DIR KVASIR_SEG=DIR CVC_CLINICDB=DIR ENDOTECT=DIR NEOPOLYP=DIR
@@ -30,11 +31,12 @@ BEAM := .venv-beam/requirements.installed
 TRACKING := .venv-tracking/requirements.installed
 EXPORT := .venv-export/requirements.installed
 ENCODERS := .venv-encoders/requirements.installed
+AXE := .venv-axe/axe.installed
 SITE := .venv-site/requirements.installed
 MUTANTS := .venv/requirements-mutants.installed
 LOCK := .venv/requirements-lock.installed
 
-.PHONY: demo proof proof-real setup lock test test-backends test-beam test-encoders test-tracking test-export site mutants bench lint notebooks clean
+.PHONY: demo proof proof-real setup lock test test-backends test-beam test-encoders test-tracking test-export site axe mutants bench lint notebooks clean
 
 demo: $(RUN)
 	$(PY) prepare.py --data_rootdir=runs/demo/data --synthetic
@@ -145,6 +147,12 @@ site: $(SITE)
 	PATH="$(CURDIR)/.venv-site/bin:$$PATH" NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "runs/site/index.html"
 
+# Needs Node.js and Chromium (CHROMIUM=PATH, where it is not found), so it is not in .ci/run. Reports,
+# maps, comparisons and rounds of annotation are those that the commands on the pages of docs/ write.
+axe: site $(AXE) $(DEV)
+	$(PY) -m pytest tests/end_to_end/test_documentation.py --basetemp=runs/axe
+	MODULES=.venv-axe node tests/support/axe.mjs runs/site runs/axe
+
 # In the background of other work; `ONLY="msn.method.losses.*"` for a part. What it keeps, and goes on
 # from, is in mutants/.
 mutants: $(MUTANTS)
@@ -250,6 +258,10 @@ $(EXPORT): requirements.txt $(DEVELOPING) requirements-export.txt | $(PY)
 	$(PYTHON) -m venv .venv-export
 	.venv-export/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements-dev.txt -r requirements-export.txt
+	touch $@
+
+$(AXE): Makefile
+	npm install --silent --no-package-lock --prefix .venv-axe axe-core@4.14.1 puppeteer-core@24.43.1
 	touch $@
 
 $(SITE): requirements-site.txt | $(PY)
