@@ -77,7 +77,17 @@ def make_cholec80(
 
 
 def read_config(path: str | Path | None) -> dict:
-    """CONFIG, with what the JSON file `path` says; raises `InputError` if it cannot be used."""
+    """CONFIG, with what a JSON file says.
+
+    Args:
+      path: of the file; None for CONFIG as it is.
+
+    Returns:
+      The configuration, with the keys of CONFIG.
+
+    Raises:
+      InputError: the file cannot be used.
+    """
     if path is None:
         return CONFIG
     try:

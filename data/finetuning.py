@@ -44,6 +44,7 @@ def training_dataset(
       seed: int; order and augmentation are functions of it and of the step.
       transformation: "randaug" (`data/views/randaug.py`), "views" (cropped, flipped, jittered and
         blurred) or "resize" (nothing random).
+      resample: how frames are resized, of `data.images.image_io.RESAMPLES`.
       layers, magnitude: of "randaug", as `data.views.randaug.rand_augment` takes them.
       labels: int [frames, ...]; the phases of the index by default.
       first_step: the batch to begin with, as if those before it had been read.
@@ -129,6 +130,9 @@ def load_frames(
       transform: as `transformation_of` returns it.
       image_size: of its results in pixels; None if these have any size.
       unreadable: receives the rows of the frames that cannot be read: they are black.
+
+    Returns:
+      Dataset of (image uint8 [image_size, image_size, 3], row int64, whether it could be read).
     """
 
     def read(row: np.integer[Any], position: np.integer[Any]) -> tuple[np.ndarray, np.bool]:

@@ -153,7 +153,15 @@ def whole_batches(source: Frames, batch_size: int) -> int:
 
 
 def view_shapes(views: Views) -> tuple[tuple[int, ...], ...]:
-    """Shapes of one example's NAMES."""
+    """Shapes of one example's NAMES.
+
+    Args:
+      views: sizes and numbers of what is cut out of a frame.
+
+    Returns:
+      Of target and anchor [size, size, 3], of the focal views [number, size, size, 3], in pixels;
+      of what says that a frame is unreadable, and of its row, ().
+    """
     size, focal_size = views.size, views.focal_size
     whole = (size, size, 3)
     return whole, whole, (views.focal_views, focal_size, focal_size, 3), (), ()

@@ -74,7 +74,8 @@ def embed(
         a model of an experiment "probabilities" float32 [frames, classes].
       image_path: an image, a folder, a glob pattern or a .txt of paths.
       video_path: a video, or a folder with videos, or several.
-      data_rootdir: the folder that holds the dataset `name`.
+      data_rootdir: the folder that holds the dataset.
+      name: of the dataset's folder.
       operations: a CSV (file, operation, order) of which files of `video_path` are one video.
       join_parts: whether to join files whose names say that they are parts of one video.
       fps: frames per second that are taken of videos.

@@ -218,6 +218,9 @@ def open_task(
       pseudo_labels: as of `Task`.
       trust_model_labels: whether a model's labels that nobody has corrected count as people's.
 
+    Returns:
+      The task.
+
     Raises:
       InputError: no such task, the data sets do not carry it, or `positive_class` is no class.
     """

@@ -52,6 +52,9 @@ def save_encoder(encoder: AnyEncoder, path: str | AnyPath, origin: dict[str, Any
       path: the directory; one that is there is replaced when the new one is complete.
       origin: JSON-ready facts about where the weights came from (run, step, network).
 
+    Returns:
+      The path of the directory.
+
     Raises:
       InputError: it cannot be written, as on a full disk; one that is there is as it was.
     """
@@ -132,6 +135,10 @@ def load_encoder(
         is of no known variant.
       mean, std: of RGB in 0..1, for files that do not say it and whose family has several; where a
         file says it, they must agree.
+
+    Returns:
+      A Keras model, images [batch, size, size, 3] -> tokens [batch, 1 + patches, width] and the
+      representation [batch, width].
 
     Raises:
       InputError: nothing there that is an encoder, or a damaged one, or an argument is missing or

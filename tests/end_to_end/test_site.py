@@ -66,6 +66,38 @@ def test_the_reference_names_what_there_is(pages):
             assert inspect.getdoc(getattr(found, name)), f"{module}.{name}"
 
 
+def test_the_reference_explains_arguments_results_and_errors(pages):
+    """Of all functions and classes on the page: each that docs/python.md names is there, too."""
+    missing = []
+    for module, names in pages.REFERENCE.values():
+        for name in names:
+            found = getattr(importlib.import_module(module), name)
+            text, source = inspect.getdoc(found), inspect.getsource(found)
+            arguments = inspect.signature(found).parameters.values()
+            wanted = {one.name for one in arguments if one.kind is not one.VAR_POSITIONAL}
+            told = named(section(text, "Args") + section(text, "Attributes"))
+            missing += [f"{module}.{name}: {one}" for one in sorted(wanted - told)]
+            if inspect.isfunction(found):
+                gives = inspect.signature(found).return_annotation not in (None, "None")
+                if gives and not section(text, "Returns"):
+                    missing.append(f"{module}.{name}: Returns")
+                if "raise InputError" in source and "InputError" not in section(text, "Raises"):
+                    missing.append(f"{module}.{name}: Raises")
+    assert not missing
+
+
+def section(text, title):
+    """The lines of a section of a docstring in Google's style; "" where it has none."""
+    found = re.search(rf"^{title}:\n((?: +.*\n?|\n)+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def named(lines):
+    """What the lines of a section explain: `mean, std: of RGB` explains both."""
+    names = re.findall(r"^  ([\w*, ]+):", lines, re.MULTILINE)
+    return {name.strip(" *") for several in names for name in several.split(",")}
+
+
 def public(body):
     """Functions and classes of these lines whose names do not begin with `_`, methods too."""
     for node in body:
