@@ -322,8 +322,8 @@ class MSN(tf.Module):
 
         `update` is a bool scalar: with False nothing moves.
         """
+        rate = tf.where(update, tf.cast(momentum, self.dtype), tf.cast(1, self.dtype))
         for anchor, target in zip(self.anchor_variables, self.target_variables, strict=True):
-            rate = tf.where(update, tf.cast(momentum, target.dtype), tf.cast(1, target.dtype))
             target.assign(rate * target + (1 - rate) * anchor)
 
     def block_gradient_norms(self, gradients):

@@ -41,24 +41,45 @@ class AdamW(tf.Module):
         update = tf.convert_to_tensor(update)
         steps = self.steps + 1
         self.steps.assign_add(tf.cast(update, steps.dtype))
+        # Scalars once, not for every variable: a program of half the operations is compiled sooner.
+        scalars = {
+            dtype: self._scalars(dtype, steps, learning_rate, weight_decay, update)
+            for dtype in {variable.dtype for variable in self.trained}
+        }
         for variable, decayed, gradient, first, second in zip(
             self.trained, self.decayed, gradients, self.first, self.second, strict=True
         ):
+            beta1, beta2, root2, rate, kept = scalars[variable.dtype]
+            gradient = tf.where(update, gradient, tf.zeros((), gradient.dtype))
+            first_moment = beta1 * first + (1 - self.beta1) * gradient
+            second_moment = beta2 * second + (1 - self.beta2) * tf.square(gradient)
+            direction = first_moment / (tf.sqrt(second_moment) / root2 + self.epsilon)
+            first.assign(first_moment)
+            second.assign(second_moment)
+            variable.assign((variable * kept if decayed else variable) - rate * direction)
 
-            def chosen(value, otherwise, dtype=variable.dtype):
-                return tf.where(update, tf.cast(value, dtype), tf.cast(otherwise, dtype))
+    def _scalars(self, dtype, steps, learning_rate, weight_decay, update):
+        """What all variables of a dtype have in common.
 
-            gradient = tf.where(update, gradient, tf.zeros_like(gradient))
-            count = tf.cast(steps, variable.dtype)
-            rate = chosen(learning_rate, 0)
-            decay = rate * tf.cast(weight_decay, variable.dtype) if decayed else 0.0
-            first.assign(chosen(self.beta1, 1) * first + (1 - self.beta1) * gradient)
-            second.assign(chosen(self.beta2, 1) * second + (1 - self.beta2) * tf.square(gradient))
-            # 1 - beta ** steps, without its cancellation in float32
-            correction1 = -tf.math.expm1(count * math.log(self.beta1))
-            correction2 = -tf.math.expm1(count * math.log(self.beta2))
-            denominator = tf.sqrt(second) / tf.sqrt(correction2) + self.epsilon
-            variable.assign(variable * (1 - decay) - rate / correction1 * (first / denominator))
+        Returns:
+          beta1, beta2; the root of the second moment's bias correction; the rate, divided by that
+          of the first; and what is left of a variable after its decay.
+        """
+
+        def chosen(value, otherwise):
+            return tf.where(update, tf.cast(value, dtype), tf.cast(otherwise, dtype))
+
+        count, rate = tf.cast(steps, dtype), chosen(learning_rate, 0)
+        # 1 - beta ** steps, without its cancellation in float32
+        correction1 = -tf.math.expm1(count * math.log(self.beta1))
+        correction2 = -tf.math.expm1(count * math.log(self.beta2))
+        return (
+            chosen(self.beta1, 1),
+            chosen(self.beta2, 1),
+            tf.sqrt(correction2),
+            rate / correction1,
+            1 - rate * tf.cast(weight_decay, dtype),
+        )
 
     @staticmethod
     def _zeros(variable, name):
