@@ -146,10 +146,14 @@ def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> di
 def _is_later(video: VideoFiles, noted: Mapping) -> bool:
     """Whether a file has other contents since it was noted when it was changed last.
 
-    A file that was only touched, or copied, has the same. Earlier versions noted neither.
+    A file that was only touched, or copied, has the same. Earlier versions noted neither. Samples
+    do not tell whether a damaged file has been mended between them: written anew in its place, it
+    counts as later.
     """
     if not _is_touched(video, noted):
         return False
+    if "fault" in noted and noted.get("source") in video.sources:
+        return True
     content = noted.get("content", ())
     return not content or video.content[: len(content)] != content
 

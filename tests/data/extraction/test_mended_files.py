@@ -1,0 +1,50 @@
+import os
+
+import numpy as np
+
+from data.dataset.extraction_log import read_log
+from data.extraction.extracting import extract_frames
+from data.video import names
+from data.video.names import content_digest
+from data.video.parts import VideoFiles
+from tests.support.encoded_videos import encode, moving_square
+
+HOUR = 3600
+
+
+def draw(number):
+    noise = np.random.default_rng(number).integers(0, 60, (96, 128, 3), np.uint8)
+    return moving_square(number) // 2 + noise
+
+
+def test_a_damaged_file_that_is_whole_now_is_extracted_again(tmp_path, monkeypatch):
+    """Copies arrive in pieces, of the same size from the first: samples may lie beside them."""
+    monkeypatch.setattr(names, "SAMPLE_BYTES", 64)
+    file, frames = tmp_path / "in" / "op.mp4", tmp_path / "frames"
+    copied = tmp_path / "elsewhere" / "op.mp4"
+    for folder in (file.parent, copied.parent):
+        folder.mkdir()
+    encode(file, "mpeg4", 150, draw=draw, g="25")
+    whole = file.read_bytes()
+    begin, end = (len(whole) * n // (names.SAMPLES - 1) for n in (7, 8))
+    damaged = bytearray(whole)
+    damaged[begin + 64 : end - 64] = bytes(end - begin - 128)
+
+    def extracted(path):
+        problems = extract_frames({"op": VideoFiles((path,))}, frames, fps=25)
+        return problems, read_log(frames)["videos"]["op"].get("missing", [])
+
+    def write(path, content, hours):
+        path.write_bytes(content)
+        os.utime(path, (hours * HOUR, hours * HOUR))
+
+    write(file, damaged, 1)
+    digest = content_digest(file)
+    problems, missing = extracted(file)
+    assert "cannot be read, all else is used" in problems["op"]
+    assert missing
+    write(copied, damaged, 2)  # elsewhere it is a copy, and no other video of this name
+    assert extracted(copied) == extracted(file) == (problems, missing)
+    write(file, whole, 3)
+    assert content_digest(file) == digest
+    assert extracted(file) == ({}, [])
