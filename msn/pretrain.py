@@ -30,9 +30,6 @@ from data.views.multi_crop import Views
 from msn import encoders
 from msn.distribution.replicas import Distribution
 from msn.distribution.strategies import create_distribution
-from msn.formats.hub import encoder_path
-from msn.formats.model_card import licence_beside
-from msn.method.model import MSN
 from msn.networks.usual_keras import usual_keras
 from msn.tracking.following import Following
 from msn.tracking.sending import COMPLETE
@@ -43,12 +40,11 @@ from msn.training.configuration import (
     schedule_of_step,
 )
 from msn.training.data_sets import say_differences
-from msn.training.initialisation import origin_of
-from msn.training.knn_probe import KnnProbe
-from msn.training.source_probe import SourceProbe
+from msn.training.initialisation import describe_origin
+from msn.training.probes import create_probes, scores_of, told_scores
 from msn.training.teacher import open_teacher
 from msn.workdir import checkpoints
-from msn.workdir.metrics_file import METRICS, last_with
+from msn.workdir.metrics_file import METRICS
 from msn.workdir.metrics_log import MetricsLog, headline
 from msn.workdir.run_directory import (
     CHECKPOINTS,
@@ -58,9 +54,6 @@ from msn.workdir.run_directory import (
     check_writable,
     write_configuration,
 )
-from msn.workdir.seen import seen_of
-
-Probe = SourceProbe | KnnProbe
 
 
 @usual_keras()
@@ -277,48 +270,6 @@ def compiles_with_xla(choice: bool | str) -> bool:
     return compiled_programs.xla_works() if choice == "auto" else bool(choice)
 
 
-def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str]) -> list[Probe]:
-    """The probes of the target encoder that `config.probe_every` asks for: of sources, and k-NN."""
-    if not config.probe_every:
-        return []
-    probe, encoder = config.probe, model.target_encoder
-    represent = tf.function(
-        encoder.represent, jit_compile=compiled_programs.xla_works(), autograph=False
-    )
-    sizes = {"image_size": encoder.image_size, "max_frames": probe.max_frames}
-    sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
-    if sources.number < 2:
-        logger.warning(
-            "probe_every=%d: no source_knn: found one data set, and in it %d video%s with two "
-            "frames or more; expected several of either",
-            *(config.probe_every, sources.number, "" if sources.number == 1 else "s"),
-        )
-    if not (probe.train_videos or probe.test_videos):
-        return [sources] if sources.number > 1 else []
-    if not probe.root and config.data.source != "images":
-        raise InputError(
-            "probe.root is empty; expected the dataset directories with labelled frames"
-        )
-    roots, videos = probe.root or config.data.root, (probe.train_videos, probe.test_videos)
-    return [sources, KnnProbe(represent, roots, probe.task, *videos, seen, **sizes)]
-
-
-def scores_of(probes: list[Probe]) -> dict[str, float]:
-    """What all probes measure."""
-    return {name: value for probe in probes for name, value in probe().items()}
-
-
-def told_scores(probes: list[Probe], metrics: bytes) -> list[dict[str, Any]]:
-    """What probes measured last, by the lines of metrics.jsonl, for encoder.json and its card."""
-    return [
-        {"score": name, "value": row[name], "step": row["step"], "protocol": probe.protocol}
-        for probe in probes
-        for row in [last_with(probe.SCORES, metrics)]
-        for name in probe.SCORES
-        if name in row
-    ]
-
-
 def is_turn(step: int, every: int, last: int) -> bool:
     """Whether something that is done every so many steps, and after the last, is done now."""
     return step % every == 0 or step == last
@@ -356,30 +307,3 @@ def describe(
         config.batch_size,
         step,
     )
-
-
-def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dict[str, Any]:
-    """Where the weights of a run come from, for encoder.json."""
-    origin = {
-        "method": "MSN (arXiv 2204.07141)",
-        "network": config.export,
-        "step": total_steps,
-        "data": [str(root) for root in config.data.root],
-        "videos": list(source.videos),
-    }
-    if not config.init:
-        origin["variant"] = config.model.variant
-    else:
-        origin["init"] = origin_of(encoder_path(config.init)) | {"path": str(config.init)}
-        origin["licence"] = licence_beside(encoder_path(config.init))
-        seen = seen_of(encoder_path(config.init))
-        origin["init"].setdefault("source", {"seen": seen.to_json()})
-        origin["videos"] += [video for video in seen.videos if video not in source.videos]
-    if config.teacher:
-        path = encoder_path(config.teacher)
-        seen = seen_of(path)
-        origin["teacher"] = {"source": {"seen": seen.to_json()}} | origin_of(path)
-        origin["teacher"]["path"] = str(config.teacher)
-        origin["teacher"]["licence"] = licence_beside(path)
-        origin["videos"] += [video for video in seen.videos if video not in origin["videos"]]
-    return origin

@@ -1,18 +1,24 @@
-"""Pre-training that begins from the weights of an encoder, instead of random ones."""
+"""Where the weights of a run come from: another encoder, or random numbers."""
 
 import json
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from data.common.errors import InputError
+from data.frames.frames import Frames
 from data.storage.paths import AnyPath
 from msn.encoders import load_encoder
 from msn.formats.files.flax_files import FLAX_FILE
 from msn.formats.files.recognising import ENCODER_FILE
+from msn.formats.hub import encoder_path
+from msn.formats.model_card import licence_beside
 from msn.formats.reference_names import named_variables
 from msn.formats.saved_model import FrozenEncoder
 from msn.networks.embedding import position_matrix, resampled_kernel
 from msn.networks.encoder import Encoder
+from msn.workdir.seen import seen_of
 
 
 def open_pretrained(path: AnyPath, given: dict) -> Encoder:
@@ -108,3 +114,30 @@ def trainable_instead(path: AnyPath) -> str:
         f"expected the file its weights came from: {FLAX_FILE} of the EndoSSL release, or an "
         "encoder directory"
     )
+
+
+def describe_origin(config: ConfigDict, source: Frames, total_steps: int) -> dict[str, Any]:
+    """Where the weights of a run come from, for encoder.json."""
+    origin = {
+        "method": "MSN (arXiv 2204.07141)",
+        "network": config.export,
+        "step": total_steps,
+        "data": [str(root) for root in config.data.root],
+        "videos": list(source.videos),
+    }
+    if not config.init:
+        origin["variant"] = config.model.variant
+    else:
+        origin["init"] = origin_of(encoder_path(config.init)) | {"path": str(config.init)}
+        origin["licence"] = licence_beside(encoder_path(config.init))
+        seen = seen_of(encoder_path(config.init))
+        origin["init"].setdefault("source", {"seen": seen.to_json()})
+        origin["videos"] += [video for video in seen.videos if video not in source.videos]
+    if config.teacher:
+        path = encoder_path(config.teacher)
+        seen = seen_of(path)
+        origin["teacher"] = {"source": {"seen": seen.to_json()}} | origin_of(path)
+        origin["teacher"]["path"] = str(config.teacher)
+        origin["teacher"]["licence"] = licence_beside(path)
+        origin["videos"] += [video for video in seen.videos if video not in origin["videos"]]
+    return origin
