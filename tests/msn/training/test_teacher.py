@@ -101,7 +101,7 @@ def test_the_run_says_who_its_teacher_is_and_exports_nothing_of_it(run, table, s
     assert (teacher["path"], teacher["licence"]) == (table, None)
     assert not teacher["source"]["seen"]["is_all"]  # a table does not say what it is of
     card = (run / "encoder" / "README.md").read_text()
-    assert "| teacher | features.npz |\n| the teacher's licence | not known |" in card
+    assert "| teacher | another encoder |\n| the teacher's licence | not known |" in card
     exported = encoders.load_encoder(run / "encoder")
     plain = create_encoder(VARIANT, image_size=16)
     assert [w.shape for w in exported.weights] == [w.shape for w in plain.weights]
