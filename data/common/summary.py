@@ -59,7 +59,13 @@ def begin(argv: list[str]) -> "Summary":
     """The summary of this process, which begins now; raises `InputError` for a wrong path."""
     global _summary
     values = [getattr(flags.FLAGS, name, None) for name in ("summary", "known_problems")]
-    _summary = Summary(argv, *(Path(value) if value else None for value in values))
+    path, known = (Path(value) if value else None for value in values)
+    if path and path.is_dir():
+        raise InputError(f"--summary={path}: a folder; expected a file to write")
+    try:
+        _summary = Summary(argv, path, known)
+    except OSError as error:
+        raise InputError(f"--summary={path}: cannot be written: {_reason(error)}") from error
     return _summary
 
 
@@ -98,8 +104,8 @@ class Summary:
         try:
             self._write(code, error, known=keys & self._known if is_over else self._known)
         except OSError as failure:  # the disk is full: what the command has to say matters more
-            reason = (failure.strerror or str(failure)).lower()
-            logger.error("--summary=%s: the end is not written: %s", self.path, reason)
+            text = "--summary=%s: the end is not written: %s"
+            logger.error(text, self.path, _reason(failure))
         return code
 
     def _write(self, code: int | None, error: str | None, known: Iterable[str]) -> None:
@@ -136,15 +142,22 @@ def version() -> str:
 
 def _read_known(path: Path) -> set[str]:
     """Keys of the problems in a summary, and of those that were known to it."""
-    if not path.exists():
-        return set()
     try:
         found = json.loads(path.read_text())
         return {problem["key"] for problem in found["not_used"]} | set(found["known"])
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        reason = _reason(error)
+        raise InputError(f"--known_problems={path}: cannot be read: {reason}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"--known_problems={path}: not a summary; expected a file that --summary has written"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _now() -> str:

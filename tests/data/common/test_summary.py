@@ -176,6 +176,23 @@ def test_a_summary_that_is_none_is_wrong_input(run, tmp_path):
     assert result.stderr.startswith("error: --known_problems=known.json: not a summary; expected")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--summary=folder"], "--summary=folder: a folder; expected a file to write"),
+        (["--summary=file/s.json"], "--summary=file/s.json: cannot be written: file exists"),
+        (["--known_problems=folder"], "--known_problems=folder: cannot be read: is a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_said_with_its_flag(run, tmp_path, arguments, said):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    process = run(*arguments, wait=False)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (2, f"error: {said}\n")
+    assert not [*tmp_path.rglob(".part-*")]
+
+
 @pytest.mark.parametrize("command", ["prepare", "train", "main", "inference"])
 def test_all_commands_have_it(command, tmp_path):
     arguments = {
