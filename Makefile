@@ -93,6 +93,9 @@ ENCODERS_REAL = random=$(VARIANT):$(SIZE) random_mean=$(VARIANT):$(SIZE)@mean \
 proof-real: $(RUN)
 	@$(foreach name,$(ARCHIVES),$(if $($(name)),,echo "error: $(name) is missing; expected make \
 	    proof-real with $(ARCHIVES), each an archive or its folder" >&2; exit 2;))
+	@for path in $(foreach name,GENERAL TEACHER,$(if $($(name)),"$($(name))")); do case "$$path" in \
+	    *://*|hf-hub:*) ;; *) [ -e "$$path" ] || [ -e "$${path%@*}" ] || \
+	    { echo "error: $$path: no such file or folder; expected an encoder" >&2; exit 2; };; esac; done
 	@$(foreach name,$(ARCHIVES),$(call PREPARE_REAL,$(name)) --dry_run >/dev/null $(IN_PART);)
 	$(foreach name,$(ARCHIVES),$(call PREPARE_REAL,$(name)) $(IN_PART);)
 	$(call PREPARE_REAL,NEOPOLYP) --name=neopolyp_crops --crop_margin=0.15 $(IN_PART)

@@ -180,7 +180,8 @@ def _plan(request: Request) -> Prepared:
         level = request.class_folders
         made = plan_archives.plan_classes(root, request.needed("images"), tables, level, audit)
     elif kind == "neopolyp":
-        made = plan_archives.plan_neopolyp(root, request.needed("archive"), request.crop_margin)
+        asked = request.needed("archive"), request.crop_margin, path("sequences")
+        made = plan_archives.plan_neopolyp(root, *asked, audit)
     elif request.synthetic:
         made = Plan(["a miniature, to be rendered"], is_certain=False)
     elif kind == "polypsset":

@@ -83,16 +83,16 @@ def prepare_neopolyp(
       What `data.image_classes.writing.write_dataset` returns.
 
     Raises:
-      InputError: no NeoPolyp there, nothing usable in it, a margin that is out of range, or `root`
-        was prepared with another one.
+      InputError: no NeoPolyp there, nothing usable in it, no such table, a margin that is out of
+        range, or `root` was prepared with another one.
     """
     check_margin(root, crop_margin)
     folder = open_archive(archive, root)
     train, masks, test = find_neopolyp(folder)
     if alone := sorted(masks.keys() - train.keys()):
         audit.remark(f"{folder}: {len(alone)} masks without an image: {some(alone)}")
+    named = _sequences(folder, train, sequences, audit)  # a wrong table ends it before the masks
     shown = _read_masks(root, train, masks, audit)
-    named = _sequences(folder, {name: train[name] for name in shown}, sequences, audit)
     shown = {name: content for name, content in shown.items() if name in named}
     _remark_objects(folder, shown, audit)
     if crop_margin is None:

@@ -41,18 +41,29 @@ def plan_public(kind: str, root: Path, archive: Path, settings: Mapping, audit: 
     return plan
 
 
-def plan_neopolyp(root: Path, archive: Path, crop_margin: float | None) -> Plan:
+def plan_neopolyp(
+    root: Path, archive: Path, crop_margin: float | None, sequences: Path | None, audit: Audit
+) -> Plan:
     """NeoPolyp: of a folder, what is in it; of an archive, its size.
 
+    Args:
+      root: dataset directory.
+      archive, crop_margin, sequences: as for `data.image_classes.neopolyp.prepare_neopolyp`.
+      audit: receives what does not fit.
+
     Raises:
-      InputError: the archive is missing, or a folder does not hold it; or another margin was asked
-        for before.
+      InputError: the archive is missing, or a folder does not hold it; no such table; or another
+        margin was asked for before.
     """
     check_margin(root, crop_margin)
     folder = archive if archive.is_dir() else root / UNPACKED
     if not folder.is_dir():
+        if sequences:  # of images that nothing is known of yet
+            read_images(sequences, (SEQUENCE,), folder, [], Audit())
         return plan_archive(archive, root)
     train, masks, test = find_neopolyp(folder)
+    if sequences:
+        read_images(sequences, (SEQUENCE,), folder, list(train.values()), audit)
     line = f"{len(train)} images, {len(masks)} masks; {len(test)} images without"
     return Plan([line, "to be linked" if crop_margin is None else "polyps to be cropped"])
 

@@ -121,4 +121,12 @@ def test_what_is_missing_or_another_archive_is_said_before_anything_is_made(tmp_
     code, output = proof(tmp_path, f"NEOPOLYP={tmp_path / 'some archives' / 'polypgen'}")
     assert code == 2
     assert "no file like train/0081835cf877e004e8bfb905b78a9139.jpeg in it" in output
+    (tmp_path / "sequences.csv").write_text("image,polyp\n")
+    code, output = proof(tmp_path)
+    assert code == 2
+    assert "sequences.csv: no column 'sequence' in 'image,polyp'" in output
+    for name in ("GENERAL", "TEACHER"):
+        code, output = proof(tmp_path, f"{name}={tmp_path / 'an encoder.onnx'}@mean")
+        assert code == 2
+        assert "an encoder.onnx@mean: no such file or folder; expected an encoder" in output
     assert not (tmp_path / "proof").exists()

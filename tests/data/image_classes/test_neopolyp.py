@@ -1,6 +1,7 @@
 """NeoPolyp from a miniature of its archive: masks become classes and crops."""
 
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
-from data.image_classes import coloured_masks
+from data.image_classes import coloured_masks, neopolyp
 from data.image_classes.coloured_masks import LEAST, find_objects
 from data.image_classes.neopolyp import NAMES, prepare_neopolyp
 from data.images.image_io import image_size, read_image
+from data.overview.plan_archives import plan_neopolyp
 from tests.end_to_end.test_prepare import prepare
 from tests.support.polyp_archives import (
     SIZE,
@@ -137,6 +139,21 @@ def test_a_table_says_what_belongs_together(tmp_path):
     assert set(np.bincount(index.video)) == {2}
     for place in range(12):
         assert len(set(index.label[index.video == place])) == 1
+
+
+@pytest.mark.parametrize("is_unpacked", [True, False])
+def test_a_wrong_table_is_said_before_the_slow_work(tmp_path, monkeypatch, is_unpacked):
+    archive, table = make(tmp_path), tmp_path / "sequences.csv"
+    if not is_unpacked:
+        archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", archive))
+    monkeypatch.setattr(neopolyp, "read_mask", None)
+    for content, said in ((None, "no such file"), ("image,polyp\n", "no column 'sequence'")):
+        if content:
+            table.write_text(content)
+        with pytest.raises(InputError, match=f"sequences.csv: {said}"):
+            prepared(tmp_path, archive, sequences=table)
+        with pytest.raises(InputError, match=f"sequences.csv: {said}"):
+            plan_neopolyp(tmp_path / "new", archive, None, table, Audit())
 
 
 def test_what_does_not_fit_is_a_problem_and_the_rest_is_used(tmp_path):
