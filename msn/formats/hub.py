@@ -164,7 +164,8 @@ def uploaded(folder: Path, repository: str) -> dict[str, Path | bytes]:
 def shown(path: Path, repository: str) -> Path | bytes:
     """A file, or its content without names of videos and of what is on this machine."""
     if path.name == CARD:
-        return card_of_repository(path.read_text(encoding="utf-8"), repository).encode()
+        card = path.read_text(encoding="utf-8-sig", errors="replace")  # of anybody's editor
+        return card_of_repository(card, repository).encode()
     if path.name not in (ENCODER_FILE, HUGGING_FACE_FILE):
         return path
     told = json.loads(path.read_text(encoding="utf-8"))

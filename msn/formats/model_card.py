@@ -26,7 +26,7 @@ LOADED = {
 }
 # What of a card is about a place: its title, what opens it, and the rows that name other encoders.
 _TITLE = re.compile(r"^# .*$", re.MULTILINE)
-_OPENED = re.compile(r'\b(load_encoder|from_pretrained)\("[^"\n]*"\)')
+_OPENED = re.compile(r'\b(load_encoder|from_pretrained)\(".*?"\)')
 _OTHER = re.compile(r"^(\| (?:weights from|teacher) \| )(.*?)( \|)$", re.MULTILINE)
 
 SCORES = (

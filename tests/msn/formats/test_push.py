@@ -101,6 +101,20 @@ def test_cards_of_earlier_versions_are_uploaded_without_what_they_named(written,
     assert "# set\nlicense: mit\n" in card
 
 
+def test_cards_are_uploaded_whatever_wrote_them(written, tmp_path):
+    folder = shutil.copytree(written[0], tmp_path / "copy")
+    text = (folder / "README.md").read_text()
+    text = text.replace("# Encoder for endoscopic frames", '# Klinikum "Meier"')
+    text = text.replace("path/to/this/folder", 'Klinikum "Meier"')
+    text = text.replace("license: unknown", "# für uns\nlicense: mit").replace("\n", "\r\n")
+    for content in (b"\xef\xbb\xbf" + text.encode(), text.encode("latin-1")):
+        (folder / "README.md").write_bytes(content)
+        card = uploaded(folder, "owner/new")["README.md"]
+        assert not tells(card)
+        assert b"uns\nlicense: mit\n" in card
+        assert b"\n# new\n" in card
+
+
 @pytest.fixture
 def hub(tmp_path):
     """(Its folder; its process; a function that converts with --push in a new process)."""
