@@ -166,7 +166,7 @@ def _plan(request: Request) -> Prepared:
     from data.dataset.classes import check_kind
     from data.image_classes.polypsset import check_polyps
     from data.overview import plan_archives
-    from data.overview.plan import Plan, say_plan
+    from data.overview.plan import Plan, plan_packing, say_plan
     from data.overview.plan_videos import plan_videos
     from data.preparation.pipeline import check_annotations
 
@@ -194,15 +194,19 @@ def _plan(request: Request) -> Prepared:
             made = plan_archives.plan_archive(archive, root)
         else:
             made = plan_videos(root, media, settings, audit, request.crop_borders)
+    if request.pack:
+        plan_packing(root, request.pack_size, made)
     lines = say_plan(root, made, audit)
     return Prepared(root, problems=audit.problems, remarks=audit.remarks, lines=lines)
 
 
 def _draw(request: Request) -> list[str]:
     """Draws the sheet, if one is asked for, and says so."""
-    from data.overview.sheet import write_sheet
+    if not request.sheet:
+        return []
+    from data.overview.sheet import write_sheet  # matplotlib takes seconds
 
-    return [write_sheet(request.root, Path(request.sheet))] if request.sheet else []
+    return [write_sheet(request.root, Path(request.sheet))]
 
 
 def _make(request: Request) -> Prepared:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data.archives.room import free_space, say_bytes
 from data.dataset.audit import Audit
+from data.tfrecords.packing import room_to_pack
 
 
 @dataclass
@@ -20,6 +21,13 @@ class Plan:
     lines: list[str] = field(default_factory=list)
     needed: float = 0
     is_certain: bool = True
+
+
+def plan_packing(root: Path, megabytes: int, plan: Plan) -> None:
+    """Adds the copy of all frames that `--pack` writes, of those that are there and of new ones."""
+    frames, size = room_to_pack(root, megabytes)
+    plan.lines.append(f"{frames} frames that are there, and all that come, are packed in a copy")
+    plan.needed += size + plan.needed
 
 
 def say_plan(root: Path, plan: Plan, audit: Audit) -> list[str]:

@@ -214,6 +214,8 @@ def remark_gaps(joined: Mapping[str, VideoFiles], audit: Audit) -> None:
     Some recorders note when a file begins, others when it ends. It is a gap if it is one by both.
     """
     for name, video in joined.items():
+        if len(video.files) == 1:  # thousands of files need not be opened
+            continue
         lengths = [estimate_seconds(file) for file in video.files]
         created = [_creation_time(file) for file in video.files]
         for part, (before, after) in enumerate(pairwise(created), 1):

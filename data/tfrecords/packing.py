@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.archives.room import require_space
 from data.common.errors import InputError, check_range, some
 from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
-from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.frame_index import INDEX, FrameIndex, load_index
 from data.storage.whole import whole_file, write_json
 from data.tfrecords.offsets import AFTER, BEFORE, scan_records
 from data.tfrecords.packed import (
@@ -33,6 +34,8 @@ from data.tfrecords.packed import (
 MB = 1_000_000
 SIZES = (1, 4000)  # MB; places are numbers below 4 GiB
 AT_ONCE = 64  # images in memory
+SAMPLED = 1000  # images whose sizes tell the room that all of them need
+BESIDE_AN_IMAGE = 120  # bytes of its record and its row, about
 NOTE = pa.schema(
     [
         ("file", pa.string()),  # relative to the dataset directory
@@ -60,14 +63,16 @@ def pack_frames(root: Path, megabytes: int) -> str:
       How many shards there are, and how many of them were written, in words.
 
     Raises:
-      InputError: the dataset has no index, or an image cannot be read.
+      InputError: the dataset has no index, an image cannot be read, or the disk has too little
+        room for all.
       OSError: the disk is full, for instance; what is packed is kept.
     """
     check_size(megabytes)
     index = load_index(root, pretraining=True)
     folder = root / PACKED
-    folder.mkdir(exist_ok=True)
     packing = _Packing(root, index, megabytes * MB)
+    require_space(folder, round(packing.estimate()[1]), f"{folder}: a copy of the frames")
+    folder.mkdir(exist_ok=True)
     with ProgressBar(desc="packing", total=len(index), unit="frame") as bar:
         for count in packing.shards():
             bar.update(count)
@@ -90,6 +95,13 @@ def pack_frames(root: Path, megabytes: int) -> str:
     write_json(folder / MANIFEST, {"shards": packing.done, "videos": videos})
     packing.remove_others()
     return f"{folder}: {len(packing.done)} shards, {packing.written} of them written now"
+
+
+def room_to_pack(root: Path, megabytes: int) -> tuple[int, float]:
+    """How many frames of the index are not packed, and about how many bytes they will take."""
+    if not (root / INDEX).is_file():
+        return 0, 0.0
+    return _Packing(root, load_index(root, pretraining=True), megabytes * MB).estimate()
 
 
 def remark_packed(root: Path, audit: Audit) -> None:
@@ -132,6 +144,13 @@ class _Packing:
             if table := _read_note(note, shard, limit):
                 self.known[table["file"][0].as_py()] = shard, table
         self.numbers = {file.stem for file in self.folder.glob("[!.]*.tfrecord")}
+
+    def estimate(self) -> tuple[int, float]:
+        """Frames that no shard has, by number, and about how many bytes they will take."""
+        missing = max(0, len(self.index) - sum(len(table) for _, table in self.known.values()))
+        rows = np.linspace(0, len(self.index) - 1, min(SAMPLED, len(self.index))).astype(int)
+        sizes = [state[0] for file in self.index.paths(rows) if (state := _state(Path(file)))]
+        return missing, missing * (BESIDE_AN_IMAGE + float(np.mean(sizes or [0])))
 
     def shards(self) -> Iterator[int]:
         """Makes one shard after the other; yields how many frames each has."""

@@ -67,6 +67,25 @@ def test_a_dry_run_writes_nothing(videos, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_counts_the_room_of_packed_frames(videos, tmp_path):
+    """Twice that of new frames; of frames that are there, that of their copy."""
+
+    def room(**how):
+        plan = prepare(tmp_path, name="ours", videos=videos, dry_run=True, **how)
+        (line,) = (line for line in plan.lines if line.startswith("room: "))
+        return line.split(";")[0], str(plan)
+
+    one, two = room()[0], room(pack=True)[0]
+    number = [float(re.search(r"[\d.]+", text)[0]) for text in (one, two)]
+    assert number[1] == pytest.approx(2 * number[0], rel=0.02)
+    prepare(tmp_path, name="ours", videos=videos)
+    assert room()[0] == "room: none"
+    said, plan = room(pack=True)
+    assert said.startswith("room: about ")
+    frames = len(load_index(tmp_path / "ours"))
+    assert f"{frames} frames that are there, and all that come, are packed" in plan
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

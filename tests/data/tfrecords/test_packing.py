@@ -20,7 +20,7 @@ from data.frames.opening import open_source
 from data.indexing.building import build_index
 from data.storage.whole import PART
 from data.tfrecords.packed import MANIFEST, PACKED, PLACES
-from data.tfrecords.packing import pack_frames, remark_packed
+from data.tfrecords.packing import pack_frames, remark_packed, room_to_pack
 from tests.support.places import ROOT
 
 SIZE = 1  # MB
@@ -273,3 +273,31 @@ def test_killed_at_any_time_it_goes_on(root):
     assert kept.items() <= shards(root).items()
     assert not list(folder.glob(f"{PART}*.tfrecord"))
     check_same(root)
+
+
+def test_room_is_asked_for_before_anything_is_written(root, monkeypatch):
+    needed = sum(file.stat().st_size for file in (root / "frames").rglob("*.png"))
+    frames, estimate = room_to_pack(root, SIZE)
+    assert frames == FRAMES and needed < estimate < 1.01 * needed
+    monkeypatch.setattr("data.archives.room.free_space", lambda _: needed)
+    line = rf"^{re.escape(str(root / PACKED))}: a copy of the frames: needs 4\.\d+MB more; .* free$"
+    with pytest.raises(InputError, match=line):
+        pack_frames(root, SIZE)
+    assert not (root / PACKED).exists()
+    monkeypatch.undo()
+    pack_frames(root, SIZE)
+    packed = sum(file.stat().st_size for file in (root / PACKED).iterdir())
+    assert abs(packed / estimate - 1) < 0.01
+    assert room_to_pack(root, SIZE) == (0, 0)
+    monkeypatch.setattr("data.archives.room.free_space", lambda _: 0)
+    pack_frames(root, SIZE)  # nothing is to be written
+
+
+def test_only_what_is_new_needs_room(root, monkeypatch):
+    pack_frames(root, SIZE)
+    draw(root, "new", "new_{:06d}", [1, 2])
+    build_index(root)
+    assert room_to_pack(root, SIZE)[0] == 2
+    monkeypatch.setattr("data.archives.room.free_space", lambda _: 0)
+    with pytest.raises(InputError, match="needs 37"):
+        pack_frames(root, SIZE)
