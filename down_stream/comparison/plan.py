@@ -95,10 +95,10 @@ def _labels_of_folds(
     seeds = next(iter(manifest["subsets"].values()))
     labels = [
         Labelled(number, seed, f"{number}in_a_fold", train | {"fold_videos": number}, False)
-        for number in sorted(numbers - set(in_folds))
+        for number in sorted(numbers - {usual})
         for seed in seeds
     ]
-    if 1 in config.fractions or numbers & set(in_folds):
+    if 1 in config.fractions or usual in numbers:  # two rows of one number would be one
         name = f"{len(manifest['videos'])}videos"  # as earlier versions called them
         labels += [Labelled(usual, seed, name, train, False) for seed in seeds]
     return manifest, labels

@@ -131,6 +131,22 @@ def test_labelled_videos_of_a_fold(lesions, folder, tmp_path):
         plan_labels(config, tmp_path, in_folds)
 
 
+@pytest.mark.parametrize(
+    ("in_folds", "found"),
+    [
+        ([7, 8], [(7, 7), (8, None)]),
+        ([7, 8, 8], [(7, 7), (8, None)]),
+        ([7, 7, 8], [(7, None)]),
+        ([7, 7], [(7, None)]),
+    ],
+)
+def test_as_many_labels_as_the_smallest_fold_has(lesions, folder, tmp_path, in_folds, found):
+    config = folds_config(lesions, folder, numbers=(7,), fractions=(1.0,))
+    config.seeds = (0,)
+    labels = plan_labels(config, tmp_path, in_folds)[1]
+    assert [(one.number, one.overrides.get("fold_videos")) for one in labels] == found
+
+
 def test_every_seed_is_run_since_it_draws_the_folds(lesions, folder, tmp_path):
     config = folds_config(lesions, folder)
     labels = plan_labels(config, tmp_path, [IN_A_FOLD] * 4)[1]
