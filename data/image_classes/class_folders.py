@@ -42,6 +42,7 @@ from data.video.dicom_names import same_patients
 from data.video.names import names_apart
 
 PROTOCOL = "70/10/20 by sequence, within each class"
+LITTLE = 0.1  # of a class's images: half of the share that is to be tested
 GIVEN = "as given"
 IMAGES_IN = "images"
 
@@ -143,6 +144,8 @@ def prepare_classes(
     _remark_few(counts, classes, audit)
     where = {name: next(iter(of)) for name, of in place_of.items()} if places else {}
     protocols = _protocols(counts, where, bool(parts), seed, audit, known)
+    if not where:
+        _remark_little(protocols[PROTOCOL], counts, classes, audit)
     return write_dataset(
         root, images, classes, protocols, audit, fps=numbered[1] if numbered else None
     )
@@ -161,6 +164,23 @@ def _check(images: list[LabelledImage], place_of: Mapping[str, set]) -> None:
         if (image.sequence, image.frame) in seen:
             raise InputError(f"{image.sequence}: two images at one time; expected an order")
         seen.add((image.sequence, image.frame))
+
+
+def _remark_little(
+    split: Mapping[str, list[str]],
+    counts: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    audit: Audit,
+) -> None:
+    """Says of which classes few images came to be tested: what is drawn are groups of any size."""
+    none = np.zeros(len(classes) + 1, int)
+    in_all, tested = (sum((counts[n] for n in of), none) for of in (counts, split["test"]))
+    for label, name in enumerate(classes):
+        if tested[label] < LITTLE * in_all[label]:
+            audit.remark(
+                f"{name}: {tested[label]} of {in_all[label]} images are in test: whole "
+                "sequences and patients are drawn, of any size; --config.folds=5 tests all of them"
+            )
 
 
 def _protocols(

@@ -98,6 +98,25 @@ def test_the_draw_is_of_sequences_in_each_class():
     assert odd == [35, 5, 10]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_of_which_few_images_are_tested_is_named(tmp_path, seed):
+    """One of five sequences is tested, and one of cysts has 40 of 44 images."""
+    folder, rows = tmp_path / "in", ["image,sequence"]
+    for name, sizes in (("cyst", (40, 1, 1, 1, 1)), ("normal", (2, 2, 2, 2, 2))):
+        for sequence, size in enumerate(sizes):
+            for number in range(size):
+                image = Path(name, f"{sequence}_{number}.png")
+                write_image(folder / image)
+                rows.append(f"{image},{name}{sequence}")
+    (tmp_path / "sequences.csv").write_text("\n".join(rows))
+    _, manifest, audit = prepare(tmp_path / "out", folder, tmp_path / "sequences.csv", seed)
+    tested = manifest["protocols"][manifest["default"]]["test"]["classes"]["cyst"]
+    found = [line for line in audit.remarks if "in test" in line]
+    assert [line[: line.index(": whole")] for line in found] == (
+        ["cyst: 1 of 44 images are in test"] if tested == 1 else []
+    )
+
+
 def test_large_numbers_do_not_run_together():
     part = {
         "frames": 45_000,
