@@ -128,12 +128,13 @@ def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
     is_chosen = bool(fitted.history or fitted.chosen)
     if is_chosen and len(validation) and task.is_few(validation):
         groups = len(np.unique(validation.video))
-        by = "their score, which much luck is in"
+        by = "their score, much of which is luck"
         if task.score_name == "log_likelihood":
-            by = "the likelihood of their labels, which less luck is in than in the score"
+            by = "the likelihood of their labels, which depends less on luck than the score"
         texts.append(
             f"what is tested was chosen on {groups} validation {task.unit}"
-            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}"
+            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}; --config.folds=5 "
+            f"tests every {task.unit} once"
         )
     if counts := [f"{count} {part} frames" for part, count in frames.unreadable.items() if count]:
         texts.append(f"{', '.join(counts)} {UNREADABLE}")

@@ -50,10 +50,10 @@ def main() -> None:
     output = Path(given.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     text = "\n".join(lines(tasks)) + "\n"
-    with whole_file(output.with_suffix(".md")) as side:
+    with whole_file(output.with_name(f"{output.name}.md")) as side:
         side.write_text(text, encoding="utf-8")
     with (
-        whole_file(output.with_suffix(".csv")) as side,
+        whole_file(output.with_name(f"{output.name}.csv")) as side,
         side.open("w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file, lineterminator="\n").writerows([HEAD, *rows(tasks)])
@@ -91,6 +91,13 @@ def lines(tasks: dict) -> Iterator[str]:
         f"group ({'; '.join(counts)}); mean of {seeds} seed{'s' * (seeds != 1)} of folds and "
         "labels, and 95 % interval over the groups."
     )
+    for task, content in tasks.items():
+        if content["of"]["groups"] == content["of"]["images"]:
+            yield (
+                f"\n**{task}: every image is a group of its own.** Images of one sequence may be "
+                "in training and test at once, and the values too high; a table of sequences "
+                "mends that."
+            )
     columns = [
         (task, share) for task, share in FIRST if task in tasks and share in shares(tasks[task])
     ]

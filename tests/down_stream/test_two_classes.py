@@ -85,13 +85,14 @@ def test_few_validation_sequences_choose_by_likelihood_and_say_so(root, tmp_path
     assert results["best_epoch"] == int(np.argmax(history)) and max(history) < 0
     (warning,) = [text for text in results["warnings"] if "chosen on" in text]
     assert f"on {groups} validation sequences, fewer than 30, by the likelihood" in warning
+    assert warning.endswith("; --config.folds=5 tests every sequence once")
     assert warning in caplog.text
     report = (tmp_path / "run" / "report.html").read_text()
     assert f"{groups} validation sequences" in report
     assert "by log likelihood on the validation sequences" in report
     by_score = run(config(root, epochs=5), tmp_path / "score")
     assert by_score["epoch_chosen_by"] == "macro_f1"
-    assert any("by their score, which much luck is in" in text for text in by_score["warnings"])
+    assert any("by their score, much of which is luck" in text for text in by_score["warnings"])
     neighbours = run(config(root, mode="knn"), tmp_path / "knn")
     assert not any("chosen on" in text for text in neighbours["warnings"])
     assert "in choice of the epoch (macro_f1, not log_likelihood)" in table(
