@@ -68,7 +68,7 @@ def told(folder, name):
     files = [path for path in root.rglob("*") if path.is_file() and path.suffix in (".jpg", ".png")]
     images = {str(path.relative_to(root)): path.read_bytes() for path in files}
     tables = {path.name: pq.read_table(path) for path in root.glob("*.parquet")}
-    texts = {path.name: path.read_text() for path in root.glob("*.json")}
+    texts = {path.name: path.read_text() for path in root.glob("[!.]*.json")}  # no local notes
     texts = {key: text.replace(f"out/{name}", "out/NAME") for key, text in texts.items()}
     return images, tables, texts, read_log(root / "frames")
 
