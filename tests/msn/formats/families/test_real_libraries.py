@@ -4,6 +4,7 @@
 """
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -89,9 +90,14 @@ def timm_encoder(tmp_path, **told):
     sizes = {"img_size": 40, "patch_size": 8, "embed_dim": 48, "depth": 1, "num_heads": 4}
     model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **sizes)
     known = {name: value for name, value in model.pretrained_cfg.items() if name not in told}
-    told = {name: value for name, value in told.items() if value is not None}
-    model.pretrained_cfg = known | {"input_size": (3, 40, 40), "mean": (0.4, 0.3, 0.2)} | told
+    given = {name: value for name, value in told.items() if value is not None}
+    model.pretrained_cfg = known | {"input_size": (3, 40, 40), "mean": (0.4, 0.3, 0.2)} | given
     save_for_hf(model, tmp_path / "timm", model_args=sizes | {"num_classes": 0})
+    if told.get("interpolation", "") is None:  # timm writes its default: earlier files lack it
+        file = tmp_path / "timm" / "config.json"
+        config = json.loads(file.read_text())
+        del config["pretrained_cfg"]["interpolation"]
+        file.write_text(json.dumps(config))
     return load_encoder(tmp_path / "timm"), resolve_data_config({}, model=model)
 
 
