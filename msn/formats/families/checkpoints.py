@@ -18,6 +18,8 @@ WRAPPERS = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_modu
 CHUNKED = re.compile(r"blocks\.\d+\.(\d+)\.")  # DINOv2's training: blocks in groups
 # Of several encoders that one is taken which was trained to be used.
 FIRST, LAST = r"teacher|target|ema|momentum", r"student|online|anchor|query"
+# Parts of a network that have blocks of their own, and no patches.
+NO_ENCODER = re.compile(r"(^|[._])(head|heads|decoder|decoders|predictor|pred)(_?\w*)\.")
 # Parts of a file beside its encoder that no representation depends on.
 BESIDE = re.compile(
     r"(^|[._])(head|heads|fc|classifier|decoder|decoders|predictor|pred|projector|projection|"
@@ -58,6 +60,7 @@ def encoder_of(content, is_tensor) -> tuple[str, dict, list[str]]:
             inside = {n.removeprefix(start): v for n, v in tensors.items() if n.startswith(start)}
             found[".".join((*path, start)).rstrip(".")] = plain_blocks(inside)
         starts = {match[1] for name in tensors if (match := BLOCK.fullmatch(name))}
+        starts = {start for start in starts if not NO_ENCODER.search(start)}
         damaged |= {".".join((*path, start)) for start in starts.difference(beginnings)}
         beside += [
             ".".join((*path, name)) for name in tensors if not name.startswith(tuple(beginnings))

@@ -11,6 +11,7 @@ from keras import ops
 from data.common.errors import InputError
 from msn.encoders import load_encoder
 from msn.formats.families import checkpoints
+from msn.formats.families.checkpoints import encoder_of
 from msn.formats.files import torch_files
 from tests.support.golden_families import (
     ASK,
@@ -292,3 +293,13 @@ def test_what_is_not_used_is_named(caplog):
         opened(name)
         (message,) = [record.getMessage() for record in caplog.records]
         assert name in message and "not used" in message, (said, message)
+
+
+def test_a_predictor_of_the_teacher_is_no_teacher_that_lacks_patches():
+    encoder = {"patch_embed.proj.weight": "w", "blocks.0.attn.qkv.weight": "w"}
+    beside = {"teacher": {"predictor.blocks.0.attn.qkv.weight": "w"}}
+    content = {"model": encoder, "optimizer": {}} | beside
+    assert encoder_of(content, lambda value: value == "w")[0] == "model"
+    damaged = {"teacher": {"backbone.blocks.0.attn.qkv.weight": "w"}}
+    with pytest.raises(InputError, match="no weight 'teacher"):
+        encoder_of({"model": encoder} | damaged, lambda value: value == "w")
