@@ -14,6 +14,7 @@ from msn.formats.files.recognising import check_encoder
 from msn.workdir.seen import seen_of
 
 SUFFIXES = (".npz", ".parquet")  # of a table
+RESULTS = "results.json"  # of an experiment, beside its model
 GONE = ("drop", "keep")  # what becomes of the rows of videos that are not there any more
 
 
@@ -63,6 +64,12 @@ def check_model(path: AnyPath, given: dict) -> None:
     Also where anything of an encoder is given besides a frame model, which says it itself; or what
     lies with it about its training cannot be read.
     """
+    if not path.exists() and (path.parent / RESULTS).is_file():
+        raise InputError(
+            f"{path}: the experiment in {path.parent} has no model: neighbours, and features "
+            "that were computed elsewhere, say nothing of other frames; expected one of another "
+            "mode, of an encoder"
+        )
     if not is_frame_model(path):
         check_encoder(path)
     elif given:

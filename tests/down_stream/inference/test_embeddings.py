@@ -22,6 +22,7 @@ from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.features.cache import VERSION, fingerprint
 from down_stream.inference import embeddings
 from down_stream.inference.embeddings import Options, embed
+from down_stream.inference.options import check_model
 from down_stream.inference.result import describe
 from down_stream.temporal.model import TemporalModel, load_temporal, save_temporal
 from msn.encoders import save_encoder
@@ -269,3 +270,10 @@ def test_batches_say_where_they_end_and_what_was_unreadable(tmp_path, models):
     (batch,) = embed_batches(function, frames, 16, 2, 3, 5)
     assert (batch.rows.tolist(), batch.stop) == ([4], 5)
     assert [len(batch.outputs["embeddings"]) for batch in batches] == [2, 2, 1]
+
+
+def test_an_experiment_that_has_no_model_says_why(tmp_path):
+    """As that of features that were computed elsewhere."""
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(InputError, match=r"the experiment in .* has no model: .* elsewhere"):
+        check_model(tmp_path / "model", {})
