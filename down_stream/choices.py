@@ -10,6 +10,7 @@ TEMPORAL_MODELS = {"tecno": True, "tecno_offline": False}  # name -> whether it 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "momentum", "sgd")
 TOKENS = ("cls", "mean", "all")
 FRAME_MODEL_FILE = "frame_model.json"  # of the model/ of an experiment
+RESULTS = "results.json"  # of an experiment, beside its model/; written last
 
 
 def check_tokens(features: str | None, layers: int | None, tokens: str | None) -> None:

@@ -14,11 +14,11 @@ from data.storage.paths import AnyPath
 from down_stream.cells.cell import Cell
 from down_stream.cells.labels import Labels
 from down_stream.cells.opening import Encoders
+from down_stream.choices import RESULTS
 from down_stream.report.wording import percent
 from msn.formats.hub import encoder_path
 from msn.workdir.run_directory import CHECKPOINTS, check_unchanged, plain
 
-RESULTS = "results.json"
 WITHOUT = "without_score.json"  # of a cell whose few labels are all of one class, or that failed
 FAILED = "failed"  # in it: why
 

@@ -7,14 +7,13 @@ from data.common.errors import InputError
 from data.storage.paths import AnyPath, check_local, check_output_folder
 from data.video.decoding import check_settings
 from data.video.files.opening import VideoFile
-from down_stream.choices import check_tokens, is_frame_model
+from down_stream.choices import RESULTS, check_tokens, is_frame_model
 from down_stream.inference.annotations import Wanted
 from down_stream.inference.network import is_network
 from msn.formats.files.recognising import check_encoder
 from msn.workdir.seen import seen_of
 
 SUFFIXES = (".npz", ".parquet")  # of a table
-RESULTS = "results.json"  # of an experiment, beside its model
 GONE = ("drop", "keep")  # what becomes of the rows of videos that are not there any more
 
 
