@@ -29,8 +29,9 @@ from data.storage.folders import filled_folder
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_local, check_output_folder, to_paths
 from data.storage.whole import whole_file
-from down_stream.cells.finished import RESULTS, forget
+from down_stream.cells.finished import forget
 from down_stream.checks import check, check_folds
+from down_stream.choices import RESULTS
 from down_stream.classifiers.fitting import UNREADABLE
 from down_stream.features.labelled_splits import (
     describe_patients,

@@ -20,10 +20,10 @@ from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.storage.whole import whole_file
 from down_stream import cross_validation
 from down_stream.cells.cell import without_grid_keys
-from down_stream.cells.finished import RESULTS, finished_results, forget
+from down_stream.cells.finished import finished_results, forget
 from down_stream.cells.model_card import write_model_card
 from down_stream.checks import check, check_time
-from down_stream.choices import ATTENTIVE
+from down_stream.choices import ATTENTIVE, RESULTS
 from down_stream.classifiers import finetuning, fitting
 from down_stream.classifiers.frame_model import save_frame_model
 from down_stream.classifiers.linear_head import Fitted
