@@ -48,7 +48,7 @@ cannot be read is named last.
 --known_problems=FILE, the summary of another run, keeps what was broken then from being a failure.
 
 Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 stopped by a signal
-or Ctrl-C.
+or Ctrl-C, or another process is making the same output.
 """
 
 from absl import flags
@@ -161,7 +161,7 @@ def label_stream() -> int:
     print(phase_stream.summary(result))
     summary.note(problems=filter(None, [result.fault]), outputs=filter(None, [result.file]))
     if result.is_stopped:
-        return cli.STOPPED
+        return cli.TRY_AGAIN
     return cli.DONE_IN_PART if result.fault else cli.DONE
 
 

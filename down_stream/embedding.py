@@ -10,11 +10,11 @@ from typing import Any
 from data.annotation_writers.writing import WRITERS
 from data.common import cli
 from data.common.compiled_programs import user_cache
-from data.common.errors import InputError, check_choices, check_range, some
+from data.common.errors import InputError, LockedError, check_choices, check_range, some
 from data.common.logs import logger
 from data.frames.frames import Frames
 from data.frames.listing import list_dataset, list_images, list_videos
-from data.storage.locking import LockedError, locked_file
+from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, check_local, to_path
 from down_stream.choices import FEATURES, TOKENS
 from down_stream.inference.annotations import Wanted

@@ -14,7 +14,7 @@ With --sweep=FILE, each line of the file (key=value key=value ...) is a run in W
 from absl import flags
 
 from data.common import cli, summary
-from data.common.errors import InputError
+from data.common.errors import InputError, LockedError
 from data.common.logs import logger
 
 CONFIG = cli.define_config("configs/msn_demo.py", "configuration of the run")
@@ -61,7 +61,6 @@ def check_before(config) -> None:
 def sweep(config, workdir: str) -> int:
     """Does the runs of a sweep, and prints a table of their last values."""
     from data.common.configurations import with_overrides
-    from data.storage.locking import LockedError
     from data.storage.paths import to_path
     from msn.sweep import read_shard, read_sweep
 

@@ -1,7 +1,8 @@
 """What all commands share: flags and configuration in, one clear line and an exit code out.
 
 Exit codes: 0 done; 1 done in part (an input could not be used); 2 the user's input was wrong;
-75 stopped by a signal or Ctrl-C, the same command goes on (see `data/common/stopping.py`).
+75 the same command goes on: a signal or Ctrl-C stopped it (see `data/common/stopping.py`), or another
+process is at work at the same place.
 """
 
 import contextlib
@@ -19,9 +20,9 @@ from ml_collections import config_dict, config_flags
 
 from data.common import compiled_programs, summary
 from data.common.configurations import ROOT, check_complete, check_key, list_configs, read_config
-from data.common.errors import InputError, has_controls, is_utf8, one_line, printable
+from data.common.errors import InputError, LockedError, has_controls, is_utf8, one_line, printable
 from data.common.logs import caught_stderr
-from data.common.stopping import STOPPED, ended_by_signals
+from data.common.stopping import TRY_AGAIN, ended_by_signals
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
 
@@ -96,7 +97,8 @@ def run(
     Args:
       main: the command; returns an exit code, None for 0.
       wrong_input: exceptions whose message is one line for the user. They end the process with
-        code 2. So does an `OSError` (a missing folder, no permission, a full disk).
+        code 2. So does an `OSError` (a missing folder, no permission, a full disk); a `LockedError`
+        ends it with 75.
       positional: what is given without a flag, "FILE" for one, "FILE ..." for one or more,
         "[FILE ...]" for any number; `main` is called with it.
       kept: said after a signal or Ctrl-C: what is kept, and how to go on.
@@ -114,12 +116,15 @@ def run(
             return refuse(error)
         try:
             return told.end(main(*argv[1:]) or DONE, DONE_IN_PART)
+        except LockedError as error:
+            refuse(error)
+            return told.end(TRY_AGAIN, DONE_IN_PART, str(error))
         except wrong_input as error:
             return told.end(refuse(error), DONE_IN_PART, str(error))
         except OSError as error:
             return told.end(refuse(describe(error)), DONE_IN_PART, describe(error))
         except BaseException as error:  # a signal, or a mistake of ours
-            code = STOPPED if isinstance(error, KeyboardInterrupt) else FAILED
+            code = TRY_AGAIN if isinstance(error, KeyboardInterrupt) else FAILED
             told.end(getattr(error, "code", code), DONE_IN_PART, one_line(error))
             raise
 
@@ -128,7 +133,7 @@ def run(
             app.run(guarded, flags_parser=functools.partial(parse, positional=positional))
     except KeyboardInterrupt as error:
         print(error, file=sys.stderr)
-        sys.exit(STOPPED)
+        sys.exit(TRY_AGAIN)
 
 
 class _PlainLines(logging.Formatter):

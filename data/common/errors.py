@@ -21,6 +21,10 @@ class InputError(ValueError):
     """
 
 
+class LockedError(InputError):
+    """Another process is at work at a place; commands exit with code 75, "try again"."""
+
+
 def say_problem(problem: str) -> str:
     """A problem as commands print it: what was used in part is not called unused."""
     is_used = any(words in problem for words in (PARTLY_USED, ELSE_USED, USED_UP_TO))

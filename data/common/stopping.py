@@ -21,7 +21,7 @@ SIGNALS = {
     signal.SIGUSR1: "SIGUSR1",
     signal.SIGINT: "Ctrl-C",
 }
-STOPPED = 75  # exit code: EX_TEMPFAIL, "try again"
+TRY_AGAIN = 75  # exit code, EX_TEMPFAIL: stopped, or another process is at work at the same place
 
 _commands = []  # of this process, as long as they run: one or none
 
@@ -74,7 +74,7 @@ def ended_by_signals(kept: str) -> Iterator[None]:
             came.append(number)
             raise StoppedError(f"stopped by {SIGNALS[number]}: {kept}")
         if number == signal.SIGINT:
-            os._exit(STOPPED)  # what is being ended takes too long
+            os._exit(TRY_AGAIN)  # what is being ended takes too long
 
     _commands.append(kept)
     try:

@@ -82,7 +82,7 @@ class Summary:
         self.path, self.problems = path, []
         self.lists = {name: [] for name in LISTS}
         self._facts = {"command": command, "version": path and version(), "started": _now()}
-        self._known = _read_known(known) if known else set()
+        self._known_path, self._known = known, _read_known(known) if known else set()
         self._write(None, None, known=self._known)
 
     def end(self, code: int, in_part: int, error: str | None = None) -> int:
@@ -99,8 +99,11 @@ class Summary:
         keys = {key_of(problem) for problem in self.problems}
         # Else there may be problems that it has not come to; a mistake of ours has `in_part` too.
         is_over = error is None and code in (0, in_part)
-        if is_over and self.problems and keys <= self._known:
-            code = 0
+        if is_over and (old := keys & self._known):
+            text = "%d of %d problems are those that --known_problems=%s knows%s"
+            end = "" if keys - old else ": no failure, exit code 0"
+            logger.info(text, len(old), len(keys), self._known_path, end)
+            code = code if keys - old else 0
         try:
             self._write(code, error, known=keys & self._known if is_over else self._known)
         except OSError as failure:  # the disk is full: what the command has to say matters more

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.common.errors import InputError
+from data.common.errors import LockedError
 from data.common.logs import logger
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, is_remote
@@ -19,10 +19,6 @@ _OWNER = ".owner"  # in a scratch folder, locked by the process that made it
 _ATTEMPTS = 100  # to make a folder that others remove at the same time
 _TRIES, _MOMENT = 5, 0.02  # seconds between two tries to take a lock
 _YOUNG = 60  # seconds in which a folder without an owner may be about to get one
-
-
-class LockedError(InputError):
-    """Another process has the lock."""
 
 
 @contextlib.contextmanager

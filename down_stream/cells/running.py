@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, LockedError, one_line
 from data.common.logs import logger
-from data.storage.locking import LockedError
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
 from down_stream.cells.finished import (

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data.common.errors import InputError, some
+from data.common.errors import InputError, LockedError, some
 from data.common.logs import logger
-from data.storage.locking import LockedError, locked, owner_of
+from data.storage.locking import locked, owner_of
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell, command

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data.common.errors import some
-from data.storage.locking import LockedError, locked
+from data.common.errors import LockedError, some
+from data.storage.locking import locked
 from data.storage.paths import check_local, check_output_folder
 from data.storage.whole import whole_file
 from down_stream.cells.finished import FAILED, finished

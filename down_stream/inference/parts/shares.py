@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.common.errors import LockedError
 from data.frames.frames import Frames
 from data.frames.listing import digest_of
-from data.storage.locking import LockedError, locked, owner_of
+from data.storage.locking import locked, owner_of
 from data.storage.paths import AnyPath, is_remote
 from down_stream.inference.parts.notes import parts_folder, read_note, write_note
 from down_stream.inference.parts.table_parts import videos_of

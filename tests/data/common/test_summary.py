@@ -15,9 +15,11 @@ from tests.support.places import ROOT
 
 COMMAND = """
 import resource, sys, time
+from pathlib import Path
 from absl import flags
 from data.common import cli, summary
 from data.common.errors import InputError
+from data.storage.locking import locked
 
 WAY = flags.DEFINE_string("way", "done", "how it ends")
 BROKEN = flags.DEFINE_multi_string("broken", [], "what cannot be used")
@@ -27,6 +29,13 @@ def main():
     summary.note(inputs=["in"], outputs=["out"])
     if WAY.value == "wrong":
         raise InputError("in: empty; expected a file")
+    if WAY.value == "locks":
+        with locked(Path("place")):
+            print("begun", flush=True)
+            time.sleep(60)
+    if WAY.value == "locked":
+        with locked(Path("place")):
+            raise AssertionError
     if WAY.value == "missing":
         open("/nowhere/file")
     if WAY.value == "mistake":
@@ -99,8 +108,11 @@ def test_known_problems_are_no_failure_and_new_ones_are(run, tmp_path):
     assert (second.returncode, second.told["exit_code"]) == (0, 0)
     assert second.told["not_used"]
     assert second.told["new_problems"] == []
+    knows = "problems are those that --known_problems=deep/s.json knows"
+    assert second.err == f"1 of 1 {knows}: no failure, exit code 0\n"
     third = run("--broken=c", "--broken=d", every_night)
     assert third.returncode == 1
+    assert third.err == f"1 of 2 {knows}\n"
     assert third.told["new_problems"] == [key_of("d: damaged")]
     # A night that fails, or is killed, forgets nothing.
     assert run("--way=wrong", every_night).returncode == 2
@@ -159,6 +171,19 @@ def test_a_signal_is_told(run, tmp_path):
     assert process.wait(20) == 75
     assert told(tmp_path)["exit_code"] == 75
     assert told(tmp_path)["error"] == "stopped by SIGTERM: all is kept"
+
+
+def test_where_another_process_is_at_work_is_to_be_tried_again(run):
+    other = run("--way=locks", wait=False)
+    try:
+        assert other.stdout.readline() == "begun\n"
+        process = run("--way=locked")
+    finally:
+        other.kill()
+        other.communicate()
+    assert process.returncode == process.told["exit_code"] == 75
+    assert "place: another run is writing here" in process.told["error"]
+    assert process.err == f"error: {process.told['error']}\n"
 
 
 def test_a_summary_that_is_none_is_wrong_input(run, tmp_path):
