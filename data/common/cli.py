@@ -1,8 +1,8 @@
 """What all commands share: flags and configuration in, one clear line and an exit code out.
 
 Exit codes: 0 done; 1 done in part (an input could not be used); 2 the user's input was wrong;
-75 the same command goes on: a signal or Ctrl-C stopped it (see `data/common/stopping.py`), or another
-process is at work at the same place.
+75 the same command goes on: a signal or Ctrl-C stopped it (see `data/common/stopping.py`), or
+another process is at work at the same place.
 """
 
 import contextlib
