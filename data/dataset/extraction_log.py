@@ -31,8 +31,8 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
       frames_dir: the folder; without a log in it, the answer is `settings` and no videos. "videos"
         has "frames" and "bytes" of each that is complete, and since they are noted "seconds",
         "source_fps", "source", a hash of where its file lies, "modified", when its files were
-        changed last, in seconds, "content", digests of samples of them, and "folder", a hash of the
-        name of the one they are in; a "fault" and the
+        changed last, in seconds, "changed", the same by their ctime, "content", digests of samples
+        of them, and "folder", a hash of the name of the one they are in; a "fault" and the
         frames that are "missing" where it is damaged, "jumps" of its clock, in words, and whether
         its frames were "found", that is, there before anything was extracted.
       settings: fps, format, quality, size that are asked for now; None accepts any.
@@ -150,17 +150,24 @@ def _is_later(video: VideoFiles, noted: Mapping) -> bool:
     do not tell whether a damaged file has been mended between them: written anew in its place, it
     counts as later.
     """
-    if not _is_touched(video, noted):
-        return False
-    if "fault" in noted and noted.get("source") in video.sources:
-        return True
     content = noted.get("content", ())
+    if _is_touched(video, noted):
+        if "fault" in noted and noted.get("source") in video.sources:
+            return True
+    elif not content or not _is_changed(video, noted):
+        return False
     return not content or video.content[: len(content)] != content
 
 
 def _is_touched(video: VideoFiles, noted: Mapping) -> bool:
     pairs = zip(video.modified, noted.get("modified", ()), strict=False)
     return any(abs(now - then) > ROUGH for now, then in pairs)
+
+
+def _is_changed(video: VideoFiles, noted: Mapping) -> bool:
+    """Whether a file may have been replaced by one with its times; earlier versions cannot say."""
+    then = noted.get("changed", ())
+    return video.changed[: len(then)] != then or not then
 
 
 def is_extracted(
@@ -192,6 +199,7 @@ def note_state(videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict) ->
         and (
             "modified" not in done[name]
             or _is_touched(video, done[name])
+            or _is_changed(video, done[name])
             or done[name].get("source") not in video.sources
         )
         and len(video.sizes) == len(video.files)

@@ -164,6 +164,10 @@ class Frames(abc.ABC):
             digest.update(file_state(file).encode())
         return digest.hexdigest()
 
+    def former_state(self, rows: range) -> str | None:
+        """What `state` was in earlier versions, None where it is the same."""
+        return None
+
     def video_names(self, rows) -> list[str]:
         """The names of the videos that frames are of."""
         return [self.videos[place] for place in self.video[rows]]

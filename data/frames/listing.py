@@ -29,7 +29,7 @@ from data.storage.locking import scratch_folder
 from data.storage.paths import AnyPath, to_path
 from data.tfrecords.files import find_records
 from data.tfrecords.tfds_shards import TFDS_INFO
-from data.video.clocks import kept_timings, read_clocks, read_parts
+from data.video.clocks import kept_contents, kept_timings, read_clocks, read_parts
 from data.video.decoding import check_settings
 from data.video.dicom import is_dicom
 from data.video.dicom_names import find_dicoms
@@ -113,6 +113,10 @@ def list_videos(
         wanted = own({name: sum(video.sizes) for name, video in videos.items()})
         videos = {name: video for name, video in videos.items() if name in wanted}
         files = {name: file for name, file in files.items() if name in wanted}
+    named = {(name, file): file for name, video in videos.items() for file in video.files}
+    contents = dict.fromkeys(videos, "")
+    for (name, _), content in kept_contents(named, kept).items():
+        contents[name] += f" {content}"
     if kept:
         timings, faults = kept_timings(files, fps, kept)
     else:
@@ -137,6 +141,7 @@ def list_videos(
         first = {name: place[video.files[0]] for name, video in videos.items() if video.files}
         videos = dict.fromkeys(sorted(first, key=first.get))
     timings = {name: timings[name] for name in videos if name in timings}
+    states = {name: (states[name], contents[name]) for name in timings}
     frames = VideoFrames(files, timings, fps, states, faults=faults, passed_over=passed_over)
     frames.scratch = scratch  # removed with the last reference to it
     frames.listed = digest if own else ""

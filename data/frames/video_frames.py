@@ -29,8 +29,8 @@ class VideoFrames(Frames):
       timings: {name: what `Clock.take` returns}: which frames of the file are taken, and when they
         are shown.
       fps: frames per second that are taken: the n-th of a video is of second n / fps.
-      states: {name: what `file_state` said of its files before their clocks were read}; of others,
-        it is asked when it is needed.
+      states: {name: (what `file_state` said of its files before their clocks were read, digests of
+        samples of them)}; of others, it is asked when it is needed.
       **remarks: as for `Frames`.
     """
 
@@ -41,7 +41,7 @@ class VideoFrames(Frames):
         files: Mapping[str, Path | Places],
         timings: Mapping,
         fps: float,
-        states: Mapping[str, str] | None = None,
+        states: Mapping[str, tuple[str, str]] | None = None,
         **remarks,
     ):
         super().__init__(timings, repeated([len(n) for n, *_ in timings.values()]), **remarks)
@@ -93,10 +93,15 @@ class VideoFrames(Frames):
 
     def state(self, rows):
         state = self._states.get(self.videos[self.video[rows.start]])
-        if state is None:
-            return super().state(rows)
+        return self._state(rows, "".join(state)) if state else super().state(rows)
+
+    def former_state(self, rows):
+        state = self._states.get(self.videos[self.video[rows.start]])
+        return self._state(rows, state[0]) if state else None
+
+    def _state(self, rows: range, of_files: str) -> str:
         seconds = self.seconds(slice(rows.start, rows.stop))
-        return hashlib.sha256(seconds.tobytes() + state.encode()).hexdigest()
+        return hashlib.sha256(seconds.tobytes() + of_files.encode()).hexdigest()
 
     def _time(self, row):
         """To the frame: where the rate does not divide the video's, it is not n / fps."""

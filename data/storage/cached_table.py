@@ -17,6 +17,7 @@ def cached_table(
     files: Sequence[AnyPath],
     make: Callable[[], dict[str, np.ndarray]],
     is_kept: Callable[[dict[str, np.ndarray]], bool] = lambda made: True,
+    by_ctime: bool = False,
 ) -> dict[str, np.ndarray]:
     """What `make` returns, or what it returned before for the same files.
 
@@ -26,6 +27,8 @@ def cached_table(
       files: what the table is made of: their paths, sizes and times of change are compared.
       make: returns arrays of numbers or strings, none of them named "files".
       is_kept: whether what was made is to be kept.
+      by_ctime: whether the time of change that no program sets is compared, too: also rights, a
+        link or another disk change it, so that `make` should not take long.
 
     Raises:
       OSError: one of the files is not there.
@@ -34,6 +37,7 @@ def cached_table(
     now = np.array(
         [
             f"{os.path.relpath(str(file), str(path.parent))} {state.st_size} {state.st_mtime_ns}"
+            + (f" {state.st_ctime_ns}" if by_ctime else "")
             for file, state in states
         ]
     )

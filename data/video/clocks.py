@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock
+from data.video.names import content_digest
 from data.video.parts import Parts, VideoFiles
 
 KEPT_SECONDS = 90 * 24 * 3600
@@ -122,10 +124,13 @@ def kept_timings(
         return not str(table["fault"])
 
     def read(file):
-        make = partial(_make_timing, file, fps)
-        key = hashlib.sha256(f"{FORMAT} {fps} {file.absolute()}".encode()).hexdigest()[:32]
+        make, earlier = partial(_make_timing, file, fps), f"{FORMAT} {fps} {file.absolute()}"
+        path = _kept(folder, f"{earlier} {_kept_content(file, folder)}")
+        if not path.exists():
+            with contextlib.suppress(OSError):  # of earlier versions, or not there
+                _kept(folder, earlier).rename(path)
         try:
-            return cached_table(folder / f"{key}.npz", [file], make, is_faultless)
+            return cached_table(path, [file], make, is_faultless)
         except OSError:  # moved away since it was listed: that is its fault, and no other video's
             return make()
 
@@ -141,6 +146,40 @@ def kept_timings(
             if fault := str(table["fault"]):
                 faults[name] = fault
     return timings, faults
+
+
+def kept_contents(videos: Mapping[str, Path], folder: Path | None) -> dict[str, str]:
+    """What `content_digest` says of videos, {name: digest}, "" of those that cannot be read.
+
+    Only they tell a file that another of the same size has replaced whose time of change was set
+    to that of the one before (`cp -p`, `rsync --times`). A file is read again when the time changes
+    that no program sets (ctime).
+
+    Args:
+      videos: {name: file}.
+      folder: where it is kept; None: every file is read.
+    """
+    with ThreadPoolExecutor(available_cores()) as pool:
+        found = pool.map(partial(_kept_content, folder=folder), videos.values())
+        bar = ProgressBar(found, "samples", len(videos), unit="video", delay=1)
+        return dict(zip(videos, bar, strict=True))
+
+
+def _kept_content(file: Path, folder: Path | None) -> str:
+    try:
+        if folder is None:
+            return content_digest(file)
+        path = _kept(folder, f"content {file.absolute()}")
+        table = cached_table(
+            path, [file], lambda: {"content": np.array(content_digest(file))}, by_ctime=True
+        )
+        return str(table["content"])
+    except OSError:  # its fault is said where its clock is read
+        return ""
+
+
+def _kept(folder: Path, what: str) -> Path:
+    return folder / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:32]}.npz"
 
 
 def _make_timing(file: Path, fps: float) -> dict[str, np.ndarray]:

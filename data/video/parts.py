@@ -47,6 +47,14 @@ class VideoFiles:
         return [file.stat().st_mtime for file in self.files if file.is_file()]
 
     @property
+    def changed(self) -> list[float]:
+        """The same of the times (ctime) that also rights, a link or another disk change.
+
+        Programs that copy files cannot set them, as they set `modified`.
+        """
+        return [file.stat().st_ctime for file in self.files if file.is_file()]
+
+    @property
     def content(self) -> list[str]:
         """`data.video.names.content_digest` of the files, as far as they are there."""
         return [content_digest(file) for file in self.files if file.is_file()]
@@ -62,7 +70,8 @@ class VideoFiles:
     def state_by(self, copies: "VideoFiles") -> dict:
         """The same, where copies on this machine tell the content."""
         folder = folder_digest(plain_path(self.files[0]).parent.name)
-        return {"modified": self.modified, "content": copies.content, "folder": folder}
+        times = {"modified": self.modified, "changed": self.changed}
+        return times | {"content": copies.content, "folder": folder}
 
     @property
     def sources(self) -> tuple[str, str]:

@@ -80,10 +80,11 @@ class Parts:
         for video, rows in videos_of(frames):
             if names is not None and video not in names:
                 continue
-            name = re.sub(r"[^\w.-]", "_", video or "list", flags=re.ASCII)[:80]
-            digest = hashlib.sha256(f"{video}\n{frames.state(rows)}".encode()).hexdigest()
-            parts = VideoParts(self.folder / f"{name}-{digest[:32]}", video, len(rows))
-            if not parts.files and (same := self._of_same_content(frames, video, rows)):
+            parts = self._of_state(video, rows, frames.state(rows))
+            if not parts.files and (
+                same := self._of_former_state(frames, video, rows)
+                or self._of_same_content(frames, video, rows)
+            ):
                 parts = same.move(parts.folder)
             if (np.diff(parts.whole("rows", np.int64)) <= 0).any():
                 parts.remove()
@@ -95,6 +96,18 @@ class Parts:
                 parts.drop_from(len(rows) if row is None else row)
             self.videos.append(parts)
             self.starts.append(rows.start)
+
+    def _of_state(self, video: str, rows: range, state: str) -> VideoParts:
+        name = re.sub(r"[^\w.-]", "_", video or "list", flags=re.ASCII)[:80]
+        digest = hashlib.sha256(f"{video}\n{state}".encode()).hexdigest()
+        return VideoParts(self.folder / f"{name}-{digest[:32]}", video, len(rows))
+
+    def _of_former_state(self, frames: Frames, video: str, rows: range) -> VideoParts | None:
+        """Parts of earlier versions, whose notes do not tell the content."""
+        former = frames.former_state(rows)
+        parts = self._of_state(video, rows, former) if former else None
+        is_noted = parts and "content" in read_note(parts.folder / VIDEO)
+        return parts if parts and parts.files and not is_noted else None
 
     def _of_same_content(self, frames: Frames, video: str, rows: range) -> VideoParts | None:
         """Parts of the same video, of which only the time of change is another."""

@@ -1,3 +1,4 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -263,6 +264,37 @@ def test_a_video_that_has_changed_is_extracted_again(tmp_path):
     changed, problems, numbers = extracted(tmp_path / "other")
     assert (changed, numbers) == ([], [100, 125, 150])
     assert "another video has this name" in problems["op"]
+
+
+def test_a_file_with_the_size_and_time_of_the_one_before_is_noticed(tmp_path):
+    """`cp -p` and `rsync --times` leave such files; rights and links change no content."""
+    video, frames = write_video(tmp_path / "op.mp4", frames=60), tmp_path / "frames"
+    assert extract_frames([video], frames) == {}
+    first = next((frames / "op").iterdir())
+    made = first.stat().st_mtime_ns
+
+    def extracted(problems=0):
+        assert len(extract_frames([video], frames)) == problems
+        return first.stat().st_mtime_ns
+
+    log = read_log(frames)
+    del log["videos"]["op"]["changed"]  # as earlier versions left it
+    write_log(frames, log)
+    assert extracted() == made
+    video.chmod(0o600)
+    assert extracted() == made
+    noted = read_log(frames)["videos"]["op"]["changed"]
+    assert noted == [video.stat().st_ctime]
+
+    whole, time = video.read_bytes(), video.stat().st_mtime_ns
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1
+    for content, problems in ((damaged, 1), (whole, 0)):
+        video.write_bytes(content)
+        os.utime(video, ns=(time, time))
+        again = extracted(problems)
+        assert again > made
+        made = again
 
 
 @pytest.mark.parametrize("first", [0, 1])  # the plain path, and that of earlier logs

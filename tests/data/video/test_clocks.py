@@ -1,8 +1,12 @@
 """Clocks of many videos, kept from run to run."""
 
+import hashlib
 import os
 
+import numpy as np
+
 from data.video import clocks
+from data.video.clock import read_clock
 from data.video.clocks import kept_timings
 from tests.support.small_videos import write_video
 
@@ -27,9 +31,30 @@ def test_a_video_that_is_moved_away_stops_no_other(tmp_path):
     assert faults == {"op": f"{videos['op']}: no such video"}
 
 
+def test_a_clock_is_that_of_the_content(tmp_path, monkeypatch):
+    """Also where another file has the size and the time of the one before it."""
+    videos = {"op": write_video(tmp_path / "op.mp4", frames=60)}
+    read, kept = [], tmp_path / "clocks"
+    monkeypatch.setattr(clocks, "read_clock", lambda file: read.append(file) or read_clock(file))
+    kept_timings(videos, 1.0, kept)
+    (path,) = (path for path in kept.iterdir() if "numbers" in np.load(path))
+    earlier = f"{clocks.FORMAT} 1.0 {videos['op']}"
+    path.rename(kept / f"{hashlib.sha256(earlier.encode()).hexdigest()[:32]}.npz")
+    kept_timings(videos, 1.0, kept)
+    assert len(read) == 1, "what an earlier version kept is used"
+
+    content, time = bytearray(videos["op"].read_bytes()), videos["op"].stat().st_mtime_ns
+    content[len(content) // 2] ^= 1
+    videos["op"].write_bytes(content)
+    os.utime(videos["op"], ns=(time, time))
+    for _ in range(2):
+        kept_timings(videos, 1.0, kept)
+    assert len(read) == 2
+
+
 def test_what_another_version_kept_is_not_used(tmp_path, monkeypatch):
     videos = {"op": write_video(tmp_path / "op.mp4", frames=60)}
     kept_timings(videos, 1.0, tmp_path / "clocks")
     monkeypatch.setattr(clocks, "FORMAT", clocks.FORMAT + 1)
     kept_timings(videos, 1.0, tmp_path / "clocks")
-    assert len(list((tmp_path / "clocks").iterdir())) == 2
+    assert len(list((tmp_path / "clocks").iterdir())) == 3  # and samples of the file

@@ -1,5 +1,6 @@
 """Tables of folders that change from run to run: what is there already costs nothing."""
 
+import json
 import os
 import shutil
 
@@ -9,11 +10,12 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.frames.listing import list_images, list_videos
+from data.frames.video_frames import VideoFrames
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.inference import embeddings
 from down_stream.inference.embeddings import embed
 from down_stream.inference.options import GONE, Options
-from down_stream.inference.parts.notes import parts_folder
+from down_stream.inference.parts.notes import parts_folder, read_note
 from down_stream.inference.parts.table_parts import Parts
 from down_stream.inference.parts.video_parts import VideoParts
 from down_stream.inference.result import describe
@@ -256,3 +258,49 @@ def test_a_file_that_was_only_touched_or_copied_costs_nothing(model, videos, tmp
     (videos / "a.mp4").write_bytes(content)
     _, result = run(model, videos, output)
     assert result.changed == ["a"]
+
+
+def replace(file):
+    """Another content of the same size and time of change, as `cp -p` may leave it."""
+    content, time = bytearray(file.read_bytes()), file.stat().st_mtime_ns
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(time, time))
+
+
+def test_a_file_that_was_replaced_by_one_of_its_size_and_time_is_made_again(
+    model, videos, tmp_path
+):
+    output, kept = tmp_path / "a.npz", tmp_path / "clocks"
+    parts = ["b.mp4", "c.mp4"]
+    (tmp_path / "parts.csv").write_text(
+        "file,operation,order\n" + "".join(f"{p},op,{n}\n" for n, p in enumerate(parts, 1))
+    )
+
+    def night():
+        frames = list_videos([videos], operations=tmp_path / "parts.csv", kept=kept)
+        return run(model, frames, output)[1]
+
+    assert night().new == ["a", "op"]
+    for file in videos.iterdir():
+        file.chmod(0o600)
+    (tmp_path / "link").hardlink_to(videos / "a.mp4")
+    assert night().frames == 0
+    for file, name in (("a.mp4", "a"), ("c.mp4", "op")):
+        replace(videos / file)
+        assert night().changed == [name]
+        assert night().frames == 0
+
+
+def test_what_an_earlier_version_made_stays(model, videos, tmp_path, monkeypatch):
+    """It told files by size and time of change alone, and those of operations by nothing else."""
+    output = tmp_path / "a.npz"
+    monkeypatch.setattr(VideoFrames, "state", VideoFrames.former_state)
+    before, _ = run(model, videos, output)
+    monkeypatch.undo()
+    (note,) = parts_folder(output).glob("b-*/video.json")
+    note.write_text(json.dumps({"video": "b", "frames": read_note(note)["frames"]}))
+    table, result = run(model, videos, output)
+    assert (result.frames, result.new, result.changed) == (0, [], [])
+    assert_same(table, before)
+    assert len(list(parts_folder(output).glob("*-*"))) == 3
