@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import PARTLY_USED, InputError
+from data.video.files.behind import what_is_behind
 from data.video.files.holes import LOST, add_lost
 from data.video.files.opening import VideoFile
-from data.video.files.packets import find_beginning, read_packets, unroll
+from data.video.files.packets import Packets, find_beginning, read_packets, unroll
 from data.video.files.whole import MAX_SHORT, header_seconds, missing_seconds
 
 MAX_DENOMINATOR = 1001  # of the rates in use: 30000/1001 is the oddest
@@ -39,6 +40,7 @@ class Clock:
       first: time stamp in seconds of the first frame; NaN where frames cannot be found by time.
       sizes: int64 [frames], bytes of each frame in the file; None where `places` is.
       keys: int64 [k], places of the packets with which decoding can begin.
+      behind: in words, what the file has behind the last frame; "" where that is nothing.
     """
 
     video: Path
@@ -50,6 +52,7 @@ class Clock:
     first: float = float("nan")
     sizes: np.ndarray | None = None
     keys: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    behind: str = ""
 
     @property
     def seconds(self) -> float:
@@ -95,6 +98,8 @@ class Clock:
             return ""
         frames = np.searchsorted(np.maximum.accumulate(self.places), self.starts[1:])
         frames = frames[frames < len(self.times)]
+        if not len(frames):
+            return ""
         seconds = ", ".join(f"{second:.0f}" for second in self.times[frames[:5]])
         more = ", ..." if len(frames) > 5 else ""
         return (
@@ -122,8 +127,10 @@ class Clock:
         return int(keys[-2]) if len(keys) > 1 else 0
 
     def check_end(self) -> None:
-        """Raises `InputError` if the file ends well before it says that it does."""
+        """Raises `InputError` if the file ends well before it says that it does, or goes on."""
         seconds = self.times[-1]
+        if self.behind:
+            raise InputError(f"{self.video}: {PARTLY_USED}, to second {seconds:.0f}: {self.behind}")
         if self.promised - seconds > MAX_SHORT:
             raise InputError(
                 f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f} of "
@@ -144,12 +151,14 @@ def estimate_seconds(video: Path) -> float:
 def read_clock(video: Path) -> Clock:
     """Reads the timestamps of a video; raises `InputError` if it is none or holds no frames."""
     with VideoFile(video) as file:
+        indexed = len(file.stream.index_entries)
         packets = read_packets(file)
         if not len(packets.shown):
             raise InputError(f"{video}: holds no frames")
         header = file.stream.guessed_rate or file.stream.average_rate
         unit, missing = float(file.stream.time_base), missing_seconds(file, packets)
         announced = header_seconds(file) if missing is None else 0.0
+        keys, behind = _keys(file, packets, indexed), what_is_behind(file, packets)
     stamps, starts = unroll(packets, unit)
     places = None
     if stamps is None:
@@ -166,14 +175,21 @@ def read_clock(video: Path) -> Clock:
     rate = _constant_rate(video, times, float(header or 0))
     if rate and not is_ascending:
         times = np.arange(len(times)) / float(rate)
-    clock = Clock(video, times, rate, announced, places, starts)
+    clock = Clock(video, times, rate, announced, places, starts, behind=behind)
     if places is not None:
         is_found_by_time = is_ascending and len(starts) == 1
         first = float(ordered[0]) * unit if is_found_by_time else float("nan")
         sizes = np.where(places == LOST, 0, packets.size[places])
-        clock = replace(clock, first=first, sizes=sizes)
-        clock = replace(clock, keys=np.flatnonzero(packets.is_key))
+        clock = replace(clock, first=first, sizes=sizes, keys=keys)
     return clock if missing is None else replace(clock, promised=clock.seconds + missing)
+
+
+def _keys(file: VideoFile, packets: Packets, indexed: int) -> np.ndarray:
+    """Where decoding can begin. In an AVI file only its index says it, of the packets in that."""
+    is_blind = file.container.format.name == "avi" and indexed < len(packets.stamps)
+    if is_blind and not file.stream.codec_context.codec.intra_only:
+        return np.zeros(1, np.int64)
+    return np.flatnonzero(packets.is_key)
 
 
 def _constant_rate(video: Path, times: np.ndarray, header: float) -> Fraction | None:

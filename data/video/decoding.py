@@ -152,6 +152,8 @@ def _decoded(file: VideoFile, clock: Clock, start: int) -> Iterator[tuple[int, V
             decoder.flush_buffers()
         # The transport counter does not go on where two files were put together: no damage.
         packet.is_corrupt = packet.is_corrupt and place + 1 not in clock.starts
+        if packet.is_corrupt:
+            naming.failed.add(place)
         packet.pts = packet.dts = place
         yield from naming.name(_decode(decoder, packet, naming))
     yield from naming.name(_decode(decoder, None, naming))
@@ -171,7 +173,7 @@ class _Naming:
     """Tells which frames a decoder hands out, and which it should have."""
 
     def __init__(self, clock: Clock, start: int):
-        self.failed = set()  # places of packets
+        self.failed = set()  # places of packets, damaged or not decoded
         self._clock, self._due = clock, 0 if start == 0 else None
         self._sound = self._latest = -1  # places: of the last sound frame, of the last packet
         self._numbers = None

@@ -1,4 +1,4 @@
-"""Whether packets of H.264 follow one another, by the numbers that its frames carry.
+"""Whether packets of H.264 follow one another, and which have half a frame, by what frames carry.
 
 Only what a packet says in front is read: of its parameter sets the width of a number, of its first
 slice the number (ITU-T H.264, 7.3.2.1.1 and 7.3.3; `frame_num` in 7.4.3). It is one more than that
@@ -23,12 +23,14 @@ class FrameNumbers:
 
     Attributes:
       period: numbers begin again after so many; 0 where they say nothing.
+      may_have_fields: whether a picture may be a field, every second row of a frame.
     """
 
     extradata: bytes
 
     def __post_init__(self):
         self.period, self._skips_colour, self._latest = 0, False, None
+        self.may_have_fields, self._first_field = False, None
         # An avcC record says how many bytes hold the length of a unit; else units have start codes.
         is_record = self.extradata[:1] == b"\x01"
         self._length_bytes = (self.extradata[4] & 3) + 1 if is_record else 0
@@ -38,8 +40,7 @@ class FrameNumbers:
 
     def follows(self, packet: bytes) -> bool:
         """Whether the frame of a packet follows the one of the packet before; True if not known."""
-        units = _sized_units(packet, self._length_bytes) if self._length_bytes else _units(packet)
-        for unit in units:
+        for unit in self._units(packet):
             kind, is_reference = unit[0] & 31, bool(unit[0] >> 5 & 3)
             if kind == PARAMETERS:
                 self._set_parameters(unit)
@@ -51,13 +52,42 @@ class FrameNumbers:
                 return step == 0 or (step == 1 and latest[1])  # 0: a second field, too
         return True
 
+    def completes(self, packet: bytes) -> bool:
+        """Whether a packet has the second field of a frame, and the one before has the first."""
+        fields = set()  # (number, whether it is the bottom field)
+        for unit in self._units(packet):
+            if unit[0] & 31 == PARAMETERS:
+                self._set_parameters(unit)
+            elif unit[0] & 31 in (SLICE, SLICE_A, IDR):
+                field = self._field(unit)
+                if field is None:  # the frame is whole
+                    break
+                fields.add(field)
+        field = fields.pop() if len(fields) == 1 else None
+        is_second = field is not None and self._first_field == (field[0], not field[1])
+        self._first_field = None if is_second else field
+        return is_second
+
+    def _units(self, packet: bytes) -> Iterator[bytes]:
+        return _sized_units(packet, self._length_bytes) if self._length_bytes else _units(packet)
+
+    def _field(self, unit: bytes) -> tuple[int, bool] | None:
+        if not (self.may_have_fields and self.period):
+            return None
+        bits = self._bits_of_number(unit)
+        number = bits.take(self.period.bit_length() - 1)
+        return (number, bool(bits.take(1))) if bits.take(1) else None
+
     def _number(self, unit: bytes) -> int:
+        return self._bits_of_number(unit).take(self.period.bit_length() - 1)
+
+    def _bits_of_number(self, unit: bytes) -> "_Bits":
         bits = _Bits(unit[1:HEAD])
         for _ in ("first macroblock", "type of slice", "picture parameters"):
             bits.exponential()
         if self._skips_colour:
             bits.take(2)
-        return bits.take(self.period.bit_length() - 1)
+        return bits
 
     def _set_parameters(self, unit: bytes) -> None:
         if len(unit) < 4 or unit[0] & 31 != PARAMETERS:
@@ -84,6 +114,8 @@ class FrameNumbers:
                 bits.exponential()
         bits.exponential()
         may_skip = bits.take(1)
+        bits.exponential(), bits.exponential()
+        self.may_have_fields = not bits.take(1)
         self.period = 0 if may_skip or period > 1 << 16 else period
 
 

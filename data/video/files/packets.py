@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from av.error import FFmpegError
 
+from data.video.files.frame_numbers import FrameNumbers
 from data.video.files.opening import VideoFile
 
 UNKNOWN = np.iinfo(np.int64).min
@@ -23,11 +24,13 @@ class Packets:
 
     Attributes:
       stamps: int64 [n], when their frames are shown, in units of the stream; `UNKNOWN` is none.
-      decoding: int64 [n], when they are decoded, ascending where the clock does not jump.
+      decoding: int64 [n], when they are decoded, ascending where the clock does not jump; `UNKNOWN`
+        in Matroska, which does not say it: behind a jump FFmpeg's guess goes back and forth.
       position: int64 [n], where they begin in the file, in bytes; ascending.
       size: int64 [n], bytes.
       is_key: bool [n], whether decoding can begin there.
-      shown: int64 [frames], those whose frames are shown; an edit list hides others.
+      shown: int64 [frames], those whose frames are shown. An edit list hides others, and the second
+        field of an interlaced frame, in a packet of its own, makes no other frame.
       may_jump: as `VideoFile`'s.
     """
 
@@ -42,6 +45,10 @@ class Packets:
 
 def read_packets(file: VideoFile) -> Packets:
     """Reads all packets of a video."""
+    fields = None
+    if file.stream.codec_context.name == "h264":
+        numbers = FrameNumbers(bytes(file.stream.codec_context.extradata or b""))
+        fields = numbers if numbers.may_have_fields else None
     rows = [
         (
             UNKNOWN if packet.pts is None else packet.pts,
@@ -49,11 +56,13 @@ def read_packets(file: VideoFile) -> Packets:
             -1 if packet.pos is None else packet.pos,
             packet.size,
             packet.is_keyframe,
-            packet.is_discard,
+            packet.is_discard or bool(fields and fields.completes(bytes(packet))),
         )
         for packet in file.packets()
     ]
     stamps, decoding, position, size, is_key, is_hidden = np.array(rows, np.int64).reshape(-1, 6).T
+    if "matroska" in file.container.format.name:
+        decoding = np.full(len(rows), UNKNOWN)
     return Packets(
         stamps=stamps,
         decoding=decoding,
@@ -100,14 +109,21 @@ def unroll(packets: Packets, unit: float) -> tuple[np.ndarray | None, tuple[int,
     else:
         is_ahead &= steps * unit > STILL
     starts = (0, *known[1:][(steps < back) | is_ahead].tolist())
-    unrolled, end = stamps.copy(), None
+    unrolled, end, duration = stamps.copy(), None, round(usual)
     for start, stop in itertools.pairwise((*starts, len(stamps))):
         part = unrolled[start:stop]
         used = part[part != UNKNOWN]
         if end is not None and len(used):
-            part += end + round(usual) - used.min()
+            part += end + duration - used.min()
         end = part.max() if len(used) else end
+        duration = round(_duration(part, duration))
     return unrolled, starts
+
+
+def _duration(stamps: np.ndarray, otherwise: float) -> float:
+    """For how long most frames are shown, in whichever order they come."""
+    steps = np.diff(np.unique(stamps[stamps != UNKNOWN]))
+    return float(np.median(steps)) if len(steps) else otherwise
 
 
 def find_beginning(video: Path, packets: Packets, places: np.ndarray) -> int | None:

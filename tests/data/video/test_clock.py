@@ -43,6 +43,13 @@ def test_a_rate_that_varies_is_none_and_the_nearest_frames_are_taken(tmp_path):
     assert len(clock.source_frames(50)) == 21, "none after the last frame, at 0.4 s"
 
 
+def test_a_jump_behind_the_last_frame_is_none():
+    """As in what is left of a file without its head, most of which no packet claims."""
+    places = np.arange(10)
+    clock = Clock(Path("op.mp4"), places / 25, Fraction(25), 0, places, starts=(0, 12))
+    assert clock.jumps() == ""
+
+
 def test_hidden_frames_have_no_time(tmp_path):
     video = write_video(tmp_path / "op.mp4", 25, 80)
     hide_beginning(video, 6)

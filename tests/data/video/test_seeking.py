@@ -1,5 +1,6 @@
 """Random reads against decoding from the beginning, pixel for pixel."""
 
+import contextlib
 import shutil
 
 import cv2
@@ -11,6 +12,7 @@ from data.video.clock import read_clock
 from data.video.clocks import read_timings
 from data.video.decoding import read_frames
 from data.video.seeking import VideoReader
+from tests.support.encoded_videos import encode
 from tests.support.places import ROOT
 from tests.support.small_videos import hide_beginning, read_number, set_timing, write_video
 
@@ -155,3 +157,21 @@ def test_timings_are_kept_until_a_video_changes(tmp_path):
         np.testing.assert_array_equal(kept, read)
     shutil.copy(write_video(tmp_path / "longer.mp4", frames=90), path)
     assert len(read_timings({"op": path}, 1.0, cache)["op"][0]) == 4
+
+
+def test_an_avi_file_without_its_index_is_read_from_a_key_frame(tmp_path):
+    """FFmpeg takes many of its packets for key frames."""
+    path = encode(tmp_path / "op.avi", "msmpeg4", 100, g="100", sc_threshold="1000000000")
+    path.write_bytes(path.read_bytes()[: int(0.9 * path.stat().st_size)])
+    wanted = [image for _, image in read_frames_of(path)]
+    assert len(wanted) > 80
+    reader = VideoReader(path)
+    for number in (30, 70, 50, 20):
+        np.testing.assert_array_equal(reader.read(number, number / 25), wanted[number])
+    reader.close()
+
+
+def read_frames_of(path):
+    """All frames that can be read, the last one may be cut off."""
+    with contextlib.suppress(InputError):
+        yield from read_frames(path, 25)
