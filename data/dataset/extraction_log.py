@@ -32,9 +32,10 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
         has "frames" and "bytes" of each that is complete, and since they are noted "seconds",
         "source_fps", "source", a hash of where its file lies, "modified", when its files were
         changed last, in seconds, "changed", the same by their ctime, "content", digests of samples
-        of them, and "folder", a hash of the name of the one they are in; a "fault" and the
-        frames that are "missing" where it is damaged, "jumps" of its clock, in words, and whether
-        its frames were "found", that is, there before anything was extracted.
+        of them, and "folder", a hash of the name of the one they are in; where it is damaged a
+        "fault", the frames that are "missing" and "head", a digest of its first bytes; "jumps" of
+        its clock, in words, and whether its frames were "found", that is, there before anything was
+        extracted.
       settings: fps, format, quality, size that are asked for now; None accepts any.
 
     Raises:
@@ -60,7 +61,7 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
 
 def known_names(frames_dir: Path) -> KnownNames:
     """The names that videos have in a log; those of videos in several files are free for files."""
-    places, states, taken, operations = {}, {}, set(), {}
+    places, states, taken, operations, heads = {}, {}, set(), {}, {}
     for name, noted in read_log(frames_dir)["videos"].items():
         if "parts" in noted:
             operations[noted.get("source")] = name
@@ -69,7 +70,9 @@ def known_names(frames_dir: Path) -> KnownNames:
         if "source" in noted:
             places.setdefault(noted["source"], name)
             taken.add(name)
-    return KnownNames(places, states, frozenset(taken), operations)
+        if head := noted.get("head"):
+            heads.setdefault(head, name)
+    return KnownNames(places, states, frozenset(taken), operations, heads)
 
 
 def write_log(frames_dir: Path, log: Mapping) -> None:
@@ -130,16 +133,19 @@ def _is_found(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
 
 
 def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, bool]:
-    """{name: whether its file lies where it lay} of the videos of which another file was extracted.
+    """{name: whether it is the same video} of the videos of which another file was extracted.
 
-    One that has got more parts since is the same.
+    It is where the file lies where it lay, or the one before was damaged and began as it does. One
+    that has got more parts since is the same.
     """
     others = {}
     for name, video in videos.items():
         if name in done and (sizes := video.sizes):
             noted = _noted_sizes(done[name])
             if sizes[: len(noted)] != noted or _is_later(video, done[name]):
-                others[name] = done[name].get("source") in video.sources
+                others[name] = done[name].get("source") in video.sources or _is_mended(
+                    video, done[name]
+                )
     return others
 
 
@@ -157,6 +163,11 @@ def _is_later(video: VideoFiles, noted: Mapping) -> bool:
     elif not content or not _is_changed(video, noted):
         return False
     return not content or video.content[: len(content)] != content
+
+
+def _is_mended(video: VideoFiles, noted: Mapping) -> bool:
+    """Whether a file was damaged that begins as this one does."""
+    return bool(head := noted.get("head")) and head == video.head
 
 
 def _is_touched(video: VideoFiles, noted: Mapping) -> bool:

@@ -85,6 +85,8 @@ def extract_video(
         sizes = video.sizes
         facts |= {"bytes": sum(sizes), "source": video.sources[0]}
         facts |= state
+        if "fault" in facts:
+            facts["head"] = local.head
         if present and (not is_noted or present >= facts["frames"]):
             facts["found"] = True
         return facts | ({"parts": sizes} if len(sizes) > 1 else {})

@@ -46,6 +46,7 @@ def name_videos(
         known.by_place_and_size,
         lambda file: known.by_state(file, _below(folder, file)),
         known.by_place,
+        known.by_head,
     ):
         files_before, fresh = fresh, []
         for file in files_before:
@@ -73,12 +74,14 @@ class KnownNames:
         was moved is known again.
       taken: names that no other file gets.
       operations: {hash of where the first of several files lies: name}, of operations in parts.
+      heads: {`head_digest`: name} of damaged files, by which one that was mended and moved is known.
     """
 
     places: Mapping[str, str] = field(default_factory=dict)
     states: Mapping[tuple[str, int], str | None] = field(default_factory=dict)
     taken: frozenset[str] = frozenset()
     operations: Mapping[str, str] = field(default_factory=dict)
+    heads: Mapping[str, str] = field(default_factory=dict)
 
     def find_operation(self, first: Path) -> str | None:
         """The name of an operation by its first file."""
@@ -105,6 +108,12 @@ class KnownNames:
                     content = self.states[name, size]
                     if content is None or content == content_digest(file):
                         return name
+        return None
+
+    def by_head(self, file: Path) -> str | None:
+        """The name of a damaged file that begins as this one does."""
+        with contextlib.suppress(OSError):
+            return self.heads.get(head_digest(file)) if self.heads else None
         return None
 
 
@@ -167,6 +176,12 @@ def content_digest(file: AnyPath) -> str:
         begin = max(0, size - SAMPLE_BYTES) * place // (SAMPLES - 1)
         digest.update(read_part(file, begin, min(size, begin + SAMPLE_BYTES)))
     return digest.hexdigest()[:16]
+
+
+def head_digest(file: AnyPath) -> str:
+    """A hash of a file's first bytes; "" of a file that has fewer: others may begin as it does."""
+    head = read_part(file, 0, SAMPLE_BYTES)
+    return hashlib.sha256(head).hexdigest()[:16] if len(head) == SAMPLE_BYTES else ""
 
 
 def names_apart(

@@ -20,7 +20,7 @@ from data.storage.paths import AnyPath, is_remote
 from data.video.clock import Clock, estimate_seconds, read_clock
 from data.video.decoding import decode, say_lost
 from data.video.dicom import is_dicom, read_dicom_clock
-from data.video.names import content_digest, folder_digest, sources_of
+from data.video.names import content_digest, folder_digest, head_digest, sources_of
 from data.video.seeking import VideoReader
 
 
@@ -58,6 +58,11 @@ class VideoFiles:
     def content(self) -> list[str]:
         """`data.video.names.content_digest` of the files, as far as they are there."""
         return [content_digest(file) for file in self.files if file.is_file()]
+
+    @property
+    def head(self) -> str:
+        """`data.video.names.head_digest` of the first file, "" where it is not there."""
+        return head_digest(self.files[0]) if self.files[0].is_file() else ""
 
     @property
     def state(self) -> dict:

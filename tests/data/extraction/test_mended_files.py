@@ -2,7 +2,7 @@ import os
 
 import numpy as np
 
-from data.dataset.extraction_log import read_log
+from data.dataset.extraction_log import known_names, read_log
 from data.extraction.extracting import extract_frames
 from data.video import names
 from data.video.names import content_digest
@@ -48,3 +48,34 @@ def test_a_damaged_file_that_is_whole_now_is_extracted_again(tmp_path, monkeypat
     write(file, whole, 3)
     assert content_digest(file) == digest
     assert extracted(file) == ({}, [])
+
+
+def test_a_damaged_file_that_was_mended_and_moved_keeps_its_name(tmp_path, monkeypatch):
+    """Under another name the operation would be there twice, in training and in test."""
+    monkeypatch.setattr(names, "SAMPLE_BYTES", 4096)
+    folder, frames = tmp_path / "in", tmp_path / "frames"
+    folder.mkdir()
+    for number, name in enumerate(("op", "other")):
+        shift = 1000 * number
+        encode(folder / f"{name}.mp4", "mpeg4", 150, draw=lambda n, s=shift: draw(n + s), g="25")
+    file, moved = folder / "op.mp4", folder / "deep" / "renamed.mp4"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:6000] + bytes(3000) + whole[9000:])
+
+    def extracted():
+        found = names.name_videos(folder, folder.rglob("*.mp4"), [], known_names(frames))
+        return found, extract_frames(found, frames, fps=25)
+
+    found, problems = extracted()
+    assert found == {"op": file, "other": folder / "other.mp4"}
+    assert problems.keys() == {"op"}
+    file.unlink()
+    moved.parent.mkdir()
+    moved.write_bytes(whole)
+    found, problems = extracted()
+    assert found == {"op": moved, "other": folder / "other.mp4"}
+    assert problems == {}
+    assert "missing" not in read_log(frames)["videos"]["op"]
+    (folder / "other.mp4").rename(folder / "third.mp4")
+    encode(folder / "third.mp4", "mpeg4", 100, draw=draw, g="25")
+    assert extracted()[0].keys() == {"op", "third"}  # what was whole is known by all of it alone
