@@ -74,7 +74,7 @@ class KnownNames:
         was moved is known again.
       taken: names that no other file gets.
       operations: {hash of where the first of several files lies: name}, of operations in parts.
-      heads: {`head_digest`: name} of damaged files, by which one that was mended and moved is known.
+      heads: {`head_digest`: name} of damaged files: one that was mended and moved is known again.
     """
 
     places: Mapping[str, str] = field(default_factory=dict)

@@ -197,7 +197,10 @@ def test_complete_dicom_videos_are_not_read_again(tmp_path):
     broken, state = file.read_bytes(), file.stat()
     file.write_bytes(broken[:2000] + bytes(len(broken) - 2000))
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert prepare(*arguments)[0] == 0, "of the same size and time, and not opened"
+    code, output, _ = prepare(*arguments)
+    assert code == 1, "of the same size and time, and noticed"
+    assert "the frames of the file before it stay" in output
+    assert {frame: frame.stat().st_mtime_ns for frame in frames.iterdir()} == after
 
 
 def test_large_images_are_reduced_and_the_sizes_said(tmp_path):
