@@ -4,6 +4,7 @@ The first line is the header. Nothing is lost silently: what is no row is a prob
 line.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from data.storage.texts import read_any_text
 
 DELIMITERS = "\t;,"
 MAX_BYTES = 1 << 30
+EXCEL = re.compile(r'"?sep=.(".*)?')  # what it may have above the header
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +41,13 @@ class Table:
     lines: np.ndarray
 
     def texts(self, column: int) -> tuple[list[str], np.ndarray]:
-        """The different contents of a column, without spaces around them, and int [rows] places."""
+        """The different contents of a column, without spaces around them, and int [rows] places.
+
+        Line breaks within them are spaces: names of classes and videos are on one line elsewhere.
+        """
         array = self.cells[column]
-        return [text.strip() for text in array.dictionary.to_pylist()], array.indices.to_numpy()
+        texts = [" ".join(text.split("\n")).strip() for text in array.dictionary.to_pylist()]
+        return texts, array.indices.to_numpy()
 
     def row(self, place: int) -> str:
         """The text of a row, "" of one without any."""
@@ -64,26 +70,30 @@ class Table:
 
 
 def read_table(path: Path, audit: Audit) -> Table:
-    """Reads a table.
+    """Reads a table; Excel's line "sep=;" above the header is passed over.
 
     Args:
       path: the file.
       audit: receives what is odd, and a problem for each line that is no row.
 
     Raises:
-      InputError: the file is missing, empty, not text, or has one column.
+      InputError: the file is missing, empty, not text, has one column, or quotes that do not close.
     """
     header, _, body = read_text(path, audit).partition("\n")
+    line = 1
+    if EXCEL.fullmatch(header.strip()):
+        header, _, body = body.partition("\n")
+        line = 2
     delimiter = max(DELIMITERS, key=header.count)
     columns = tuple(cell.strip().strip('"').strip() for cell in header.split(delimiter))
     if len(columns) < 2:
         raise InputError(
-            f"{path}:1: header {header[:200]!r}; expected names of columns, with tabs, semicolons "
-            "or commas between them"
+            f"{path}:{line}: header {header[:200]!r}; expected names of columns, with tabs, "
+            "semicolons or commas between them"
         )
     if len(set(columns)) < len(columns):
-        raise InputError(f"{path}:1: header {header[:200]!r}; expected each column once")
-    return _parse(path, delimiter, columns, body, audit)
+        raise InputError(f"{path}:{line}: header {header[:200]!r}; expected each column once")
+    return _parse(path, delimiter, columns, body, line + 1, audit)
 
 
 def read_text(path: Path, audit: Audit) -> str:
@@ -120,14 +130,24 @@ def refuse_rows(table: Table, is_good: np.ndarray, expected: str, audit: Audit) 
     return table.taken(is_good)
 
 
-def _parse(path: Path, delimiter: str, columns, body: str, audit: Audit) -> Table:
-    wrong = []  # (line, text) of what is no row
+def _row_lines(body: str, first: int, has_quotes: bool) -> np.ndarray:
+    """int64 [rows], in which line each row begins: a cell in quotes may go on over several."""
+    texts = body.split("\n") if body else []
+    lines = np.arange(first, first + len(texts))
+    if not has_quotes or '"' not in body:
+        return lines
+    is_open = np.cumsum([text.count('"') for text in texts]) % 2 == 1
+    return lines[~np.append(False, is_open[:-1])]
+
+
+def _parse(path: Path, delimiter: str, columns, body: str, first: int, audit: Audit) -> Table:
+    wrong = []  # (place, text) of what is no row
 
     def skip(row):
-        wrong.append((row.number + 1, row.text))  # the header is line 1
+        wrong.append((row.number - 1, row.text))
         return "skip"
 
-    lines = np.arange(2, body.count("\n") + 3 if body else 2)
+    lines = _row_lines(body, first, delimiter != "\t")
     names = [str(place) for place in range(len(columns))]
     types = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
     if body:
@@ -137,6 +157,7 @@ def _parse(path: Path, delimiter: str, columns, body: str, audit: Audit) -> Tabl
             csv.ParseOptions(
                 delimiter=delimiter,
                 quote_char=False if delimiter == "\t" else '"',
+                newlines_in_values=True,
                 ignore_empty_lines=False,
                 invalid_row_handler=skip,
             ),
@@ -144,11 +165,13 @@ def _parse(path: Path, delimiter: str, columns, body: str, audit: Audit) -> Tabl
         )
     else:
         rows = pa.schema(types).empty_table()
+    if len(rows) + len(wrong) != len(lines):
+        raise InputError(f"{path}: quotes that do not close; expected one at each end of a cell")
     if wrong:
         audit.problem(
-            f"{path}:{wrong[0][0]}: {wrong[0][1]!r} is no row of {len(columns)} columns "
+            f"{path}:{lines[wrong[0][0]]}: {wrong[0][1]!r} is no row of {len(columns)} columns "
             f"({len(wrong)} such lines)"
         )
-        lines = np.delete(lines, [line - 2 for line, _ in wrong])
+        lines = np.delete(lines, [place for place, _ in wrong])
     cells = tuple(column.unify_dictionaries().combine_chunks() for column in rows.columns)
     return Table(path, delimiter, columns, cells, lines)

@@ -8,6 +8,10 @@ from data.annotation_formats.labels import VideoLabels
 
 # Of cameras and recorders, and of annotations made once a second.
 USUAL = (1.0, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
+# Rows for every so many seconds, where frames are counted, and times in milliseconds: too far from
+# what they would be taken for, 25 and 1 a second, for an annotation that ends early or late.
+RARE_ROWS, MILLISECONDS = (0.1, 0.2, 0.5, 2.0, 5.0), 1000.0
+FEW = 10  # rows, of which nothing rare is concluded
 TOLERANCE = 0.05  # of the length: annotations that end by so much early or late fit
 
 
@@ -29,7 +33,9 @@ def check_rate(
         return labels.fps, ""
     if given is not None:
         return given, ""
-    rates = " or ".join(f"{fps:.5g}" for fps in USUAL if _fits(labels.end, fps, length))
+    rare = RARE_ROWS if labels.likely_fps not in (None, 1) and labels.end >= FEW else ()
+    known = (*rare, *USUAL, MILLISECONDS)
+    rates = " or ".join(f"{fps:.5g}" for fps in known if _fits(labels.end, fps, length))
     if labels.likely_fps is None:
         return 0.0, (
             "it does not say how many frames it counts a second, "

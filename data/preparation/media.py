@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -27,6 +28,9 @@ from data.video.dicom import is_dicom
 from data.video.dicom_names import find_dicoms, names_patient
 from data.video.names import NONE_KNOWN, KnownNames, is_video, name_videos
 from data.video.parts import VideoFiles
+
+# Bytes of a video's name: its frames and tables are named after it, and no disk takes 256.
+LONGEST_NAME = 220
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,19 @@ def name_found(
             taken.add(new)
             audit.remark(f"a DICOM file: named {new}, as {name} is {videos[name]}")
         videos[new] = file
-    return dict(sorted(videos.items(), key=lambda item: natural_key(item[0])))
+    return dict(sorted(_short(videos, audit).items(), key=lambda item: natural_key(item[0])))
+
+
+def _short(named: Mapping, audit: Audit) -> dict:
+    """Those of {video: its file, or its images} whose names files can have."""
+    for name, files in named.items():
+        if (size := len(os.fsencode(name))) > LONGEST_NAME:
+            place = files[0].parent if isinstance(files, list) else files
+            audit.problem(
+                f"{place}: the video's name would have {size} bytes; expected {LONGEST_NAME} at "
+                "most: rename it"
+            )
+    return {name: f for name, f in named.items() if len(os.fsencode(name)) <= LONGEST_NAME}
 
 
 def _nothing(folder: Path, expected: str, audit: Audit) -> str:
@@ -173,6 +189,7 @@ def _search(
         outside = outside.resolve() if not is_remote(outside) else outside
         files = [file for file in files if outside not in file.resolve().parents]
     images = group_images(folder, (file for file in files if is_image(file.name)))
+    images = _short(images, audit)
     if images and any(map(is_remote, filter(None, (folder, outside)))):
         number = sum(map(len, images.values()))
         audit.problem(f"{folder}: {number} images; expected videos alone where object stores are")
@@ -206,7 +223,7 @@ def own_videos(root: Path, audit: Audit) -> dict[str, VideoFiles]:
     folder = root / "videos"
     files = list_files(folder, audit.problems) if folder.is_dir() else []
     files = [file for file in files if is_video(file.name)]
-    found = name_videos(folder, files, audit.remarks, known_names(root / "frames"))
+    found = _short(name_videos(folder, files, audit.remarks, known_names(root / "frames")), audit)
     return {name: VideoFiles((file,)) for name, file in found.items()}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 from av.format import Flags
+from av.stream import Disposition
 
 from data.common.errors import InputError, one_line
 
@@ -49,7 +50,8 @@ class VideoFile:
                 f"{video}: {size} bytes that are no video, or one without its index"
             ) from None
         self.stream = self.container.streams.best("video")
-        if self.stream is None:
+        is_cover = self.stream and Disposition.attached_pic in self.stream.disposition
+        if self.stream is None or is_cover:  # the picture of a sound recording
             self.close()
             raise InputError(f"{video}: holds no frames")
         self.may_jump = Flags.ts_discont in Flags(self.container.format.flags)

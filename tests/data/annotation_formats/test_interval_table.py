@@ -107,6 +107,28 @@ def test_ends_one_second_before_the_next_start_are_inclusive_and_that_is_said(tm
     assert any("taken as inclusive" in remark for remark in audit.remarks)
 
 
+def test_cells_may_go_on_over_several_lines_and_excel_may_say_its_delimiter(tmp_path):
+    text = (
+        "sep=;\n"
+        "video;start;end;phase;note\n"
+        'a;0;10;"Calot\ntriangle";"first\n\nline; and more"\n'
+        "a;soon;20;B;\n"
+        'b;0;20;B;"5"" tube"\n'
+        "b;20\n"
+    )
+    parts, audit, _ = read(tmp_path, text)
+    assert names_at(parts["a"][0], [5]) == ["Calot triangle"]
+    assert names_at(parts["b"][0], [5]) == ["B"]
+    found = "\n".join(audit.problems)
+    assert "t.csv:7: 'a;soon;20;B;' is no row" in found
+    assert "t.csv:9: 'b;20' is no row of 5 columns" in found
+
+
+def test_quotes_that_do_not_close_are_refused(tmp_path):
+    with pytest.raises(InputError, match="quotes that do not close"):
+        read(tmp_path, 'video,start,end,phase\na,0,10,B"\nb,0,10,A\nb,10,20,"B\n')
+
+
 def test_what_is_wrong_is_named_with_its_line(tmp_path):
     text = (
         "video,start,end,phase\n"

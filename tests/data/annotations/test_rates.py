@@ -58,3 +58,17 @@ def test_seconds_that_are_frames():
     assert check_rate(replace(labels, fps=1.0), 100.0, None, None) == (1, ""), (
         "hh:mm:ss is what it is"
     )
+
+
+@pytest.mark.parametrize("fps", [0.1, 0.2, 0.5, 2, 5])
+def test_a_row_for_every_so_many_seconds_is_named(fps):
+    """Counted as frames, they would all be labels of the video's beginning."""
+    assert f"most likely it has {fps:g} a second" in check_rate(rows(fps, 600), 600, None, 25.0)[1]
+
+
+def test_milliseconds_are_named_and_seconds_of_a_part_are_seconds():
+    ends = np.array([10_000.0, 20_000.0])
+    labels = Intervals(Path("a.csv"), "phase", ("A",), ends - 1e4, ends, ends * 0, None, 1.0)
+    assert "most likely it has 1000 a second" in check_rate(labels, 20.0, None, 25.0)[1]
+    assert check_rate(labels, 40_000.0, None, 25.0) == (1, "")
+    assert check_rate(labels, 100_000.0, None, 25.0) == (1, "")

@@ -106,3 +106,21 @@ def test_a_video_does_not_get_the_name_of_images_of_an_earlier_night(tmp_path):
     assert any("named videos_op" in remark for remark in audit.remarks)
     shutil.rmtree(root / "frames" / "op")
     assert list(find_media(tmp_path / "videos", None, False, root, Audit()).videos) == ["op"]
+
+
+def test_names_that_no_frame_could_have_are_left_out_and_said(tmp_path):
+    """A file may have 255 bytes in its name; those of its frames have more than it has."""
+    long, folders = f"{'é' * 120}.mp4", ("a" * 120, "b" * 120)
+    for file in (tmp_path / long, tmp_path / "op.mp4"):
+        file.touch()
+    write_image(tmp_path.joinpath(*folders, "1.png"))
+    write_image(tmp_path / "c" / "1.png")
+    audit = Audit()
+    media = find(tmp_path, audit=audit)
+    assert set(media.videos) == {"op"} and set(media.images) == {"c"}
+    assert not media.is_whole
+    assert re.search(r"b: the video's name would have 241 bytes; expected 220", audit.problems[0])
+    assert "ééé.mp4: the video's name would have 240 bytes" in audit.problems[1]
+    (tmp_path / "out" / "videos").mkdir(parents=True)
+    (tmp_path / "out" / "videos" / long).touch()
+    assert not own_videos(tmp_path / "out", audit) and len(audit.problems) == 3

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from data.common.errors import InputError
 from data.video.clock import Clock, estimate_seconds, read_clock
@@ -120,3 +121,16 @@ def test_what_is_no_video_is_refused_by_name(tmp_path):
         with pytest.raises(InputError, match=rf"{name}: {message}"):
             read_clock(tmp_path / name)
         assert estimate_seconds(tmp_path / name) == 0
+
+
+def test_the_picture_of_a_sound_recording_is_no_video(tmp_path):
+    path = tmp_path / "dictated.mp4"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mjpeg", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
+        picture.disposition = Disposition.attached_pic
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+        container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+    with pytest.raises(InputError, match="holds no frames"):
+        read_clock(path)
