@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -31,6 +32,7 @@ MANIFEST = "splits.json"
 PROTOCOLS = "protocols.json"  # published splits, {name: {part: videos}}, the default first
 DRAWN = "70/10/20 by video"  # per cent of the operations
 PARTS = ("train", "validation", "test")
+SHARES = (0.2, 0.1)  # of test and of validation
 SEEN = "scores of patients that were seen promise too much"
 SIGNS = "*?["  # of patterns that stand for many videos
 PAIRS = (("test", "train"), ("test", "validation"), ("validation", "train"))
@@ -73,7 +75,8 @@ def choose_protocols(root: Path, videos: Sequence[str]) -> tuple[str, dict]:
     published = {video for part in SPLITS[DEFAULT_SPLIT].values() for video in part}
     if set(videos) <= published and not (root / SYNTHETIC).is_file():
         return DEFAULT_SPLIT, dict(SPLITS)
-    return DRAWN, {DRAWN: draw_split(videos, patients=read_patients(root))}
+    patients, before = read_patients(root), drawn_before(root, DRAWN)
+    return DRAWN, {DRAWN: draw_split(videos, patients=patients, before=before)}
 
 
 def write_protocols(root: Path, protocols: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
@@ -94,14 +97,25 @@ def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
 
 
 def draw_split(
-    videos: Iterable[str], seed: int = 0, patients: Patients = NOBODY
+    videos: Iterable[str],
+    seed: int = 0,
+    patients: Patients = NOBODY,
+    before: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Splits videos at random, in the proportions of `DRAWN`, one patient in one part."""
+    """Splits videos at random, in the proportions of `DRAWN`, one patient in one part.
+
+    `before` is the split that is there: one that earlier versions drew of these, by the number of
+    patients, stays.
+    """
     groups = patients.group(videos).groups
-    return {
-        part: tuple(sorted((v for name in names for v in groups[name]), key=natural_key))
-        for part, names in draw(groups, seed).items()
-    }
+
+    def drawn(sizes):
+        return {
+            part: tuple(sorted((v for name in names for v in groups[name]), key=natural_key))
+            for part, names in draw(groups, seed, sizes=sizes).items()
+        }
+
+    return stays(drawn(None), before) or drawn({name: len(of) for name, of in groups.items()})
 
 
 def audit_patients(root: Path, audit: Audit) -> None:
@@ -118,6 +132,9 @@ def audit_patients(root: Path, audit: Audit) -> None:
         say_torn_patients(protocols, patients.believing(videos), audit)
         return
     remark_groups(patients, videos, "video", audit)
+    if len({len(group) for group in patients.group(videos).groups.values()}) > 1:
+        frames = {video: counts["frames"] for video, counts in audit.videos.items()}
+        say_shares(DRAWN, protocols[DRAWN], frames, audit)
 
 
 def remark_groups(patients: Patients, videos: Sequence[str], unit: str, audit: Audit) -> None:
@@ -153,14 +170,26 @@ def say_torn_patients(
 
 
 def draw(
-    names: Iterable[str], seed: int, shares: tuple[float, float] = (0.2, 0.1)
+    names: Iterable[str],
+    seed: int,
+    shares: tuple[float, float] = SHARES,
+    sizes: Mapping[str, int] | None = None,
 ) -> dict[str, list[str]]:
-    """Splits names at random into `PARTS`; `shares` are of test and of validation.
+    """Splits names at random into `PARTS`.
 
     The order is that of a hash of seed and name: the same on every machine, whatever the order of
     `names`. Two names or more have one to test, where there is a test, and one more to validate.
+
+    Args:
+      names: what is drawn as a whole.
+      seed: another one draws another split.
+      shares: of test and of validation.
+      sizes: {name: how large it is}: of them `shares` are then, as near as whole names come. Where
+        all are of one size, and without it, of the number of names.
     """
     order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    if sizes and len({sizes[name] for name in order}) > 1:
+        return _draw_by_size(order, shares, sizes)
     test = max(round(shares[0] * len(order)), shares[0] > 0 and len(order) >= 2)
     validation = test + max(round(shares[1] * len(order)), len(order) >= test + 2)
     return {
@@ -168,6 +197,59 @@ def draw(
         "validation": order[test:validation],
         "test": order[:test],
     }
+
+
+def _draw_by_size(
+    order: Sequence[str], shares: tuple[float, float], sizes: Mapping[str, int]
+) -> dict[str, list[str]]:
+    """The same of names in a random order: each part takes what fits, then what is nearest."""
+    left, drawn, total = list(order), {}, sum(sizes[name] for name in order)
+    kept = 2 if len(order) > 2 else 1  # for the parts that follow
+    for part, share in (("test", shares[0]), ("validation", shares[1])):
+        drawn[part], missing = [], share * total
+        for name in order if share else ():
+            if name in left and sizes[name] <= missing and len(left) > kept:
+                drawn[part].append(name)
+                left.remove(name)
+                missing -= sizes[name]
+        if share and len(left) > kept:
+            nearest = min(left, key=lambda name: abs(sizes[name] - missing))
+            if not drawn[part] or abs(sizes[nearest] - missing) < missing:
+                drawn[part].append(nearest)
+                left.remove(nearest)
+        kept = 1
+    return {"train": left, "validation": drawn["validation"], "test": drawn["test"]}
+
+
+def stays(
+    split: dict[str, Any], before: Mapping[str, Sequence[str]] | None
+) -> dict[str, Any] | None:
+    """The split, or parts of one, if it is there, as `drawn_before` returns it, else None."""
+    is_there = before and all(before[part] == sorted(split[part]) for part in split)
+    return split if is_there else None
+
+
+def drawn_before(root: Path, protocol: str) -> dict[str, list[str]] | None:
+    """The videos of each part of a split that the manifest of a dataset has; None without one."""
+    try:
+        parts = json.loads((root / MANIFEST).read_text())["protocols"][protocol]
+        return {part: sorted(parts[part]["videos"]) for part in PARTS}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def say_shares(
+    protocol: str, split: Mapping[str, Iterable[str]], frames: Mapping[str, int], audit: Audit
+) -> None:
+    """Says what shares of all frames, {video: number}, came out of a draw of groups."""
+    sizes = {part: sum(frames[name] for name in split[part]) for part in PARTS}
+    total = sum(sizes.values())
+    if total:
+        said = ", ".join(f"{100 * sizes[part] / total:.0f} % {part}" for part in PARTS)
+        audit.remark(
+            f"split {protocol}: {said} of {total} frames, as near as whole groups of different "
+            "size come"
+        )
 
 
 def check_disjoint(name: str, split: Mapping[str, Iterable[str]]) -> None:

@@ -16,7 +16,7 @@ from data.annotations.patients import take_patients
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.patients import Patients, read_patients
-from data.dataset.splits import PARTS, remark_groups, say_torn_patients
+from data.dataset.splits import PARTS, drawn_before, remark_groups, say_shares, say_torn_patients
 from data.image_classes.image_table import (
     FOLD,
     SEQUENCE,
@@ -31,6 +31,7 @@ from data.image_classes.writing import (
     LabelledImage,
     count_classes,
     draw_stratified,
+    group_sizes,
     set_aside,
     write_dataset,
 )
@@ -143,7 +144,7 @@ def prepare_classes(
     counts = count_classes(images, len(classes))
     _remark_few(counts, classes, audit)
     where = {name: next(iter(of)) for name, of in place_of.items()} if places else {}
-    protocols = _protocols(counts, where, bool(parts), seed, audit, known)
+    protocols = _protocols(counts, where, bool(parts), seed, audit, known, root)
     if not where:
         _remark_little(protocols[PROTOCOL], counts, classes, audit)
     return write_dataset(
@@ -190,11 +191,16 @@ def _protocols(
     seed: int,
     audit: Audit,
     patients: Patients,
+    root: Path,
 ) -> dict[str, dict]:
     """The splits: drawn, as given, or one for each fold, in which that is the test."""
     if not where:
         remark_groups(patients, list(counts), "sequence", audit)
-        return {PROTOCOL: draw_stratified(counts, seed, patients)}
+        split = draw_stratified(counts, seed, patients, drawn_before(root, PROTOCOL))
+        if len(set(group_sizes(counts, patients).values())) > 1:
+            images = {name: int(of.sum()) for name, of in counts.items()}
+            say_shares(PROTOCOL, split, images, audit)
+        return {PROTOCOL: split}
     groups = {}
     for name, place in where.items():
         groups.setdefault(place, []).append(name)
@@ -213,8 +219,9 @@ def _protocols(
         if not split["test"]:
             audit.remark(f"split {name}: has no test images; an experiment needs some")
         if not split["validation"] and split["train"]:
-            split |= set_aside({of: counts[of] for of in split["train"]}, seed, patients)
-            audit.remark(f"split {name}: validation is an eighth of the training sequences, drawn")
+            of_train, before = {of: counts[of] for of in split["train"]}, drawn_before(root, name)
+            split |= set_aside(of_train, seed, patients, before)
+            audit.remark(f"split {name}: validation is an eighth of the training images, drawn")
     say_torn_patients(protocols, patients, audit)
     return protocols
 

@@ -28,6 +28,7 @@ from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
+from data.dataset.splits import drawn_before
 from data.image_classes.coloured_masks import LEAST, MaskContent, MaskObject, read_mask
 from data.image_classes.image_table import SEQUENCE, read_images
 from data.image_classes.polypsset import SETTINGS, check_margin, crop_box
@@ -100,7 +101,8 @@ def prepare_neopolyp(
     else:
         images = _crops(root, train, shown, named, crop_margin)
     labelled = [image for image in images if image.label != UNKNOWN]
-    split = draw_stratified(count_classes(labelled, len(NAMES)), seed)
+    counts, before = count_classes(labelled, len(NAMES)), drawn_before(root, PROTOCOL)
+    split = draw_stratified(counts, seed, before=before)
     manifest = write_dataset(root, images, NAMES, {PROTOCOL: split}, audit)
     write_json(root / SETTINGS, {"crop_margin": crop_margin})
     return manifest

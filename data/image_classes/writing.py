@@ -18,7 +18,7 @@ from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import Classes, write_classes
 from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
 from data.dataset.patients import NOBODY, Patients
-from data.dataset.splits import MANIFEST, PARTS, describe_part, draw
+from data.dataset.splits import MANIFEST, PARTS, SHARES, describe_part, draw, stays
 from data.images.names import natural_key
 from data.indexing.index_table import index_table
 from data.storage.whole import whole_file, write_json
@@ -102,19 +102,26 @@ def count_classes(images: Iterable[LabelledImage], number: int) -> dict[str, np.
 
 
 def set_aside(
-    counts: Mapping[str, np.ndarray], seed: int, patients: Patients = NOBODY
+    counts: Mapping[str, np.ndarray],
+    seed: int,
+    patients: Patients = NOBODY,
+    before: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, list[str]]:
-    """Draws an eighth of sequences, in each class, for validation: {"train", "validation"}.
+    """Draws an eighth of the images, in each class, for validation: {"train", "validation"}.
 
     Of a class with two sequences or more, one at least; those of one patient stay together.
+    `before` is that of `draw_stratified`.
     """
-    return _draw_groups(counts, seed, patients, PARTS[:2], (0, 1 / 8))
+    return _draw(counts, seed, patients, before, PARTS[:2], (0, 1 / 8))
 
 
 def draw_stratified(
-    counts: Mapping[str, np.ndarray], seed: int = 0, patients: Patients = NOBODY
+    counts: Mapping[str, np.ndarray],
+    seed: int = 0,
+    patients: Patients = NOBODY,
+    before: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, list[str]]:
-    """Splits sequences 70/10/20, those of each class for themselves, as `splits.draw` does.
+    """Splits images 70/10/20, those of each class for themselves, as `splits.draw` does.
 
     A sequence is of the class that most of its images have; those of one patient, which stay
     together, are of the class that most of the patient's images have.
@@ -123,16 +130,31 @@ def draw_stratified(
       counts: as `count_classes` gives them.
       seed: another one draws another split.
       patients: what is known of them.
+      before: the split that is there: one that earlier versions drew of these sequences, by the
+        number of groups, stays.
     """
-    return _draw_groups(counts, seed, patients, PARTS)
+    return _draw(counts, seed, patients, before, PARTS, SHARES)
 
 
-def _draw_groups(counts, seed, patients, parts, *shares) -> dict[str, list[str]]:
+def group_sizes(counts: Mapping[str, np.ndarray], patients: Patients = NOBODY) -> dict[str, int]:
+    """How many images each group has that stays together."""
+    groups = patients.group(counts).groups
+    return {name: int(sum(counts[of].sum() for of in group)) for name, group in groups.items()}
+
+
+def _draw(counts, seed, patients, before, parts, shares) -> dict[str, list[str]]:
+    by_number = _draw_groups(counts, seed, patients, parts, shares, None)
+    sizes = group_sizes(counts, patients)
+    by_size = _draw_groups(counts, seed, patients, parts, shares, sizes)
+    return stays(by_number, before) or by_size
+
+
+def _draw_groups(counts, seed, patients, parts, shares, sizes) -> dict[str, list[str]]:
     groups, classes = patients.group(counts).groups, {}
     for name, sequences in groups.items():
         of_group = _class_of(sum(counts[sequence] for sequence in sequences))
         classes.setdefault(of_group, []).append(name)
-    drawn = [draw(names, seed, *shares) for names in classes.values()]
+    drawn = [draw(names, seed, shares, sizes) for names in classes.values()]
     return {
         part: [sequence for of in drawn for name in of[part] for sequence in groups[name]]
         for part in parts

@@ -3,8 +3,10 @@ import json
 import pytest
 
 from data.common.errors import InputError
+from data.dataset.audit import Audit
 from data.dataset.cholec80 import PHASES, SPLITS
-from data.dataset.splits import check_disjoint, draw_split, write_splits
+from data.dataset.patients import FILE, Patients
+from data.dataset.splits import audit_patients, check_disjoint, draw, draw_split, write_splits
 from data.indexing.building import build_index
 from tests.support.small_dataset import make_small_dataset
 
@@ -102,3 +104,39 @@ def test_names_of_one_recording_stay_together():
 def test_a_recording_in_two_parts_is_refused(train, test, message):
     with pytest.raises(InputError, match=message):
         check_disjoint("ours", {"train": train, "validation": (), "test": test})
+
+
+def test_shares_are_of_videos_where_patients_have_several(tmp_path):
+    """One of them has half of all videos."""
+    names = [f"p{n}_{k}" for n in range(21) for k in range(20 if n == 0 else 1)]
+    patients = Patients(given={name: (name.split("_")[0], FILE) for name in names})
+    for seed in range(8):
+        split = draw_split(names, seed, patients)
+        assert list(map(len, split.values())) == [28, 4, 8]
+        by_number = draw_split(names, seed, patients, before=_by_number(names, seed, patients))
+        assert {part: sorted(of) for part, of in by_number.items()} == _by_number(
+            names, seed, patients
+        )
+
+
+def test_the_audit_says_what_shares_of_frames_came_out(tmp_path):
+    audit = Audit()
+    for patient in range(10):
+        for video in range(1 + patient % 2):
+            audit.videos[f"Pat_{patient}_{video}"] = {"frames": 10}
+    audit_patients(tmp_path, audit)
+    (line,) = (line for line in audit.remarks if line.startswith("split 70/10/20 by video: "))
+    assert "73 % train, 7 % validation, 20 % test of 150 frames" in line
+    same = Audit()
+    same.videos |= {f"op{n}": {"frames": n} for n in range(10)}
+    audit_patients(tmp_path, same)
+    assert same.remarks == [], "one video each: drawn by number, as ever"
+
+
+def _by_number(names, seed, patients):
+    """As earlier versions drew: of patients, however many videos they have."""
+    groups = patients.group(names).groups
+    return {
+        part: sorted(name for patient in of for name in groups[patient])
+        for part, of in draw(groups, seed).items()
+    }

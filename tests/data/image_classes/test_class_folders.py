@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, split_table
+from data.dataset.patients import FILE, Patients
+from data.image_classes.writing import (
+    LabelledImage,
+    count_classes,
+    draw_stratified,
+    set_aside,
+    split_table,
+)
 from data.images.image_io import read_image
 from down_stream.tasks import open_task
 from tests.support.class_images import PARTS, prepare, write_image
@@ -100,7 +107,7 @@ def test_the_draw_is_of_sequences_in_each_class():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_class_of_which_few_images_are_tested_is_named(tmp_path, seed):
-    """One of five sequences is tested, and one of cysts has 40 of 44 images."""
+    """One of five sequences of cysts has 40 of 44 images: it trains, and the others are few."""
     folder, rows = tmp_path / "in", ["image,sequence"]
     for name, sizes in (("cyst", (40, 1, 1, 1, 1)), ("normal", (2, 2, 2, 2, 2))):
         for sequence, size in enumerate(sizes):
@@ -110,11 +117,61 @@ def test_a_class_of_which_few_images_are_tested_is_named(tmp_path, seed):
                 rows.append(f"{image},{name}{sequence}")
     (tmp_path / "sequences.csv").write_text("\n".join(rows))
     _, manifest, audit = prepare(tmp_path / "out", folder, tmp_path / "sequences.csv", seed)
-    tested = manifest["protocols"][manifest["default"]]["test"]["classes"]["cyst"]
+    split = manifest["protocols"][manifest["default"]]
+    assert [split[part]["classes"]["cyst"] for part in PARTS] == [40, 1, 3]
     found = [line for line in audit.remarks if "in test" in line]
-    assert [line[: line.index(": whole")] for line in found] == (
-        ["cyst: 1 of 44 images are in test"] if tested == 1 else []
+    assert [line[: line.index(": whole")] for line in found] == ["cyst: 3 of 44 images are in test"]
+    assert any(
+        "85 % train, 6 % validation, 9 % test of 54 frames" in line for line in audit.remarks
     )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shares_are_of_images_however_they_are_spread(seed):
+    """One of 19 patients has half of all."""
+    counts = count_classes(
+        [
+            LabelledImage(f"p{patient}_{n}", 1, 0, "x")
+            for patient in range(19)
+            for n in range(180 if patient == 0 else 10)
+        ],
+        1,
+    )
+    patients = Patients(given={name: (name.split("_")[0], FILE) for name in counts})
+    split = draw_stratified(counts, seed, patients)
+    assert sorted(name for part in PARTS for name in split[part]) == sorted(counts)
+    shares = [len(split[part]) / len(counts) for part in PARTS]
+    np.testing.assert_allclose(shares, [0.7, 0.1, 0.2], atol=0.03)
+    people = [{name.split("_")[0] for name in split[part]} for part in PARTS]
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+    aside = set_aside(counts, seed, patients)
+    assert len(aside["validation"]) / len(counts) == pytest.approx(1 / 8, abs=0.03)
+    assert split == draw_stratified(counts, seed, patients, before={part: [] for part in PARTS})
+
+
+def test_a_split_that_an_earlier_version_drew_stays(tmp_path, monkeypatch):
+    """By the number of sequences, not of images; another seed, or other images, draw anew."""
+    folder, rows = tmp_path / "in", ["image,sequence"]
+    for name in ("cyst", "normal"):
+        for sequence in range(12):
+            for number in range(1 + sequence):
+                image = Path(name, f"{sequence}_{number}.png")
+                write_image(folder / image)
+                rows.append(f"{image},{name}{sequence}")
+    (tmp_path / "sequences.csv").write_text("\n".join(rows))
+
+    def drawn(place, seed=0):
+        _, manifest, _ = prepare(tmp_path / place, folder, tmp_path / "sequences.csv", seed)
+        split = manifest["protocols"][manifest["default"]]
+        return [split[part]["videos"] for part in PARTS]
+
+    monkeypatch.setattr("data.image_classes.writing.group_sizes", lambda *_: None)
+    monkeypatch.setattr("data.image_classes.class_folders.say_shares", lambda *_: None)
+    monkeypatch.setattr("data.image_classes.class_folders.group_sizes", lambda *_: {})
+    earlier = drawn("old")
+    monkeypatch.undo()
+    assert drawn("old") == earlier != drawn("new")
+    assert drawn("new", seed=1) == drawn("old", seed=1) != earlier
 
 
 def test_large_numbers_do_not_run_together():
