@@ -57,7 +57,8 @@ def is_utf8(path: str | os.PathLike) -> bool:
 
 def has_controls(path: str | os.PathLike) -> bool:
     """Whether line breaks or other control characters are in a path: no table can hold them."""
-    return any(map(_is_control, str(path)))
+    text = str(path)
+    return not text.isprintable() and any(map(_is_control, text))
 
 
 def printable(path: str | os.PathLike, kept: str = "") -> str:

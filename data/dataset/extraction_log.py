@@ -1,19 +1,21 @@
 """What extraction leaves in a frames folder: its settings, and which videos are complete."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from data.common.errors import InputError
 from data.images.linking import ROUGH
 from data.images.names import is_image, official_number
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import write_json
 from data.video.names import KnownNames
 from data.video.parts import VideoFiles
 
 LOG = "extraction.json"  # in the frames folder: the settings, and which videos are complete
+NEW = ".extraction.jsonl"  # beside it: a line for each video that is complete since it was written
 NONE_KNOWN: Mapping[str, int] = MappingProxyType({})
 
 
@@ -50,6 +52,7 @@ def read_log(frames_dir: AnyPath, settings: Mapping | None = None) -> dict:
         dict(log["videos"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; delete it, frames that are there are kept") from error
+    log["videos"] |= _new_videos(frames_dir)
     for key, value in (settings or {}).items():
         if log.get(key) != value:
             raise InputError(
@@ -79,6 +82,42 @@ def write_log(frames_dir: Path, log: Mapping) -> None:
     """Writes what `read_log` reads."""
     frames_dir.mkdir(parents=True, exist_ok=True)
     write_json(frames_dir / LOG, log)
+    if not is_remote(frames_dir):
+        (frames_dir / NEW).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def growing_log(frames_dir: Path, log: Mapping) -> Iterator[Callable[[str], None]]:
+    """Context with a function (name) that notes, as a line of `NEW`, a video that is new in `log`.
+
+    The log of thousands of videos, written for each of them, would take hours; so it is written at
+    the end, whatever has ended it, and `read_log` reads both.
+    """
+    noted, new = [], frames_dir / NEW
+
+    def note(name: str) -> None:
+        if not noted and (new.is_file() or not (frames_dir / LOG).is_file()):
+            write_log(frames_dir, log)
+        else:
+            with new.open("a") as lines:
+                lines.write(json.dumps([name, log["videos"][name]]) + "\n")
+        noted.append(name)
+
+    try:
+        yield note
+    finally:
+        if noted:
+            write_log(frames_dir, log)
+
+
+def _new_videos(frames_dir: AnyPath) -> dict:
+    """What a killed process has noted of the videos that were complete."""
+    found = {}
+    if not is_remote(frames_dir):
+        with contextlib.suppress(FileNotFoundError, ValueError):  # cut off by a kill
+            for line in (frames_dir / NEW).read_text().splitlines():
+                name, found[name] = json.loads(line)
+    return found
 
 
 def is_complete(

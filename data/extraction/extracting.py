@@ -20,6 +20,7 @@ from data.dataset.extraction_log import (
     NONE_KNOWN,
     changed_names,
     frame_numbers,
+    growing_log,
     is_extracted,
     note_state,
     read_log,
@@ -159,19 +160,20 @@ def extract_all(
     """
     reasons = {}
     jobs = {pool.submit(extract, name, path): name for name, path in files.items()}
-    try:
-        for job in as_completed(jobs):
-            name = jobs[job]
-            try:
-                log["videos"][name] = job.result()
-            except InputError as error:
-                reasons[name] = str(error)
-                continue
-            reasons |= noted_faults([name], log)
-            write_log(frames_dir, log)
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+    with growing_log(frames_dir, log) as note:
+        try:
+            for job in as_completed(jobs):
+                name = jobs[job]
+                try:
+                    log["videos"][name] = job.result()
+                except InputError as error:
+                    reasons[name] = str(error)
+                    continue
+                reasons |= noted_faults([name], log)
+                note(name)
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
     return {name: reasons[name] for name in files if name in reasons}
 
 
@@ -210,24 +212,27 @@ def _forget_changed(
       {name: reason} of those of which it stays, since the new file is no video, or it cannot be
       removed.
     """
-    reasons = {}
-    for name in changed_names(videos, frames_dir, log["videos"]):
-        folder = frames_dir / name
-        try:
-            with (
-                staged(videos[name], name, frames_dir) as (local, place),
-                local.open(name, place / f".{name}"),
-            ):
-                pass
-        except InputError as error:
-            reasons[name] = f"{error}; the frames of the file before it stay"
-            continue
-        remove_folder(folder)  # before the note: a kill in between changes nothing
-        if folder.exists():
-            reasons[name] = f"{folder}: cannot be removed, but its video has changed; remove it"
-            continue
-        del log["videos"][name]
-        write_log(frames_dir, log)
+    reasons, changed = {}, changed_names(videos, frames_dir, log["videos"])
+    try:
+        for name in changed:
+            folder = frames_dir / name
+            try:
+                with (
+                    staged(videos[name], name, frames_dir) as (local, place),
+                    local.open(name, place / f".{name}"),
+                ):
+                    pass
+            except InputError as error:
+                reasons[name] = f"{error}; the frames of the file before it stay"
+                continue
+            remove_folder(folder)  # before the note: a kill in between changes nothing
+            if folder.exists():
+                reasons[name] = f"{folder}: cannot be removed, but its video has changed; remove it"
+                continue
+            del log["videos"][name]
+    finally:
+        if reasons.keys() != set(changed):
+            write_log(frames_dir, log)
     return reasons
 
 

@@ -73,29 +73,39 @@ def list_folder(folder: AnyPath, faults: list[str]) -> tuple[list[AnyPath], list
         return [], []
     folders, files = [], []
     for path in (folder / name for name in names if not name.startswith(".")):
-        if is_usable(path, faults):
-            (folders if path.is_dir() else files).append(path)
+        if (mode := _usable_mode(path, faults)) is not None:
+            (folders if stat.S_ISDIR(mode) else files).append(path)
     return folders, files
 
 
 def is_usable(path: Path, faults: list[str]) -> bool:
     """Whether a file or folder can be read; else `faults` receives a line."""
-    fault = _find_obstacle(path)
-    if fault:
-        faults.append(f"{printable(path)}: {fault}")
-    return not fault
+    return _usable_mode(path, faults) is not None
 
 
-def _find_obstacle(path: Path) -> str | None:
+def _usable_mode(path: Path, faults: list[str]) -> int | None:
+    """`st_mode` of a file or folder that can be read; else None, and `faults` receives a line."""
+    try:
+        mode, fault = path.stat().st_mode, None
+    except OSError as error:
+        is_link = path.is_symlink() and isinstance(error, FileNotFoundError)
+        mode, fault = None, "a link to nothing" if is_link else _reason(error)
+    fault = _find_fault_of_name(path) or fault or _find_obstacle(path, mode)
+    if not fault:
+        return mode
+    faults.append(f"{printable(path)}: {fault}")
+    return None
+
+
+def _find_fault_of_name(path: Path) -> str | None:
     if not is_utf8(path):
         return "its name is not UTF-8; expected a name that is; rename it"
     if has_controls(path.name):
         return "its name has a line break or another control character; rename it"
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        is_link = path.is_symlink() and isinstance(error, FileNotFoundError)
-        return "a link to nothing" if is_link else _reason(error)
+    return None
+
+
+def _find_obstacle(path: Path, mode: int) -> str | None:
     is_folder = stat.S_ISDIR(mode)
     if not is_folder and not stat.S_ISREG(mode):
         return f"a {KINDS.get(stat.S_IFMT(mode), 'device')}; expected a file"

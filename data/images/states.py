@@ -6,14 +6,15 @@ nothing of its folder. Tens of millions take a minute of one core, so that sever
 
 import contextlib
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from data.common.configurations import ROOT
 from data.common.cores import available_cores
@@ -54,27 +55,22 @@ def folder_states(folders: Sequence[Path], files: int) -> dict[Path, str]:
       files: how many there are in them, about.
     """
     workers = min(available_cores(), len(folders)) if files > SEVERAL_PROCESSES else 1
-    with ProgressBar(desc="looking", total=len(folders), unit="video", delay=1) as bar:
+    with contextlib.ExitStack() as processes:
         if workers < 2:
-            return {folder: _counted(folder_state(folder), bar) for folder in folders}
-
-        def ask(place):
-            return [_counted(state, bar) for state in _asked(folders[place::workers])]
-
-        found = {}
-        with ThreadPoolExecutor(workers) as pool:
-            for place, states in enumerate(pool.map(ask, range(workers))):
-                found.update(zip(folders[place::workers], states, strict=True))
-    return found
-
-
-def _counted(state: str, bar: ProgressBar) -> str:
-    bar.update()
-    return state
+            states = map(folder_state, folders)
+        else:
+            answers = [
+                processes.enter_context(_asked(folders[place::workers])) for place in range(workers)
+            ]
+            # In turn, and not by threads: Ctrl-C would have to wait for them.
+            states = (line.readline().decode().strip() for line in itertools.cycle(answers))
+        bar = ProgressBar(folders, "looking", len(folders), unit="video", delay=1)
+        return dict(zip(bar, states, strict=False))
 
 
-def _asked(folders: Sequence[Path]) -> Iterator[str]:
-    """The states of folders, by a process of its own; "" where it has died.
+@contextlib.contextmanager
+def _asked(folders: Sequence[Path]) -> Iterator[IO[bytes]]:
+    """Context with the states of folders, a line each, by a process of its own; no more if it dies.
 
     It is a plain one: those of `multiprocessing` begin with the program that has called us.
     """
@@ -84,8 +80,7 @@ def _asked(folders: Sequence[Path]) -> Iterator[str]:
         try:
             with contextlib.suppress(BrokenPipeError), process.stdin as asked:
                 asked.write(b"\0".join(os.fsencode(folder.absolute()) for folder in folders))
-            for _ in folders:
-                yield process.stdout.readline().decode().strip()
+            yield process.stdout
         finally:
             process.kill()
 

@@ -47,12 +47,14 @@ class Kept:
         names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
         self._files = [root / name for name in names]
         self._valid = _digest(_code(), str(root.absolute()), asdict(cleaning), _who())
-        noted = self._read()
-        self._noted: dict[str, dict[str, Any]] = noted
+        self._note = self._read()
+        noted: dict[str, dict[str, Any]] = self._note.get("videos", {})
+        self._noted = noted
         self._starts = [
             dict(zip(noted, itertools.accumulate([0, *counts]), strict=False))
             for counts in zip(*(video["rows"] for video in noted.values()), strict=True)
         ]
+        self._places: dict[str, list[Path]] = {}
         self._states = self._ask(noted)
         self.complete = {
             video: told["complete"]
@@ -62,14 +64,14 @@ class Kept:
         self._now: dict[str, dict[str, Any]] = {}
         self._old: list[_Table] = []
 
-    def _read(self) -> dict[str, dict[str, Any]]:
-        """What the note says of each video; nothing where it is not of what is there."""
+    def _read(self) -> dict[str, Any]:
+        """The note; nothing where it is not of what is there."""
         try:
             note = json.loads((self._root / READ_VIDEOS).read_text())
             is_valid = note["valid"] == self._valid and note["files"] == _identities(self._files)
         except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
             return {}
-        return note["videos"] if is_valid else {}
+        return note if is_valid else {}
 
     def _ask(self, noted: dict) -> dict[str, list]:
         """{video: state of its folders, and when its frames came or went last}."""
@@ -80,8 +82,10 @@ class Kept:
         return {video: [found[folder] for folder in self._folders(video)] for video in noted}
 
     def _folders(self, video: str) -> list[Path]:
-        cropped = [self._root / CROPPED / video] if self._cleaning.borders else []
-        return [self._root / "frames" / video, *cropped]
+        if video not in self._places:
+            cropped = [self._root / CROPPED / video] if self._cleaning.borders else []
+            self._places[video] = [self._root / "frames" / video, *cropped]
+        return self._places[video]
 
     def look(self, video: str) -> None:
         """Asks for the state of a video's frames, before they are read."""
@@ -138,10 +142,11 @@ class Kept:
         }
 
     def write(self, videos: Iterable[str]) -> None:
-        """Writes the note, when the index has these videos, in this order."""
+        """Writes the note, unless it is there, when the index has these videos, in this order."""
         told = {video: self._now[video] for video in videos}
         content = {"valid": self._valid, "files": _identities(self._files), "videos": told}
-        write_json(self._root / READ_VIDEOS, content)
+        if content != self._note:
+            write_json(self._root / READ_VIDEOS, content)
 
 
 class _Table:

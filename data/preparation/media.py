@@ -1,5 +1,6 @@
 """Where a dataset's videos and images come from: a folder, an archive, its own videos/."""
 
+import functools
 import hashlib
 import itertools
 import os
@@ -186,8 +187,7 @@ def _search(
     faults = []
     files = list_files(folder, faults)
     if outside and not is_remote(folder):
-        outside = outside.resolve() if not is_remote(outside) else outside
-        files = [file for file in files if outside not in file.resolve().parents]
+        files = _not_in(outside if is_remote(outside) else outside.resolve(), files)
     images = group_images(folder, (file for file in files if is_image(file.name)))
     images = _short(images, audit)
     if images and any(map(is_remote, filter(None, (folder, outside)))):
@@ -213,6 +213,17 @@ def _search(
     others = [file for file in rest if not is_video(file.name)]
     nameable = [file for file in others if not names_patient(str(file), found.patient)]
     return videos, found.videos, images, nameable
+
+
+def _not_in(folder: Path, files: Iterable[Path]) -> list[Path]:
+    """The files that are not in a folder, or below it, wherever links lead."""
+
+    @functools.cache
+    def is_in(place):
+        return place.resolve().is_relative_to(folder)
+
+    places = (file.resolve().parent if file.is_symlink() else file.parent for file in files)
+    return [file for file, place in zip(files, places, strict=True) if not is_in(place)]
 
 
 def own_videos(root: Path, audit: Audit) -> dict[str, VideoFiles]:

@@ -52,6 +52,17 @@ def test_media_are_found_recursively_but_not_in_the_dataset(tmp_path):
     assert own_videos(tmp_path / "absent", Audit()) == {}
 
 
+def test_links_into_the_dataset_are_not_followed(tmp_path):
+    folder, root = tmp_path / "recordings", tmp_path / "ours"
+    write_video(folder / "op1.mp4", frames=5)
+    write_video(tmp_path / "elsewhere" / "op2.mp4", frames=5)
+    write_video(root / "videos" / "op3.mp4", frames=5)
+    for number, place in ((2, tmp_path / "elsewhere"), (3, root / "videos")):
+        (folder / f"op{number}.mp4").symlink_to(place / f"op{number}.mp4")
+    (folder / "below").symlink_to(root / "videos")
+    assert list(find_media(folder, None, False, root, Audit()).videos) == ["op1", "op2"]
+
+
 def test_a_video_and_images_with_one_name_are_refused(tmp_path):
     (tmp_path / "op").mkdir()
     for name in ("op.mp4", "op/1.jpg"):
