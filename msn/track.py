@@ -37,7 +37,7 @@ def main(*folders: str) -> int:
         try:
             check_begun(path)
             with locked(path):
-                is_sent = send_finished(path, TRACK.value)
+                is_sent = send_finished(path, TRACK.value, is_patient=True)
         except InputError as error:  # of this folder: no run, or one that is running
             print(f"not sent: {error}", file=sys.stderr)
             problems.append(str(error))

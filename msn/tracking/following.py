@@ -4,7 +4,17 @@ import threading
 import time
 
 from data.storage.paths import AnyPath
-from msn.tracking.sending import COMPLETE, FAILED, RUNNING, STOPPED, Sender, try_to_send
+from msn.tracking import sending
+from msn.tracking.sending import (
+    COMPLETE,
+    FAILED,
+    RUNNING,
+    STOPPED,
+    Sender,
+    later,
+    try_to_send,
+    wait_for,
+)
 from msn.tracking.trackers import tracker_names
 
 POLL_SECONDS, RETRY_SECONDS = 5.0, 30.0  # between two looks at the run; after a failure
@@ -27,10 +37,12 @@ class Following:
     def __init__(self, folder: AnyPath, track: str):
         self.status = STOPPED
         self._folder, self._ending = folder, threading.Event()
-        self._threads = [
-            threading.Thread(target=self._follow, args=[Sender(folder, name)], daemon=True)
-            for name in tracker_names(track)
-        ]
+        self._threads = {
+            threading.Thread(
+                target=self._follow, args=[sender], name=f"to {sender.name}", daemon=True
+            ): sender
+            for sender in [Sender(folder, name) for name in tracker_names(track)]
+        }
 
     def __enter__(self):
         for thread in self._threads:
@@ -42,9 +54,11 @@ class Following:
             self.status = FAILED
         self._ending.set()
         until = time.monotonic() + STOPPING_SECONDS
-        for thread in self._threads:
-            is_whole = self.status == COMPLETE
-            thread.join(None if is_whole else max(0.0, until - time.monotonic()))
+        for thread, sender in self._threads.items():
+            if self.status == COMPLETE:
+                wait_for(thread, sender, sending.ANSWERING_SECONDS)
+            else:
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _follow(self, sender: Sender) -> None:
         """Sends while the run runs, and what is left at its end."""
@@ -52,5 +66,4 @@ class Following:
         while not self._ending.wait(seconds):
             is_away = not try_to_send(sender, RUNNING, "it is tried again", is_away)
             seconds = RETRY_SECONDS if is_away else POLL_SECONDS
-        then = f"python -m msn.track {self._folder} sends what is missing"
-        try_to_send(sender, self.status, then)
+        try_to_send(sender, self.status, later(self._folder))

@@ -4,6 +4,8 @@ What is to be sent is read from the files of the run, so that a tracker that is 
 """
 
 import re
+import threading
+import time
 from functools import cached_property
 
 from data.common.errors import one_line
@@ -14,6 +16,7 @@ from msn.tracking.record import Record
 from msn.tracking.trackers import open_tracker, tracker_names
 
 RUNNING, COMPLETE, STOPPED, FAILED = "running", "complete", "stopped", "failed"
+ANSWERING_SECONDS = 15.0  # that a run which has ended waits for a tracker which says nothing
 
 
 class Sender:
@@ -22,11 +25,20 @@ class Sender:
     Args:
       folder: the run directory.
       name: of the tracker, one of `TRACKERS`.
+
+    Attributes:
+      is_given_up: set where nobody waits any more: then nothing more is sent, and nothing said.
     """
 
     def __init__(self, folder: AnyPath, name: str):
-        self.folder, self.name = folder, name
-        self._run = None
+        self.folder, self.name, self.is_given_up = folder, name, False
+        self._run, self._asked = None, None
+
+    @property
+    def silence(self) -> float:
+        """Seconds that the tracker has been asked for the run and has not answered; else 0."""
+        asked = self._asked
+        return 0.0 if asked is None else time.monotonic() - asked
 
     @cached_property
     def _record(self) -> Record:
@@ -51,6 +63,8 @@ class Sender:
         try:
             if self._run is None:
                 contents = self._begin(contents, status)
+            if self.is_given_up:  # another process may send it meanwhile
+                raise TimeoutError("answered too late")
             for part in self._run.parts(contents.rows):
                 self._run.log(part)
                 record.step = part[-1][0]
@@ -73,7 +87,12 @@ class Sender:
         """Opens the run in the tracker, made if it does not know it; returns what it has not."""
         record = self._record
         record.write()  # its key must be known before the tracker knows it
-        self._run = open_tracker(self.name).begin(self.folder, record.key, contents)
+        tracker = open_tracker(self.name)  # its import takes seconds on a busy machine
+        self._asked = time.monotonic()
+        try:
+            self._run = tracker.begin(self.folder, record.key, contents)
+        finally:
+            self._asked = None
         if not record.status:
             logger.info("%s: %s", self.name, without_credentials(self._run.address))
         if self._run.is_new and record.status:
@@ -115,7 +134,7 @@ def try_to_send(sender: Sender, status: str, then: str, is_away: bool = False) -
     try:
         number = sender.send(status)
     except Exception as error:  # noqa: BLE001 (a client may raise anything; the run goes on)
-        if not is_away:
+        if not (is_away or sender.is_given_up):
             reason = without_credentials(one_line(error))
             logger.warning("%s: nothing can be sent (%s); %s", sender.name, reason, then)
         return False
@@ -124,15 +143,42 @@ def try_to_send(sender: Sender, status: str, then: str, is_away: bool = False) -
     return True
 
 
-def send_finished(folder: AnyPath, track: str) -> bool:
+def send_finished(folder: AnyPath, track: str, is_patient: bool = False) -> bool:
     """Sends a run directory that nothing writes to; False where a tracker did not take it.
 
     Args:
       folder: of pre-training, an experiment, a low-shot grid or a comparison.
       track: names of trackers, as `config.track`.
+      is_patient: whether a tracker that says nothing is waited for as long as its client does it.
+        Else it is ANSWERING_SECONDS. What answers is waited for until it has all.
     """
-    then = f"python -m msn.track {folder} sends what is missing"
-    senders = [Sender(folder, name) for name in tracker_names(track)]
+    then, seconds = later(folder), None if is_patient else ANSWERING_SECONDS
     status = COMPLETE if is_complete(folder) else STOPPED
-    taken = [try_to_send(sender, status, then) for sender in senders]
-    return all(taken)
+    taken = []
+    for sender in [Sender(folder, name) for name in tracker_names(track)]:
+        sending = threading.Thread(
+            target=lambda one: taken.append(try_to_send(one, status, then)),
+            args=[sender],
+            name=f"to {sender.name}",
+            daemon=True,
+        )
+        sending.start()
+        wait_for(sending, sender, seconds)
+    return len(taken) == len(tracker_names(track)) and all(taken)
+
+
+def wait_for(sending: threading.Thread, sender: Sender, seconds: float | None) -> None:
+    """Waits for a thread that sends; not longer than `seconds` where the tracker says nothing."""
+    while sending.is_alive():
+        sending.join(0.1)
+        if seconds is not None and sender.silence > seconds:
+            sender.is_given_up = True
+            logger.warning(
+                "%s: no answer within %g seconds; %s", sender.name, seconds, later(sender.folder)
+            )
+            return
+
+
+def later(folder: AnyPath) -> str:
+    """What sends what a tracker has missed, in words."""
+    return f"python -m msn.track {folder} sends what is missing"

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from down_stream.experiment import experiment
 from msn.pretrain import pretrain
-from msn.tracking import following
+from msn.tracking import following, sending
 from msn.tracking.following import Following
 from msn.tracking.record import Record
 from msn.tracking.sending import COMPLETE, send_finished
@@ -19,6 +21,7 @@ from tests.support.mlflow_server import PROGRAM, MlflowServer
 from tests.support.places import ROOT
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_msn import small_config
+from tests.support.small_phases import small_config as small_phases
 
 pytestmark = pytest.mark.skipif(not PROGRAM.is_file(), reason="make test-tracking")
 
@@ -141,6 +144,44 @@ def test_a_start_that_has_waited_for_another_is_the_same_run(tmp_path, caplog):
     record.with_name("away").rename(record)
     assert send_finished(tmp_path / "run", "mlflow")
     assert len(runs()) == 1
+
+
+def test_an_experiment_does_not_wait_for_a_server_that_says_nothing(
+    tmp_path, server, caplog, monkeypatch
+):
+    """A stopped process takes connections and answers none, as a server behind a bad network."""
+    monkeypatch.setattr(sending, "ANSWERING_SECONDS", 1)
+    write_rows(tmp_path / "run", 1, 3)
+    root, probe = make_small_dataset(tmp_path / "data"), tmp_path / "probe"
+    with server.paused():
+        assert experiment(small_phases(root, mode="knn", track="mlflow"), probe)["metrics"]
+        began = time.monotonic()
+        with Following(tmp_path / "run", "mlflow") as one:
+            one.status = COMPLETE
+        assert time.monotonic() - began < 8  # the client would wait for half a minute, twice
+    assert [line for line in caplog.messages if "mlflow:" in line] == [
+        f"mlflow: no answer within 1 seconds; python -m msn.track {folder} sends what is missing"
+        for folder in (probe, tmp_path / "run")
+    ]
+    for thread in threading.enumerate():
+        if thread.name == "to mlflow":
+            thread.join()
+    for folder in (probe, tmp_path / "run"):
+        assert send_finished(folder, "mlflow", is_patient=True)
+    assert sorted(run.info.run_name for run in runs()) == ["probe", "run"]
+    assert len([line for line in caplog.messages if "mlflow:" in line and "no" in line]) == 2
+
+
+def test_an_experiment_ends_at_once_where_there_is_no_server(tmp_path, server, caplog):
+    root, workdir = make_small_dataset(tmp_path / "data"), tmp_path / "probe"
+    server.kill()
+    assert experiment(small_phases(root, mode="knn", track="mlflow"), workdir)["metrics"]
+    (said,) = [line for line in caplog.messages if "mlflow:" in line]
+    assert "nothing can be sent" in said
+    assert said.endswith(f"python -m msn.track {workdir} sends what is missing")
+    server.start()
+    assert send_finished(workdir, "mlflow")
+    assert [run.info.run_name for run in runs()] == ["probe"]
 
 
 def test_an_answer_that_is_lost(tmp_path):
