@@ -25,6 +25,12 @@ from down_stream.classifiers.frame_model import load_frame_model
 model = load_frame_model(Path("model"))
 ```"""
 
+# What names whom: those files alone, of all that an experiment leaves in model/.
+TELLING = (
+    "- `frame_model.json` and `encoder/encoder.json` beside this card name videos and folders, "
+    "under `source`: replace it by `{}` in both before you give the directory away."
+)
+
 
 def write_model_card(folder: Path, results: Mapping, licence: str | None) -> None:
     """Writes the card of a model into its directory.
@@ -52,6 +58,7 @@ def write_model_card(folder: Path, results: Mapping, licence: str | None) -> Non
     lines += [said_of(licence or UNKNOWN), "", "## Limits", "", *LIMITS]
     if known:
         lines.append(f"- Pre-training has seen {len(known)} of the test videos.")
+    lines.append(TELLING)
     if results["warnings"]:
         number = len(results["warnings"])
         lines.append(

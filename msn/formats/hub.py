@@ -20,7 +20,13 @@ from data.common.logs import logger
 from data.storage.cards import CARD
 from data.storage.paths import AnyPath, to_path
 from msn.formats.files.recognising import ENCODER_FILE, HUGGING_FACE_FILE
-from msn.formats.model_card import ADDRESS, TIMM, VIDEOS, card_of_repository
+from msn.formats.model_card import (
+    ADDRESS,
+    TIMM,
+    VIDEOS,
+    card_of_repository,
+    without_task,
+)
 
 NEW = re.compile(r"hf://([\w.-]+/[\w.-]+)")
 # Of where weights came from, what tells nobody's name: keys of "source" in encoder.json.
@@ -172,6 +178,10 @@ def shown(path: Path, repository: str) -> Path | bytes:
     told.pop(VIDEOS, None)
     if "source" in told:
         kept = {key: told["source"][key] for key in TELLING_NOBODY if key in told["source"]}
+        if "scores" in kept:
+            kept["scores"] = [
+                one | {"protocol": without_task(one["protocol"])} for one in kept["scores"]
+            ]
         told["source"] = kept | {"seen": {"videos": [], "data": [], "is_all": False}}
     return (json.dumps(told, indent=2) + "\n").encode()
 

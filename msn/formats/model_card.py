@@ -28,6 +28,9 @@ LOADED = {
 _TITLE = re.compile(r"^# .*$", re.MULTILINE)
 _OPENED = re.compile(r'\b(load_encoder|from_pretrained)\(".*?"\)')
 _OTHER = re.compile(r"^(\| (?:weights from|teacher) \| )(.*?)( \|)$", re.MULTILINE)
+# Labels by which the probes of a run are told; what users call theirs may tell whose they are.
+TASKS = ("phases", "classes", "tools")
+_VOTED = re.compile(r"((?:^|\| ))([^|\n]*?)( by the vote of \d)", re.MULTILINE)
 
 SCORES = (
     "What an encoder is worth shows in an experiment, whose model/ has a card with scores on other "
@@ -133,11 +136,20 @@ def _scores(origin: Mapping) -> Iterator[str]:
         yield "| score | value | after step | protocol |"
         yield "|---|---|---|---|"
         for one in told:
-            values = (one["score"], f"{one['value']:.3f}", one["step"], cell(one["protocol"]))
+            protocol = cell(without_task(one["protocol"]))
+            values = (one["score"], f"{one['value']:.3f}", one["step"], protocol)
             yield f"| {' | '.join(map(str, values))} |"
         yield ""
     yield SCORES
     yield ""
+
+
+def without_task(text: str) -> str:
+    """What protocols of probes say, or a card with them, without what users call their labels."""
+    return _VOTED.sub(
+        lambda found: found[0] if found[2] in TASKS else f"{found[1]}labels of the run{found[3]}",
+        text,
+    )
 
 
 def called(path: str) -> str:
@@ -148,7 +160,8 @@ def called(path: str) -> str:
 def card_of_repository(card: str, repository: str) -> str:
     """A card for the repository owner/name that its directory goes to.
 
-    Cards of earlier versions, which named the directories of encoders, name them no more.
+    Cards of earlier versions, which named the directories of encoders and the labels of probes,
+    name them no more.
     """
 
     def opened(found: re.Match) -> str:
@@ -158,7 +171,7 @@ def card_of_repository(card: str, repository: str) -> str:
     values = HEAD.match(card)
     begin = values.end() if values else 0  # its comments are no titles
     text = _TITLE.sub(f"# {repository.rpartition('/')[2]}", card[begin:], count=1)
-    text = _OTHER.sub(lambda found: found[1] + called(found[2]) + found[3], text)
+    text = _OTHER.sub(lambda found: found[1] + called(found[2]) + found[3], without_task(text))
     return card[:begin] + _OPENED.sub(opened, text)
 
 

@@ -2,16 +2,20 @@
 
 import copy
 import json
+import shutil
 
+import numpy as np
 import pytest
 import yaml
 
 from data.storage.cards import head_of
 from down_stream.cells.model_card import write_model_card
+from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.experiment import run
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_phases import small_config
 
+SHORT = {"tecno__epochs": 1, "tecno__num_maps": 4, "tecno__num_layers": 2}
 pytestmark = pytest.mark.usefixtures("eager")
 
 
@@ -59,6 +63,34 @@ def test_it_names_no_video_and_no_path(experiment):
     for card in cards:
         text = card.read_text()
         assert not [n for n in ("Meier", "Berlin", "video01", "video04", "/tmp") if n in text]
+
+
+@pytest.mark.parametrize("mode", ["probe", "finetune"])
+def test_it_says_what_to_change_before_the_model_leaves_the_house(experiment, tmp_path, mode):
+    """Files that name somebody are those that the card names; without `source` they name nobody."""
+    root = experiment[0].parent / "Meier"
+    config = small_config(root, mode=mode, epochs=1, temporal="tecno", **SHORT)
+    run(config, experiment[0].parent / f"{mode} of Meier")
+    model = shutil.copytree(experiment[0].parent / f"{mode} of Meier" / "model", tmp_path / "model")
+
+    def naming():
+        telling = (b"Meier", b"Berlin", b"video0", b"/tmp", b"/home")
+        files = [path for path in model.rglob("*") if path.is_file()]
+        return {
+            path.relative_to(model).as_posix()
+            for path in files
+            if any(name in path.read_bytes() for name in telling)
+        }
+
+    assert naming() == {"frame_model.json", "encoder/encoder.json"}
+    card = (model / "README.md").read_text()
+    for name in naming():
+        assert f"`{name}`" in card
+        told = json.loads((model / name).read_text())
+        (model / name).write_text(json.dumps(told | {"source": {}}))
+    assert naming() == set()
+    frames = np.zeros((1, 16, 16, 3), np.float32)
+    assert load_frame_model(model).predict(frames, verbose=0).shape[0] == 1
 
 
 def test_scores_of_what_was_seen_enter_no_ranking(experiment, tmp_path):

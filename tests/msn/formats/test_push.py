@@ -32,12 +32,19 @@ needs_client = pytest.mark.skipif(
 TELLING = ("Meier", "Klinikum")
 
 
+def probed(task):
+    """What a run notes of a probe that asked for labels which its user has named."""
+    protocol = f"{task} by the vote of 20 nearest neighbours among 8 frames of 2 videos"
+    return {"score": "knn_average_precision", "value": 0.5, "step": 7, "protocol": protocol}
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """An encoder of a telling place that knows the names of its videos, and of other encoders."""
     origin = {"method": "MSN", "step": 7, "network": "target", "variant": VARIANT}
     origin |= {"data": ["/Klinikum/ours"], "videos": ["Meier Anna", "Meier Boris"]}
     origin["init"] = {"path": "/Klinikum/first", "source": {"videos": ["Meier Carl"]}}
+    origin["scores"] = [probed("labels of Dr Meier"), probed("tools")]
     origin["teacher"] = {"path": "runs/Klinikum", "source": {"videos": ["Meier Dora"]}}
     folder = tmp_path_factory.mktemp("Klinikum Meier") / "encoder of Meier"
     return save_encoder(create_encoder(VARIANT, 16), folder, origin)
@@ -72,6 +79,8 @@ def test_what_would_be_uploaded_is_all_files_and_names_nobody(written):
         f'("{"hf://" if output_format == "encoder" else ""}owner/new")',
     ):
         assert said in text
+    assert "| 7 | labels of the run by the vote of 20 nearest" in text
+    assert "| 7 | tools by the vote of 20 nearest" in text
     assert not tells((folder / "README.md").read_bytes()), "nor where people upload it by hand"
     config = {"encoder": "encoder.json", "hf": "config.json"}[output_format]
     assert "Meier Carl" in (folder / config).read_text()  # ours still knows them
@@ -93,6 +102,7 @@ def test_cards_of_earlier_versions_are_uploaded_without_what_they_named(written,
     text = text.replace("# Encoder for endoscopic frames", "# Klinikum")
     text = text.replace("path/to/this/folder", "Klinikum")
     text = text.replace("from | another encoder |", "from | Meier's |")
+    text = text.replace("| labels of the run by", "| labels of Dr Meier by")
     text = text.replace("| teacher | another encoder |", "| teacher | hf-hub:facebook/dino@v1 |")
     (folder / "README.md").write_text(text.replace("license: unknown", "# set\nlicense: mit"))
     card = uploaded(folder, "owner/new")["README.md"].decode()
