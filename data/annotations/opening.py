@@ -1,10 +1,9 @@
-"""Finds a dataset's annotations, recognises their formats, and says which video each is of.
+"""Finds a dataset's annotations, and says which video each is of.
 
 In a dataset directory they are `<group>_annotations/<video>-<group>.txt`, the official layout, and
 `annotations/`, which holds what `prepare.py --annotations` was given, as it was.
 """
 
-import codecs
 import functools
 import re
 import shutil
@@ -13,20 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from data.annotation_formats.delimited import read_table
-from data.annotation_formats.elan import linked_videos, open_elan, read_elan
 from data.annotation_formats.frame_table import TOOLS_GROUP, read_official
-from data.annotation_formats.label_studio import (
-    find_instead,
-    open_label_studio,
-    read_label_studio,
-    said_in_task,
-    task_videos,
-)
 from data.annotation_formats.labels import VideoLabels
-from data.annotation_formats.tables import split_videos
 from data.annotation_writers.label_studio import CONFIGURATION
 from data.annotation_writers.said import SAID, read_said
+from data.annotations.recognising import parts_of
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.extraction_log import read_log
@@ -40,7 +30,6 @@ OFFICIAL_SUFFIX = "_annotations"
 GROUPS = {"tool": TOOLS_GROUP}  # what the official folders and files are named by
 # What stems have after the name of the video.
 ENDINGS = ("-phase", "_phase", "-phases", "_phases", "-tool", "_tool", "-annotations")
-TABLES = {".csv", ".tsv", ".txt"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +100,7 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
     others, are_about_videos = [], False
     for file in sorted(files, key=lambda file: natural_key(str(file))):
         try:
-            sources = _recognise(file, folders, others, audit)
+            sources = _sources(file, folders, others, audit)
         except InputError as error:
             audit.problem(str(error))
             continue
@@ -149,29 +138,19 @@ def _official(file: Path, group: str, audit: Audit) -> list[VideoLabels]:
     return [read_official(file, audit, group)]
 
 
-def _recognise(
+def _sources(
     file: Path, folder_of: Mapping[str, str | None], others: list[str], audit: Audit
 ) -> list[tuple[str, Source]]:
     """(video, source) of each video that a file annotates, whatever its format.
 
     Args:
-      file: of any format.
+      file: of any format that `recognising` knows.
       folder_of: {video: `folder_digest` of the folder its file is in, None where it is not known}.
       others: receives the names of those that are none of these videos.
       audit: receives what is odd.
     """
     videos = set(folder_of)
-    with file.open("rb") as opened:
-        start = opened.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
-    if start == b"<":
-        parts = _elan_parts(file)
-    elif start in (b"[", b"{"):
-        parts = _label_studio_parts(file, audit)
-    elif file.suffix.lower() in TABLES:
-        parts = _table_parts(file, audit)
-    else:
-        expected = f"{', '.join(sorted(TABLES))}, a file of ELAN or an export of Label Studio"
-        raise InputError(f"{file}: no annotations; expected {expected}")
+    parts = parts_of(file, audit)
     if parts:
         audit.remark(f"{file}: read as {parts[0].format}")
     sources, folders = [], {}
@@ -201,65 +180,6 @@ def _recognise(
             f"of them, or {video} where it is meant"
         )
     return [(video, source) for video, source in sources if video not in unclear]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What a file says about one video.
-
-    Attributes:
-      names: by which the video may be called, the most likely first.
-      place: where that is said, for messages.
-      format: in words.
-      read, said: as of `Source`.
-    """
-
-    names: list[str]
-    place: str
-    format: str
-    read: Callable[[Audit], list[VideoLabels]]
-    said: Mapping[str, list] = field(default_factory=dict)
-
-
-def _table_parts(file: Path, audit: Audit) -> list[_Part]:
-    parts, described = split_videos(read_table(file, audit), audit)
-    return [
-        _Part(
-            [name or file.stem], f"{file}:{table.lines[0]}" if name else str(file), described, read
-        )
-        for name, (table, read) in parts.items()
-    ]
-
-
-def _elan_parts(file: Path) -> list[_Part]:
-    eaf = open_elan(file)
-    names = [*linked_videos(eaf), file.stem]
-    return [_Part(names, str(file), "ELAN", functools.partial(read_elan, file, eaf))]
-
-
-def _label_studio_parts(file: Path, audit: Audit) -> list[_Part]:
-    tasks = open_label_studio(file)
-    others = [file.stem] if len(tasks) == 1 else []
-    instead = [find_instead(task) for task in tasks]
-    without = [
-        f"task {t.get('id')}: {what}" for t, what in zip(tasks, instead, strict=True) if what
-    ]
-    if without:
-        fault = f"{file}: no labels on a timeline, but {some(without, '; ')}"
-        if len(without) == len(tasks):
-            raise InputError(f"{fault}; expected results of TimelineLabels")
-        audit.remark(f"{fault}; not used")
-        tasks = [task for task, what in zip(tasks, instead, strict=True) if not what]
-    return [
-        _Part(
-            [*task_videos(task), *others] or ["nothing"],
-            f"{file}: task {task.get('id')}",
-            "Label Studio",
-            functools.partial(read_label_studio, file, task),
-            said_in_task(file, task),
-        )
-        for task in tasks
-    ]
 
 
 def match_video(name: str, videos: set[str]) -> str | None:
