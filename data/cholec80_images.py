@@ -40,7 +40,7 @@ SEED = 0
 
 
 def resize(image: tf.Tensor) -> tf.Tensor:
-    """A frame, uint8 [height, width, 3], as an encoder takes it: uint8 [224, 224, 3]."""
+    """Makes an image, uint8 [height, width, 3], what an encoder takes: uint8 [224, 224, 3]."""
     resized = tf.numpy_function(
         lambda image: frame_to_input(image, IMAGE_SIZE), [image], tf.uint8, stateful=False
     )

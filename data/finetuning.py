@@ -127,7 +127,7 @@ def load_frames(
     Args:
       places: dataset of pairs of int64.
       frames: what to read.
-      transform: as `transformation_of` returns it.
+      transform: as `transformation_of` returns it, to uint8 [image_size, image_size, 3].
       image_size: of its results in pixels; None if these have any size.
       unreadable: receives the rows of the frames that cannot be read: they are black.
 

@@ -133,7 +133,7 @@ def pretraining_dataset(
 
 
 def check_sources(sources: np.ndarray | None) -> np.ndarray:
-    """The data set of each video; raises `InputError` where there are not several."""
+    """`sources`, int [videos], each video's data set; raises `InputError` of fewer than two."""
     if sources is None or len(np.unique(sources)) < 2:
         raise InputError(
             "data.balance_sources and data.one_source_per_batch: one data set; expected several "

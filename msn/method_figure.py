@@ -68,7 +68,7 @@ def draw(workdir: Path, image_path: Path, output: Path, seed: int) -> None:
 
 
 def open_run(workdir: Path):
-    """Configuration and networks of a run, at its newest checkpoint."""
+    """Configuration and networks of a run at its newest checkpoint; raises `InputError`."""
     if not (workdir / "config.json").is_file():
         raise InputError(f"{workdir}: not a run of msn.train (no config.json)")
     config = ConfigDict(json.loads((workdir / "config.json").read_text()))

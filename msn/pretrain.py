@@ -276,7 +276,16 @@ def is_turn(step: int, every: int, last: int) -> bool:
 
 
 def handle_failure(config: ConfigDict, failure: tuple[int, str], rollbacks: int) -> None:
-    """Ends the run after a step that was not finite, unless it may go back and skip that step."""
+    """Ends the run after a step that was not finite, unless it may go back and skip that step.
+
+    Args:
+      config: of the run.
+      failure: number of the step, and which terms of the loss were not finite, in words.
+      rollbacks: how often the run has gone back, this time included.
+
+    Raises:
+      InputError: it may not go back, or has done so too often.
+    """
     step, terms = failure
     what = f"not finite at step {step}: {terms}"
     if config.on_nan == "stop":

@@ -59,7 +59,14 @@ def check_before(config) -> None:
 
 
 def sweep(config, workdir: str) -> int:
-    """Does the runs of a sweep, and prints a table of their last values."""
+    """Does the runs of a sweep, and prints a table of their last values.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      InputError: the list, or a run's configuration, is wrong; no run has begun then.
+    """
     from data.common.configurations import with_overrides
     from data.storage.paths import to_path
     from msn.sweep import read_shard, read_sweep

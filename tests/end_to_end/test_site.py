@@ -13,6 +13,7 @@ from tests.support.places import ROOT
 from tests.test_import_rule import DOORS, MODULES
 
 CONFIG = (ROOT / "mkdocs.yml").read_text()
+ARRAY = re.compile(r"\bndarray\b|\bTensor\b")
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "REPRODUCE.md", ROOT / "CHANGELOG.md"]
 PAGES += [ROOT / ".github" / "CONTRIBUTING.md"]
 
@@ -105,6 +106,72 @@ def public(body):
             yield node
             if isinstance(node, ast.ClassDef):
                 yield from public(node.body)
+
+
+def gaps(node):
+    """What a docstring does not say of a function or class: shapes of arrays, and `InputError`."""
+    text = ast.get_docstring(node) or ""
+    lines = text.splitlines()
+    if isinstance(node, ast.ClassDef):
+        fields = [one for one in node.body if isinstance(one, ast.AnnAssign)]
+        typed = [(one.target.id, ast.unparse(one.annotation)) for one in fields]
+    else:
+        given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        typed = [(one.arg, ast.unparse(one.annotation)) for one in given if one.annotation]
+        if node.returns and ARRAY.search(ast.unparse(node.returns)) and "[" not in text:
+            yield f"{node.name}: shape of what it returns"
+        is_command = node.name == "main"  # whose errors `cli.run` says
+        if "raise InputError" in ast.unparse(node) and "InputError" not in text and not is_command:
+            yield f"{node.name}: InputError"
+    for name, kind in typed:
+        if ARRAY.search(kind) and not any("[" in line for line in lines if name in line):
+            yield f"{node.name}: shape of {name}"
+
+
+@pytest.mark.parametrize("door", [f"{top}.{name}" for top in DOORS for name in sorted(DOORS[top])])
+def test_arrays_have_shapes_and_errors_are_said(door):
+    """Of public functions, methods and classes of the doors."""
+    nodes = public(ast.parse(MODULES[door].read_text()).body)
+    found = [gap for node in nodes for gap in gaps(node)]
+    assert not found, door
+
+
+def test_what_is_missing_is_found():
+    source = """
+class Pair:
+    '''Two.
+
+    Attributes:
+      first: [n], numbers.
+      second: more of them.
+    '''
+    first: np.ndarray
+    second: np.ndarray
+
+    def both(self, rows: tf.Tensor) -> np.ndarray | None:
+        '''Some rows.'''
+        raise InputError("no")
+"""
+    found = [gap for node in public(ast.parse(source).body) for gap in gaps(node)]
+    assert found == [
+        *("Pair: shape of second", "both: shape of what it returns", "both: InputError"),
+        "both: shape of rows",
+    ]
+
+
+def test_files_and_names_in_contributing_are_there():
+    """`NAME` stands for what a reader adds."""
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text().replace("\n", " ")
+    text = re.sub(r" +", " ", text)
+    paths = [path for path in re.findall(r"`([\w./-]+/[\w./-]*)`", text) if "NAME" not in path]
+    assert len(paths) > 20
+    for path in paths:
+        places = (ROOT / path, ROOT / "down_stream" / path)
+        assert any(place.exists() for place in places), path
+    named = re.findall(r"`(\w+)` (?:of|in|there|to) `([\w./]+\.py)`", text)
+    assert len(named) >= 4
+    for name, path in named:
+        assert "NAME" in name or re.search(rf"\b{name}\b", (ROOT / path).read_text()), (name, path)
 
 
 @pytest.mark.parametrize("door", [f"{top}.{name}" for top in DOORS for name in sorted(DOORS[top])])
