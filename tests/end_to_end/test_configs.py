@@ -145,3 +145,17 @@ def test_the_three_ways_of_the_demo():
     assert probe.test_videos == random.test_videos == finetune.test_videos
     with pytest.raises(ValueError, match="other"):
         load("phase_demo", "other")
+
+
+def test_files_of_the_repository_that_configurations_name_are_in_the_image():
+    """A .dockerignore leaves all out that it does not name."""
+    named = {
+        path
+        for file in FILES
+        for path in re.findall(r'"(tests/[^"]+)"', (ROOT / "configs" / f"{file}.py").read_text())
+    }
+    kept = (ROOT / ".dockerignore").read_text().split()
+    assert named
+    for path in named:
+        assert (ROOT / path).exists()
+        assert f"!{path}" in kept

@@ -20,6 +20,7 @@ EMBED = ["inference.py", "--model_path=ENCODER", "--image_path=DATA/frames", "--
 STREAM = ["inference.py", "--model_path=tests/earlier_version/probe/model"]
 CONVERT = ["-m", "msn.convert", "--output=OUT"]
 PREPARE = ["prepare.py", "--data_rootdir=OUT", "--synthetic"]
+OWN = ["prepare.py", "--data_rootdir=OUT", "--name=own", "--videos=DATA"]
 VIEWS = ["-m", "data.views", "--data_rootdir=DATA/.."]
 TUNED = "--config.modes=('finetune',)"
 MISSING = "/nonexistent: no such dataset directory"
@@ -53,6 +54,8 @@ UNKNOWN = "TEXT: 6 bytes of an unknown format"
             "train_videos: no video has a name like x*",
         ),
         (PROBED, "--config.task=magic", "task is 'magic'"),
+        (EMBED, "--annotations=s3://b/c", "--annotations=s3://b/c: is remote; expected a local"),
+        (OWN, "--annotations=s3://b/c", "--annotations=s3://b/c: is remote; expected a local"),
         (PROBED, "--config.encoder=/nonexistent", NO_ENCODER),
         (PROBED, "--config.encoder=TEXT", UNKNOWN),
         (PROBED, "--config.encoder=EMPTY/f.npz", "EMPTY/f.npz: no such file"),
