@@ -279,20 +279,21 @@ def _numbers(names, known):
 def _write_codes(folder, length, width) -> None:
     """Finds cells and codes by some of the vectors, and writes those of all."""
     faiss = import_faiss()
-    pieces = [np.load(file, mmap_mode="r") for file in sorted(folder.glob("piece_*.npy"))]
+    pieces = sorted(folder.glob("piece_*.npy"))
     cells = int(min(4 * np.sqrt(length), TRAINED_ON / 40))
     size = max(n for n in range(1, width // _BYTES + 2) if width % n == 0)
     trained = folder / "trained.faiss"
     if not trained.is_file():
         codes = faiss.index_factory(width, f"IVF{cells},PQ{size}", faiss.METRIC_INNER_PRODUCT)
         each = -(-TRAINED_ON // len(pieces))
-        drawn = [piece[:: max(1, len(piece) // each)] for piece in pieces]
+        opened = (np.load(piece, mmap_mode="r") for piece in pieces)
+        drawn = [np.array(vectors[:: max(1, len(vectors) // each)]) for vectors in opened]
         codes.train(np.concatenate(drawn).astype(np.float32))
         with whole_file(trained) as side:
             faiss.write_index(codes, str(side))
     codes = faiss.read_index(str(trained))
     for piece in ProgressBar(pieces, "codes", unit="piece"):
-        codes.add(np.asarray(piece, np.float32))
+        codes.add(np.load(piece).astype(np.float32))
     with whole_file(folder / _CODES, durable=True) as side:
         faiss.write_index(codes, str(side))
     trained.unlink()
