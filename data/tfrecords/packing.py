@@ -4,6 +4,7 @@ A shard that is whole is kept, by the next call, too, as long as the images in i
 were. One that is written appears under its name when it is complete.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -231,15 +232,18 @@ def _write_records(path: Path, images: Iterator, limit: int, known) -> list[tupl
     import tensorflow as tf  # slow
 
     rows, at = [], 0
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for file, frame, changed, image in images:
-            record = _serialise(file, frame, image)
-            end = at + BEFORE + len(record)
-            if rows and (end + AFTER > limit or file in known):
-                break
-            writer.write(record)
-            rows.append((file, changed, end - len(image), len(image)))
-            at = end + AFTER
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for file, frame, changed, image in images:
+                record = _serialise(file, frame, image)
+                end = at + BEFORE + len(record)
+                if rows and (end + AFTER > limit or file in known):
+                    break
+                writer.write(record)
+                rows.append((file, changed, end - len(image), len(image)))
+                at = end + AFTER
+    except tf.errors.OpError as error:  # "PATH; File too large", of a quota or a FAT disk
+        raise OSError(errno.EIO, error.message.rpartition("; ")[2]) from error
     return rows
 
 

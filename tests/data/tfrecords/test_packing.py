@@ -1,5 +1,6 @@
 import json
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -239,6 +240,19 @@ def test_a_shard_that_was_cut_off_is_named_and_written_again(root):
     with pytest.raises(InputError, match=r"frames-00001.tfrecord, record at byte \d+, .*\.png"):
         frames.read(row)
     assert pack(root, SIZE)[1] == 1
+    check_same(root)
+
+
+def test_a_disk_that_takes_no_more_of_a_file_is_said(root):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            pack(root, SIZE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(root / PACKED / "frames-00000.tfrecord")
+    pack(root, SIZE)
     check_same(root)
 
 
