@@ -39,7 +39,8 @@ def get_config(arg=""):
     # extracted: no disk needed, but each read is slow).
     config.data.source = "images"
     config.data.fps = 1.0  # frames per second that are taken of "videos"
-    # Videos that no encoder may see, because it will be evaluated on them.
+    # Videos that no encoder may see, because it will be evaluated on them; ("splits.json",): those
+    # that validate and test in the default split of the data set.
     config.data.exclude_videos = ()
     # 0: all views are of one frame (the paper). Else anchors are of a neighbour at most so near.
     config.data.neighbour_seconds = 0.0

@@ -18,9 +18,10 @@ def get_config(arg=""):
     config.task = "classes"
     config.workdir = "runs/polyps"
     config.data.root = ("data/polypsset",)
-    config.train_videos = ("train2019-*",)
-    config.validation_videos = ("val2019-*",)
-    config.test_videos = ("test2019-*",)
+    # Of PolypsSet train2019-*, val2019-* and test2019-*; of one's own images what prepare.py drew.
+    config.train_videos = ("splits.json",)
+    config.validation_videos = ("splits.json",)
+    config.test_videos = ("splits.json",)
     return config
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.common import summary
 from data.dataset.audit import Audit, read_videos
-from data.overview.kinds import OF_CLASSES, PUBLIC, config_for
+from data.overview.kinds import OF_CLASSES, PUBLIC
 from data.overview.request import Request, check
 from data.storage.locking import locked
 from data.storage.paths import AnyPath
@@ -230,7 +230,7 @@ def _make(request: Request) -> Prepared:
     if not request.pack:
         remark_packed(root, audit)
     write_dataset_card(root, audit, manifest)
-    lines = closing_lines(root, audit, manifest, is_of_classes, config_for(kind, request.synthetic))
+    lines = closing_lines(root, audit, manifest, kind, request.synthetic)
     return Prepared(
         root,
         videos=audit.videos,

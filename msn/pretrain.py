@@ -18,7 +18,7 @@ from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.dataset.overlaps import identity
-from data.dataset.splits import expand
+from data.dataset.splits import MANIFEST, expand
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.frames.sampling import source_of_videos
@@ -240,7 +240,7 @@ def open_frames(config: ConfigDict) -> Frames:
     if missing := [
         name
         for name in data.exclude_videos
-        if excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
+        if name != MANIFEST and excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
     ]:
         logger.warning("data.exclude_videos: not in the data: %s", some(missing))
     return source

@@ -25,7 +25,7 @@ from data.dataset.overlaps import SYNTHETIC, identity
 from data.dataset.patients import FILE, NOBODY, PATIENTS, SAID_BY, Patients, read_patients
 from data.images.names import natural_key
 from data.storage.folders import local_copy
-from data.storage.paths import to_path
+from data.storage.paths import AnyPath, to_path
 from data.storage.whole import write_json
 
 MANIFEST = "splits.json"
@@ -227,6 +227,28 @@ def stays(
     """The split, or parts of one, if it is there, as `drawn_before` returns it, else None."""
     is_there = before and all(before[part] == sorted(split[part]) for part in split)
     return split if is_there else None
+
+
+def default_split(root: AnyPath) -> dict:
+    """The default protocol of a dataset's manifest; raises `InputError` where there is none."""
+    path = root / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        return manifest["protocols"][manifest["default"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: not there or damaged ({type(error).__name__}); prepare.py writes it"
+        ) from error
+
+
+def with_held_out(names: Iterable[str], roots: Iterable[AnyPath]) -> frozenset[str]:
+    """Names, with what the manifests of datasets validate and test in place of `MANIFEST`."""
+    names = frozenset(names)
+    if MANIFEST not in names:
+        return names
+    splits = [default_split(root) for root in roots]
+    held_out = {v for of in splits for part in PARTS[1:] for v in of[part]["videos"]}
+    return names - {MANIFEST} | held_out
 
 
 def drawn_before(root: Path, protocol: str) -> dict[str, list[str]] | None:

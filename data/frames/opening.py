@@ -11,7 +11,7 @@ from data.dataset.classes import frame_rate, has_times
 from data.dataset.extraction_log import known_names
 from data.dataset.frame_index import load_index
 from data.dataset.overlaps import identity
-from data.dataset.splits import expand
+from data.dataset.splits import expand, with_held_out
 from data.frames.frames import Frames, ImageFrames, PackedFrames, RecordFrames
 from data.frames.video_frames import VideoFrames
 from data.images.folders import list_files
@@ -44,7 +44,8 @@ def open_source(
         directories with videos/, or folders with videos.
       roots: the folders; but for "videos", they may be remote.
       exclude: names of videos that are left out, and so are other names of the same operations
-        (VID68 is video68); a name that is not there does no harm.
+        (VID68 is video68); a name that is not there does no harm. "splits.json" stands for those
+        that validate and test in the default split of each dataset.
       fps: frames per second that are taken of "videos". The others have what was extracted.
 
     Raises:
@@ -54,7 +55,7 @@ def open_source(
     if kind not in SOURCES:
         raise InputError(f"data.source is {kind!r}; expected one of {', '.join(SOURCES)}")
     roots = check_roots(roots)
-    exclude = frozenset(exclude)
+    exclude = with_held_out(exclude, roots)
     if kind in ("images", "packed"):
         return _open_images(roots, exclude, is_packed=kind == "packed")
     if kind == "records":

@@ -10,12 +10,13 @@ from data.common.configurations import ROOT
 from data.common.errors import say_problem
 from data.dataset.audit import Audit
 from data.dataset.classes import read_classes
-from data.dataset.splits import phase_table
+from data.dataset.splits import MANIFEST, PARTS, phase_table
 from data.image_classes.writing import split_table
+from data.overview.kinds import OF_CLASSES, SMALL_CONFIG, config_for
 
 
 def closing_lines(
-    root: Path, audit: Audit, manifest: Mapping, is_of_classes: bool, config: str
+    root: Path, audit: Audit, manifest: Mapping, kind: str, is_synthetic: bool
 ) -> list[str]:
     """What is printed.
 
@@ -23,9 +24,10 @@ def closing_lines(
       root: dataset directory.
       audit: what was found.
       manifest: the splits.
-      is_of_classes: whether it is a dataset of images in classes, not of videos.
-      config: the configuration that pre-trains on such a dataset.
+      kind: one of `data.overview.kinds.KINDS`.
+      is_synthetic: whether it is the miniature.
     """
+    is_of_classes = kind in OF_CLASSES
     counts = f"{len(audit.videos)} {'sequences' if is_of_classes else 'videos'}"
     counts += f", {audit.total('frames')} frames"
     lines = [audit.table()]
@@ -36,8 +38,8 @@ def closing_lines(
             lines.append(f"{group}: {', '.join(names)}")
     if audit.cleaned():
         lines.append(f"{root}: {audit.total('pretraining')} frames are left for pre-training")
-    frames = audit.total("pretraining") if audit.cleaned() else audit.total("frames")
-    lines.append(f"next: {shlex.join(_next_command(root, frames, f'configs/{config}.py'))}")
+    command = _next_command(root, audit, manifest, kind, is_synthetic)
+    lines.append(f"next: {shlex.join(command)}")
     if audit.problems:
         more = len(audit.problems) - 1
         lines.append(say_problem(audit.problems[0]) + (f"; and {more} more, above" if more else ""))
@@ -46,9 +48,26 @@ def closing_lines(
     return lines
 
 
-def _next_command(root: Path, frames: int, config: str) -> list[str]:
-    """The call of msn.train that pre-trains on the dataset, with batches that it can fill."""
+def _next_command(
+    root: Path, audit: Audit, manifest: Mapping, kind: str, is_synthetic: bool
+) -> list[str]:
+    """The call of msn.train that pre-trains on the dataset, with batches that it can fill.
+
+    Where there are labels, without what validates and tests; configurations of one dataset alone
+    leave that out themselves.
+    """
+    split = manifest["protocols"][manifest["default"]]
+    held_out = {video for part in PARTS[1:] for video in split[part]["videos"]}
+    is_for_any = config_for(kind, is_synthetic, 0) == SMALL_CONFIG
+    held_out &= audit.videos.keys() if is_for_any and audit.total("labelled") else set()
+    if held_out == audit.videos.keys():
+        held_out = set()  # nothing would be left
+    count = "pretraining" if audit.cleaned() else "frames"
+    frames = sum(of.get(count, 0) for name, of in audit.videos.items() if name not in held_out)
+    config = f"configs/{config_for(kind, is_synthetic, frames)}.py"
     arguments = [f"--config={config}", f"--workdir=runs/{root.name}", f"--config.data.root={root}"]
+    if held_out:
+        arguments.append(f"--config.data.exclude_videos={MANIFEST}")
     batch_size = runpy.run_path(ROOT / config)["get_config"]().batch_size
     if frames < 4 * batch_size:  # some frames are not for pre-training: excluded videos, cleaning
         fitting = 2 ** int(math.log2(max(1, frames / 4)))

@@ -10,11 +10,13 @@ PUBLIC = (
 OF_CLASSES = ("polypsset", "neopolyp", "classes")  # of images, without time
 KINDS = ("cholec80", *PUBLIC, *OF_CLASSES)
 # What pre-trains on a dataset, and on its miniature.
-VIDEO_CONFIGS = ("msn_base", "msn_demo")
+BASE_CONFIG, SMALL_CONFIG = "msn_base", "msn_small"
+FEW = 20_000  # frames, of which 100 epochs in batches of 1024 would be 2,000 steps
+VIDEO_CONFIGS = (BASE_CONFIG, "msn_demo")
 CONFIGS = {
     "polypsset": ("msn_vits16_colonoscopy", "msn_polyps_demo"),
-    "neopolyp": ("msn_small", "msn_small"),
-    "classes": ("msn_base", "msn_base"),
+    "neopolyp": (SMALL_CONFIG, SMALL_CONFIG),
+    "classes": (BASE_CONFIG, BASE_CONFIG),
 }
 # Flags with an effect on some kinds only.
 CLASSES_ONLY = {"images", "sequences", "split", "class_folders", "crop_margin"}
@@ -30,9 +32,16 @@ PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_
 PUBLIC_FLAGS |= {"drop_black", "drop_out_of_body", "drop_near_duplicates"}
 
 
-def config_for(kind: str, is_synthetic: bool) -> str:
-    """The configuration that pre-trains on a kind of dataset, or on its miniature."""
-    return CONFIGS.get(kind, VIDEO_CONFIGS)[is_synthetic]
+def config_for(kind: str, is_synthetic: bool, frames: int) -> str:
+    """The configuration that pre-trains on a kind of dataset, or on its miniature.
+
+    Args:
+      kind: one of `KINDS`.
+      is_synthetic: whether it is the miniature.
+      frames: how many there are to pre-train on.
+    """
+    config = CONFIGS.get(kind, VIDEO_CONFIGS)[is_synthetic]
+    return SMALL_CONFIG if config == BASE_CONFIG and frames < FEW else config
 
 
 def check_flags_of(kind: str, given: set[str]) -> None:

@@ -11,12 +11,13 @@ from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex, load_index
 from data.dataset.overlaps import overlaps
 from data.dataset.patients import NOBODY, SAID_BY, Patients, read_patients
-from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN, expand
+from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN, default_split, expand
 from data.frames.frames import file_state
 from data.storage.paths import AnyPath, to_path
 from down_stream.tasks import Task
 from msn.workdir.seen import Seen, seen_of
 
+OWN_SPLIT = " ".join(f"--config.{part}_videos={MANIFEST}" for part in PARTS)
 STATED_AT_ONCE = 10_000  # paths that are in memory
 
 
@@ -163,32 +164,20 @@ def names_of(
       InputError: a pattern that matches nothing, or a name that is none; no such manifest.
     """
     if tuple(wanted) == (MANIFEST,):
-        return tuple(name for root in roots for name in _manifest(root)[part]["videos"])
+        return tuple(name for root in roots for name in default_split(root)[part]["videos"])
     for name in wanted:
         if not expand((name,), videos):
             raise InputError(
-                f"{part}_videos: no video has a name like {name}; expected names, patterns, or "
-                f"{MANIFEST}, for those of the data set"
+                f"{part}_videos: no video has a name like {name}; expected names, patterns, or, "
+                f"for the data set's own split, {OWN_SPLIT}"
             )
     names = expand(wanted, videos)
     if unknown := [name for name in names if name not in set(videos)]:
         raise InputError(
             f"{part}_videos: no such video: {some(unknown)}; the data set has "
-            f"{some(videos, limit=8)}; for its own split --config.{part}_videos={MANIFEST}"
+            f"{some(videos, limit=8)}; for its own split {OWN_SPLIT}"
         )
     return names
-
-
-def _manifest(root: AnyPath) -> dict:
-    """The default protocol of a data set's manifest."""
-    path = root / MANIFEST
-    try:
-        manifest = json.loads(path.read_text())
-        return manifest["protocols"][manifest["default"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: not there or damaged ({type(error).__name__}); prepare.py writes it"
-        ) from error
 
 
 def seen_by(encoder: AnyPath | None) -> Seen:

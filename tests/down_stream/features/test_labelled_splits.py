@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data.common.errors import InputError
 from data.dataset.classes import CHOLEC80
-from down_stream.features.labelled_splits import remarks, select_splits
+from down_stream.features.labelled_splits import names_of, remarks, select_splits
 from down_stream.tasks import phases
 from msn.workdir.seen import Seen
 
@@ -67,3 +68,12 @@ def test_what_is_not_known_of_pre_training_is_said(root, caplog):
         assert words in text
         assert text in caplog.text
     assert not [text for text in remarks(task, splits, Seen(is_all=True)) if unknown in text]
+
+
+@pytest.mark.parametrize("wanted", ["op9", "x*"])
+def test_an_unknown_name_is_answered_with_all_that_take_the_own_split(tmp_path, wanted):
+    """A configuration of another data set has three lists that do not fit."""
+    with pytest.raises(InputError) as error:
+        names_of("train", (wanted,), [tmp_path], ("op1", "op2"))
+    for part in ("train", "validation", "test"):
+        assert f"--config.{part}_videos=splits.json" in str(error.value)
