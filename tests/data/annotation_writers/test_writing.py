@@ -1,8 +1,10 @@
 """What is written is read again as the same labels of frames, in each format."""
 
 import csv
+import datetime
 import itertools
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -184,8 +186,55 @@ def test_files_of_videos_that_are_gone_go(tmp_path):
     check_folder(tmp_path, "csv")
 
 
-def test_elan_has_what_its_schema_asks_for(tmp_path):
-    """Nothing overlaps in a tier, and each confidence is of the annotation it is about."""
+@pytest.mark.parametrize("group", ["phase", "Blood & smoke"])
+@pytest.mark.parametrize("media", ["", "/rec/Öp 1 (2).mp4"])
+def test_elan_is_as_its_schema_has_it(tmp_path, group, media):
+    """Facts of http://www.mpi.nl/tools/elan/EAFv2.8.xsd, which says what ELAN opens.
+
+    These files were valid by it, and by EAFv3.0.xsd, when they were checked with xmlschema.
+    """
+    names = ("Zugang & <Lagerung>", "Naht")
+    intervals = tuple(Interval(n, n + 1, names[n % 2], 0.5) for n in range(4))
+    write_annotations(tmp_path, "elan", [VideoIntervals("Öp 1", media, group, names, intervals)])
+    root = ElementTree.parse(tmp_path / "Öp 1.eaf").getroot()
+    assert root.tag == "ANNOTATION_DOCUMENT"
+    assert {"AUTHOR", "DATE", "VERSION"} <= set(root.keys())
+    datetime.datetime.fromisoformat(root.get("DATE"))
+    order = [child.tag for child in root]
+    assert order == sorted(order, key=ELAN_ORDER.index)
+    assert order[:2] == ["HEADER", "TIME_ORDER"]
+    for media_file in root.iter("MEDIA_DESCRIPTOR"):
+        assert media_file.get("MEDIA_URL").startswith("file:///")
+        assert media_file.get("MIME_TYPE") == "video/mp4"
+    keys = {"TIME_SLOT": "TIME_SLOT_ID", "TIER": "TIER_ID", "CONSTRAINT": "STEREOTYPE"}
+    keys |= {"LINGUISTIC_TYPE": "LINGUISTIC_TYPE_ID"}
+    known = {tag: [one.get(key) for one in root.iter(tag)] for tag, key in keys.items()}
+    annotations = [*root.iter("ALIGNABLE_ANNOTATION"), *root.iter("REF_ANNOTATION")]
+    known["ANNOTATION"] = [one.get("ANNOTATION_ID") for one in annotations]
+    for found in known.values():
+        assert len(set(found)) == len(found)
+    for tag in ("TIME_SLOT", "ANNOTATION"):  # of the type ID: they begin with a letter
+        assert all(re.fullmatch(r"[A-Za-z_][\w.-]*", one) for one in known[tag])
+    for slot in root.iter("TIME_SLOT"):
+        assert slot.get("TIME_VALUE").isdecimal()
+    references = [
+        *((one.get(f"TIME_SLOT_REF{n}"), "TIME_SLOT") for n in (1, 2)
+          for one in root.iter("ALIGNABLE_ANNOTATION")),
+        *((one.get("ANNOTATION_REF"), "ANNOTATION") for one in root.iter("REF_ANNOTATION")),
+        *((one.get("LINGUISTIC_TYPE_REF"), "LINGUISTIC_TYPE") for one in root.iter("TIER")),
+        *((one.get("PARENT_REF", known["TIER"][0]), "TIER") for one in root.iter("TIER")),
+    ]  # fmt: skip
+    assert len(annotations) == 8
+    for reference, tag in references:
+        assert reference in known[tag], (reference, tag)
+
+
+ELAN_ORDER = ["LICENSE", "HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "LOCALE", "LANGUAGE"]
+ELAN_ORDER += ["CONSTRAINT", "CONTROLLED_VOCABULARY", "LEXICON_REF", "EXTERNAL_REF"]
+
+
+def test_tiers_of_elan_do_not_overlap(tmp_path):
+    """And each confidence is of the annotation it is about."""
     names = ("Grasper", "Hook")
     intervals = (Interval(0, 5, "Grasper", 0.9), Interval(3, 8, "Hook", 0.4),
                  Interval(5, 9, "Grasper", 0.6))  # fmt: skip
