@@ -38,6 +38,23 @@ def test_phases_are_one_of_seven_and_tools_any_of_seven(index):
     np.testing.assert_array_equal(table.label, index.tools)
 
 
+def test_labels_that_are_no_class_are_refused(index):
+    some = index.take(np.arange(9))
+    for label, is_class in ((-1, True), (0, True), (6, True), (7, False), (-2, False)):
+        some.phase[4] = label
+        if is_class:
+            phases().check_labels(some, "test")
+        else:
+            with pytest.raises(InputError, match=f"test_videos: label {label}; expected 0 to 6"):
+                phases().check_labels(some, "test")
+    some.tools[3, 1] = 2
+    with pytest.raises(InputError, match="label 2; expected 0 to 1"):
+        tools().check_labels(some, "test")
+    some.tools[3, 1] = 1
+    tools().check_labels(some, "test")
+    assert tools().present(some) == {0, 1}
+
+
 def test_frames_without_a_label_are_left_out(index):
     half = index.take(np.arange(len(index)))
     half.phase[::2] = -1

@@ -6,9 +6,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.common.errors import InputError
+from data.dataset import frame_index
 from data.dataset.cholec80 import TOOLS
 from data.dataset.classes import Classes, write_classes
-from data.dataset.frame_index import INDEX, index_schema, load_index
+from data.dataset.frame_index import (
+    INDEX,
+    LABEL,
+    PRETRAINING_INDEX,
+    column_of,
+    index_schema,
+    load_index,
+)
 
 
 def write_index(root, videos, row_group_size=None):
@@ -102,6 +110,72 @@ def test_classes_of_several_datasets_are_joined_by_name(tmp_path):
     found = [names[row.argmax()] for row in index.presence["tools"]]
     assert found == [TOOLS[1], TOOLS[2], TOOLS[3]] * 2
     assert (index.presence["tools"].sum(axis=1) == 1).all()
+
+
+def test_classes_of_images_and_groups_that_one_has_not_are_joined_too(tmp_path):
+    groups = {"a": {"tools": TOOLS}, "b": {"actions": ("cut", "Hook")}}
+    for name, video, classes in (("a", "op1", ("in", "out")), ("b", "op2", ("out", "rest"))):
+        root = write_index(tmp_path / name, {video: [-1, -1]})
+        table = pq.read_table(root / INDEX)
+        if name == "b":
+            table = table.drop_columns(list(TOOLS))
+            for action in groups["b"]["actions"]:
+                table = table.append_column(
+                    column_of("actions", action), pa.array([1, 0], pa.int8())
+                )
+        pq.write_table(table.append_column(LABEL, pa.array([0, 1], LABEL.type)), root / INDEX)
+        write_classes(root, Classes(classes=classes, multi_label=groups[name]))
+    index = load_index([tmp_path / "a", tmp_path / "b"])
+    assert [index.classes.classes[k] for k in index.label] == ["in", "out", "out", "rest"]
+    assert index.classes.multi_label == groups["a"] | groups["b"]
+    assert (index.presence["tools"][2:] == -1).all() and (index.presence["tools"][:2] >= 0).all()
+    assert index.presence["actions"].tolist() == [[-1, -1], [-1, -1], [1, 1], [0, 0]]
+    columns = (index.label, *index.presence.values(), index.video, index.template)
+    assert [c.dtype for c in columns] == [np.int16, np.int8, np.int8, np.int32, np.int32]
+
+
+def test_columns_of_groups():
+    assert column_of("tools", "Hook") == "Hook"
+    assert column_of("tools", "stapler") == "tools/stapler"
+    assert column_of("actions", "Hook") == "actions/Hook"
+
+
+def test_rates_stay_with_their_videos(tmp_path, monkeypatch):
+    rates = {tmp_path / "a": 2.0, tmp_path / "b": 0.5}
+    monkeypatch.setattr(frame_index, "frame_rate", rates.get)
+    write_index(tmp_path / "a", {"op2": [0, 1], "op10": [2, 3]})
+    write_index(tmp_path / "b", {"op1": [4, 5], "op3": [-1, -1]})
+    index = load_index([tmp_path / "a", tmp_path / "b"])
+    assert index.second.tolist() == [0, 2, 0, 0.5, 0, 2, 0, 0.5]
+    assert index.select(["op1", "op10"]).second.tolist() == [0, 2, 0, 0.5]
+    assert index.select(["op10", "op2"]).fps.tolist() == [2, 2]
+
+
+def test_files_whose_numbers_count_from_0(tmp_path):
+    path = write_index(tmp_path, {"op": [0, 1, 2]}) / INDEX
+    table = pq.read_table(path).drop_columns("template")
+    template = pa.array(["frames/op/op_{1:06d}.jpg"] * 3)
+    pq.write_table(table.append_column("template", template), path)
+    names = [path.rpartition("_")[2] for path in load_index(tmp_path).paths([0, 2])]
+    assert names == ["000000.jpg", "000002.jpg"]
+
+
+def test_pretraining_sees_what_cleaning_left_and_no_groups(tmp_path):
+    path = write_index(tmp_path, {"op1": [0, 1], "op2": [2, 3]}) / INDEX
+    pq.write_table(pq.read_table(path).take([0, 3]), tmp_path / PRETRAINING_INDEX)
+    assert len(load_index(tmp_path)) == 4
+    index = load_index([tmp_path], pretraining=True)
+    assert index.phase.tolist() == [0, 3]
+    assert not index.presence and not index.classes.multi_label
+    assert index.classes.phases == load_index(tmp_path).classes.phases
+
+
+def test_a_selection_in_place_needs_no_second_table(tmp_path):
+    index = load_index(write_index(tmp_path, {"op1": [0, 1], "op2": [0, 1], "op3": [4, 5]}))
+    kept = index.select(["op1", "op3"], in_place=True)
+    assert kept.phase.tolist() == [0, 1, 4, 5]
+    assert np.shares_memory(kept.phase, index.phase)
+    assert [c.dtype for c in (kept.video, kept.frame)] == [np.int32, np.int32]
 
 
 def test_select_and_take(tmp_path):

@@ -29,6 +29,7 @@ def test_hours_of_a_constant_rate_drift_by_nothing(rate, fps):
     step = rate / Fraction(fps)
     for n in (0, 1, 2, 3, len(taken) // 2, len(taken) - 1):
         assert taken[n] == (n * step + Fraction(1, 2)).__floor__(), "the nearest, halves up"
+    assert taken[-1] < frames and taken.dtype == np.int64
     assert (len(taken) * step + Fraction(1, 2)).__floor__() >= frames, "none is left at the end"
 
 
@@ -42,6 +43,12 @@ def test_a_rate_that_varies_is_none_and_the_nearest_frames_are_taken(tmp_path):
     # 0, 0.1, 0.2, 0.3, 0.4 s: 0.2 is between 0.16 and 0.24, the later of which is taken.
     assert clock.source_frames(10).tolist() == [0, 5, 9, 10, 11]
     assert len(clock.source_frames(50)) == 21, "none after the last frame, at 0.4 s"
+
+
+def test_the_last_frame_of_a_rate_that_varies_is_shown_as_long_as_most():
+    times = np.array([0.0, 0.06, 0.12, 0.18, 0.975])
+    assert Clock(Path("op.mp4"), times, None, 0).source_frames(1).tolist() == [0, 4], "to 1.005"
+    assert Clock(Path("op.mp4"), times - 0.01 * (times > 0.9), None, 0).source_frames(1).size == 1
 
 
 def test_a_jump_behind_the_last_frame_is_none():
