@@ -1,6 +1,9 @@
 """Recordings as they are: interlaced, spliced, damaged; and progressive ones, bit for bit."""
 
+import contextlib
+import itertools
 import re
+import struct
 
 import av
 import cv2
@@ -36,6 +39,12 @@ def check_seeks(path, images):
         np.testing.assert_array_equal(found[..., ::-1], images[number])
 
 
+def colourful(number):
+    """A picture whose colours change from pixel to pixel: how they are scaled shows."""
+    noise = np.random.default_rng(number).integers(0, 60, (96, 128, 3), np.uint8)
+    return moving_square(number) // 2 + noise
+
+
 def combs(image):
     """How much neighbouring rows differ, beside every second row: combs make it large."""
     grey = image.astype(int).mean(axis=2)
@@ -54,6 +63,53 @@ def test_interlaced_videos_are_deinterlaced(tmp_path, name, codec, fields):
         assert combs(images[number]) < 1.0
         assert np.abs(images[number].astype(int) - expected).mean() < 12
     check_seeks(path, images)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("op.mpg", "mpeg2video"), ("op.mts", "libx264")])
+def test_a_frame_is_deinterlaced_from_both_of_its_neighbours(tmp_path, name, codec):
+    """As by FFmpeg's filter over the whole video, pixel for pixel."""
+    options = {"x264-params": "tff=1"} if codec == "libx264" else {}
+    path = encode(tmp_path / name, codec, 12, fields="tff", draw=moving_square, **options)
+    images, wanted, graph = decode_all(path), [], None
+    with av.open(str(path)) as source:
+        for frame in itertools.chain(source.decode(video=0), [None]):
+            if graph is None:
+                graph, template = av.filter.Graph(), frame
+                into = graph.add_buffer(
+                    width=frame.width,
+                    height=frame.height,
+                    format=frame.format,
+                    time_base=frame.time_base,
+                )
+                bwdif, out = graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")
+                into.link_to(bwdif)
+                bwdif.link_to(out)
+                graph.configure()
+            graph.push(frame)
+            with contextlib.suppress(av.error.BlockingIOError, av.error.EOFError):
+                while True:
+                    wanted.append(graph.pull())
+    assert template.interlaced_frame and len(wanted) == len(images) == 12
+    for number, frame in enumerate(wanted):
+        expected = frame.reformat(format="bgr24", interpolation="BICUBIC").to_ndarray()
+        np.testing.assert_array_equal(images[number], expected)
+
+
+def test_interlaced_pictures_of_another_size_are_no_neighbours(tmp_path):
+    def small(number):
+        return np.ascontiguousarray(moving_square(number)[:64, :96])
+
+    parts = [
+        encode(tmp_path / f"{n}.ts", "mpeg2video", 20, fields="tff", draw=draw)
+        for n, draw in enumerate((moving_square, small))
+    ]
+    path = tmp_path / "op.ts"
+    path.write_bytes(parts[0].read_bytes() + parts[1].read_bytes())
+    images, alone = decode_all(path), [decode_all(part) for part in parts]
+    assert len(images) == 40
+    for number in range(20):
+        np.testing.assert_array_equal(images[number], alone[0][number])
+        np.testing.assert_array_equal(images[20 + number], alone[1][number])
 
 
 def test_progressive_frames_among_interlaced_ones_are_not_touched(tmp_path):
@@ -83,9 +139,25 @@ def test_progressive_frames_among_interlaced_ones_are_not_touched(tmp_path):
 )
 def test_progressive_videos_keep_their_bits(tmp_path, name, codec, options):
     """OpenCV decodes with FFmpeg, too: a second way to the same frames."""
-    path = encode(tmp_path / name, codec, 40, draw=moving_square, **options)
+    path = encode(tmp_path / name, codec, 40, draw=colourful, **options)
     images, capture = decode_all(path), cv2.VideoCapture(str(path))
     for number in range(40):
+        np.testing.assert_array_equal(images[number], capture.read()[1])
+    check_seeks(path, images)
+
+
+@pytest.mark.parametrize("turn", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_a_video_that_its_file_says_to_turn_is_turned(tmp_path, turn):
+    """As a phone writes it that was held upright; OpenCV turns it, too."""
+    path = encode(tmp_path / "op.mp4", "mpeg4", 12, draw=moving_square)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2: the matrix
+    a, b, c, d = (part << 16 for part in turn)
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    images, capture = decode_all(path), cv2.VideoCapture(str(path))
+    assert images[0].shape == ((128, 96, 3) if turn[0] == 0 else (96, 128, 3))
+    for number in range(12):
         np.testing.assert_array_equal(images[number], capture.read()[1])
     check_seeks(path, images)
 
@@ -100,7 +172,9 @@ def test_a_clock_that_jumps_goes_on(tmp_path, offset):
     assert (len(clock.times), clock.rate, clock.seconds) == (200, 25, 8)
     assert "jump at second 4;" in clock.jumps()
     assert [read_number(image) for _, image in read_frames(path)] == [0, 25, 50, 75] * 2
-    check_seeks(path, decode_all(path))
+    images = decode_all(path)
+    assert len(images) == 200, "what the counter of packets leaves out is no damage there"
+    check_seeks(path, images)
     assert not read_clock(first).jumps()
 
 

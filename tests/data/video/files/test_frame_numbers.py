@@ -1,10 +1,13 @@
 """The numbers of frames in real H.264 streams."""
 
+import av
+import numpy as np
 import pytest
 
 from data.video.files.frame_numbers import FrameNumbers
 from data.video.files.opening import VideoFile
 from tests.support.encoded_videos import encode, moving_square
+from tests.support.field_coded import encode_fields
 
 SETTINGS = (
     {"profile": "baseline"},
@@ -40,6 +43,25 @@ def test_packets_follow_one_another_until_one_is_gone(tmp_path, name, fields, op
         left = packets[:gone] + packets[gone + 3 :]
         broken = [n for n, packet in enumerate(left) if not numbers.follows(packet)]
         assert broken in ([gone], []) and (broken or options.get("bf") == "3")
+
+
+def test_a_packet_of_both_fields_is_no_second_one(tmp_path):
+    """As some recorders write them; and frames may stand among fields."""
+    encode_fields(tmp_path / "op.ts", 20, lambda n: np.full((32, 32, 3), 9 * (n % 20), np.uint8))
+    with av.open(str(tmp_path / "op_raw.h264")) as source:
+        fields = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+        extradata = bytes(source.streams.video[0].codec_context.extradata or b"")
+    numbers = FrameNumbers(extradata)
+    assert numbers.may_have_fields
+    assert [numbers.completes(field) for field in fields] == [False, True] * 20
+    both = [first + second for first, second in zip(fields[::2], fields[1::2], strict=True)]
+    numbers = FrameNumbers(extradata)
+    assert not any(numbers.completes(packet) for packet in both)
+    numbers = FrameNumbers(extradata)
+    lone = [both[0], *fields[2:4], both[2], fields[6], fields[8], fields[9]]
+    assert [numbers.completes(p) for p in lone] == [
+        *(False, False, True, False, False, False, True)
+    ]
 
 
 def test_what_is_no_h264_follows():
