@@ -19,7 +19,7 @@ from data.common.errors import InputError
 from down_stream.metrics import multi_label, predictions
 from down_stream.metrics.draws import paired_difference
 from down_stream.report.alike import not_noted, what_differs
-from down_stream.report.wording import drawn_cases, duration, percent
+from down_stream.report.wording import drawn_cases, duration, percent, points, say_difference
 
 _TITLES = {"f1": "macro-F1", "average_precision": "mAP"}
 
@@ -133,8 +133,8 @@ def _with_interval(scores: dict, name: str) -> str:
     return percent(scores.get(name)) + ("" if None in interval else f" {_brackets(interval)}")
 
 
-def _brackets(interval: Sequence[float], sign: str = "") -> str:
-    return "[" + ", ".join(f"{100 * value:{sign}.1f}" for value in interval) + "]"
+def _brackets(interval: Sequence[float]) -> str:
+    return "[" + ", ".join(points(value, "") for value in interval) + "]"
 
 
 def _difference(row: Row, first: Row) -> tuple[str, str]:
@@ -150,7 +150,7 @@ def _difference(row: Row, first: Row) -> tuple[str, str]:
         return "-", str(error)
     if found != found or interval[0] != interval[0]:  # NaN
         return "-", "one test video or patient, or a score that is undefined"
-    return f"{100 * found:+.1f} {_brackets(interval, '+')}", ""
+    return say_difference(found, interval), ""
 
 
 def _noun(results: dict) -> str:

@@ -32,6 +32,7 @@ from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.cache import fingerprint
 from down_stream.features.encoders import SplitFeatures, describe_encoder, facts_of, open_encoder
 from down_stream.features.labelled_splits import (
+    contents_fingerprint,
     describe_patients,
     images_fingerprint,
     labels_fingerprint,
@@ -149,7 +150,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
     facts = {"encoder_fingerprint": content, "labels_fingerprint": labels_fingerprint(task, splits)}
     if is_trained(config):
         facts["images_fingerprint"] = images_fingerprint(splits)
-        if results := finished_results(workdir, config, facts):
+        contents = functools.partial(contents_fingerprint, splits)
+        if results := finished_results(workdir, config, facts, contents):
             return results
 
     # ---- fit: the best epoch on the validation videos stays ------------------------------------
@@ -161,6 +163,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
         shared = {"seed": config.seed, "balance_classes": config.balance_classes}
         sequences = fit_sequences(task, frames, name=config.temporal, **shared, **config.tecno)
     seconds_to_fit = time.monotonic() - started
+    if is_trained(config):
+        facts["contents_fingerprint"] = contents_fingerprint(splits)
 
     # ---- evaluate ------------------------------------------------------------------------------
     features, test = frames("test")

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -100,8 +100,18 @@ def without_score(cell: Cell, labels: Labels) -> dict | None:
     return noted if before == (plain(cell.config), labels.fingerprint(cell.config)) else None
 
 
-def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict | None:
-    """The results in `workdir`, if they are of this configuration, encoder, labels and images."""
+def finished_results(
+    workdir: AnyPath, config: ConfigDict, facts: dict, contents: Callable[[], str]
+) -> dict | None:
+    """The results in `workdir`, if they are of this configuration, encoder, labels and images.
+
+    Args:
+      workdir: of the experiment.
+      config: its configuration.
+      facts: the fingerprints of now, those of images by sizes and times of change.
+      contents: gives that of what the images hold, which a copy with other times has, too; it is
+        asked for where the times alone are others.
+    """
     if (workdir / CHECKPOINTS).exists():  # training has begun again since
         return None
     try:
@@ -111,6 +121,9 @@ def finished_results(workdir: AnyPath, config: ConfigDict, facts: dict) -> dict 
         return None
     noted = {"images_fingerprint": facts["images_fingerprint"]} | results  # since it is noted
     others = [name for name, value in facts.items() if noted.get(name) != value]
+    if others == ["images_fingerprint"] and "contents_fingerprint" in results:
+        logger.info("%s: times of change of images are others; what they hold is compared", workdir)
+        others = [] if results["contents_fingerprint"] == contents() else others
     if others == ["images_fingerprint"]:
         logger.warning(
             "%s is finished, but sizes or times of change of images are others since: trained anew",

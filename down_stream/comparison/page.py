@@ -9,7 +9,7 @@ from data.storage.whole import whole_file
 from down_stream.comparison.pictures import learning_curves, overview
 from down_stream.comparison.scores import WAYS
 from down_stream.report.page import Section, pairs, table, warnings, write_report
-from down_stream.report.wording import percent
+from down_stream.report.wording import percent, points, say_difference
 
 SCORES = {"f1": "macro-F1", "average_precision": "mean average precision"}
 
@@ -113,7 +113,7 @@ def _scores(summary: dict, way: str) -> Section:
         (
             *(row["encoder"], row["kind"], str(row["videos"]), _number(row["score"])),
             *(_range(row["interval"]), _number(row["std"]), str(row["seeds"])),
-            *(_signed(row["difference"]), _range(row["difference_interval"], "+")),
+            *_difference_cells(row),
             row["baseline_kind"] or "-",
         )
         for row in rows
@@ -221,14 +221,15 @@ def _number(value: float | None) -> str:
     return _or(value, "{:.1f}") if value is None else f"{100 * value:.1f}"
 
 
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.1f}"
+def _difference_cells(row: dict) -> tuple[str, str]:
+    """The difference to the baseline, and its interval."""
+    return _difference(row).partition(" [")[0], _range(row["difference_interval"], "+")
 
 
 def _range(interval: Sequence[float | None] | None, sign: str = "") -> str:
     if interval is None or interval[0] is None:
         return "-"
-    return " to ".join(f"{100 * value:{sign}.1f}" for value in interval)
+    return " to ".join(points(value, sign) for value in interval)
 
 
 def _score(row: dict) -> str:
@@ -237,5 +238,8 @@ def _score(row: dict) -> str:
 
 
 def _difference(row: dict) -> str:
-    interval = _range(row["difference_interval"], "+")
-    return _signed(row["difference"]) + ("" if interval == "-" else f" [{interval}]")
+    if row["difference"] is None:
+        return "-"
+    interval = row["difference_interval"]
+    is_known = interval is not None and interval[0] is not None
+    return say_difference(row["difference"], interval if is_known else None, " to ")

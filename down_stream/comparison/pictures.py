@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from down_stream.comparison.scores import WAYS
 from down_stream.report.figures import CURVE_COLOURS, RULE, new_figure, tell, wrapped
+from down_stream.report.wording import points
 
 MARKERS = "os^Dv"
 
@@ -113,5 +114,5 @@ def _label(row: dict) -> str:
 def _told(row: dict) -> str:
     text = f"{_label(row)}: {100 * row['score']:.1f} %"
     if row["difference"] is not None and row["difference"] == row["difference"]:
-        text += f", {100 * row['difference']:+.1f} to the baseline"
+        text += f", {points(row['difference'])} to the baseline"
     return text

@@ -13,7 +13,7 @@ from data.dataset.overlaps import overlaps
 from data.dataset.patients import NOBODY, SAID_BY, Patients, read_patients
 from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN, default_split, expand
 from data.frames.frames import file_state
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath, is_remote, to_path
 from down_stream.tasks import Task
 from msn.workdir.seen import Seen, seen_of
 
@@ -140,6 +140,23 @@ def images_fingerprint(splits: Mapping[str, FrameIndex]) -> str:
             for path in index.paths(slice(start, start + STATED_AT_ONCE)):
                 digest.update(f"{file_state(to_path(path))}\n".encode())
     return digest.hexdigest()[:32]
+
+
+def contents_fingerprint(splits: Mapping[str, FrameIndex]) -> str:
+    """The same of what local images hold, wherever they lie and whenever they were written."""
+    digest = hashlib.sha256()
+    for index in splits.values():
+        for start in range(0, len(index), STATED_AT_ONCE):
+            for path in map(to_path, index.paths(slice(start, start + STATED_AT_ONCE))):
+                digest.update(_content(path))
+    return digest.hexdigest()[:32]
+
+
+def _content(path: AnyPath) -> bytes:
+    if is_remote(path) or not path.is_file():
+        return b"remote" if is_remote(path) else b"missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
 
 
 def labelled_videos(

@@ -1,7 +1,7 @@
 """Numbers and names as people read them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from data.dataset.patients import counted
 
@@ -9,6 +9,27 @@ from data.dataset.patients import counted
 def percent(score: float | None) -> str:
     """0.8694 -> "86.9 %"; an undefined score -> "-"."""
     return "-" if score is None else f"{100 * score:.1f} %"
+
+
+def points(difference: float, sign: str = "+") -> str:
+    """0.0123 -> "+1.2" points of a hundred; what is rounded to nothing has no sign."""
+    text = f"{100 * difference:{sign}.1f}"
+    return "0.0" if float(text) == 0 else text
+
+
+def say_difference(difference: float, interval: Sequence[float] | None, between: str = ", ") -> str:
+    """A difference as "+1.2 [-0.3, +2.5]"; "equal" where the interval has nothing but 0 in it.
+
+    Args:
+      difference: of two scores.
+      interval: its ends; None where it is not known.
+      between: what stands between them.
+    """
+    if interval is None:
+        return points(difference)
+    if difference == 0 and not any(interval):
+        return "equal"
+    return f"{points(difference)} [{between.join(map(points, interval))}]"
 
 
 def duration(seconds: float) -> str:

@@ -32,6 +32,7 @@ from data.storage.whole import whole_file, write_json
 from down_stream.lookup.tables import Rows
 from down_stream.metrics.phases import video_macro_f1
 from down_stream.report.figures import CURVE_COLOURS, bare, legend_below, new_figure, save_png
+from down_stream.report.wording import say_difference
 from down_stream.selection.candidates import Candidates, open_candidates
 from down_stream.selection.choosing import STRATEGIES, choose
 from msn.formats.files.feature_table import FeatureTable
@@ -278,10 +279,10 @@ def text_table(summary: dict) -> str:
     """The table for people: mean and difference to random in points, with intervals."""
     lines = [f"{'strategy':10} {'share':>6} {'units':>6} {'mean':>6}   to random [95 %]"]
     for row in summary["table"]:
-        low, high = (100 * value for value in row["difference_interval"])
+        difference = say_difference(row["difference"], row["difference_interval"])
         lines.append(
             f"{row['strategy']:10} {100 * row['share']:>5g}% {row['units']:>6} "
-            f"{100 * row['mean']:>6.1f}   {100 * row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
+            f"{100 * row['mean']:>6.1f}   {difference}"
         )
     return "\n".join(lines)
 

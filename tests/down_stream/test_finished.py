@@ -93,17 +93,38 @@ def test_other_images_under_the_same_names_are_trained_on(small_dataset, tmp_pat
     config = small_config(root, mode="finetune", epochs=1)
     first = run(config, tmp_path / "run")
     image = next((root / "frames" / "video01").glob("*"))
-    os.utime(image, (1e9, 1e9))
+    image.write_bytes(next((root / "frames" / "video02").glob("*")).read_bytes())
     caplog.clear()
     again = run(config, tmp_path / "run")
     assert "is finished, but sizes or times of change of images are others since" in caplog.text
     assert again["images_fingerprint"] != first["images_fingerprint"]
     assert again["seconds"] != first["seconds"] or again is not first
     path = tmp_path / "run" / "results.json"
+    os.utime(image, (1e9, 1e9))
     earlier = json.loads(path.read_text())
-    del earlier["images_fingerprint"]
+    del earlier["images_fingerprint"], earlier["contents_fingerprint"]
     path.write_text(json.dumps(earlier))
     assert run(config, tmp_path / "run") == earlier, "an earlier version did not note them"
+
+
+def test_copies_of_an_experiment_and_of_its_images_are_not_trained_again(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    """A copy, as most programs make it, has other times of change."""
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    config = small_config(root, mode="finetune", epochs=1, workdir=str(tmp_path / "run"))
+    first = run(config, tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=shutil.copyfile)
+    for number, image in enumerate(root.glob("frames/*/*")):
+        os.utime(image, (number, number))
+    monkeypatch.setattr(experiment, "fit_classifier", untrained)
+    config.workdir = str(tmp_path / "copy")
+    again = run(config, tmp_path / "copy")
+    assert again["metrics"] == first["metrics"]
+    assert "copy is finished, with this configuration, encoder, labels and images" in caplog.text
+    config.seed = 1
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        run(config, tmp_path / "copy")
 
 
 def test_other_labels_or_another_encoder_are_trained_on(small_dataset, tmp_path):

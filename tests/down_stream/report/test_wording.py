@@ -1,6 +1,6 @@
 import pytest
 
-from down_stream.report.wording import clock
+from down_stream.report.wording import clock, points, say_difference
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,23 @@ from down_stream.report.wording import clock
 )
 def test_times_carry_over(second, text):
     assert clock(second) == text
+
+
+def test_nothing_has_no_sign():
+    assert [points(value) for value in (0.0123, -0.0123, 0.0004, -0.0004, 0.0, -0.0)] == [
+        *("+1.2", "-1.2", "0.0", "0.0", "0.0", "0.0")
+    ]
+    assert points(-0.0004, "") == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "text"),
+    [
+        (0.0123, (-0.0004, 0.02), "+1.2 [0.0, +2.0]"),
+        (0.0, (-0.0, 0.0), "equal"),
+        (0.0, (-0.01, 0.02), "0.0 [-1.0, +2.0]"),
+        (-0.02, None, "-2.0"),
+    ],
+)
+def test_what_is_equal_is_called_so(difference, interval, text):
+    assert say_difference(difference, interval) == text
