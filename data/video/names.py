@@ -58,10 +58,13 @@ def name_videos(
             if before != file.stem:
                 remarks.append(f"{file}: named {before}, as before")
     named = _distinct(fresh, files, kept, known.taken)
+    beside = []
+    videos = names_apart(named, beside, kept, known.taken)
     for name, file in named:
-        if name != file.stem:
+        if name != file.stem and videos[name] == file:
             remarks.append(f"{file}: named {name}, as other videos are called {file.stem}")
-    return names_apart(named, remarks, kept, known.taken)
+    remarks += beside
+    return videos
 
 
 @dataclass(frozen=True)

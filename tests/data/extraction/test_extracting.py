@@ -393,6 +393,18 @@ def test_names_that_would_be_one_are_kept_apart_and_said(tmp_path):
     assert remarks[4] == f"{files[6]}: named op_mkv, as op is {files[5]}"
 
 
+def test_a_file_is_said_to_have_one_name(tmp_path):
+    """Of two of one stem in a folder, where a third is called so elsewhere."""
+    files = [tmp_path / name for name in ("a/op.avi", "a/op.mp4", "b/op.mp4")]
+    remarks = []
+    found = name_videos(tmp_path, files, remarks)
+    assert list(found) == ["a_op", "a_op_mp4", "b_op"]
+    said = dict(line.split(": named ") for line in remarks)
+    assert len(said) == len(remarks) == 3
+    for name, file in found.items():
+        assert said[str(file)].startswith(f"{name}, as ")
+
+
 def test_pictures_that_stand_still_are_said(tmp_path):
     """A black screen in a recording is none of them: its frames take few bytes."""
 
