@@ -25,7 +25,7 @@ DEV := .venv/requirements-dev.installed
 DEVELOPING := $(addprefix requirements-,$(addsuffix .txt,dev onnx tracking search))
 
 BENCH := .venv-bench/requirements.installed
-BENCHMARKS := pretrain_step inference views extraction index finished input packed probe
+BENCHMARKS := pretrain_step inference views extraction index finished cleaning input packed probe
 BACKENDS := .venv-backends/requirements.installed
 BEAM := .venv-beam/requirements.installed
 TRACKING := .venv-tracking/requirements.installed
