@@ -56,6 +56,36 @@ def test_what_is_restored_goes_on_to_the_same_end(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ((0.5, 0.4, 0.6, 0.55), 2),
+        ((0.5, 0.7, 0.7), 1),  # the first of two that are equal
+        ((np.nan, 0.2, 0.1), 1),
+        ((np.nan, np.nan), 1),
+    ],
+)
+def test_the_best_epoch_is_that_of_the_highest_score(scores, best):
+    state, variable, optimizer = small_state()
+    values = []
+    for score in scores:
+        train(state, variable, optimizer, [score])
+        values.append(np.array(variable))
+    assert state.best_epoch == best
+    state.take_best()
+    np.testing.assert_array_equal(np.array(variable), values[best])
+
+
+def test_rows_that_earlier_starts_could_not_read_are_known(tmp_path):
+    state, *_ = small_state()
+    state.unreadable.update((7, 3))
+    state.save(tmp_path)
+    other, *_ = small_state()
+    other.unreadable.add(5)
+    other.restore(tmp_path)
+    assert other.unreadable == {3, 5, 7}
+
+
 def test_sums_of_an_epoch_are_restored_to_the_bit(tmp_path):
     state, *_ = small_state()
     for value in (0.1, 0.7, 1e-9):

@@ -38,6 +38,38 @@ def test_on_an_object_store_only_the_marker_makes_it_valid():
         checkpoint_files.open_state(paths[1]).__enter__()
 
 
+def test_what_an_earlier_version_had_the_other_way_round_is_turned(tmp_path):
+    path = tmp_path / "step_00000002.safetensors"
+    square = np.arange(4, dtype=np.float32).reshape(2, 2)
+    checkpoint_files.write_state(path, STATE | {"b": square}, {})
+    state, _ = checkpoint_files.read_state(path, {"a": (3, 2), "b": (2, 2)})
+    np.testing.assert_array_equal(state["a"], STATE["a"].T)
+    np.testing.assert_array_equal(state["b"], square)
+    state, _ = checkpoint_files.read_state(path, {"a": (2, 3), "b": (2, 2)})
+    np.testing.assert_array_equal(state["a"], STATE["a"])
+    with pytest.raises(InputError, match="'a' differs"):
+        checkpoint_files.read_state(path, {"a": (6, 1), "b": (2, 2)})
+
+
+def test_what_cannot_be_used_is_named_in_the_log(caplog):
+    folder = new_place("memory")
+    paths = [folder / f"step_{step:08d}.safetensors" for step in (2, 4, 6)]
+    for path in paths:
+        checkpoint_files.write_state(path, STATE, {})
+    checkpoint_files.marker_of(paths[2]).unlink()
+
+    def read(path):
+        if path == paths[1]:
+            raise InputError(f"{path}: damaged")
+        return path
+
+    assert checkpoint_files.read_newest(folder, read) == paths[0]
+    assert [record.message for record in caplog.records] == [
+        f"{paths[2]}: has no {checkpoint_files.marker_of(paths[2]).name} beside it; not used",
+        f"{paths[1]}: damaged; taking the one before",
+    ]
+
+
 def test_the_old_marker_is_no_marker_of_a_file_that_is_replaced(monkeypatch):
     folder = new_place("memory")
     path = folder / "step_00000002.safetensors"
