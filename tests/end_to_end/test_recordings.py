@@ -46,7 +46,8 @@ def test_parts_become_one_video_whose_clock_runs_on(tmp_path, parts):
     assert code == 0, errors
     assert "ours: 2 videos, 27 frames, 25 of them labelled" in output
     (next_command,) = (line for line in output.splitlines() if line.startswith("next: "))
-    assert next_command.endswith("--config.batch_size=4")  # one that 27 frames can fill
+    assert "exclude_videos=splits.json" in next_command
+    assert next_command.endswith("--config.batch_size=1")  # that the frames of no test can fill
     shown = read_numbers(root / "frames" / "op12")
     assert shown == {f"op12_{n:06d}.jpg": 25 * (n - 1) for n in range(1, 26)}
     index = load_index(root)
