@@ -20,6 +20,8 @@ from data.storage.texts import read_any_text
 DELIMITERS = "\t;,"
 MAX_BYTES = 1 << 30
 EXCEL = re.compile(r'"?sep=.(".*)?')  # what it may have above the header
+QUOTED = r'(?:^|(?<=%s))"[^"]*(?:""[^"]*)*("?)'  # a cell, between delimiters
+UNCLOSED = "quotes that do not close; expected one at each end of a cell"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,14 +132,20 @@ def refuse_rows(table: Table, is_good: np.ndarray, expected: str, audit: Audit) 
     return table.taken(is_good)
 
 
-def _row_lines(body: str, first: int, has_quotes: bool) -> np.ndarray:
-    """int64 [rows], in which line each row begins: a cell in quotes may go on over several."""
-    texts = body.split("\n") if body else []
-    lines = np.arange(first, first + len(texts))
-    if not has_quotes or '"' not in body:
-        return lines
-    is_open = np.cumsum([text.count('"') for text in texts]) % 2 == 1
-    return lines[~np.append(False, is_open[:-1])]
+def _row_lines(path: Path, body: str, first: int, delimiter: str) -> np.ndarray:
+    """int64 [rows], in which line each row begins: a cell in quotes may go on over several.
+
+    As for Arrow, quotes are those of a cell where they are the first of it: 5" is an inch.
+    """
+    number = body.count("\n") + 1 if body else 0
+    begins, line, at = np.ones(number, bool), 0, 0
+    if delimiter != "\t" and '"' in body:
+        for cell in re.finditer(QUOTED % delimiter, body, re.MULTILINE):
+            line, at = line + body.count("\n", at, cell.start()), cell.start()
+            if not cell[1]:
+                raise InputError(f"{path}:{first + line}: {UNCLOSED}")
+            begins[line + 1 : line + 1 + cell[0].count("\n")] = False
+    return first + np.flatnonzero(begins)
 
 
 def _parse(path: Path, delimiter: str, columns, body: str, first: int, audit: Audit) -> Table:
@@ -147,26 +155,28 @@ def _parse(path: Path, delimiter: str, columns, body: str, first: int, audit: Au
         wrong.append((row.number - 1, row.text))
         return "skip"
 
-    lines = _row_lines(body, first, delimiter != "\t")
+    lines = _row_lines(path, body, first, delimiter)
     names = [str(place) for place in range(len(columns))]
     types = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
+    rows = pa.schema(types).empty_table()
     if body:
-        rows = csv.read_csv(
-            pa.py_buffer(body.encode()),
-            csv.ReadOptions(column_names=names, use_threads=False),
-            csv.ParseOptions(
-                delimiter=delimiter,
-                quote_char=False if delimiter == "\t" else '"',
-                newlines_in_values=True,
-                ignore_empty_lines=False,
-                invalid_row_handler=skip,
-            ),
-            csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
-        )
-    else:
-        rows = pa.schema(types).empty_table()
+        try:
+            rows = csv.read_csv(
+                pa.py_buffer(body.encode()),
+                csv.ReadOptions(column_names=names, use_threads=False),
+                csv.ParseOptions(
+                    delimiter=delimiter,
+                    quote_char=False if delimiter == "\t" else '"',
+                    newlines_in_values=True,
+                    ignore_empty_lines=False,
+                    invalid_row_handler=skip,
+                ),
+                csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
+            )
+        except pa.ArrowInvalid as error:  # a cell of a megabyte: two that do not close
+            raise InputError(f"{path}: {UNCLOSED}") from error
     if len(rows) + len(wrong) != len(lines):
-        raise InputError(f"{path}: quotes that do not close; expected one at each end of a cell")
+        raise InputError(f"{path}: {UNCLOSED}")
     if wrong:
         audit.problem(
             f"{path}:{lines[wrong[0][0]]}: {wrong[0][1]!r} is no row of {len(columns)} columns "

@@ -203,22 +203,22 @@ def _draw_by_size(
     order: Sequence[str], shares: tuple[float, float], sizes: Mapping[str, int]
 ) -> dict[str, list[str]]:
     """The same of names in a random order: each part takes what fits, then what is nearest."""
-    left, drawn, total = list(order), {}, sum(sizes[name] for name in order)
+    left, drawn, total = dict.fromkeys(order), {}, sum(sizes[name] for name in order)
     kept = 2 if len(order) > 2 else 1  # for the parts that follow
     for part, share in (("test", shares[0]), ("validation", shares[1])):
         drawn[part], missing = [], share * total
         for name in order if share else ():
             if name in left and sizes[name] <= missing and len(left) > kept:
                 drawn[part].append(name)
-                left.remove(name)
+                del left[name]
                 missing -= sizes[name]
         if share and len(left) > kept:
             nearest = min(left, key=lambda name: abs(sizes[name] - missing))
             if not drawn[part] or abs(sizes[nearest] - missing) < missing:
                 drawn[part].append(nearest)
-                left.remove(nearest)
+                del left[nearest]
         kept = 1
-    return {"train": left, "validation": drawn["validation"], "test": drawn["test"]}
+    return {"train": list(left), "validation": drawn["validation"], "test": drawn["test"]}
 
 
 def stays(

