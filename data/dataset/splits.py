@@ -234,8 +234,11 @@ def default_split(root: AnyPath) -> dict:
     path = root / MANIFEST
     try:
         manifest = json.loads(path.read_text())
-        return manifest["protocols"][manifest["default"]]
-    except (OSError, ValueError, KeyError) as error:
+        split = manifest["protocols"][manifest["default"]]
+        for part in PARTS:
+            list(split[part]["videos"])
+        return split
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: not there or damaged ({type(error).__name__}); prepare.py writes it"
         ) from error

@@ -6,7 +6,16 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.cholec80 import PHASES, SPLITS
 from data.dataset.patients import FILE, Patients
-from data.dataset.splits import audit_patients, check_disjoint, draw, draw_split, write_splits
+from data.dataset.splits import (
+    MANIFEST,
+    PARTS,
+    audit_patients,
+    check_disjoint,
+    draw,
+    draw_split,
+    with_held_out,
+    write_splits,
+)
 from data.indexing.building import build_index
 from tests.support.small_dataset import make_small_dataset
 
@@ -140,3 +149,18 @@ def _by_number(names, seed, patients):
         part: sorted(name for patient in of for name in groups[patient])
         for part, of in draw(groups, seed).items()
     }
+
+
+@pytest.mark.parametrize("protocols", [None, [], {"a": {"train": {"videos": ["op"]}}}])
+def test_a_manifest_that_says_not_what_is_held_out_is_refused(tmp_path, protocols):
+    (tmp_path / MANIFEST).write_text(json.dumps({"default": "a", "protocols": protocols}))
+    with pytest.raises(InputError, match=r"splits\.json: not there or damaged"):
+        with_held_out((MANIFEST,), [tmp_path])
+
+
+def test_many_groups_of_different_size_are_drawn_at_once():
+    sizes = {f"group{number}": 1 + number % 3 for number in range(100_000)}
+    drawn = draw(sizes, 0, sizes=sizes)
+    total = sum(sizes.values())
+    shares = [sum(sizes[name] for name in drawn[part]) / total for part in PARTS]
+    assert shares == pytest.approx([0.7, 0.1, 0.2], abs=1e-4)
