@@ -54,6 +54,7 @@ from msn.workdir.run_directory import (
     check_writable,
     write_configuration,
 )
+from msn.workdir.seen import seen_by_run
 
 
 @usual_keras()
@@ -124,6 +125,8 @@ def pretrain(
         checksum = zlib.crc32(as_json(config).encode())
         distribution.agree(step=step, frames=len(source), configuration=checksum)
         describe(config, backbone, source, total_steps, step)
+        if distribution.is_chief:
+            origin["videos"] = seen_by_run(workdir, origin["videos"], goes_on=step > 0)
         is_first = distribution.is_chief and not step
         if is_first and (text := say_differences(source, sources, to_paths(config.data.root))):
             logger.warning("%s", text)

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass
 from data.common.errors import InputError, one_line
 from data.storage.cards import CARD, head_of
 from data.storage.paths import AnyPath
+from data.storage.whole import write_json
 from msn.formats.files.feature_table import is_table, metadata_of
 from msn.formats.files.recognising import ENCODER_FILE
 from msn.formats.files.recognising import HUGGING_FACE_FILE as CONFIG_FILE
 from msn.formats.model_card import VIDEOS
 
+RUN_VIDEOS = "videos.json"  # in a run directory: those it has been trained on
 EXPECTED = '{"videos": [names], "data": [names], "is_all": true or false}'
 # In brackets, a line each (others may be empty, or comments), or one.
 _NAMES = r"\[([^\]]*)\]|((?:\n[ \t]*(?:-[ \t].*|#.*|(?=\n)))+)|([^\s#\[].*)"
@@ -55,6 +57,31 @@ class Seen:
     def to_json(self) -> dict:
         """What `seen_in_json` reads."""
         return asdict(self)
+
+
+def seen_by_run(workdir: AnyPath, videos: list[str], goes_on: bool) -> list[str]:
+    """The videos of a run, and those it had when it was begun: a split may be drawn anew meanwhile.
+
+    Args:
+      workdir: of the run; RUN_VIDEOS in it is read and written.
+      videos: names of those that it has now.
+      goes_on: whether it has been trained before.
+
+    Raises:
+      InputError: RUN_VIDEOS is damaged.
+    """
+    path, before = workdir / RUN_VIDEOS, ()
+    if goes_on and path.is_file():
+        try:
+            before = _names(json.loads(path.read_text()), RUN_VIDEOS)
+        except ValueError as error:
+            raise InputError(
+                f"{path}: damaged; expected the names of videos in brackets"
+            ) from error
+    seen = list(dict.fromkeys((*videos, *before)))
+    if len(seen) != len(before):
+        write_json(path, seen)
+    return seen
 
 
 def seen_in_json(told: Mapping | None) -> Seen:

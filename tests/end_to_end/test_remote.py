@@ -99,7 +99,8 @@ def test_a_remote_run_that_was_cut_off_ends_as_a_local_one(
     for row, other in zip(lines(workdir), lines(tmp_path / "run"), strict=True):
         assert row == pytest.approx(other, rel=1e-4, abs=1e-6)
     names = {path.name for path in workdir.iterdir()}
-    assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events"}
+    files = {"config.json", "metrics.jsonl", "videos.json"}
+    assert names == files | {"checkpoints", "encoder", "events"}
 
     # The encoder opens, trainable and frozen, and another run begins from it.
     encoder = encoders.load_encoder(f"{workdir}/encoder")

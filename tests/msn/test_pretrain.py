@@ -44,7 +44,8 @@ def run(small_dataset, tmp_path_factory, eager):
 
 def test_what_a_run_leaves(run):
     names = {path.name for path in run.iterdir()}
-    assert names == {"config.json", "checkpoints", "encoder", "metrics.jsonl", "events"}
+    files = {"config.json", "metrics.jsonl", "videos.json"}
+    assert names == files | {"checkpoints", "encoder", "events"}
     assert [line["step"] for line in lines(run)] == [2, 4, 6]
     assert lines(run)[-1].keys() == {
         *("step", "loss", "cross_entropy", "me_max", "entropy", "mean_entropy", "max_target"),

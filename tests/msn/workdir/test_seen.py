@@ -1,16 +1,27 @@
 """What encoders have seen, as the files beside them say it."""
 
 import json
+import shutil
 
 import pytest
 
 from data.common.errors import InputError
+from data.dataset.splits import MANIFEST, PARTS
 from msn.convert import convert
 from msn.encoders import save_encoder
 from msn.formats.model_card import licence_beside
 from msn.networks.encoder import create_encoder
-from msn.workdir.seen import Seen, datasets_in, seen_in_json, seen_of, seen_of_source
-from tests.support.small_msn import VARIANT
+from msn.pretrain import pretrain
+from msn.workdir.seen import (
+    RUN_VIDEOS,
+    Seen,
+    datasets_in,
+    seen_by_run,
+    seen_in_json,
+    seen_of,
+    seen_of_source,
+)
+from tests.support.small_msn import VARIANT, small_config
 
 OURS = {"method": "MSN", "step": 1, "network": "target", "videos": ["video01", "video02"]}
 
@@ -42,6 +53,21 @@ def test_only_a_run_of_ours_is_all():
     assert seen_in_json(json.loads(json.dumps(Seen(("a",), ("b",)).to_json()))) == Seen(
         ("a",), ("b",)
     )
+
+
+def test_a_run_has_seen_what_it_was_begun_with(small_dataset, tmp_path, eager):
+    """Also where the split that keeps videos from it is drawn anew before it goes on."""
+    root, run = shutil.copytree(small_dataset, tmp_path / "data"), tmp_path / "run"
+    held_out = {part: {"videos": []} for part in PARTS}
+    for video in ("video04", "video01"):
+        protocols = {"drawn": held_out | {"test": {"videos": [video]}}}
+        (root / MANIFEST).write_text(json.dumps({"default": "drawn", "protocols": protocols}))
+        pretrain(small_config(root, steps=1, data__exclude_videos=(MANIFEST,)), run)
+    assert seen_of(run / "encoder").videos == ("video02", "video03", "video04", "video01")
+    assert seen_by_run(run, ["video05"], goes_on=False) == ["video05"]
+    (run / RUN_VIDEOS).write_text("video01")
+    with pytest.raises(InputError, match=r"videos\.json: damaged"):
+        seen_by_run(run, ["video02"], goes_on=True)
 
 
 def test_words():
