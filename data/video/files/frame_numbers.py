@@ -32,7 +32,7 @@ class FrameNumbers:
         self.period, self._skips_colour, self._latest = 0, False, None
         self.may_have_fields, self._first_field = False, None
         # An avcC record says how many bytes hold the length of a unit; else units have start codes.
-        is_record = self.extradata[:1] == b"\x01"
+        is_record = self.extradata[:1] == b"\x01" and len(self.extradata) > 4  # else it is damaged
         self._length_bytes = (self.extradata[4] & 3) + 1 if is_record else 0
         parameters = _units_of_record(self.extradata) if is_record else _units(self.extradata)
         for unit in parameters:
@@ -154,7 +154,8 @@ def _units(content: bytes) -> Iterator[bytes]:
     start = content.find(b"\0\0\1")
     while 0 <= start < len(content) - 3:
         end = content.find(b"\0\0\1", start + 3)
-        yield content[start + 3 : end if end >= 0 else None]
+        if end != start + 3:
+            yield content[start + 3 : end if end >= 0 else None]
         start = end
 
 

@@ -45,6 +45,15 @@ def test_packets_follow_one_another_until_one_is_gone(tmp_path, name, fields, op
         assert broken in ([gone], []) and (broken or options.get("bf") == "3")
 
 
+@pytest.mark.parametrize("extradata", [b"\1", b"\1\x42\0", b"", bytes(9), b"\0\0\1\0\0\1"])
+def test_what_is_damaged_says_nothing(extradata):
+    numbers = FrameNumbers(extradata)
+    for packet in (b"", b"\0\0\1\0\0\1", b"\0\0\1\0\0\1\x41", b"\0\0\1\x67\0\0\1\x65"):
+        assert numbers.follows(packet)
+        assert not numbers.completes(packet)
+    assert numbers.period == 0 and not numbers.may_have_fields
+
+
 def test_a_packet_of_both_fields_is_no_second_one(tmp_path):
     """As some recorders write them; and frames may stand among fields."""
     encode_fields(tmp_path / "op.ts", 20, lambda n: np.full((32, 32, 3), 9 * (n % 20), np.uint8))
