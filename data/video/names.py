@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ VIDEO_SUFFIXES = (
 
 
 SAMPLES, SAMPLE_BYTES = 16, 2**18  # of a file's content, from its first bytes to its last
+TELLING = 16  # a file's beginning that can be compressed to less than a sixteenth says nothing
 
 
 def name_videos(
@@ -182,9 +184,14 @@ def content_digest(file: AnyPath) -> str:
 
 
 def head_digest(file: AnyPath) -> str:
-    """A hash of a file's first bytes; "" of a file that has fewer: others may begin as it does."""
+    """A hash of a file's first bytes; "" where others may begin as it does.
+
+    These are files that have fewer, or keep room for an index in front, or begin with black frames.
+    """
     head = read_part(file, 0, SAMPLE_BYTES)
-    return hashlib.sha256(head).hexdigest()[:16] if len(head) == SAMPLE_BYTES else ""
+    if len(head) < SAMPLE_BYTES or len(zlib.compress(head, 1)) < SAMPLE_BYTES // TELLING:
+        return ""
+    return hashlib.sha256(head).hexdigest()[:16]
 
 
 def names_apart(

@@ -79,3 +79,15 @@ def test_a_damaged_file_that_was_mended_and_moved_keeps_its_name(tmp_path, monke
     (folder / "other.mp4").rename(folder / "third.mp4")
     encode(folder / "third.mp4", "mpeg4", 100, draw=draw, g="25")
     assert extracted()[0].keys() == {"op", "third"}  # what was whole is known by all of it alone
+
+
+def test_room_for_an_index_is_no_beginning_by_which_a_file_is_known(tmp_path):
+    """Of all that a recorder writes it is the same."""
+    random, size = np.random.default_rng(0), names.SAMPLE_BYTES
+    front, file = b"\0\0\0\x18ftypisom" + random.bytes(2000), tmp_path / "op.mp4"
+    digests = []
+    for room in (0, size):
+        for _ in range(2):
+            file.write_bytes(front + bytes(room) + random.bytes(2 * size))
+            digests.append(names.head_digest(file))
+    assert len(set(digests)) == 3 and digests[2:] == ["", ""]
