@@ -184,7 +184,7 @@ def _extract_elsewhere(
     reasons = {}
     settings = {key: log.get(key) for key in ("fps", "format", "quality", "size")}
     keys = {
-        name: f"{name} {settings} {video.sources} {video.sizes} {video.modified}"
+        name: f"{name} {settings} {video.sources} {video.sizes} {video.modified} {video.changed}"
         for name, video in videos.items()
     }
     for name, found in spread("extract", calls, keys):

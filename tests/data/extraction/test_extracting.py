@@ -297,6 +297,24 @@ def test_a_file_with_the_size_and_time_of_the_one_before_is_noticed(tmp_path):
         made = again
 
 
+def test_what_workers_got_is_not_that_of_a_file_which_was_replaced_since(tmp_path):
+    """`Spread` keeps results of a run that was killed, by their keys."""
+    video, keys = write_video(tmp_path / "op.mp4", frames=30), []
+    time = video.stat().st_mtime_ns
+
+    def spread(stage, calls, by):
+        keys.append(by["op"])
+        yield "op", InputError("killed")
+
+    for _ in range(2):
+        extract_frames([video], tmp_path / "frames", spread=spread)
+        content = bytearray(video.read_bytes())
+        content[len(content) // 2] ^= 1
+        video.write_bytes(content)
+        os.utime(video, ns=(time, time))
+    assert keys[0] != keys[1]
+
+
 @pytest.mark.parametrize("first", [0, 1])  # the plain path, and that of earlier logs
 def test_a_place_is_the_same_however_it_is_written(tmp_path, first):
     write_video(tmp_path / "in" / "op.mp4", frames=30)
