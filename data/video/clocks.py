@@ -156,6 +156,9 @@ def kept_contents(videos: Mapping[str, Path], folder: Path | None) -> dict[str, 
       videos: {name: file}.
       folder: where it is kept; None: every file is read.
     """
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(available_cores()) as pool:
         found = pool.map(partial(_kept_content, folder=folder), videos.values())
         bar = ProgressBar(found, "samples", len(videos), unit="video", delay=1)

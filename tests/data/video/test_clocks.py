@@ -4,7 +4,7 @@ import os
 
 from data.video import clocks
 from data.video.clock import read_clock
-from data.video.clocks import kept_timings
+from data.video.clocks import kept_contents, kept_timings
 from tests.support.small_videos import write_video
 
 
@@ -52,3 +52,11 @@ def test_what_another_version_kept_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(clocks, "FORMAT", clocks.FORMAT + 1)
     kept_timings(videos, 1.0, tmp_path / "clocks")
     assert len(list((tmp_path / "clocks").iterdir())) == 3  # and samples of the file
+
+
+def test_samples_are_kept_from_the_first_call_on(tmp_path, monkeypatch, caplog):
+    videos, read = {"op": write_video(tmp_path / "op.mp4", frames=5)}, []
+    monkeypatch.setattr(clocks, "content_digest", lambda file: read.append(file) or "digest")
+    for _ in range(2):
+        assert kept_contents(videos, tmp_path / "new" / "clocks") == {"op": "digest"}
+    assert len(read) == 1 and not caplog.messages
