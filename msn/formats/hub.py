@@ -25,7 +25,7 @@ from msn.formats.model_card import (
     TIMM,
     VIDEOS,
     card_of_repository,
-    without_task,
+    without_label,
 )
 
 NEW = re.compile(r"hf://([\w.-]+/[\w.-]+)")
@@ -180,7 +180,7 @@ def shown(path: Path, repository: str) -> Path | bytes:
         kept = {key: told["source"][key] for key in TELLING_NOBODY if key in told["source"]}
         if "scores" in kept:
             kept["scores"] = [
-                one | {"protocol": without_task(one["protocol"])} for one in kept["scores"]
+                one | {"protocol": without_label(one["protocol"])} for one in kept["scores"]
             ]
         told["source"] = kept | {"seen": {"videos": [], "data": [], "is_all": False}}
     return (json.dumps(told, indent=2) + "\n").encode()

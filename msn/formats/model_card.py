@@ -30,7 +30,7 @@ _OPENED = re.compile(r'\b(load_encoder|from_pretrained)\(".*?"\)')
 _OTHER = re.compile(r"^(\| (?:weights from|teacher) \| )(.*?)( \|)$", re.MULTILINE)
 # Labels by which the probes of a run are told; what users call theirs may tell whose they are.
 TASKS = ("phases", "classes", "tools")
-_VOTED = re.compile(r"((?:^|\| ))([^|\n]*?)( by the vote of \d)", re.MULTILINE)
+_VOTED = re.compile(r"(?<=(?<!\\)\| )(?:\\\||[^|\n])* by the vote of \d.*", re.MULTILINE)
 
 SCORES = (
     "What an encoder is worth shows in an experiment, whose model/ has a card with scores on other "
@@ -136,7 +136,7 @@ def _scores(origin: Mapping) -> Iterator[str]:
         yield "| score | value | after step | protocol |"
         yield "|---|---|---|---|"
         for one in told:
-            protocol = cell(without_task(one["protocol"]))
+            protocol = cell(without_label(one["protocol"]))
             values = (one["score"], f"{one['value']:.3f}", one["step"], protocol)
             yield f"| {' | '.join(map(str, values))} |"
         yield ""
@@ -144,12 +144,10 @@ def _scores(origin: Mapping) -> Iterator[str]:
     yield ""
 
 
-def without_task(text: str) -> str:
-    """What protocols of probes say, or a card with them, without what users call their labels."""
-    return _VOTED.sub(
-        lambda found: found[0] if found[2] in TASKS else f"{found[1]}labels of the run{found[3]}",
-        text,
-    )
+def without_label(protocol: str) -> str:
+    """What the protocol of a probe says, without what users call their labels."""
+    label, by, rest = protocol.rpartition(" by the vote of ")
+    return protocol if label in ("", *TASKS) else f"labels of the run{by}{rest}"
 
 
 def called(path: str) -> str:
@@ -171,7 +169,8 @@ def card_of_repository(card: str, repository: str) -> str:
     values = HEAD.match(card)
     begin = values.end() if values else 0  # its comments are no titles
     text = _TITLE.sub(f"# {repository.rpartition('/')[2]}", card[begin:], count=1)
-    text = _OTHER.sub(lambda found: found[1] + called(found[2]) + found[3], without_task(text))
+    text = _OTHER.sub(lambda found: found[1] + called(found[2]) + found[3], text)
+    text = _VOTED.sub(lambda found: without_label(found[0]), text)
     return card[:begin] + _OPENED.sub(opened, text)
 
 

@@ -44,7 +44,7 @@ def source(tmp_path_factory):
     origin = {"method": "MSN", "step": 7, "network": "target", "variant": VARIANT}
     origin |= {"data": ["/Klinikum/ours"], "videos": ["Meier Anna", "Meier Boris"]}
     origin["init"] = {"path": "/Klinikum/first", "source": {"videos": ["Meier Carl"]}}
-    origin["scores"] = [probed("labels of Dr Meier"), probed("tools")]
+    origin["scores"] = [probed(of) for of in ("labels of Dr Meier", "tools", "Dr Meier | tools")]
     origin["teacher"] = {"path": "runs/Klinikum", "source": {"videos": ["Meier Dora"]}}
     folder = tmp_path_factory.mktemp("Klinikum Meier") / "encoder of Meier"
     return save_encoder(create_encoder(VARIANT, 16), folder, origin)

@@ -158,7 +158,7 @@ def test_an_experiment_does_not_wait_for_a_server_that_says_nothing(
         began = time.monotonic()
         with Following(tmp_path / "run", "mlflow") as one:
             one.status = COMPLETE
-        assert time.monotonic() - began < 8  # the client would wait for half a minute, twice
+        assert time.monotonic() - began < 25  # the client would wait for half a minute, twice
     assert [line for line in caplog.messages if "mlflow:" in line] == [
         f"mlflow: no answer within 1 seconds; python -m msn.track {folder} sends what is missing"
         for folder in (probe, tmp_path / "run")
