@@ -164,7 +164,9 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
         sequences = fit_sequences(task, frames, name=config.temporal, **shared, **config.tecno)
     seconds_to_fit = time.monotonic() - started
     if is_trained(config):
-        facts["contents_fingerprint"] = contents_fingerprint(splits)
+        held = contents_fingerprint(splits)
+        if images_fingerprint(splits) == facts["images_fingerprint"]:  # else others were trained on
+            facts["contents_fingerprint"] = held
 
     # ---- evaluate ------------------------------------------------------------------------------
     features, test = frames("test")

@@ -127,6 +127,26 @@ def test_copies_of_an_experiment_and_of_its_images_are_not_trained_again(
         run(config, tmp_path / "copy")
 
 
+def test_images_that_are_replaced_during_training_are_trained_on_by_the_next_call(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    config = small_config(root, mode="finetune", epochs=1)
+    image, other = (next((root / "frames" / f"video0{n}").glob("*")) for n in (1, 2))
+    fit = experiment.fit_classifier
+
+    def fitting(*args):
+        fitted = fit(*args)
+        image.write_bytes(other.read_bytes())
+        return fitted
+
+    monkeypatch.setattr(experiment, "fit_classifier", fitting)
+    run(config, tmp_path / "run")
+    monkeypatch.setattr(experiment, "fit_classifier", fit)
+    run(config, tmp_path / "run")
+    assert "is finished, but sizes or times of change of images are others since" in caplog.text
+
+
 def test_other_labels_or_another_encoder_are_trained_on(small_dataset, tmp_path):
     root = shutil.copytree(small_dataset, tmp_path / "data")
     path = save_encoder(create_encoder(VARIANT, image_size=16, seed=0), tmp_path / "encoder", {})
