@@ -93,6 +93,7 @@ def test_the_run_says_who_its_teacher_is_and_exports_nothing_of_it(run, table, s
         "checkpoints",
         "encoder",
         "metrics.jsonl",
+        "videos.json",
         "events",
         CONTENT_FILE,
     }
