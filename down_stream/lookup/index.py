@@ -32,7 +32,8 @@ TRAINED_ON = 200_000  # frames by which cells and codes are found
 COMPARED = 400  # frames that are found by codes for each that is wanted, at least
 CELLS_VISITED = 64
 _BYTES = 8  # numbers of a vector that one byte of a code stands for
-_MANIFEST, _NAMES, _CODES = "index.json", "names.json", "codes.faiss"
+CODES_KEPT_EVERY = 64  # pieces: four million frames
+_MANIFEST, _NAMES, _CODES, _BEGUN = "index.json", "names.json", "codes.faiss", "begun.faiss"
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _centre(tables, folder, of):
         told = json.loads(kept.read_text())
         if told["tables"] == json.loads(json.dumps(of)):
             return np.array(told["centre"], np.float32)
-    for file in [*folder.glob("piece_*"), folder / _CODES, folder / "trained.faiss"]:
+    for file in [*folder.glob("piece_*"), *folder.glob("*.faiss")]:
         file.unlink(missing_ok=True)
     total, count = 0, 0
     for table in tables:
@@ -277,23 +278,41 @@ def _numbers(names, known):
 
 
 def _write_codes(folder, length, width) -> None:
-    """Finds cells and codes by some of the vectors, and writes those of all."""
+    """Finds cells and codes by some of the vectors, and writes those of all.
+
+    What a stopped call has coded is kept, every CODES_KEPT_EVERY pieces.
+    """
     faiss = import_faiss()
     pieces = sorted(folder.glob("piece_*.npy"))
+    begun = folder / _BEGUN
+    if not begun.is_file():
+        _write_index(faiss, _trained(faiss, pieces, length, width), begun)
+    codes = faiss.read_index(str(begun))
+    done = -(-codes.ntotal // ROWS_AT_ONCE)
+    bar = ProgressBar(desc="codes", total=len(pieces), initial=done, unit="piece")
+    with bar:
+        for number, piece in enumerate(pieces[done:], done + 1):
+            codes.add(np.load(piece).astype(np.float32))
+            if number % CODES_KEPT_EVERY == 0:
+                _write_index(faiss, codes, begun)
+            bar.update(1)
+    _write_index(faiss, codes, folder / _CODES)
+    begun.unlink()
+
+
+def _trained(faiss, pieces, length, width):
+    """An index without frames. A frame's cell is looked up in a graph (HNSW, arXiv 1603.09320)."""
     cells = int(min(4 * np.sqrt(length), TRAINED_ON / 40))
     size = max(n for n in range(1, width // _BYTES + 2) if width % n == 0)
-    trained = folder / "trained.faiss"
-    if not trained.is_file():
-        codes = faiss.index_factory(width, f"IVF{cells},PQ{size}", faiss.METRIC_INNER_PRODUCT)
-        each = -(-TRAINED_ON // len(pieces))
-        opened = (np.load(piece, mmap_mode="r") for piece in pieces)
-        drawn = [np.array(vectors[:: max(1, len(vectors) // each)]) for vectors in opened]
-        codes.train(np.concatenate(drawn).astype(np.float32))
-        with whole_file(trained) as side:
-            faiss.write_index(codes, str(side))
-    codes = faiss.read_index(str(trained))
-    for piece in ProgressBar(pieces, "codes", unit="piece"):
-        codes.add(np.load(piece).astype(np.float32))
-    with whole_file(folder / _CODES, durable=True) as side:
+    kind = f"IVF{cells}_HNSW32,PQ{size}"
+    codes = faiss.index_factory(width, kind, faiss.METRIC_INNER_PRODUCT)
+    each = -(-TRAINED_ON // len(pieces))
+    opened = (np.load(piece, mmap_mode="r") for piece in pieces)
+    drawn = [np.array(vectors[:: max(1, len(vectors) // each)]) for vectors in opened]
+    codes.train(np.concatenate(drawn).astype(np.float32))
+    return codes
+
+
+def _write_index(faiss, codes, path) -> None:
+    with whole_file(path, durable=True) as side:
         faiss.write_index(codes, str(side))
-    trained.unlink()

@@ -88,6 +88,31 @@ def test_many_frames_need_faiss_which_finds_nearly_the_same(tmp_path, monkeypatc
     assert np.mean(recalls) >= 0.9
 
 
+def test_codes_that_a_stopped_call_has_written_are_kept(tmp_path, monkeypatch):
+    import faiss
+
+    monkeypatch.setattr(index_module, "ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(index_module, "CODES_KEPT_EVERY", 2)
+    table, coded = write_rows(tmp_path / "t.npz", make_rows(units=30, width=16)), []
+    add = faiss.IndexIVFPQ.add
+
+    def stop_at_the_fourth(codes, vectors):
+        coded.append(len(vectors))
+        if len(coded) == 4:
+            raise KeyboardInterrupt
+        add(codes, vectors)
+
+    for folder in "whole", "stopped":
+        if folder == "stopped":
+            monkeypatch.setattr(faiss.IndexIVFPQ, "add", stop_at_the_fourth)
+            with pytest.raises(KeyboardInterrupt):
+                build_index([table], tmp_path / folder, large=600)
+        build_index([table], tmp_path / folder, large=600)
+    assert coded == [64] * 3 + [64] + [64] * 7 + [24]  # after the fourth, on from the third
+    whole, stopped = (tmp_path / folder / "codes.faiss" for folder in ("whole", "stopped"))
+    assert whole.read_bytes() == stopped.read_bytes()
+
+
 def test_without_faiss_many_frames_end_with_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
     table = write_rows(tmp_path / "t.npz", make_rows())
