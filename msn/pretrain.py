@@ -245,7 +245,14 @@ def open_frames(config: ConfigDict) -> Frames:
         for name in data.exclude_videos
         if name != MANIFEST and excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
     ]:
-        logger.warning("data.exclude_videos: not in the data: %s", some(missing))
+        advice = (
+            "; nothing is left out, of what scores are measured on, either: expected names of "
+            f"videos, or {MANIFEST} for what the data's own split validates and tests"
+        )
+        logger.warning(
+            "data.exclude_videos: not in the data: %s%s",
+            *(some(missing), "" if source.excluded else advice),
+        )
     return source
 
 

@@ -4,7 +4,9 @@ A rate that is wrong gives wrong labels without any other sign. Annotations may 
 but where another usual rate would make them end with the video, nothing is joined.
 """
 
-from data.annotation_formats.labels import VideoLabels
+import numpy as np
+
+from data.annotation_formats.labels import Moments, VideoLabels
 
 # Of cameras and recorders, and of annotations made once a second.
 USUAL = (1.0, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
@@ -33,7 +35,10 @@ def check_rate(
         return labels.fps, ""
     if given is not None:
         return given, ""
+    likely = source_fps if source_fps and labels.likely_fps != 1 else labels.likely_fps
     rare = RARE_ROWS if labels.likely_fps not in (None, 1) and labels.end >= FEW else ()
+    if rare and _has_row_a_second(labels, likely):
+        rare = ()
     known = (*rare, *USUAL, MILLISECONDS)
     rates = " or ".join(f"{fps:.5g}" for fps in known if _fits(labels.end, fps, length))
     if labels.likely_fps is None:
@@ -42,13 +47,20 @@ def check_rate(
             f"{rates or 'none of the usual rates'} would end with the video; "
             "expected --annotation_fps"
         )
-    likely = source_fps if source_fps and labels.likely_fps != 1 else labels.likely_fps
     if _fits(labels.end, likely, length) or not rates:
         return likely, ""
     return likely, (
         f"with {likely:g} a second it would end at {labels.end / likely:.4g} s, but the video ends "
-        f"at {length:.4g} s; most likely it has {rates} a second: expected --annotation_fps"
+        f"at {length:.4g} s; most likely it has {rates} a second: expected --annotation_fps, which "
+        f"is {likely:g} if it does end there"
     )
+
+
+def _has_row_a_second(labels: VideoLabels, fps: float) -> bool:
+    """Whether rows are as far from one another as `fps`: then these are frames of that rate."""
+    if not isinstance(labels, Moments) or len(labels.frames) < FEW:
+        return False
+    return int(np.gcd.reduce(np.diff(labels.frames))) == round(fps) > 1
 
 
 def _fits(end: float, fps: float, length: float) -> bool:

@@ -6,8 +6,9 @@ memory; what is held grows by some bytes a frame.
 
 import abc
 import bisect
+import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePath
 
@@ -42,6 +43,7 @@ class Frames(abc.ABC):
       faults: a line for every input that cannot be used at all, or not to its end.
       passed_over: how many files in the folders are neither images nor videos, as was asked for.
       listed: where these are only some of the videos that were found, a hash of all of them.
+      damaged: names of the videos whose files are known to hold less than the video.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Frames(abc.ABC):
         self.faults = list(faults)
         self.passed_over = passed_over
         self.listed = ""
+        self.damaged: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.video)
@@ -155,18 +158,22 @@ class Frames(abc.ABC):
     def state(self, rows: range) -> str:
         """A hash of which frames these are: times, and names, sizes and times of change of files.
 
-        The folder that they are in makes no difference. Of remote files, which take long to ask,
-        the names are all that counts.
+        The times that programs set count, and those (ctime) that none sets. The folder that files
+        are in makes no difference. Of remote ones, which take long to ask, names are all that
+        counts.
         """
-        digest = hashlib.sha256(self.seconds(slice(rows.start, rows.stop)).tobytes())
-        digest.update("\n".join(PurePath(path).name for path in self.paths(rows)).encode())
-        for file in self.files(rows):
-            digest.update(file_state(file).encode())
-        return digest.hexdigest()
+        return self._state_by(rows, functools.partial(file_state, by_ctime=True))
 
     def former_state(self, rows: range) -> str | None:
         """What `state` was in earlier versions, None where it is the same."""
-        return None
+        return self._state_by(rows, file_state)
+
+    def _state_by(self, rows: range, state_of: Callable[[AnyPath], str]) -> str:
+        digest = hashlib.sha256(self.seconds(slice(rows.start, rows.stop)).tobytes())
+        digest.update("\n".join(PurePath(path).name for path in self.paths(rows)).encode())
+        for file in self.files(rows):
+            digest.update(state_of(file).encode())
+        return digest.hexdigest()
 
     def video_names(self, rows) -> list[str]:
         """The names of the videos that frames are of."""
@@ -301,15 +308,20 @@ class RecordFrames(Frames):
         return np.where(second < 0, np.nan, second)
 
 
-def file_state(file: AnyPath) -> str:
-    """What tells one version of a file from another; "missing" where it is, "" of a remote one."""
+def file_state(file: AnyPath, by_ctime: bool = False) -> str:
+    """What tells one version of a file from another; "missing" where it is, "" of a remote one.
+
+    With `by_ctime` the time of change counts, too, that no program sets: also rights, a link or
+    another disk change it.
+    """
     if is_remote(file):
         return ""
     try:
         state = file.stat()
     except OSError:
         return "missing"
-    return f"{state.st_size} {state.st_mtime_ns}"
+    ctime = f" {state.st_ctime_ns}" if by_ctime else ""
+    return f"{state.st_size} {state.st_mtime_ns}{ctime}"
 
 
 def repeated(counts: Sequence[int]) -> np.ndarray:

@@ -133,7 +133,8 @@ def list_videos(
     for name, of_video in parts.items():
         files[name] = of_video.places(folder)
         timings[name] = (*of_video.take(fps), 0.0)
-    faults = [*audit.problems, *(faults | no_room | other_faults).values()]
+    faults_of_files = faults | other_faults
+    faults = [*audit.problems, *(faults_of_files | no_room).values()]
     if not timings and not own:
         raise InputError(some(faults, "; "))
     if len(paths) > 1:  # else they are in the order of their names
@@ -145,6 +146,7 @@ def list_videos(
     frames = VideoFrames(files, timings, fps, states, faults=faults, passed_over=passed_over)
     frames.scratch = scratch  # removed with the last reference to it
     frames.listed = digest if own else ""
+    frames.damaged = frozenset(faults_of_files)
     return frames
 
 

@@ -97,7 +97,7 @@ class VideoFrames(Frames):
 
     def former_state(self, rows):
         state = self._states.get(self.videos[self.video[rows.start]])
-        return self._state(rows, state[0]) if state else None
+        return self._state(rows, state[0]) if state else super().former_state(rows)
 
     def _state(self, rows: range, of_files: str) -> str:
         seconds = self.seconds(slice(rows.start, rows.stop))

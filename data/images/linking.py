@@ -1,5 +1,6 @@
 """Images that appear in a dataset directory, without being copied unless they are too large."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -139,8 +140,22 @@ def _read_linked(path: Path) -> dict[str, str]:
 
 def is_newer(file: Path, target: Path) -> bool:
     """Whether an image was changed since it appeared as `target`."""
-    is_there = target.exists() and file.exists()
-    return is_there and file.stat().st_mtime > target.stat().st_mtime + ROUGH
+    try:
+        now, then = file.stat(), target.stat()
+    except OSError:
+        return False
+    if now.st_mtime > then.st_mtime + ROUGH:
+        return True
+    is_same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+    # Replaced by one of its size and time, as `rsync --times` leaves it, it has a time of change
+    # that no program sets (ctime) which is that of the replacement, or a later one than the copy's.
+    if is_same or not _is_copy(target, file) or now.st_ctime < then.st_ctime - ROUGH:
+        return False
+    if file.read_bytes() != target.read_bytes():
+        return True
+    with contextlib.suppress(OSError):  # so that they are not compared again
+        os.utime(target, ns=(then.st_atime_ns, then.st_mtime_ns))
+    return False
 
 
 def place_digest(folder: Path) -> str:

@@ -133,12 +133,12 @@ def labels_fingerprint(task: Task, splits: Mapping[str, FrameIndex]) -> str:
 
 
 def images_fingerprint(splits: Mapping[str, FrameIndex]) -> str:
-    """A text that changes with the size or the time of change of any local image of the splits."""
+    """A text that changes with the size or a time of change of any local image of the splits."""
     digest = hashlib.sha256()
     for index in splits.values():
         for start in range(0, len(index), STATED_AT_ONCE):
             for path in index.paths(slice(start, start + STATED_AT_ONCE)):
-                digest.update(f"{file_state(to_path(path))}\n".encode())
+                digest.update(f"{file_state(to_path(path), by_ctime=True)}\n".encode())
     return digest.hexdigest()[:32]
 
 

@@ -35,6 +35,7 @@ from down_stream.inference.parts.shares import (
 )
 from down_stream.inference.parts.table import in_parts, write_table
 from down_stream.inference.parts.table_parts import Parts
+from down_stream.inference.parts.video_parts import digests_of_images
 from down_stream.inference.phase_files import (
     check_phase_files,
     describe,
@@ -234,7 +235,7 @@ def _embed(model_path: AnyPath, frames: Frames, output: AnyPath, options: Option
 def _fill(work: _Work, frames: Frames, options: Options) -> float:
     """Makes the parts that are missing; returns the seconds that the network took."""
     parts, size = work.parts, work.encoder.image_size
-    network_seconds, begun = 0.0, time.monotonic()
+    network_seconds, begun, since = 0.0, time.monotonic(), time.time()
     is_drawn = inference_map.choose(frames) if options.map else None
     # Each video in batches of its own has the same bits, whatever else there is. Not so stills, of
     # which a folder may hold a few: batches would be filled up with black.
@@ -263,7 +264,7 @@ def _fill(work: _Work, frames: Frames, options: Options) -> float:
                 is_due = held > PART_BYTES or time.monotonic() - begun > PART_SECONDS
                 if is_due or stop.requested or batch.stop == rows.stop:
                     pictures.wait()
-                    parts.add(first, batch.stop, *_joined(kept, frames))
+                    parts.add(first, batch.stop, *_joined(kept, frames, since))
                     kept, first, begun = [], batch.stop, time.monotonic()
                 if stop.requested:
                     raise StoppedError(
@@ -273,13 +274,18 @@ def _fill(work: _Work, frames: Frames, options: Options) -> float:
     return network_seconds
 
 
-def _joined(batches: list, frames: Frames) -> tuple[dict[str, np.ndarray], list]:
-    """The table and the faults of several batches, as `Parts.add` takes them."""
+def _joined(batches: list, frames: Frames, since: float) -> tuple[dict[str, np.ndarray], list]:
+    """The table and the faults of several batches, as `Parts.add` takes them.
+
+    Images that have changed `since` (seconds since 1970) are not known again.
+    """
     made = [batch for batch in batches if len(batch.rows)]
     names = made[0].outputs if made else ()
     table = {name: np.concatenate([batch.outputs[name] for batch in made]) for name in names}
     rows = table["rows"] = np.concatenate([batch.rows for batch in batches])
     table |= {"second": frames.seconds(rows), "path": np.array(frames.paths(rows), np.str_)}
+    if (digests := digests_of_images(table["path"].tolist(), since)) is not None:
+        table["image"] = digests
     return table, [fault for batch in batches for fault in batch.faults]
 
 

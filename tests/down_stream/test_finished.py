@@ -107,6 +107,25 @@ def test_other_images_under_the_same_names_are_trained_on(small_dataset, tmp_pat
     assert run(config, tmp_path / "run") == earlier, "an earlier version did not note them"
 
 
+def test_images_of_the_same_sizes_and_times_are_trained_on_if_they_are_others(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    config = small_config(root, mode="finetune", epochs=1)
+    run(config, tmp_path / "run")
+    image, other = (next((root / "frames" / f"video0{n}").glob("*")) for n in (1, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "fit_classifier", untrained)
+        image.chmod(0o600)
+        run(config, tmp_path / "run")
+    state = image.stat()
+    image.write_bytes(other.read_bytes()[: state.st_size].ljust(state.st_size, b"x"))
+    os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))
+    caplog.clear()
+    run(config, tmp_path / "run")
+    assert "is finished, but sizes or times of change of images are others since" in caplog.text
+
+
 def test_copies_of_an_experiment_and_of_its_images_are_not_trained_again(
     small_dataset, tmp_path, monkeypatch, caplog
 ):

@@ -289,7 +289,12 @@ def test_the_strengths_of_the_views_reach_the_data(run, small_dataset, tmp_path)
 def test_a_mistyped_exclusion_is_said(small_dataset, tmp_path, caplog):
     config = small_config(small_dataset, data__exclude_videos=("video1",), steps=0)
     assert pretrain(config, tmp_path / "run")
-    assert "video1" in caplog.text
+    advice = "not in the data: video1; nothing is left out, of what scores are measured on, either"
+    assert f"data.exclude_videos: {advice}" in caplog.text
+    caplog.clear()
+    config.data.exclude_videos = ("video1", "video04")
+    assert pretrain(config, tmp_path / "other")
+    assert "not in the data: video1" in caplog.text and "nothing is left out" not in caplog.text
 
 
 def test_a_file_in_the_way_is_said_before_anything_is_done(small_dataset, tmp_path):

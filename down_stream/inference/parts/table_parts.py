@@ -13,6 +13,7 @@ that are gone: their rows, which `--gone=keep` keeps, are here and in the table 
 """
 
 import bisect
+import functools
 import hashlib
 import itertools
 import re
@@ -32,7 +33,11 @@ from down_stream.inference.parts.notes import (
     read_note,
     write_note,
 )
-from down_stream.inference.parts.video_parts import VideoParts, content_of
+from down_stream.inference.parts.video_parts import (
+    VideoParts,
+    content_of,
+    digests_of_images,
+)
 
 LIST = "list of images"  # in which videos take turns: it counts as one video
 
@@ -86,6 +91,7 @@ class Parts:
                 or self._of_same_content(frames, video, rows)
             ):
                 parts = same.move(parts.folder)
+            parts.is_damaged = video in frames.damaged
             if (np.diff(parts.whole("rows", np.int64)) <= 0).any():
                 parts.remove()
             if parts.is_done:
@@ -111,15 +117,34 @@ class Parts:
 
     def _of_same_content(self, frames: Frames, video: str, rows: range) -> VideoParts | None:
         """Parts of the same video, of which only the time of change is another."""
-        content = content_of(frames.paths([rows.start, rows.stop - 1]))
-        for folder in self.folder.glob("*") if content else ():
-            note = read_note(folder / VIDEO)
-            if note["video"] == video and content.items() <= note.items():
-                parts = VideoParts(folder, video, len(rows))
-                seconds = frames.seconds(slice(rows.start, rows.stop))[parts.whole("rows", int)]
-                if note["frames"] == len(rows) and np.array_equal(parts.whole("second"), seconds):
-                    return parts
+        content, images = content_of(frames.paths([rows.start, rows.stop - 1])), None
+        for folder, note in self._noted.get(video, ()):
+            if note["frames"] != len(rows) or (content and not content.items() <= note.items()):
+                continue
+            parts = VideoParts(folder, video, len(rows))
+            made = parts.whole("rows", np.int64)
+            seconds = frames.seconds(slice(rows.start, rows.stop))[made]
+            if not np.array_equal(parts.whole("second"), seconds, equal_nan=True):
+                continue
+            if content or not len(made):  # what was unreadable is tried again
+                return parts
+            noted = parts.whole("image", np.uint64)
+            if len(noted) != len(made) or not noted.all():
+                continue  # of an earlier version, or of images that changed meanwhile
+            if images is None:
+                images = digests_of_images(frames.paths(np.arange(rows.start, rows.stop)))
+            if images is not None and np.array_equal(noted, images[made]):
+                return parts
         return None
+
+    @functools.cached_property
+    def _noted(self) -> dict[str, list[tuple[AnyPath, dict]]]:
+        """{video: (folder, note) of each state} of those that are there at the beginning."""
+        noted = {}
+        for folder in self.folder.glob("*-*"):
+            note = read_note(folder / VIDEO)
+            noted.setdefault(note["video"], []).append((folder, note))
+        return noted
 
     def others(self) -> tuple[list[VideoParts], list[VideoParts]]:
         """Those that were not taken: of videos that are gone, and of earlier states of any."""

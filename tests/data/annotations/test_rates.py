@@ -72,3 +72,14 @@ def test_milliseconds_are_named_and_seconds_of_a_part_are_seconds():
     assert "most likely it has 1000 a second" in check_rate(labels, 20.0, None, 25.0)[1]
     assert check_rate(labels, 40_000.0, None, 25.0) == (1, "")
     assert check_rate(labels, 100_000.0, None, 25.0) == (1, "")
+
+
+def test_rows_a_second_apart_say_at_which_rate_frames_are_counted():
+    """A part that ends after 1/5 of the video, or 2/25, is no annotation of rare rows."""
+    for share in (1 / 5, 2 / 25):
+        labels = rows(25, 600 * share, step=25)
+        assert check_rate(labels, 600, None, 25.0) == (25, "")
+    doubt = check_rate(rows(25, 120), 600, None, 25.0)[1]
+    assert doubt.endswith(
+        "it has 5 a second: expected --annotation_fps, which is 25 if it does end there"
+    )

@@ -17,6 +17,7 @@ from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.extraction.extracting import extract_frames
 from data.frames import listing
+from data.frames.frames import Frames
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.video import clock, clocks
 from data.video.dicom import read_header
@@ -296,14 +297,15 @@ def test_other_datasets(tmp_path):
 
 
 def test_the_state_tells_a_video_from_another_version_of_it(tmp_path):
-    def state(folder):
+    def state(folder, ask=Frames.former_state):
         frames = list_images(tmp_path / folder)
-        return frames.state(range(len(frames)))
+        return ask(frames, range(len(frames)))
 
     write_images(tmp_path / "a", "op_{}.png", (1, 2, 3))
     write_images(tmp_path / "b", "op_{}.png", (1, 2, 4))
     shutil.copytree(tmp_path / "a", tmp_path / "c")
     assert state("a") == state("a") == state("c")  # wherever it is
+    assert state("a", Frames.state) == state("a", Frames.state) != state("c", Frames.state)  # ctime
     assert state("a") != state("b")
     (tmp_path / "c" / "op_2.png").touch()
     assert state("a") != state("c")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 
 import cv2
 import numpy as np
@@ -119,3 +120,44 @@ def test_a_damaged_note_of_what_was_linked_is_named(tmp_path, images, content):
     (tmp_path / "data" / "linked.json").write_text(content)
     with pytest.raises(InputError, match=r"linked\.json: damaged; delete it"):
         drop_replaced({"op": images}, tmp_path / "data" / "frames")
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_images_that_were_replaced_by_ones_of_their_size_and_time_are_taken(
+    tmp_path, images, monkeypatch, is_copied
+):
+    """Linked, or copied from another disk; as `rsync --times` writes them."""
+    if is_copied:
+        monkeypatch.setattr(linking.Path, "hardlink_to", lambda *_: os.link("", ""))
+    frames, image = tmp_path / "data" / "frames", images[3]
+    assert image.suffix == ".bmp"
+    drop_replaced({"op": images}, frames)
+    link_images({"op": images}, frames)
+    assert (frames / "op" / image.name).samefile(image) != is_copied
+    assert drop_replaced({"op": images}, frames) == ({}, [], {})
+    state, content = image.stat(), bytearray(image.read_bytes())
+    content[-1] ^= 1
+    other = image.with_name("new")
+    other.write_bytes(content)
+    os.utime(other, ns=(state.st_mtime_ns, state.st_mtime_ns))
+    other.replace(image)
+    assert drop_replaced({"op": images}, frames) == ({"op": 1}, [], {})
+    link_images({"op": images}, frames)
+    assert (frames / "op" / image.name).read_bytes() == content
+
+
+def test_copies_of_images_whose_rights_have_changed_are_compared_once(
+    tmp_path, images, monkeypatch
+):
+    monkeypatch.setattr(linking.Path, "hardlink_to", lambda *_: os.link("", ""))
+    frames, compared = tmp_path / "data" / "frames", []
+    link_images({"op": images}, frames)
+    read = linking.Path.read_bytes
+    monkeypatch.setattr(linking.Path, "read_bytes", lambda p: (compared.append(p), read(p))[1])
+    monkeypatch.setattr(linking, "ROUGH", 0)
+    for image in images:
+        image.chmod(0o600)
+    time.sleep(0.05)  # the clock of files has ticks of some milliseconds
+    for _ in range(2):
+        drop_replaced({"op": images}, frames)
+        assert [file for file in compared if file in images] == images

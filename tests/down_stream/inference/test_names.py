@@ -1,5 +1,7 @@
 """Names of videos in tables: whichever folder was passed, and as it grows."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from down_stream.inference import embeddings
 from down_stream.inference.parts.video_parts import known_names
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
+from tests.support.encoded_videos import encode
 from tests.support.small_videos import write_video
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -54,3 +57,26 @@ def test_a_table_of_before_keeps_its_names(model, tmp_path):
     embeddings.embed(model, frames, output, embeddings.Options())
     names, result = night(model, output, folder)
     assert (names, result.new, result.changed) == (["day 1_left"], [], []), file
+
+
+def test_a_damaged_recording_that_is_mended_and_moved_keeps_its_name(model, tmp_path):
+    """Known by its first bytes, as prepare.py knows it."""
+    folder, output = tmp_path / "in", tmp_path / "all.npz"
+    folder.mkdir()
+    chance = np.random.default_rng(0)
+
+    def noise(number):
+        return chance.integers(0, 256, (96, 128, 3), np.uint8)
+
+    whole = encode(tmp_path / "whole.mkv", "mjpeg", 150, draw=noise)
+    encode(folder / "sound.mkv", "mjpeg", 50, draw=noise)
+    content = whole.read_bytes()
+    (folder / "op.mkv").write_bytes(content[: 2 * len(content) // 3])
+    names, result = night(model, output, folder)
+    assert names == ["op", "sound"] and len(result.faults) == 1
+    (folder / "op.mkv").unlink()
+    (folder / "done").mkdir()
+    shutil.copy(whole, folder / "done" / "mended.mkv")
+    names, result = night(model, output, folder)
+    assert (names, result.new, result.changed) == (["op", "sound"], [], ["op"])
+    assert (result.gone, result.faults) == ([], [])

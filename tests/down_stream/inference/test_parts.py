@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
+from data.frames.frames import Frames
 from data.frames.listing import list_images, list_videos
 from data.frames.video_frames import VideoFrames
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
@@ -17,7 +19,7 @@ from down_stream.inference.embeddings import embed
 from down_stream.inference.options import GONE, Options
 from down_stream.inference.parts.notes import parts_folder, read_note
 from down_stream.inference.parts.table_parts import Parts
-from down_stream.inference.parts.video_parts import VideoParts
+from down_stream.inference.parts.video_parts import VideoParts, digests_of_images
 from down_stream.inference.result import describe
 from msn.networks.encoder import Encoder
 from tests.support.small_videos import write_video
@@ -290,6 +292,57 @@ def test_a_file_that_was_replaced_by_one_of_its_size_and_time_is_made_again(
         replace(videos / file)
         assert night().changed == [name]
         assert night().frames == 0
+
+
+def test_images_that_were_replaced_by_ones_of_their_size_and_time_are_made_again(model, tmp_path):
+    folder, output = tmp_path / "stills", tmp_path / "a.npz"
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.full((24, 24, 3), 40 * number + 20, np.uint8)
+        assert cv2.imwrite(str(folder / f"s{number}.bmp"), pixels)
+
+    def night():
+        return run(model, list_images(str(folder)), output)
+
+    before, result = night()
+    assert result.frames == 3
+    for file in folder.iterdir():
+        file.chmod(0o600)
+        (tmp_path / f"link_{file.name}").hardlink_to(file)
+    table, result = night()
+    assert result.frames == 0, "rights and links change no image"
+    assert_same(table, before)
+    replace(folder / "s1.bmp")
+    table, result = night()
+    assert (result.frames, result.new) == (3, [])
+    fresh, _ = run(model, list_images(str(folder)), tmp_path / "fresh.npz")
+    assert_same(table, fresh)
+    assert not np.array_equal(table["embeddings"], before["embeddings"])
+    assert night()[1].frames == 0
+
+
+def test_images_that_change_while_they_are_embedded_are_not_known_again(tmp_path):
+    file = tmp_path / "a.bmp"
+    assert cv2.imwrite(str(file), np.zeros((8, 8, 3), np.uint8))
+    (whole,) = digests_of_images([str(file)])
+    changed = file.stat().st_ctime
+    assert digests_of_images([str(file)], changed).tolist() == [0]
+    assert digests_of_images([str(file)], changed + 1).tolist() == [whole]
+    assert digests_of_images([str(tmp_path / "gone.bmp")]).tolist() == [0]
+    assert digests_of_images([str(file), str(tmp_path / "a.mp4")]) is None
+
+
+def test_images_of_an_earlier_version_stay(model, small_dataset, tmp_path, monkeypatch):
+    """It told them by size and time of change alone, and kept nothing of what they hold."""
+    root, output = shutil.copytree(small_dataset, tmp_path / "data"), tmp_path / "a.npz"
+    monkeypatch.setattr(Frames, "state", Frames.former_state)
+    monkeypatch.setattr(embeddings, "digests_of_images", lambda *_: None)
+    frames = str(root / "frames" / "*" / "*")
+    before, _ = run(model, list_images(frames), output)
+    monkeypatch.undo()
+    table, result = run(model, list_images(frames), output)
+    assert (result.frames, result.new, result.changed) == (0, [], [])
+    assert_same(table, before)
 
 
 def test_what_an_earlier_version_made_stays(model, videos, tmp_path, monkeypatch):
