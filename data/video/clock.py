@@ -14,6 +14,7 @@ import numpy as np
 
 from data.common.errors import PARTLY_USED, InputError
 from data.video.files.behind import what_is_behind
+from data.video.files.cut import is_cut
 from data.video.files.holes import LOST, add_lost
 from data.video.files.opening import VideoFile
 from data.video.files.packets import Packets, find_beginning, read_packets, unroll
@@ -41,6 +42,7 @@ class Clock:
       sizes: int64 [frames], bytes of each frame in the file; None where `places` is.
       keys: int64 [k], places of the packets with which decoding can begin.
       behind: in words, what the file has behind the last frame; "" where that is nothing.
+      is_cut: whether it ends within a packet, for files that do not say how long they are.
     """
 
     video: Path
@@ -53,6 +55,7 @@ class Clock:
     sizes: np.ndarray | None = None
     keys: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     behind: str = ""
+    is_cut: bool = False
 
     @property
     def seconds(self) -> float:
@@ -131,6 +134,11 @@ class Clock:
         seconds = self.times[-1]
         if self.behind:
             raise InputError(f"{self.video}: {PARTLY_USED}, to second {seconds:.0f}: {self.behind}")
+        if self.is_cut:
+            raise InputError(
+                f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f}, where it ends "
+                "within a packet"
+            )
         if self.promised - seconds > MAX_SHORT:
             raise InputError(
                 f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f} of "
@@ -159,6 +167,7 @@ def read_clock(video: Path) -> Clock:
         unit, missing = float(file.stream.time_base), missing_seconds(file, packets)
         announced = header_seconds(file) if missing is None else 0.0
         keys, behind = _keys(file, packets, indexed), what_is_behind(file, packets)
+        ends_early = is_cut(file)
     stamps, starts = unroll(packets, unit)
     places = None
     if stamps is None:
@@ -175,7 +184,7 @@ def read_clock(video: Path) -> Clock:
     rate = _constant_rate(video, times, float(header or 0))
     if rate and not is_ascending:
         times = np.arange(len(times)) / float(rate)
-    clock = Clock(video, times, rate, announced, places, starts, behind=behind)
+    clock = Clock(video, times, rate, announced, places, starts, behind=behind, is_cut=ends_early)
     if places is not None:
         is_found_by_time = is_ascending and len(starts) == 1
         first = float(ordered[0]) * unit if is_found_by_time else float("nan")

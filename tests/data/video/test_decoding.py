@@ -242,7 +242,7 @@ def test_seconds_without_frames_have_none(tmp_path, name, codec, options, fillin
     assert len(read_clock(path).source_frames(1.0)) == 20
     assert {0, 4, 15, 19} <= set(images)
     assert not {9, 10, 11, 12} & set(images)
-    assert re.fullmatch(r"seconds [578] to 1[34] cannot be read, all else is used", said)
+    assert re.fullmatch(r"seconds [5-8] to 1[34] cannot be read, all else is used", said)
 
 
 @pytest.mark.parametrize("hole", [(0.6, 0.8), (0.85, 0.93)])
