@@ -22,7 +22,7 @@ _YOUNG = 60  # seconds in which a folder without an owner may be about to get on
 
 
 @contextlib.contextmanager
-def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
+def locked(place: AnyPath, note: str = "lock", what: AnyPath | None = None) -> Iterator[None]:
     """Context in which this process alone writes to a folder, which is made if it is missing.
 
     The kernel frees the lock when the process ends, however it ends. Object stores have no such
@@ -32,6 +32,7 @@ def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
     Args:
       place: the folder.
       note: name of the file in it that is locked, and says by whom.
+      what: what an error is about, if not the folder.
 
     Raises:
       LockedError: another process has the lock.
@@ -41,7 +42,7 @@ def locked(place: AnyPath, note: str = "lock") -> Iterator[None]:
         yield
         return
     made = [folder for folder in (place, *place.parents) if not folder.exists()]
-    with _lock(place, place / note):
+    with _lock(what or place, place / note):
         try:
             yield
         finally:
@@ -67,7 +68,7 @@ def owner_of(note: Path) -> str:
 
 def locked_file(path: AnyPath):
     """The same for a file that is to be, where others may write other files beside it."""
-    return locked(path.parent, f".{path.name}.lock")
+    return locked(path.parent, f".{path.name}.lock", path)
 
 
 def scratch_folder(prefix: str) -> tempfile.TemporaryDirectory:
@@ -98,14 +99,14 @@ def _remove_unowned(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(place: Path, note: Path) -> Iterator[None]:
-    with _open(place, note) as file:
+def _lock(what: Path, note: Path) -> Iterator[None]:
+    with _open(note) as file:
         try:
             _take(file)
         except BlockingIOError:
             file.seek(0)
             raise LockedError(
-                f"{place}: another run is writing here ({file.read().strip() or 'starting'}); "
+                f"{what}: another run is writing here ({file.read().strip() or 'starting'}); "
                 "wait for it, or take another place"
             ) from None
         if _is_at(file, note):
@@ -114,7 +115,7 @@ def _lock(place: Path, note: Path) -> Iterator[None]:
             file.flush()
             yield
             return
-    with _lock(place, note):  # its owner has removed it meanwhile
+    with _lock(what, note):  # its owner has removed it meanwhile
         yield
 
 
@@ -131,8 +132,8 @@ def _take(file) -> None:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _open(place: Path, note: Path):
-    attempts = itertools.count(1)
+def _open(note: Path):
+    place, attempts = note.parent, itertools.count(1)
     while True:
         try:
             place.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,7 @@ def test_files_beside_one_another_have_locks_of_their_own(tmp_path):
     with (
         locked_file(tmp_path / "one.npz"),
         locked_file(tmp_path / "two.npz"),
-        pytest.raises(InputError, match="another run is writing here"),
+        pytest.raises(InputError, match=r"/one\.npz: another run is writing here"),
         locked_file(tmp_path / "one.npz"),
     ):
         pass
