@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.common.logs import logger
+from data.dataset.splits import PARTS
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath
 from down_stream.cells.cell import Cell
@@ -17,10 +18,17 @@ from down_stream.cells.opening import Encoders
 from down_stream.choices import RESULTS
 from down_stream.report.wording import percent
 from msn.formats.hub import encoder_path
-from msn.workdir.run_directory import CHECKPOINTS, check_unchanged, plain
+from msn.workdir.run_directory import (
+    CHANGEABLE,
+    CHECKPOINTS,
+    changed_keys,
+    check_unchanged,
+    plain,
+)
 
 WITHOUT = "without_score.json"  # of a cell whose few labels are all of one class, or that failed
 FAILED = "failed"  # in it: why
+_SPLIT = tuple(f"{part}_videos" for part in PARTS)
 
 
 def finished(cells: Sequence[Cell], encoders: Encoders) -> list[dict | None]:
@@ -116,8 +124,18 @@ def finished_results(
         return None
     try:
         results = json.loads((workdir / RESULTS).read_text())
-        check_unchanged("results", results["config"], plain(config))
-    except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of something else
+        changes = changed_keys(results["config"], plain(config))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or damaged
+        return None
+    if results.get("labels_fingerprint") == facts["labels_fingerprint"]:
+        # Whichever names say so, the frames of each part are those of then.
+        changes = {key: text for key, text in changes.items() if key not in _SPLIT}
+    if others := [text for key, text in changes.items() if key not in CHANGEABLE]:
+        logger.warning(
+            "%s is finished, but of another configuration (%s): trained anew, and replaced; to "
+            "keep it, stop this (Ctrl-C) and take another --config.workdir",
+            *(workdir, ", ".join(others)),
+        )
         return None
     noted = {"images_fingerprint": facts["images_fingerprint"]} | results  # since it is noted
     others = [name for name, value in facts.items() if noted.get(name) != value]

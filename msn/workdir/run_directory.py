@@ -71,6 +71,19 @@ def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> lis
     Raises:
       InputError: keys differ that are not CHANGEABLE.
     """
+    changes = changed_keys(before, now)
+    if refused := [key for key in changes if key not in CHANGEABLE]:
+        expected = "take another workdir or the same configuration"
+        if longer and set(refused) <= {"steps", "epochs"}:
+            expected = longer
+        raise InputError(
+            f"{what} of another configuration ({', '.join(map(changes.get, refused))}); {expected}"
+        )
+    return list(changes.values())
+
+
+def changed_keys(before: dict, now: dict) -> dict[str, str]:
+    """{key: "key old -> new"} of what differs between two configurations and has a say."""
     before, now = flatten(before), flatten(now)
     changes = {
         key: f"{key} {before.get(key)!r} -> {now.get(key)!r}"
@@ -80,14 +93,7 @@ def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> lis
     for start, (key, has_say) in OPTIONAL.items():
         if not (has_say(before.get(key)) or has_say(now.get(key))):
             changes = {name: text for name, text in changes.items() if not name.startswith(start)}
-    if refused := [key for key in changes if key not in CHANGEABLE]:
-        expected = "take another workdir or the same configuration"
-        if longer and set(refused) <= {"steps", "epochs"}:
-            expected = longer
-        raise InputError(
-            f"{what} of another configuration ({', '.join(map(changes.get, refused))}); {expected}"
-        )
-    return list(changes.values())
+    return changes
 
 
 def check_configuration(workdir: AnyPath, config: ConfigDict) -> list[str]:

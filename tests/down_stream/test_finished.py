@@ -166,6 +166,28 @@ def test_images_that_are_replaced_during_training_are_trained_on_by_the_next_cal
     assert "is finished, but sizes or times of change of images are others since" in caplog.text
 
 
+def test_another_configuration_is_said_before_it_is_trained_on(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    """And it is no other one where the same split has other names, as since `splits.json`."""
+    config = small_config(small_dataset, mode="finetune", epochs=1)
+    results = run(config, tmp_path / "run")
+    monkeypatch.setattr(experiment, "fit_classifier", untrained)
+    config.train_videos = tuple(f"*{name[1:]}" for name in config.train_videos)
+    assert run(config, tmp_path / "run")["metrics"] == results["metrics"]
+    config.epochs = 2
+    caplog.clear()
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        run(config, tmp_path / "run")
+    said = "run is finished, but of another configuration (epochs 1 -> 2): trained anew, and"
+    assert said in caplog.text
+    config.epochs, config.train_videos = 1, config.train_videos[:1]
+    caplog.clear()
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        run(config, tmp_path / "run")
+    assert "run is finished, but of another configuration (train_videos " in caplog.text
+
+
 def test_other_labels_or_another_encoder_are_trained_on(small_dataset, tmp_path):
     root = shutil.copytree(small_dataset, tmp_path / "data")
     path = save_encoder(create_encoder(VARIANT, image_size=16, seed=0), tmp_path / "encoder", {})
