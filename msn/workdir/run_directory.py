@@ -105,11 +105,11 @@ def check_configuration(workdir: AnyPath, config: ConfigDict) -> list[str]:
         before = flatten(json.loads(path.read_text()))
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged; take another workdir") from error
-    longer = (
+    longer = "init" in config and (  # else it is an experiment, with no encoder/ to go on from
         "its schedules end with its last step. Complete it as it is; to train for longer, begin "
         f"with its encoder in another workdir: --config.init={workdir / 'encoder'}"
     )
-    return check_unchanged(f"{workdir} holds a run", before, plain(config), longer)
+    return check_unchanged(f"{workdir} holds a run", before, plain(config), longer or "")
 
 
 def write_configuration(workdir: AnyPath, config: ConfigDict) -> None:

@@ -34,6 +34,10 @@ def test_a_finished_run_may_be_replaced_an_unfinished_one_only_resumed(small_dat
     config.seed = 1
     with pytest.raises(InputError, match="seed 0 -> 1"):
         run(config, tmp_path)
+    config.seed, config.epochs = 0, 3
+    said = r"\(epochs 2 -> 3\); take another workdir or the same configuration$"
+    with pytest.raises(InputError, match=said):
+        run(config, tmp_path)
     assert (tmp_path / "results.json").read_bytes() == before
 
 
