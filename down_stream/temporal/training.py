@@ -6,6 +6,7 @@ a screen that got no new one. That uses the past alone, so that a running video
 (`TemporalModel.stream`) gives the same; held seconds have no label and are not predicted.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -72,42 +73,79 @@ def fit_temporal(
     if not videos:
         raise InputError("none of the training videos has a label: nothing for a temporal model")
     mean, std = standardisation(*(features for features, _ in videos))
-    model = TemporalModel(
-        len(mean),
-        num_classes,
-        num_stages=num_stages,
-        num_layers=num_layers,
-        num_maps=num_maps,
-        dropout=dropout,
-        causal=causal,
-        mean=mean,
-        std=std,
-        seed=seed,
+    sizes = {
+        "width": len(mean),
+        "num_classes": num_classes,
+        "num_stages": num_stages,
+        "num_layers": num_layers,
+        "num_maps": num_maps,
+        "dropout": dropout,
+        "causal": causal,
+    }
+    model = TemporalModel(**sizes, mean=mean, std=std, seed=seed)
+    training = _training_of(learning_rate, **sizes)
+    training.start_as(model)
+    history, best_epoch = fit(
+        training.train_step,
+        lambda first_step: _batches(videos, model, weights, seed),
+        TrainingState(training.model.weights, training.optimizer, f"val_{score_name}"),
+        steps=len(videos),
+        epochs=epochs,
+        validate=validate and (lambda: validate(training.model)),
+        directory=None,
+        stop=None,
     )
-    variables = model.trainable_variables
-    optimizer = keras.optimizers.Adam(learning_rate)
-    optimizer.build(variables)
+    _copy(training.model, model)
+    return model, history, best_epoch
 
-    def loss_of(inputs, targets):
+
+class _Training:
+    """A model, its optimizer and the compiled update, for one fit after another.
+
+    Tracing and compiling the update takes longer than many a fit does, and a grid or a cross-
+    validation fits dozens of models of one size: they are all trained in the same variables.
+
+    Args:
+      learning_rate: of Adam.
+      **sizes: arguments of `TemporalModel` without mean, std and seed.
+    """
+
+    def __init__(self, learning_rate, **sizes):
+        self.model = TemporalModel(**sizes)
+        self.optimizer = keras.optimizers.Adam(learning_rate)
+        variables = self.model.trainable_variables
+        self.optimizer.build(variables)
+        self._start = [keras.ops.convert_to_numpy(v) for v in self.optimizer.variables]
+        self.train_step = create_train_step(
+            self._loss_of, variables, self.optimizer, [1.0] * len(variables)
+        )
+
+    def start_as(self, model: TemporalModel) -> None:
+        """Makes everything as it is before the first update of `model`."""
+        _copy(model, self.model)
+        for variable, value in zip(self.optimizer.variables, self._start, strict=True):
+            variable.assign(value)
+
+    def _loss_of(self, inputs, targets):
         labels, importance = targets
-        logits = model(inputs, training=True)
+        logits = self.model(inputs, training=True)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         right = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
         seen = tf.cast(importance > 0, tf.float32)
         loss = tf.reduce_sum(importance * losses) / tf.reduce_sum(importance)
         return loss, tf.reduce_sum(seen * right) / tf.reduce_sum(seen)
 
-    history, best_epoch = fit(
-        create_train_step(loss_of, variables, optimizer, [1.0] * len(variables)),
-        lambda first_step: _batches(videos, model, weights, seed),
-        TrainingState(model.weights, optimizer, f"val_{score_name}"),
-        steps=len(videos),
-        epochs=epochs,
-        validate=validate and (lambda: validate(model)),
-        directory=None,
-        stop=None,
-    )
-    return model, history, best_epoch
+
+@functools.lru_cache(maxsize=4)
+def _training_of(learning_rate, **sizes) -> _Training:
+    """The one for these sizes."""
+    return _Training(learning_rate, **sizes)
+
+
+def _copy(source: TemporalModel, target: TemporalModel) -> None:
+    """Copies all variables, the state of dropout's draws among them."""
+    for variable, value in zip(target.variables, source.variables, strict=True):
+        variable.assign(value)
 
 
 def videos_of(

@@ -184,3 +184,28 @@ def test_what_cannot_be_learnt_from_is_one_line():
         fit([(features, np.full_like(labels, -1))])
     with pytest.raises(InputError, match="epoch 1"):
         fit([(features * np.nan, labels)])
+
+
+def test_a_fit_is_the_same_whatever_was_fitted_before_and_leaves_that_alone():
+    videos, others = [operation(seed) for seed in (0, 1)], [operation(seed) for seed in (2, 3)]
+    settings = {"epochs": 2, "dropout": 0.5, "num_maps": 5}  # of no other test
+    first, history, _ = fit(videos, **settings)
+    before = [keras.ops.convert_to_numpy(variable) for variable in first.variables]
+    second, other_history, _ = fit(others, **settings, seed=1)
+    again, same_history, _ = fit(videos, **settings)
+
+    assert same_history == history
+    assert other_history != history
+    assert len({id(first), id(second), id(again)}) == 3
+    for variable, same, value in zip(first.variables, again.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+        np.testing.assert_array_equal(same, value)
+
+
+def test_models_of_one_size_are_trained_by_one_compiled_update(monkeypatch):
+    made = recorded(monkeypatch, training, "create_train_step")
+    for seed in range(3):
+        fit([operation(seed)], num_maps=6, seed=seed)  # of no other test
+    assert len(made.calls) == 1
+    fit([operation(0)], num_maps=6, learning_rate=1e-4)
+    assert len(made.calls) == 2
