@@ -81,10 +81,9 @@ class DilatedResidual(keras.layers.Layer):
         time, kernel = ops.shape(x)[1], self.convolution.kernel
         past = 2 * self.dilation if self.convolution.padding == "causal" else self.dilation
         padded = ops.pad(x, ((0, 0), (past, 2 * self.dilation - past), (0, 0)))
-        inputs = [padded[:, start : start + time] for start in (0, self.dilation, 2 * self.dilation)]
-        product = ops.matmul(
-            ops.concatenate(inputs, axis=-1), ops.reshape(kernel, (-1, kernel.shape[-1]))
-        )
+        starts = (0, self.dilation, 2 * self.dilation)
+        inputs = ops.concatenate([padded[:, start : start + time] for start in starts], axis=-1)
+        product = ops.matmul(inputs, ops.reshape(kernel, (-1, kernel.shape[-1])))
         return ops.relu(product + self.convolution.bias)
 
 
