@@ -14,7 +14,7 @@ import cv2
 from data.synthetic.cholec80 import make_dataset
 from data.video.clock import read_clock
 from data.video.decoding import decode
-from tests.benchmarks.report import interleaved, median_ratio, report
+from tests.benchmarks.report import interleaved, median_ratio, run
 
 ROUNDS, SECONDS, SIZE = 5, 14, (1280, 720)
 
@@ -54,4 +54,4 @@ def measure() -> dict:
 
 
 if __name__ == "__main__":
-    report("decoding", measure())
+    run("decoding", measure)

@@ -26,7 +26,7 @@ from data.images.folders import list_files
 from data.synthetic.cholec80 import make_dataset
 from data.video.clock import estimate_seconds
 from data.video.names import is_video
-from tests.benchmarks.report import interleaved, median_ratio, report
+from tests.benchmarks.report import interleaved, median_ratio, run
 
 CORES = 2
 ROUNDS = 5
@@ -152,4 +152,4 @@ def measure() -> dict:
 
 
 if __name__ == "__main__":
-    report("extraction", measure())
+    run("extraction", measure)

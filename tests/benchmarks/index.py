@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from data.dataset.cholec80 import TOOLS
 from data.dataset.frame_index import INDEX, index_schema
-from tests.benchmarks.report import interleaved, median_ratio, memory, report, run_alone, seconds
+from tests.benchmarks.report import interleaved, median_ratio, memory, run, run_alone, seconds
 
 FRAMES, VIDEOS = 30_000_000, 22_000
 SMALL_FRAMES, SMALL_VIDEOS = 10_000, 4
@@ -157,4 +157,4 @@ def video_name(number: int) -> str:
 
 
 if __name__ == "__main__":
-    report("index", measure())
+    run("index", measure)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.synthetic.cholec80 import make_dataset
-from tests.benchmarks.report import OtherSide, interleaved, median_ratio, report, seconds
+from tests.benchmarks.report import OtherSide, interleaved, median_ratio, run, seconds
 
 BATCH, SIZE = 16, 224
 ROUNDS = 15
@@ -137,4 +137,4 @@ def relative_error(ours, theirs) -> float:
 
 
 if __name__ == "__main__":
-    report("inference", measure())
+    run("inference", measure)

@@ -22,7 +22,7 @@ from data.pretraining import pretraining_dataset
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn.training.configuration import as_scalars, create_model, schedule_of_step
-from tests.benchmarks.report import median_ratio, report, seconds
+from tests.benchmarks.report import median_ratio, run, seconds
 from tests.benchmarks.views import make_frames, real_frames
 
 BATCH = 8
@@ -120,4 +120,4 @@ def measure() -> dict:
 
 
 if __name__ == "__main__":
-    report("input", measure())
+    run("input", measure)

@@ -26,7 +26,7 @@ from data.indexing.building import build_index
 from data.storage.folders import copy_folder
 from data.tfrecords.packing import pack_frames
 from tests.benchmarks.index import draw_images
-from tests.benchmarks.report import interleaved, median_ratio, report
+from tests.benchmarks.report import interleaved, median_ratio, run
 from tests.support.object_store import new_place, s3_server
 
 FRAMES, VIDEOS, SHARD = 10_000, 20, 64  # of a shard: MB, so that there are some
@@ -160,4 +160,4 @@ def said(name: str, taken: dict[str, list[float]], count: int) -> dict:
 
 
 if __name__ == "__main__":
-    report("packed", measure())
+    run("packed", measure)

@@ -24,7 +24,7 @@ from tests.benchmarks.report import (
     forget_peak,
     median_ratio,
     memory,
-    report,
+    run,
     run_alone,
     seconds,
 )
@@ -220,4 +220,4 @@ def measure() -> dict:
 
 
 if __name__ == "__main__":
-    report("pretrain_step", measure())
+    run("pretrain_step", measure)

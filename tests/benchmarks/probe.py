@@ -27,7 +27,7 @@ from down_stream.features.cache import cached_features
 from down_stream.features.extraction import over_frames, representation
 from down_stream.tasks import open_task
 from msn.networks.encoder import create_encoder
-from tests.benchmarks.report import median_ratio, report, seconds
+from tests.benchmarks.report import median_ratio, run, seconds
 
 VIDEOS, SECONDS, SIZE = 6, 50, (854, 480)
 IMAGE_SIZE, BATCH = 224, 32
@@ -126,4 +126,4 @@ def epoch_seconds(task, features, index, held_out, held_out_index) -> float:
 
 
 if __name__ == "__main__":
-    report("probe", measure())
+    run("probe", measure)

@@ -1,5 +1,6 @@
 """What all benchmarks share: bench.json, the printed table, and medians of repeated runs."""
 
+import argparse
 import json
 import os
 import statistics
@@ -30,6 +31,16 @@ def report(name: str, result: dict) -> None:
     for key, value in result.items():
         shown = f"{value:.4g}" if isinstance(value, float) else value
         print(f"  {key.replace('_', ' '):<24} {shown}")
+
+
+def run(name: str, measure: Callable[[], dict]) -> None:
+    """Measures and reports, as a command that takes no arguments; --help says what and how."""
+    argparse.ArgumentParser(
+        prog=f"python -m tests.benchmarks.{name}",
+        description=sys.modules[measure.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    report(name, measure())
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 from data.common import cli
-from tests.benchmarks.report import interleaved, report
+from tests.benchmarks.report import interleaved, run
 from tests.benchmarks.scaling_model import exchanged, print_table
 
 WORKERS = (2, 4, 8)
@@ -250,5 +250,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["worker"]:
         work()
     else:
-        report("scaling", measure())
+        run("scaling", measure)
         print_table()

@@ -38,7 +38,7 @@ from data.views.multi_crop import (
     random_resized_crop,
     reduction_for,
 )
-from tests.benchmarks.report import interleaved, median_ratio, report
+from tests.benchmarks.report import interleaved, median_ratio, run
 
 VIEWS = Views()
 SIZES = ((854, 480), (1920, 1080))
@@ -271,4 +271,4 @@ def measure_frames(paths, png, pool, threads) -> dict:
 
 
 if __name__ == "__main__":
-    report("views", measure())
+    run("views", measure)
