@@ -57,7 +57,8 @@ def colours_of(image: np.ndarray, thumbnail: int = 0) -> np.ndarray:
 def write_colours(index: FrameIndex, path: Path, thumbnail: int = 0) -> None:
     """Writes the table of a data set's frames; those that cannot be read are not in it."""
     rows = []
-    for row, file in enumerate(ProgressBar(index.paths(np.arange(len(index))), "colours")):
+    files = index.paths(np.arange(len(index)))
+    for row, file in enumerate(ProgressBar(files, "colours", unit="frame")):
         try:
             rows.append((row, colours_of(read_image(file), thumbnail)))
         except InputError as error:
