@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from data.images import completeness
 from data.images.states import READ_VIDEOS, folder_state, folder_states
 from data.indexing import building, kept
 from data.indexing.building import build_index
@@ -339,12 +340,18 @@ def test_what_was_killed_before_the_note_was_written_is_read_again(root, read, m
     assert_as_if_fresh(root)
 
 
-def test_another_version_of_the_project_reads_all(root, read, monkeypatch):
+def test_another_version_of_the_project_reads_all_but_decodes_no_frame_again(
+    root, read, monkeypatch
+):
+    decoded, real = [], completeness.find_fault
+    monkeypatch.setattr(completeness, "find_fault", lambda path: decoded.append(path) or real(path))
     result(root)
+    assert len(decoded) == 16
     monkeypatch.setattr(kept, "_code", lambda: "another")
     read.clear()
+    decoded.clear()
     result(root)
-    assert len(read) == 3
+    assert len(read) == 3 and not decoded
 
 
 def test_a_folder_that_was_moved_is_read_under_its_new_name(root, read):
