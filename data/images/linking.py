@@ -147,9 +147,11 @@ def is_newer(file: Path, target: Path) -> bool:
     if now.st_mtime > then.st_mtime + ROUGH:
         return True
     is_same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+    # To the last digit, for a reduced copy may have the size of its image, and the same second.
+    is_copy = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
     # Replaced by one of its size and time, as `rsync --times` leaves it, it has a time of change
     # that no program sets (ctime) which is that of the replacement, or a later one than the copy's.
-    if is_same or not _is_copy(target, file) or now.st_ctime < then.st_ctime - ROUGH:
+    if is_same or not is_copy or now.st_ctime < then.st_ctime - ROUGH:
         return False
     if file.read_bytes() != target.read_bytes():
         return True
