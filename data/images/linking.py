@@ -153,10 +153,10 @@ def is_newer(file: Path, target: Path) -> bool:
     # that no program sets (ctime) which is that of the replacement, or a later one than the copy's.
     if is_same or not is_copy or now.st_ctime < then.st_ctime - ROUGH:
         return False
-    if file.read_bytes() != target.read_bytes():
-        return True
-    with contextlib.suppress(OSError):  # so that they are not compared again
-        os.utime(target, ns=(then.st_atime_ns, then.st_mtime_ns))
+    with contextlib.suppress(OSError):  # what may not be read is named where it is checked
+        if file.read_bytes() != target.read_bytes():
+            return True
+        os.utime(target, ns=(then.st_atime_ns, then.st_mtime_ns))  # they are not compared again
     return False
 
 
