@@ -343,7 +343,8 @@ def _neopolyp(request: Request, audit: Audit) -> dict[str, Any]:
 
 def _polypsset(request: Request, audit: Audit) -> dict[str, Any]:
     """Makes PolypsSet or its miniature, of whole frames or crops; returns its splits."""
-    from data.image_classes.polypsset import check_margin, prepare_polyps
+    from data.image_classes.polypsset import prepare_polyps
+    from data.image_classes.writing import check_margin
     from data.synthetic.polyps import make_polyps
 
     root, margin = request.root, request.crop_margin

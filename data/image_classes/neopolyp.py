@@ -31,11 +31,13 @@ from data.dataset.audit import Audit
 from data.dataset.splits import drawn_before
 from data.image_classes.coloured_masks import LEAST, MaskContent, MaskObject, read_mask
 from data.image_classes.image_table import SEQUENCE, read_images
-from data.image_classes.polypsset import SETTINGS, check_margin, crop_box
+from data.image_classes.polypsset import crop_box
 from data.image_classes.writing import (
     LabelledImage,
+    check_margin,
     count_classes,
     draw_stratified,
+    note_margin,
     write_dataset,
 )
 from data.images.completeness import WHOLE_IMAGES, fault_finder
@@ -44,7 +46,6 @@ from data.images.linking import place_image
 from data.indexing.cleaning import CROPPED, cropping
 from data.public_datasets.layout import matching
 from data.public_datasets.preparing import open_archive
-from data.storage.whole import write_json
 
 NAMES = ("non_neoplastic", "neoplastic")  # the second is the positive class
 CLASS_OF = {"green": 0, "red": 1}
@@ -103,9 +104,8 @@ def prepare_neopolyp(
     labelled = [image for image in images if image.label != UNKNOWN]
     counts, before = count_classes(labelled, len(NAMES)), drawn_before(root, PROTOCOL)
     split = draw_stratified(counts, seed, before=before)
-    manifest = write_dataset(root, images, NAMES, {PROTOCOL: split}, audit)
-    write_json(root / SETTINGS, {"crop_margin": crop_margin})
-    return manifest
+    note_margin(root, crop_margin)
+    return write_dataset(root, images, NAMES, {PROTOCOL: split}, audit)
 
 
 def _read_masks(

@@ -27,7 +27,6 @@ frames or crops; whole frames are the default here.
 """
 
 import itertools
-import json
 import tarfile
 import zipfile
 from collections import Counter
@@ -39,9 +38,8 @@ from data.annotation_formats.labels import UNKNOWN
 from data.archives import unpack_tar
 from data.archives.unpack_zip import list_zip, unpack_zip
 from data.archives.unpacking import UNPACKING, filling, needs_archive
-from data.common.errors import InputError, check_range
+from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.dataset.classes import has_classes
 from data.dataset.overlaps import SYNTHETIC
 from data.image_classes.polypsset_frames import (
     ANNOTATIONS_IN,
@@ -51,18 +49,16 @@ from data.image_classes.polypsset_frames import (
     Frame,
     read_part,
 )
-from data.image_classes.writing import LabelledImage, write_dataset
+from data.image_classes.writing import LabelledImage, check_margin, note_margin, write_dataset
 from data.images.folders import list_files
 from data.images.linking import link_file
 from data.images.names import natural_key
 from data.indexing.cleaning import CROPPED, cropping
-from data.storage.whole import write_json
 
 FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}
 PROTOCOL = "published"
 MOST_FRAMES = 1000  # of a sequence: twice what the paper thins long ones to
 BLOCK = 250
-SETTINGS = "polypsset.json"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 DEPTH = 3  # folders above the layout that an archive may have
 
@@ -124,9 +120,8 @@ def prepare_polyps(
             rows += _as_images(root, name, members, crop_margin, audit)
         split[part] = sorted({row.sequence for row in rows})  # crops may leave none of one
         images += rows
-    manifest = write_dataset(root, images, NAMES, {PROTOCOL: split}, audit)
-    write_json(root / SETTINGS, {"crop_margin": crop_margin})
-    return manifest
+    note_margin(root, crop_margin)
+    return write_dataset(root, images, NAMES, {PROTOCOL: split}, audit)
 
 
 def check_polyps(root: Path, source: Path | None, crop_margin: float | None) -> None:
@@ -174,17 +169,6 @@ def _take_over(root: Path, source: Path, faults: list[str]) -> None:
 def _no_layout() -> str:
     folders = ", ".join(FOLDERS.values())
     return f"no PolypsSet in it; expected {folders} with {IMAGES_IN}/ and {ANNOTATIONS_IN}/"
-
-
-def check_margin(root: Path, crop_margin: float | None) -> None:
-    """Raises `InputError` for a margin out of range, or another than `root` was prepared with."""
-    if crop_margin is not None:
-        check_range("crop_margin", crop_margin, 0, 10)
-    if (root / SETTINGS).is_file() and has_classes(root):
-        before = json.loads((root / SETTINGS).read_text())["crop_margin"]
-        if before != crop_margin:
-            is_now, was = ("whole frames" if m is None else m for m in (crop_margin, before))
-            raise InputError(f"crop_margin: {is_now}, but {root} has {was}; use another --name")
 
 
 def name_sequences(folder: Path, frames: Sequence[Frame], audit: Audit) -> dict[str, list[Frame]]:

@@ -4,6 +4,7 @@ Images come in sequences (a polyp, a patient, an examination): a sequence is a v
 and is in one part of a split. `classes.json` is the list of names that labels are positions in.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,15 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.annotation_formats.labels import UNKNOWN
-from data.common.errors import InputError, some
+from data.common.errors import InputError, check_range, some
 from data.dataset.audit import AUDIT, Audit
-from data.dataset.classes import Classes, write_classes
+from data.dataset.classes import Classes, has_classes, write_classes
 from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
 from data.dataset.patients import NOBODY, Patients
 from data.dataset.splits import MANIFEST, PARTS, SHARES, describe_part, draw, stays
 from data.images.names import natural_key
 from data.indexing.index_table import index_table
 from data.storage.whole import whole_file, write_json
+
+# {"crop_margin": share}, or null of whole frames; its name, and that of earlier versions.
+CROPS, CROPS_BEFORE = "crops.json", "polypsset.json"
 
 
 class LabelledImage(NamedTuple):
@@ -91,6 +95,30 @@ def write_dataset(
     write_json(root / MANIFEST, manifest)
     audit.write(root / AUDIT)
     return manifest
+
+
+def check_margin(root: Path, crop_margin: float | None) -> None:
+    """Raises `InputError` for a margin out of range, or another than `root` was prepared with."""
+    if crop_margin is not None:
+        check_range("crop_margin", crop_margin, 0, 10)
+    note = next((file for name in (CROPS, CROPS_BEFORE) if (file := root / name).is_file()), None)
+    if note is None or not has_classes(root):
+        return
+    try:
+        before = json.loads(note.read_text(encoding="utf-8"))["crop_margin"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{note}: damaged, and with it what {root} has is not known; use another --name"
+        ) from error
+    if before != crop_margin:
+        is_now, was = ("whole frames" if m is None else m for m in (crop_margin, before))
+        raise InputError(f"crop_margin: {is_now}, but {root} has {was}; use another --name")
+
+
+def note_margin(root: Path, crop_margin: float | None) -> None:
+    """Notes the margin for `check_margin`, in place of an earlier version's note."""
+    write_json(root / CROPS, {"crop_margin": crop_margin})
+    (root / CROPS_BEFORE).unlink(missing_ok=True)
 
 
 def count_classes(images: Iterable[LabelledImage], number: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from data.dataset.audit import Audit
 from data.image_classes.image_table import FOLD, SEQUENCE, SPLIT, read_images
 from data.image_classes.layout import read_layout
 from data.image_classes.neopolyp import find_neopolyp
-from data.image_classes.polypsset import check_margin
+from data.image_classes.writing import check_margin
 from data.images.folders import list_files
 from data.overview.plan import Plan
 from data.overview.plan_videos import plan_videos

@@ -1,5 +1,6 @@
 """NeoPolyp from a miniature of its archive: masks become classes and crops."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -130,6 +131,30 @@ def test_crops_show_each_polyp_with_its_margin(tmp_path):
     assert not any("test" in name or neopolyp_name(1) in name for name in index.videos)
     with pytest.raises(InputError, match=r"0.5, but .* has 0.25; use another --name"):
         prepared(tmp_path, archive, margin=0.5)
+
+
+@pytest.mark.parametrize("margin", [None, 0.25])
+def test_a_data_set_of_an_earlier_version_goes_on(tmp_path, margin):
+    archive, root = make(tmp_path, images=4), tmp_path / "set"
+    before, _ = prepared(tmp_path, archive, margin)
+    assert not (root / "polypsset.json").exists()
+    (root / "crops.json").rename(root / "polypsset.json")
+    with pytest.raises(InputError, match=r"crop_margin: 0.5, but .*; use another --name"):
+        prepared(tmp_path, archive, margin=0.5)
+    again, _ = prepared(tmp_path, archive, margin)
+    assert again.paths(range(4)) == before.paths(range(4))
+    assert json.loads((root / "crops.json").read_text()) == {"crop_margin": margin}
+    assert not (root / "polypsset.json").exists()
+    with pytest.raises(InputError, match=r"crop_margin: 0.5, but .*; use another --name"):
+        prepared(tmp_path, archive, margin=0.5)
+
+
+def test_what_was_cropped_is_not_guessed(tmp_path):
+    archive = make(tmp_path, images=4)
+    prepared(tmp_path, archive)
+    (tmp_path / "set" / "crops.json").write_text("{")
+    with pytest.raises(InputError, match=r"crops.json: damaged, and .* use another --name"):
+        prepared(tmp_path, archive)
 
 
 def test_a_table_says_what_belongs_together(tmp_path):
