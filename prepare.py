@@ -88,7 +88,7 @@ from absl import flags
 from data.common import cli, summary
 from data.common.errors import InputError
 from data.dataset import cholec80
-from data.overview.kinds import KINDS
+from data.kinds.kinds import KINDS
 
 with cli.flag_group("The dataset"):
     flags.DEFINE_string("data_rootdir", None, "The folder of all datasets.", required=True)
@@ -267,7 +267,7 @@ with cli.flag_group("For other programs"):
 
 def main() -> int:
     """Makes the dataset; everything that can be checked is, before anything is written."""
-    from data.overview.request import Request
+    from data.kinds.request import Request
     from data.preparing import prepare
 
     holders = {name: flags.FLAGS[name] for name in Request.arguments()}

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.common import summary
 from data.dataset.audit import Audit, read_videos
-from data.overview.kinds import OF_CLASSES, PUBLIC
-from data.overview.request import Request, check
+from data.kinds.kinds import OF_CLASSES
+from data.kinds.request import Request, check
 from data.storage.locking import locked
 from data.storage.paths import AnyPath
-
-if TYPE_CHECKING:
-    from data.preparation.media import Media
 
 StrPath = str | AnyPath
 
@@ -162,42 +159,12 @@ def prepare(
 
 
 def _plan(request: Request) -> Prepared:
-    """What `prepare` would do, as far as it is known."""
-    from data.dataset.classes import check_kind
-    from data.image_classes.polypsset import check_polyps
-    from data.overview import plan_archives
-    from data.overview.plan import Plan, plan_packing, say_plan
-    from data.overview.plan_videos import plan_videos
-    from data.preparation.pipeline import check_annotations
+    """What `prepare` would do."""
+    from data.kinds.dry_run import plan_dataset
 
-    kind, root, path = request.dataset, request.root, request.path
-    check_kind(root, is_of_classes=kind in OF_CLASSES)
-    audit, archive, settings = Audit(), path("archive"), request.settings
-    if kind in PUBLIC:
-        made = plan_archives.plan_public(kind, root, request.needed("archive"), settings, audit)
-    elif kind == "classes":
-        tables = {"sequence": path("sequences"), "split": path("split")}
-        level = request.class_folders
-        made = plan_archives.plan_classes(root, request.needed("images"), tables, level, audit)
-    elif kind == "neopolyp":
-        asked = request.needed("archive"), request.crop_margin, path("sequences")
-        made = plan_archives.plan_neopolyp(root, *asked, audit)
-    elif request.synthetic:
-        made = Plan(["a miniature, to be rendered"], is_certain=False)
-    elif kind == "polypsset":
-        check_polyps(root, archive, request.crop_margin)
-        made = plan_archives.plan_archive(archive or root, root)
-    else:
-        media, is_to_unpack = _find_sources(request, settings, audit)
-        check_annotations(path("annotations"), path("phases"), path("phase_map"))
-        if is_to_unpack:
-            made = plan_archives.plan_archive(archive, root)
-        else:
-            made = plan_videos(root, media, settings, audit, request.crop_borders)
-    if request.pack:
-        plan_packing(root, request.pack_size, made)
-    lines = say_plan(root, made, audit)
-    return Prepared(root, problems=audit.problems, remarks=audit.remarks, lines=lines)
+    audit = Audit()
+    lines = plan_dataset(request, audit)
+    return Prepared(request.root, problems=audit.problems, remarks=audit.remarks, lines=lines)
 
 
 def _draw(request: Request) -> list[str]:
@@ -211,8 +178,9 @@ def _draw(request: Request) -> list[str]:
 
 def _make(request: Request) -> Prepared:
     """Makes the dataset; nobody else does meanwhile."""
-    from data.dataset.card import write_dataset_card
     from data.dataset.classes import check_kind
+    from data.kinds.making import make_dataset
+    from data.overview.card import write_dataset_card
     from data.overview.closing import closing_lines
     from data.tfrecords.packing import pack_frames, remark_packed
 
@@ -220,9 +188,7 @@ def _make(request: Request) -> Prepared:
     is_of_classes = kind in OF_CLASSES
     check_kind(root, is_of_classes)
     before, audit = read_videos(root), Audit()
-    makers = {"cholec80": _videos, "polypsset": _polypsset, "neopolyp": _neopolyp}
-    makers["classes"] = _class_folders
-    manifest = makers.get(kind, _public_dataset)(request, audit)
+    manifest = make_dataset(request, audit)
     new = [name for name in audit.videos if name not in before]
     summary.note(audit.problems, done=audit.videos, new=new)
     summary.note(changed=audit.changed, gone=audit.gone)
@@ -242,116 +208,3 @@ def _make(request: Request) -> Prepared:
         gone=audit.gone,
         lines=packed + lines + _draw(request),
     )
-
-
-def _find_sources(
-    request: Request, settings: dict[str, Any], audit: Audit
-) -> tuple[Media | None, bool]:
-    """What --videos holds, and whether an archive is to be unpacked; may change the settings."""
-    from data.archives.unpacking import needs_archive
-    from data.preparation.media import has_media
-    from data.preparation.pipeline import check_sources
-
-    archive, given = request.path("archive"), request.given
-    media = check_sources(
-        request.root,
-        videos=request.path("videos"),
-        operations=request.path("operations"),
-        join_parts=request.join_parts,
-        archive=archive,
-        is_synthetic=request.synthetic,
-        is_cholec80=bool(request.name == "cholec80" or archive or "url" in given),
-        settings=settings,
-        is_fps_given="fps" in given,
-        workers=request.workers,
-        audit=audit,
-    )
-    return media, not (media or request.synthetic) and needs_archive(request.root, has_media)
-
-
-def _videos(request: Request, audit: Audit) -> dict[str, Any]:
-    """Makes Cholec80, its miniature, or a dataset of any other videos; returns its splits."""
-    from data.archives.cholec80_archive import unpack_archive
-    from data.preparation.pipeline import prepare_videos, take_annotations
-    from data.synthetic.cholec80 import make_dataset
-
-    root, path, workers = request.root, request.path, request.workers
-    settings, archive = request.settings, path("archive")
-    beam = request.beam
-    media, is_to_unpack = _find_sources(request, settings, audit)
-    take_annotations(root, path("annotations"), path("phases"), path("phase_map"), audit)
-    if request.synthetic:
-        rendered = request.synthetic_videos, request.seed, request.synthetic_seconds
-        make_dataset(root, *rendered, workers=workers)
-    elif is_to_unpack:
-        fetching = request.verify_checksum, request.keep_archive
-        unpack_archive(root, request.url, archive, *fetching)
-    elif archive:
-        audit.remark(f"{root}: has videos or frames already, {archive} is not unpacked")
-    rest = request.annotation_fps, path("patients"), beam
-    manifest = prepare_videos(root, media, request.cleaning, settings, workers, audit, *rest)
-    if beam:
-        beam.forget()
-    return manifest
-
-
-def _class_folders(request: Request, audit: Audit) -> dict[str, Any]:
-    """Makes a dataset of images in a folder for each class; returns its splits."""
-    from data.image_classes.class_folders import prepare_classes
-
-    path = request.path
-    return prepare_classes(
-        request.root,
-        request.needed("images"),
-        path("sequences"),
-        request.seed,
-        audit,
-        path("split"),
-        request.class_folders,
-        path("patients"),
-    )
-
-
-def _public_dataset(request: Request, audit: Audit) -> dict[str, Any]:
-    """Makes a public dataset from its archive; returns its splits."""
-    from data.public_datasets.preparing import prepare_public
-
-    return prepare_public(
-        request.dataset,
-        request.root,
-        request.needed("archive"),
-        request.cleaning,
-        request.settings,
-        request.workers,
-        audit,
-    )
-
-
-def _neopolyp(request: Request, audit: Audit) -> dict[str, Any]:
-    """Makes NeoPolyp, of whole frames or crops; returns its splits."""
-    from data.image_classes.neopolyp import prepare_neopolyp
-
-    return prepare_neopolyp(
-        request.root,
-        request.needed("archive"),
-        request.crop_margin,
-        request.path("sequences"),
-        request.seed,
-        audit,
-    )
-
-
-def _polypsset(request: Request, audit: Audit) -> dict[str, Any]:
-    """Makes PolypsSet or its miniature, of whole frames or crops; returns its splits."""
-    from data.image_classes.polypsset import prepare_polyps
-    from data.image_classes.writing import check_margin
-    from data.synthetic.polyps import make_polyps
-
-    root, margin = request.root, request.crop_margin
-    if request.synthetic:
-        check_margin(root, margin)
-        if "synthetic_videos" in request.given:
-            make_polyps(root, request.synthetic_videos, seed=request.seed)
-        else:
-            make_polyps(root, seed=request.seed)
-    return prepare_polyps(root, request.path("archive"), margin, audit)

@@ -36,9 +36,9 @@ from data.common.errors import InputError
 from data.common.logs import logger
 from data.dataset.classes import Classes, frame_rate, read_classes
 from data.dataset.frame_index import INDEX, column_of, index_schema, load_index
-from data.dataset.splits import choose_protocols
 from data.images.image_io import read_image
 from data.images.names import official_number
+from data.splits.protocols import choose_protocols
 
 ROWS_AT_ONCE = 1024  # of the index, as Python objects
 UNKNOWN_SECOND = -1.0
@@ -80,7 +80,7 @@ class EndoscopicFrames(tfds.core.GeneratorBasedBuilder):
     """Frames of endoscopic videos with phases and tools, split by video.
 
     The splits "train", "validation" and "test" are those of the default protocol in the dataset's
-    splits.json (`data.dataset.splits`): the published one for Cholec80, for others one drawn by
+    splits.json (`data.splits`): the published one for Cholec80, for others one drawn by
     video. A split of which there is no video is left out.
 
     A frame that `data.images.image_io.read_image` cannot read is named in the log, counted at the

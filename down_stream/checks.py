@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 from data.common.configurations import flatten
 from data.common.errors import InputError, check_choices, check_names, check_range, check_ranges
 from data.dataset.frame_index import FrameIndex
-from data.dataset.patients import Patients
-from data.dataset.splits import PARTS
 from data.frames.opening import check_roots
+from data.splits.parts import PARTS
+from data.splits.patients import Patients
 from data.storage.paths import check_local
 from data.views.randaug import TRANSFORMATIONS
 from down_stream.choices import ATTENTIVE, FEATURES, MODES, OPTIMIZERS, TEMPORAL_MODELS

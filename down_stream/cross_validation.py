@@ -23,8 +23,8 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from data.common.errors import check_range
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
-from data.dataset.patients import NOBODY, Patients
-from data.dataset.splits import PARTS
+from data.splits.parts import PARTS
+from data.splits.patients import NOBODY, Patients
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_local, check_output_folder, to_paths

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from data.common.compiled_programs import user_cache
 from data.common.configurations import configured
 from data.common.stopping import StoppedError, StopSignal
-from data.dataset.splits import PARTS
+from data.splits.parts import PARTS
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths

@@ -17,12 +17,13 @@ from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
-from data.dataset.overlaps import identity
-from data.dataset.splits import MANIFEST, expand
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.frames.sampling import source_of_videos
 from data.pretraining import UnreadableFrames, check_sources, pretraining_dataset, whole_batches
+from data.splits.manifest import MANIFEST
+from data.splits.overlaps import identity
+from data.splits.parts import expand
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.views.masking import kept_patches

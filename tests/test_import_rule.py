@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the ground up: a module may import of its own place and of those before it.
 ORDER = (
     *("data.common", "data.storage", "data.images", "data.video.files", "data.video"),
-    *("data.dataset", "data.archives"),
+    *("data.dataset", "data.splits", "data.archives"),
     *("data.tfrecords", "data.annotation_formats", "data.annotation_writers"),
     *("data.annotations", "data.extraction", "data.indexing"),
     "data.preparation",
     "data.public_datasets",
     *("data.frames", "data.image_classes", "data.views", "data.synthetic"),
-    *("data.overview", "data"),
+    *("data.kinds", "data.overview", "data"),
     *("msn.networks", "msn.method", "msn.formats.files", "msn.formats.families", "msn.formats"),
     "msn.encoders",
     *("msn.sweep", "msn.workdir", "msn.tracking", "msn.distribution", "msn.training"),

@@ -9,7 +9,8 @@ from data.annotation_formats.delimited import read_table
 from data.annotations.opening import match_video, may_lie_in
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.dataset.patients import (
+from data.images.names import natural_key
+from data.splits.patients import (
     COLUMNS,
     DICOM,
     FILE,
@@ -19,7 +20,6 @@ from data.dataset.patients import (
     read_rows,
     suggested_patient,
 )
-from data.images.names import natural_key
 from data.storage.whole import whole_file
 from data.video.names import folder_digest, is_video
 

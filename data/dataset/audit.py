@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.common.errors import InputError, say_problem
-from data.dataset.overlaps import SYNTHETIC, find_public, overlaps
-from data.storage.paths import is_remote
 from data.storage.whole import write_json
 
 AUDIT = "audit.json"  # in a data set
@@ -153,39 +151,3 @@ def read_videos(root: Path) -> list[str]:
         return list(json.loads((root / AUDIT).read_text())["videos"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def remark_shared(root: Path, audit: Audit) -> None:
-    """Says which public recordings a data set has twice, or shares with the data sets beside it.
-
-    Args:
-      root: dataset directory, with its videos as folders of `frames/`; it is compared with its
-        neighbours that have an audit.json.
-      audit: receives a remark for each neighbour that shares recordings.
-    """
-    if (root / SYNTHETIC).is_file():
-        return
-    names = sorted(folder.name for folder in (root / "frames").iterdir())
-    videos = [name for name in names if find_public(name)]
-    twice = []
-    for place, name in enumerate(videos):
-        twice += overlaps([name], videos[:place])[0]
-    if twice:
-        audit.remark(f"{root}: the same recordings as others in it: {', '.join(twice)}")
-    if is_remote(root):
-        return  # what lies beside it is nobody's to read
-    for path in sorted(root.absolute().parent.glob(f"*/{AUDIT}")) if videos else ():
-        neighbour = path.parent
-        if neighbour == root.absolute() or (neighbour / SYNTHETIC).is_file():
-            continue
-        try:
-            others = list(json.loads(path.read_text())["videos"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            audit.neighbours.append(f"{path}: damaged ({error!r}); not compared with {root.name}")
-            continue
-        for shared, verb in zip(overlaps(videos, others), ("shares", "may share"), strict=True):
-            if shared:
-                audit.neighbours.append(
-                    f"{neighbour}: {verb} recordings with {root.name}; do not pre-train on one and "
-                    f"test on the other: {', '.join(shared)}"
-                )

@@ -10,12 +10,13 @@ from data.common.logs import logger
 from data.dataset.classes import frame_rate, has_times
 from data.dataset.extraction_log import known_names
 from data.dataset.frame_index import load_index
-from data.dataset.overlaps import identity
-from data.dataset.splits import expand, with_held_out
 from data.frames.frames import Frames, ImageFrames, PackedFrames, RecordFrames
 from data.frames.video_frames import VideoFrames
 from data.images.folders import list_files
 from data.images.names import natural_key, official_number
+from data.splits.manifest import with_held_out
+from data.splits.overlaps import identity
+from data.splits.parts import expand
 from data.storage.cached_table import cached_table
 from data.storage.paths import AnyPath, check_local, to_paths
 from data.tfrecords.files import find_records

@@ -15,8 +15,6 @@ import numpy as np
 from data.annotations.patients import take_patients
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.dataset.patients import Patients, read_patients
-from data.dataset.splits import PARTS, drawn_before, remark_groups, say_shares, say_torn_patients
 from data.image_classes.image_table import (
     FOLD,
     SEQUENCE,
@@ -38,6 +36,10 @@ from data.image_classes.writing import (
 from data.images.completeness import WHOLE_IMAGES, fault_finder, say_several
 from data.images.linking import is_linked_from, is_newer, place_image
 from data.images.names import is_image, natural_key
+from data.splits.manifest import drawn_before
+from data.splits.parts import PARTS
+from data.splits.patients import Patients, read_patients
+from data.splits.remarks import remark_groups, say_shares, say_torn_patients
 from data.video.dicom import read_header
 from data.video.dicom_names import same_patients
 from data.video.names import names_apart

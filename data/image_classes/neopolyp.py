@@ -28,7 +28,6 @@ from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
-from data.dataset.splits import drawn_before
 from data.image_classes.coloured_masks import LEAST, MaskContent, MaskObject, read_mask
 from data.image_classes.image_table import SEQUENCE, read_images
 from data.image_classes.polypsset import crop_box
@@ -46,6 +45,7 @@ from data.images.linking import place_image
 from data.indexing.cleaning import CROPPED, cropping
 from data.public_datasets.layout import matching
 from data.public_datasets.preparing import open_archive
+from data.splits.manifest import drawn_before
 
 NAMES = ("non_neoplastic", "neoplastic")  # the second is the positive class
 CLASS_OF = {"green": 0, "red": 1}

@@ -40,7 +40,6 @@ from data.archives.unpack_zip import list_zip, unpack_zip
 from data.archives.unpacking import UNPACKING, filling, needs_archive
 from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.dataset.overlaps import SYNTHETIC
 from data.image_classes.polypsset_frames import (
     ANNOTATIONS_IN,
     FINDINGS,
@@ -54,6 +53,7 @@ from data.images.folders import list_files
 from data.images.linking import link_file
 from data.images.names import natural_key
 from data.indexing.cleaning import CROPPED, cropping
+from data.splits.overlaps import SYNTHETIC
 
 FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}
 PROTOCOL = "published"

@@ -18,10 +18,12 @@ from data.common.errors import InputError, check_range, some
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import Classes, has_classes, write_classes
 from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
-from data.dataset.patients import NOBODY, Patients
-from data.dataset.splits import MANIFEST, PARTS, SHARES, describe_part, draw, stays
 from data.images.names import natural_key
 from data.indexing.index_table import index_table
+from data.splits.drawing import SHARES, draw, stays
+from data.splits.manifest import MANIFEST, describe_part
+from data.splits.parts import PARTS
+from data.splits.patients import NOBODY, Patients
 from data.storage.whole import whole_file, write_json
 
 # {"crop_margin": share}, or null of whole frames; its name, and that of earlier versions.
@@ -64,7 +66,7 @@ def write_dataset(
       fps: numbers of images a second, where they tell the time.
 
     Returns:
-      What splits.json holds: as `data.dataset.splits.write_splits` writes it, with "classes"
+      What splits.json holds: as `data.splits.protocols.write_splits` writes it, with "classes"
       (frames by class) in place of "phases", and "sequences", by the class that most of their
       frames have.
 

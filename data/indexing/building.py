@@ -25,7 +25,6 @@ from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
 from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
-from data.dataset.splits import audit_patients
 from data.extraction.calls import Spread
 from data.images.finding import group_images
 from data.images.folders import list_folder
@@ -36,6 +35,7 @@ from data.indexing.index_table import index_table
 from data.indexing.kept import Kept, Rows
 from data.indexing.numbering import drop_repeated, number_files, remark_gaps, remark_strays
 from data.indexing.reading import VIDEOS_AT_ONCE, read_elsewhere, read_here
+from data.splits.remarks import audit_patients
 from data.storage.paths import is_remote, to_path
 from data.storage.whole import whole_file
 

@@ -10,9 +10,10 @@ from data.common.configurations import ROOT
 from data.common.errors import say_problem
 from data.dataset.audit import Audit
 from data.dataset.classes import read_classes
-from data.dataset.splits import MANIFEST, PARTS, phase_table
 from data.image_classes.writing import split_table
-from data.overview.kinds import OF_CLASSES, SMALL_CONFIG, config_for
+from data.kinds.kinds import OF_CLASSES, SMALL_CONFIG, config_for
+from data.splits.manifest import MANIFEST, phase_table
+from data.splits.parts import PARTS
 
 
 def closing_lines(
@@ -24,7 +25,7 @@ def closing_lines(
       root: dataset directory.
       audit: what was found.
       manifest: the splits.
-      kind: one of `data.overview.kinds.KINDS`.
+      kind: one of `data.kinds.kinds.KINDS`.
       is_synthetic: whether it is the miniature.
     """
     is_of_classes = kind in OF_CLASSES

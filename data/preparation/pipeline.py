@@ -10,10 +10,8 @@ from data.annotations.opening import copy_annotations
 from data.annotations.patients import take_patients
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError, some
-from data.dataset.audit import Audit, remark_shared
+from data.dataset.audit import Audit
 from data.dataset.extraction_log import LOG, NONE_KNOWN, changed_names, read_log, write_log
-from data.dataset.overlaps import SYNTHETIC
-from data.dataset.splits import write_splits
 from data.extraction.calls import Spread
 from data.extraction.extracting import extract_frames
 from data.images.completeness import say_several
@@ -28,6 +26,9 @@ from data.preparation.media import (
     has_media,
     own_videos,
 )
+from data.splits.overlaps import SYNTHETIC
+from data.splits.protocols import write_splits
+from data.splits.remarks import remark_shared
 from data.storage.paths import is_remote
 from data.storage.whole import whole_file
 from data.tfrecords.files import find_records
@@ -159,7 +160,7 @@ def prepare_videos(
       spread: has workers elsewhere extract and read the videos.
 
     Returns:
-      The splits, as `data.dataset.splits.write_splits` does.
+      The splits, as `data.splits.protocols.write_splits` does.
 
     Raises:
       InputError: nothing could be used.

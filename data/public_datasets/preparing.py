@@ -12,7 +12,6 @@ from data.archives.unpack_zip import unpack_zip
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.extraction_log import read_log
-from data.dataset.splits import write_protocols
 from data.images.linking import link_file
 from data.indexing.cleaning import Cleaning
 from data.preparation.media import Media
@@ -30,6 +29,7 @@ from data.public_datasets.polyp_images import (
     find_kvasir_seg,
     find_polypgen,
 )
+from data.splits.protocols import write_protocols
 from data.storage.whole import whole_file, whole_folder
 from data.video.decoding import check_settings
 from data.video.parts import VideoFiles
@@ -69,7 +69,7 @@ def prepare_public(
       cleaning, settings, workers, audit: as of `prepare_videos`.
 
     Returns:
-      The splits, as `data.dataset.splits.write_splits` does.
+      The splits, as `data.splits.protocols.write_splits` does.
 
     Raises:
       InputError: the archive is missing, damaged or another one, or a setting is out of range.

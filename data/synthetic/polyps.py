@@ -21,12 +21,12 @@ import numpy as np
 from data.archives.unpacking import filling, needs_archive
 from data.common.errors import InputError, check_range
 from data.common.progress import ProgressBar
-from data.dataset.overlaps import SYNTHETIC
 from data.image_classes.polypsset import find_layout
 from data.image_classes.polypsset_frames import ANNOTATIONS_IN, IMAGES_IN, NAMES
 from data.image_classes.voc import CORNERS
 from data.images.image_io import write_frame
 from data.indexing.cleaning import QUALITY
+from data.splits.overlaps import SYNTHETIC
 from data.synthetic.mucosa import Polyp
 
 PARTS = {"train2019": 24, "val2019": 8, "test2019": 12}  # sequences

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.common.logs import logger
-from data.dataset.splits import PARTS
+from data.splits.parts import PARTS
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath
 from down_stream.cells.cell import Cell

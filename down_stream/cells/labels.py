@@ -4,7 +4,7 @@ import json
 
 from ml_collections import ConfigDict
 
-from data.dataset.splits import PARTS
+from data.splits.parts import PARTS
 from data.storage.paths import to_paths
 from down_stream.features.labelled_splits import (
     labelled_frames,

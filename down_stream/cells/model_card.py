@@ -8,8 +8,8 @@ Source: huggingface.co/docs/hub/model-cards, and its `model-index` for scores.
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from data.dataset.overlaps import overlaps
-from data.dataset.splits import PARTS
+from data.splits.overlaps import overlaps
+from data.splits.parts import PARTS
 from data.storage.cards import CARD, UNKNOWN, cell, head, said_of, table
 from down_stream.report.wording import drawn_cases, percent
 from msn.formats.model_card import CITATION, LIMITS

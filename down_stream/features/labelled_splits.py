@@ -9,10 +9,12 @@ import numpy as np
 from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex, load_index
-from data.dataset.overlaps import overlaps
-from data.dataset.patients import NOBODY, SAID_BY, Patients, read_patients
-from data.dataset.splits import MANIFEST, PAIRS, PARTS, SEEN, default_split, expand
 from data.frames.frames import file_state
+from data.splits.manifest import MANIFEST, default_split
+from data.splits.overlaps import overlaps
+from data.splits.parts import PAIRS, PARTS, expand
+from data.splits.patients import NOBODY, SAID_BY, Patients, read_patients
+from data.splits.remarks import SEEN
 from data.storage.paths import AnyPath, is_remote, to_path
 from down_stream.tasks import Task
 from msn.workdir.seen import Seen, seen_of
@@ -175,7 +177,7 @@ def names_of(
     """Names of the videos of a split, "train", "validation" or "test".
 
     Patterns are replaced by what they match in `videos`, and the name "splits.json" by what the
-    data sets' own manifest says (`data.dataset.splits`).
+    data sets' own manifest says (`data.splits`).
 
     Raises:
       InputError: a pattern that matches nothing, or a name that is none; no such manifest.

@@ -3,7 +3,7 @@
 import os.path
 from collections.abc import Mapping
 
-from data.dataset.splits import PARTS
+from data.splits.parts import PARTS
 
 
 def what_differs(results: Mapping, first: Mapping) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from data.dataset.patients import counted
+from data.splits.patients import counted
 
 
 def percent(score: float | None) -> str:
@@ -56,7 +56,7 @@ def clock(second: float) -> str:
 
 
 def drawn_cases(results: Mapping, noun: str = "video") -> str:
-    """What the intervals of an experiment's results draw: `data.dataset.patients.counted`."""
+    """What the intervals of an experiment's results draw: `data.splits.patients.counted`."""
     patients = results.get("patients") or {"by": ""}
     if not patients["by"]:
         number = len(results["videos"]["test"])

@@ -12,8 +12,8 @@ from data.annotations.corrections import read_labelled_by
 from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
-from data.dataset.patients import read_patients
-from data.dataset.splits import MANIFEST
+from data.splits.manifest import MANIFEST
+from data.splits.patients import read_patients
 from data.storage.paths import AnyPath
 from data.storage.texts import read_any_text
 from down_stream.selection.candidates import Candidates

@@ -8,7 +8,7 @@ import numpy as np
 from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex, load_index
-from data.dataset.splits import MANIFEST
+from data.splits.manifest import MANIFEST
 from data.storage.paths import AnyPath
 from down_stream.lookup.tables import Rows, read_tables
 from down_stream.selection.candidates import open_candidates, without_lost

@@ -25,7 +25,7 @@ from data.common.errors import InputError
 from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.dataset.frame_index import load_index
-from data.dataset.patients import read_patients
+from data.splits.patients import read_patients
 from data.storage.locking import locked
 from data.storage.paths import check_local, to_path
 from data.storage.whole import whole_file, write_json

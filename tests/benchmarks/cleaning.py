@@ -49,9 +49,9 @@ def measure(videos: int, folder: Path) -> dict:
 
 def clean(frames: str, videos: int) -> dict:
     """Makes index, audit and splits of the first videos in a folder of frames."""
-    from data.dataset.splits import write_splits
     from data.indexing import cleaning
     from data.indexing.building import build_index
+    from data.splits.protocols import write_splits
 
     random = np.random.default_rng(0)
     shape = (THUMBNAILS, cleaning.THUMBNAIL, cleaning.THUMBNAIL, 3)

@@ -14,7 +14,7 @@ from absl import flags
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.overview.request import Request
+from data.kinds.request import Request
 from data.preparing import prepare
 from tests.support import documented
 from tests.support.places import ROOT

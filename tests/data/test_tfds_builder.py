@@ -14,9 +14,9 @@ from data import tfds_builder
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
-from data.dataset.splits import draw_split
 from data.images.image_io import read_image
 from data.indexing.building import build_index
+from data.splits.drawing import draw_split
 from data.tfds_builder import EndoscopicFrames, FramesConfig, split_videos
 from tests.support.small_dataset import draw_frame, make_small_dataset
 

@@ -8,8 +8,8 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
-from data.dataset.splits import PARTS
 from data.image_classes.class_folders import prepare_classes
+from data.splits.parts import PARTS
 from down_stream.compare import table
 from down_stream.cross_validation import _warnings, draw_splits
 from down_stream.experiment import experiment

@@ -7,7 +7,8 @@ import runpy
 import pytest
 
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
-from data.dataset.splits import MANIFEST, PARTS, expand
+from data.splits.manifest import MANIFEST
+from data.splits.parts import PARTS, expand
 from data.views.multi_crop import Views
 from down_stream import checks
 from down_stream.comparison import checks as comparison

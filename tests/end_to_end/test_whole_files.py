@@ -9,9 +9,10 @@ import pytest
 from data.annotation_formats.frame_table import write_annotations
 from data.common.errors import InputError
 from data.dataset.extraction_log import is_complete, write_log
-from data.dataset.splits import PARTS, write_protocols, write_splits
 from data.images.image_io import write_frame
 from data.indexing.building import build_index
+from data.splits.parts import PARTS
+from data.splits.protocols import write_protocols, write_splits
 from data.storage.cached_table import cached_table
 from down_stream import experiment
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model

@@ -1,7 +1,7 @@
 """A down-stream configuration small enough for tests, on the videos of small_dataset.py."""
 
 from configs import phase_base
-from data.dataset.splits import PARTS
+from data.splits.parts import PARTS
 from data.storage.paths import to_paths
 from down_stream.features.labelled_splits import select_splits
 from tests.support.small_msn import VARIANT

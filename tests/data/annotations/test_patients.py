@@ -7,7 +7,7 @@ import pytest
 from data.annotations.patients import take_patients
 from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.dataset.patients import DICOM, FILE, FOLDERS, PATIENTS, read_patients
+from data.splits.patients import DICOM, FILE, FOLDERS, PATIENTS, read_patients
 
 PLACES = {
     "left": PurePath("Meier/left.mp4"),

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.patients import FILE, Patients
 from data.image_classes.writing import (
     LabelledImage,
     count_classes,
@@ -18,6 +17,7 @@ from data.image_classes.writing import (
     split_table,
 )
 from data.images.image_io import read_image
+from data.splits.patients import FILE, Patients
 from down_stream.tasks import open_task
 from tests.support.class_images import PARTS, prepare, write_image
 from tests.support.small_dicoms import SECRETS, write_still

@@ -15,7 +15,7 @@ from data.image_classes import coloured_masks, neopolyp
 from data.image_classes.coloured_masks import LEAST, find_objects
 from data.image_classes.neopolyp import NAMES, prepare_neopolyp
 from data.images.image_io import image_size, read_image
-from data.overview.plan_archives import plan_neopolyp
+from data.kinds.plan_archives import plan_neopolyp
 from tests.end_to_end.test_prepare import prepare
 from tests.support.polyp_archives import (
     SIZE,

@@ -7,8 +7,8 @@ import pytest
 from data.dataset.audit import Audit
 from data.frames.opening import open_source
 from data.image_classes.writing import LabelledImage, count_classes, draw_stratified, write_dataset
+from data.kinds.kinds import FEW
 from data.overview.closing import closing_lines
-from data.overview.kinds import FEW
 from data.preparing import prepare
 from tests.support.class_images import write_image
 from tests.support.small_videos import write_video

@@ -12,10 +12,10 @@ from data.common.errors import InputError
 from data.dataset import extraction_log
 from data.dataset.audit import Audit
 from data.dataset.frame_index import load_index
-from data.dataset.patients import PATIENTS
-from data.dataset.splits import write_protocols
 from data.indexing.cleaning import Cleaning
 from data.preparation.pipeline import check_sources, prepare_videos
+from data.splits.patients import PATIENTS
+from data.splits.protocols import write_protocols
 from tests.support.small_dicoms import JPEG, jpegs, write_dicom
 from tests.support.small_videos import read_numbers, write_video
 

@@ -11,7 +11,7 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
-from data.overview.kinds import KINDS, PUBLIC
+from data.kinds.kinds import KINDS, PUBLIC
 from data.public_datasets import preparing
 from data.public_datasets.multibypass140 import find_multibypass140
 from tests.end_to_end.test_prepare import prepare

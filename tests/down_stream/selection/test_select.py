@@ -11,7 +11,7 @@ import pytest
 
 from data.annotations.corrections import write_labelled_by
 from data.common.configurations import ROOT
-from data.dataset.splits import MANIFEST
+from data.splits.manifest import MANIFEST
 from data.storage.paths import to_path
 from down_stream.selection.selecting import Wanted, select
 from tests.support.small_dataset import make_small_dataset

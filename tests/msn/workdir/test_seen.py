@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.splits import MANIFEST, PARTS
+from data.splits.manifest import MANIFEST
+from data.splits.parts import PARTS
 from msn.convert import convert
 from msn.encoders import save_encoder
 from msn.formats.model_card import licence_beside

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from data.dataset.card import OURS
+from data.overview.card import OURS
 from data.preparing import prepare
 from data.storage.cards import head, head_of
 from tests.support.small_videos import write_video

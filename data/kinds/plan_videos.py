@@ -24,7 +24,7 @@ from data.dataset.extraction_log import (
 )
 from data.extraction.extracting import noted_faults
 from data.images.image_io import encode_frame
-from data.overview.plan import Plan
+from data.kinds.plan import Plan
 from data.preparation.media import Media, own_videos
 from data.tfrecords.files import find_records
 from data.video.clock import estimate_seconds

@@ -1,12 +1,9 @@
 """The figures are those of the sources that the module names."""
 
-import json
-
 import pytest
 
-from data.dataset.audit import Audit, remark_shared
 from data.dataset.cholec80 import SPLITS
-from data.dataset.overlaps import (
+from data.splits.overlaps import (
     find_public,
     identity,
     may_be_same_operation,
@@ -85,43 +82,3 @@ def test_overlaps_are_lines_to_print():
     assert overlaps(["video68"], ["VID68", "Video68"]) == (["video68 (VID68, Video68)"], [])
     named = [f"workflow_video_{n:02d}" for n in (1, 2, 3)]
     assert overlaps(["video80"], named)[1] == [f"video80 (one of {', '.join(named)})"]
-
-
-def dataset(root, *videos, synthetic=False):
-    for video in videos:
-        (root / "frames" / video).mkdir(parents=True)
-    audit = Audit(videos={video: {"frames": 1} for video in videos})
-    audit.write(root / "audit.json")
-    if synthetic:
-        (root / "synthetic.json").write_text("{}")
-    return root
-
-
-def remarks(root):
-    audit = Audit()
-    remark_shared(root, audit)
-    assert audit.problems == []
-    return audit.remarks + audit.neighbours
-
-
-def test_data_sets_beside_one_another_are_compared(tmp_path):
-    cholec80 = dataset(tmp_path / "cholec80", "video68", "video69", "video77")
-    other = dataset(tmp_path / "t50", "VID68", "VID92")
-    workflow = dataset(tmp_path / "workflow", "workflow_video_05")
-    ours = dataset(tmp_path / "ours", "op1")
-    dataset(tmp_path / "demo", "video68", synthetic=True)
-    advice = "do not pre-train on one and test on the other"
-    assert remarks(cholec80) == [
-        f"{other}: shares recordings with cholec80; {advice}: video68 (VID68)",
-        f"{workflow}: may share recordings with cholec80; {advice}: "
-        "video77 (one of workflow_video_05)",
-    ]
-    assert remarks(ours) == remarks(tmp_path / "demo") == []
-
-
-def test_a_recording_that_is_twice_in_a_data_set_and_a_damaged_neighbour(tmp_path):
-    root = dataset(tmp_path / "all", "video68", "VID68", "video01")
-    (dataset(tmp_path / "bad", "op1") / "audit.json").write_text(json.dumps([1]))
-    twice, damaged = remarks(root)
-    assert twice == f"{root}: the same recordings as others in it: video68 (VID68)"
-    assert str(tmp_path / "bad" / "audit.json") in damaged

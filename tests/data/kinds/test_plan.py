@@ -4,8 +4,8 @@ import pytest
 
 from data.dataset.audit import Audit
 from data.extraction.extracting import extract_frames
-from data.overview.plan import Plan, say_plan
-from data.overview.plan_videos import plan_videos
+from data.kinds.plan import Plan, say_plan
+from data.kinds.plan_videos import plan_videos
 from data.preparation.media import find_media
 from tests.support.small_dicoms import JPEG, jpegs, write_dicom
 from tests.support.small_videos import write_video

@@ -13,8 +13,8 @@ from data.image_classes.layout import read_layout
 from data.image_classes.neopolyp import find_neopolyp
 from data.image_classes.writing import check_margin
 from data.images.folders import list_files
-from data.overview.plan import Plan
-from data.overview.plan_videos import plan_videos
+from data.kinds.plan import Plan
+from data.kinds.plan_videos import plan_videos
 from data.preparation.media import Media
 from data.public_datasets.preparing import FIND, UNPACKED
 from data.video.parts import VideoFiles

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data.dataset.overlaps import identity
-from data.dataset.patients import FILE, FOLDERS, NAMES, NOBODY, Patients, suggested_patient
-from data.dataset.splits import draw_split
+from data.splits.drawing import draw_split
+from data.splits.overlaps import identity
+from data.splits.patients import FILE, FOLDERS, NAMES, NOBODY, Patients, suggested_patient
 
 
 @pytest.mark.parametrize(

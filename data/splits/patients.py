@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from data.common.errors import InputError, some
-from data.dataset.overlaps import identity
+from data.splits.overlaps import identity
 from data.storage.paths import AnyPath
 
 PATIENTS = "patients.csv"
@@ -89,7 +89,7 @@ class Patients:
     """What is known of the patients of videos.
 
     Attributes:
-      given, placed: {`data.dataset.overlaps.identity` of a video: (patient, how that is known)}, by
+      given, placed: {`data.splits.overlaps.identity` of a video: (patient, how that is known)}, by
         a file, and by what paths suggest.
     """
 

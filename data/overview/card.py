@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from data.dataset.audit import Audit
 from data.dataset.classes import frame_rate, has_times, read_classes
-from data.dataset.overlaps import SYNTHETIC
-from data.dataset.patients import counted, read_patients
-from data.dataset.splits import PARTS
+from data.splits.overlaps import SYNTHETIC
+from data.splits.parts import PARTS
+from data.splits.patients import counted, read_patients
 from data.storage.cards import CARD, UNKNOWN, cell, head, licence_in, said_of, table
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file

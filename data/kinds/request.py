@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from data.common.errors import InputError, check_choices, check_range
 from data.dataset import cholec80
-from data.overview.kinds import COMMON, KINDS, OF_CLASSES, PUBLIC, check_flags_of
+from data.kinds.kinds import COMMON, KINDS, OF_CLASSES, PUBLIC, check_flags_of
 from data.storage.paths import check_local, check_output_folder, to_path
 
 if TYPE_CHECKING:
