@@ -199,7 +199,10 @@ def _read_npz(path):
 
 def _read_parquet(path):
     with path.open("rb") as file:
-        table = pq.read_table(file, columns=_wanted(pq.read_schema(file).names))
+        # Not `read_table`: a thread of Arrow may let go of the file as late as when the interpreter
+        # ends, which aborts it (github.com/apache/arrow/issues/34314).
+        content = pq.ParquetFile(file)
+        table = content.read(_wanted(content.schema_arrow.names))
     if nulls := [name for name in table.column_names if table[name].null_count]:
         raise InputError(f"column {nulls[0]!r} has rows without a value")
     columns = {name: table[name].to_numpy() for name in table.column_names if name != EMBEDDINGS}

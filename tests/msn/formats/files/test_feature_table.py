@@ -4,6 +4,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+import weakref
+from pathlib import PosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -97,6 +99,26 @@ def test_rows_may_be_in_any_order_and_of_other_videos(tables, small_dataset, tmp
         expected = whole[[index.videos.index(part.videos[v]) * 14 for v in part.video]]
         assert features.shape == expected.shape
     np.testing.assert_allclose(table.of(index)[0], whole, rtol=1e-6)
+
+
+def test_no_thread_keeps_the_file(tmp_path):
+    """One that lets go of it when the interpreter ends aborts the process, now and then."""
+    columns = {"embeddings": [[0.5]], "video": ["video01"], "frame": [1]}
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet")
+    opened = []
+
+    class Watched(PosixPath):
+        def open(self, *arguments):
+            file = super().open(*arguments)
+            opened.append(weakref.ref(file))
+            return file
+
+    kept = 0
+    for _ in range(500):
+        FeatureTable(Watched(tmp_path / "table.parquet"))
+        kept += opened[-1]() is not None
+    assert len(opened) == 500
+    assert kept == 0
 
 
 def test_frames_may_be_counted_from_0(small_dataset, tmp_path):
