@@ -53,6 +53,7 @@ or Ctrl-C, or another process is making the same output.
 
 from absl import flags
 
+from data.annotation_writers.forms import FORMS
 from data.common import cli, summary
 from data.common.errors import InputError
 
@@ -95,7 +96,7 @@ ANNOTATIONS = flags.DEFINE_string(
 FORMAT = flags.DEFINE_enum(
     "annotation_format",
     "csv",
-    ["csv", "elan", "label-studio"],
+    FORMS,
     "of --annotations: a table a video, a file of ELAN a video, or tasks of Label Studio",
 )
 MIN_SECONDS = flags.DEFINE_float(

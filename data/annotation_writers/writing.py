@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.annotation_writers.elan import write_elan
+from data.annotation_writers.forms import FORMS
 from data.annotation_writers.interval_csv import write_tables
 from data.annotation_writers.intervals import VideoIntervals
 from data.annotation_writers.label_studio import write_label_studio
@@ -18,7 +19,7 @@ from data.storage.whole import write_json
 
 HIDDEN = ".part-annotations"  # where files are until all of them are written
 KINDS = {".csv", ".tsv", ".txt", ".eaf", ".json", ".xml"}  # that annotations may be in
-WRITERS = {"csv": write_tables, "elan": write_elan, "label-studio": write_label_studio}
+WRITERS = dict(zip(FORMS, (write_tables, write_elan, write_label_studio), strict=True))
 
 
 def check_folder(folder: Path, form: str) -> None:

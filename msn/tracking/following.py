@@ -12,6 +12,7 @@ from msn.tracking.sending import (
     STOPPED,
     Sender,
     later,
+    may_answer,
     try_to_send,
     wait_for,
 )
@@ -56,7 +57,8 @@ class Following:
         until = time.monotonic() + STOPPING_SECONDS
         for thread, sender in self._threads.items():
             if self.status == COMPLETE:
-                wait_for(thread, sender, sending.ANSWERING_SECONDS)
+                known_silent = not may_answer(sender.name)  # nor has it answered in this run
+                wait_for(thread, sender, 0 if known_silent else sending.ANSWERING_SECONDS)
             else:
                 thread.join(max(0.0, until - time.monotonic()))
 

@@ -3,9 +3,11 @@
 What is to be sent is read from the files of the run, so that a tracker that is away misses nothing.
 """
 
+import contextlib
 import re
 import threading
 import time
+from collections.abc import Iterator
 from functools import cached_property
 
 from data.common.errors import one_line
@@ -17,6 +19,9 @@ from msn.tracking.trackers import open_tracker, tracker_names
 
 RUNNING, COMPLETE, STOPPED, FAILED = "running", "complete", "stopped", "failed"
 ANSWERING_SECONDS = 15.0  # that a run which has ended waits for a tracker which says nothing
+AGAIN_SECONDS = 600.0  # after such silence, the runs that end meanwhile do not wait for it
+
+_silent: dict[str, float] = {}  # tracker -> since when this process has known it to say nothing
 
 
 class Sender:
@@ -36,7 +41,7 @@ class Sender:
 
     @property
     def silence(self) -> float:
-        """Seconds that the tracker has been asked for the run and has not answered; else 0."""
+        """Seconds that the tracker has been asked and has not answered, but for files; else 0."""
         asked = self._asked
         return 0.0 if asked is None else time.monotonic() - asked
 
@@ -63,10 +68,9 @@ class Sender:
         try:
             if self._run is None:
                 contents = self._begin(contents, status)
-            if self.is_given_up:  # another process may send it meanwhile
-                raise TimeoutError("answered too late")
             for part in self._run.parts(contents.rows):
-                self._run.log(part)
+                with self._asking():
+                    self._run.log(part)
                 record.step = part[-1][0]
                 record.write()
             if status == COMPLETE:
@@ -88,17 +92,15 @@ class Sender:
         record = self._record
         record.write()  # its key must be known before the tracker knows it
         tracker = open_tracker(self.name)  # its import takes seconds on a busy machine
-        self._asked = time.monotonic()
-        try:
+        with self._asking():
             self._run = tracker.begin(self.folder, record.key, contents)
-        finally:
-            self._asked = None
+            known = self._run.last_step(contents.rows)
         if not record.status:
             logger.info("%s: %s", self.name, without_credentials(self._run.address))
         if self._run.is_new and record.status:
             logger.warning("%s does not have this run any more: all of it is sent", self.name)
             record.forget()
-        elif (known := self._run.last_step(contents.rows)) is not None:
+        elif known is not None:
             record.step = known
         return read_contents(self.folder, record.step, with_files=status == COMPLETE)
 
@@ -106,15 +108,28 @@ class Sender:
         """Sends scores, files and the encoder that are new."""
         record = self._record
         if contents.scores != record.scores:
-            self._run.add_scores(contents.scores)
+            with self._asking():
+                self._run.add_scores(contents.scores)
             record.scores = contents.scores
         for files, add in (
             (record.changed(contents.files), self._run.add_files),
             (record.changed(contents.encoder), self._run.add_encoder),
         ):
             if files:
-                add(files)
+                add(files)  # as long as it takes: its client waits for no silent server
                 record.add_files(files)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Context in which the tracker is asked; its end is the answer, unless nobody waits."""
+        self._asked = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked = None
+        if self.is_given_up:  # another process may send it meanwhile
+            raise TimeoutError("answered too late")
+        _silent.pop(self.name, None)
 
 
 def without_credentials(text: str) -> str:
@@ -150,12 +165,15 @@ def send_finished(folder: AnyPath, track: str, is_patient: bool = False) -> bool
       folder: of pre-training, an experiment, a low-shot grid or a comparison.
       track: names of trackers, as `config.track`.
       is_patient: whether a tracker that says nothing is waited for as long as its client does it.
-        Else it is ANSWERING_SECONDS. What answers is waited for until it has all.
+        Else it is ANSWERING_SECONDS, and nothing for AGAIN_SECONDS after one was silent so long.
+        What answers is waited for until it has all.
     """
     then, seconds = later(folder), None if is_patient else ANSWERING_SECONDS
     status = COMPLETE if is_complete(folder) else STOPPED
     taken = []
     for sender in [Sender(folder, name) for name in tracker_names(track)]:
+        if not (is_patient or may_answer(sender.name)):
+            continue
         sending = threading.Thread(
             target=lambda one: taken.append(try_to_send(one, status, then)),
             args=[sender],
@@ -173,10 +191,19 @@ def wait_for(sending: threading.Thread, sender: Sender, seconds: float | None) -
         sending.join(0.1)
         if seconds is not None and sender.silence > seconds:
             sender.is_given_up = True
-            logger.warning(
-                "%s: no answer within %g seconds; %s", sender.name, seconds, later(sender.folder)
-            )
+            if may_answer(sender.name):  # else it was said
+                _silent[sender.name] = time.monotonic()
+                logger.warning(
+                    "%s: no answer within %g seconds; runs that end in the next %g minutes do not "
+                    "wait for it; %s",
+                    *(sender.name, seconds, AGAIN_SECONDS / 60, later(sender.folder)),
+                )
             return
+
+
+def may_answer(name: str) -> bool:
+    """Whether no run of this process gave a tracker up in the last minutes."""
+    return name not in _silent or time.monotonic() - _silent[name] > AGAIN_SECONDS
 
 
 def later(folder: AnyPath) -> str:

@@ -43,6 +43,7 @@ def own_experiment(server, monkeypatch, request):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
     monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(following, "RETRY_SECONDS", 0.2)
+    sending._silent.clear()
 
 
 def client():
@@ -155,13 +156,16 @@ def test_an_experiment_does_not_wait_for_a_server_that_says_nothing(
     root, probe = make_small_dataset(tmp_path / "data"), tmp_path / "probe"
     with server.paused():
         assert experiment(small_phases(root, mode="knn", track="mlflow"), probe)["metrics"]
+        monkeypatch.setattr(sending, "ANSWERING_SECONDS", 60)  # the first one said it for all
         began = time.monotonic()
         with Following(tmp_path / "run", "mlflow") as one:
             one.status = COMPLETE
         assert time.monotonic() - began < 25  # the client would wait for half a minute, twice
+        assert not send_finished(tmp_path / "run", "mlflow")
+        assert time.monotonic() - began < 25
     assert [line for line in caplog.messages if "mlflow:" in line] == [
-        f"mlflow: no answer within 1 seconds; python -m msn.track {folder} sends what is missing"
-        for folder in (probe, tmp_path / "run")
+        "mlflow: no answer within 1 seconds; runs that end in the next 10 minutes do not wait for "
+        f"it; python -m msn.track {probe} sends what is missing"
     ]
     for thread in threading.enumerate():
         if thread.name == "to mlflow":
@@ -169,7 +173,26 @@ def test_an_experiment_does_not_wait_for_a_server_that_says_nothing(
     for folder in (probe, tmp_path / "run"):
         assert send_finished(folder, "mlflow", is_patient=True)
     assert sorted(run.info.run_name for run in runs()) == ["probe", "run"]
-    assert len([line for line in caplog.messages if "mlflow:" in line and "no" in line]) == 2
+    assert len([line for line in caplog.messages if "mlflow:" in line and "no" in line]) == 1
+    assert sending.may_answer("mlflow")  # it has
+
+
+def test_a_server_that_answers_once_and_then_says_nothing(tmp_path, server, caplog, monkeypatch):
+    monkeypatch.setattr(sending, "ANSWERING_SECONDS", 1)
+    write_rows(tmp_path / "run", 1, 3)
+    with Following(tmp_path / "run", "mlflow") as one:
+        wait_until(lambda: runs() and len(curve(runs()[0])) == 3)
+        with server.paused():
+            write_rows(tmp_path / "run", 4, 6)
+            time.sleep(1)  # for the thread to ask
+            one.status, began = COMPLETE, time.monotonic()
+            one.__exit__(None, None, None)
+            assert time.monotonic() - began < 5  # the client would wait for half a minute
+        (said,) = [line for line in caplog.messages if "mlflow:" in line]
+        assert "no answer within 1 seconds" in said
+    assert send_finished(tmp_path / "run", "mlflow", is_patient=True)
+    (run,) = runs()
+    assert curve(run) == [(step, 1 / step) for step in range(1, 7)]
 
 
 def test_an_experiment_ends_at_once_where_there_is_no_server(tmp_path, server, caplog):
