@@ -75,7 +75,8 @@ class Sender:
                 record.write()
             if status == COMPLETE:
                 self._finish(contents)
-            self._run.set_status(status)
+            with self._asking() if status == RUNNING else contextlib.nullcontext():
+                self._run.set_status(status)  # at its end, W&B's client sends what it has kept
         except BaseException:
             self._run = None  # it is asked anew what it has
             raise

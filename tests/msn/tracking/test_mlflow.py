@@ -1,5 +1,6 @@
 """Runs on a real MLflow server, which is killed and started again (`make test-tracking`)."""
 
+import contextlib
 import json
 import logging
 import os
@@ -177,22 +178,35 @@ def test_an_experiment_does_not_wait_for_a_server_that_says_nothing(
     assert sending.may_answer("mlflow")  # it has
 
 
-def test_a_server_that_answers_once_and_then_says_nothing(tmp_path, server, caplog, monkeypatch):
+@pytest.mark.parametrize("last", ["last_step", "log", "set_status"])
+def test_a_server_that_falls_silent(tmp_path, server, caplog, monkeypatch, last):
+    """It has answered until it is asked for the last; then it takes connections alone."""
+    from msn.tracking.mlflow_run import MlflowRun
+
     monkeypatch.setattr(sending, "ANSWERING_SECONDS", 1)
     write_rows(tmp_path / "run", 1, 3)
-    with Following(tmp_path / "run", "mlflow") as one:
-        wait_until(lambda: runs() and len(curve(runs()[0])) == 3)
-        with server.paused():
-            write_rows(tmp_path / "run", 4, 6)
-            time.sleep(1)  # for the thread to ask
+    original, is_asked = getattr(MlflowRun, last), threading.Event()
+    with contextlib.ExitStack() as silence:
+
+        def ask(*arguments):
+            if not is_asked.is_set():
+                silence.enter_context(server.paused())
+                is_asked.set()
+            return original(*arguments)
+
+        monkeypatch.setattr(MlflowRun, last, ask)
+        with Following(tmp_path / "run", "mlflow") as one:
+            assert is_asked.wait(30)
             one.status, began = COMPLETE, time.monotonic()
-            one.__exit__(None, None, None)
-            assert time.monotonic() - began < 5  # the client would wait for half a minute
-        (said,) = [line for line in caplog.messages if "mlflow:" in line]
-        assert "no answer within 1 seconds" in said
+        assert time.monotonic() - began < 5  # the client would wait for half a minute
+    (said,) = [line for line in caplog.messages if "mlflow:" in line]
+    assert "no answer within 1 seconds" in said
+    for thread in threading.enumerate():
+        if thread.name == "to mlflow":
+            thread.join()
     assert send_finished(tmp_path / "run", "mlflow", is_patient=True)
     (run,) = runs()
-    assert curve(run) == [(step, 1 / step) for step in range(1, 7)]
+    assert curve(run) == [(step, 1 / step) for step in range(1, 4)]
 
 
 def test_an_experiment_ends_at_once_where_there_is_no_server(tmp_path, server, caplog):
