@@ -231,8 +231,8 @@ with cli.flag_group("Images with classes"):
     flags.DEFINE_string(
         "split",
         None,
-        "With --dataset=classes: a CSV with the columns image and split (train, validation, test) "
-        "or fold.",
+        "With --dataset=classes or neopolyp: a CSV with the columns image and split (train, "
+        "validation, test) or fold.",
     )
     flags.DEFINE_enum(
         "class_folders",

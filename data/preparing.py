@@ -129,7 +129,7 @@ def prepare(
       images: of "classes", the folder that has a folder for each class.
       sequences: of "classes" and "neopolyp", a CSV (image, sequence) of which images are of one
         patient.
-      split: of "classes", a CSV (image, and split or fold).
+      split: of "classes" and "neopolyp", a CSV (image, and split or fold).
       class_folders: of "classes", "first" or "last": which folder names the class.
       crop_margin: of "polypsset" and "neopolyp", crop the polyps, with this share of their size
         around them.

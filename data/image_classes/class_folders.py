@@ -10,43 +10,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
-import numpy as np
-
 from data.annotations.patients import take_patients
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.image_classes.image_table import (
-    FOLD,
     SEQUENCE,
     SPLIT,
+    given_places,
     numbers_of,
-    parts_of,
-    read_images,
+    read_tables,
 )
 from data.image_classes.layout import PARTS as PART_NAMES
 from data.image_classes.layout import read_layout
 from data.image_classes.writing import (
     LabelledImage,
     count_classes,
-    draw_stratified,
-    group_sizes,
-    set_aside,
+    make_protocols,
+    one_place_each,
     write_dataset,
 )
 from data.images.completeness import WHOLE_IMAGES, fault_finder, say_several
 from data.images.linking import is_linked_from, is_newer, place_image
-from data.images.names import is_image, natural_key
-from data.splits.manifest import drawn_before
-from data.splits.parts import PARTS
+from data.images.names import is_image
 from data.splits.patients import Patients, read_patients
-from data.splits.remarks import remark_groups, say_shares, say_torn_patients
 from data.video.dicom import read_header
 from data.video.dicom_names import same_patients
 from data.video.names import names_apart
 
-PROTOCOL = "70/10/20 by sequence, within each class"
-LITTLE = 0.1  # of a class's images: half of the share that is to be tested
-GIVEN = "as given"
 IMAGES_IN = "images"
 
 
@@ -90,11 +80,7 @@ def prepare_classes(
     files = [file for of_class in layout.images.values() for file in of_class]
     for remark in say_several(files):
         audit.remark(remark)
-    tables, columns = {}, {}
-    for path, needed in ((sequences, (SEQUENCE,)), (split, (SPLIT, FOLD))):
-        if path:
-            for column, values in read_images(path, needed, folder, files, audit).items():
-                columns[column], tables[column] = values, path
+    columns = read_tables(sequences, split, folder, files, audit)
     if SEQUENCE in columns:
         names = columns[SEQUENCE]
     else:
@@ -104,8 +90,9 @@ def prepare_classes(
             "patient can be in training and in test, which then promises too much, where neither "
             "--patients nor names or folders tell them"
         )
-    parts = parts_of(split or sequences, columns[SPLIT]) if SPLIT in columns else layout.parts
-    places = parts or columns.get(FOLD, {})
+    places, are_folds = given_places(split or sequences, columns)
+    if SPLIT not in columns and layout.parts:
+        places, are_folds = layout.parts, False
     numbered = numbers_of(sequences or split, columns)
     with fault_finder(root / WHOLE_IMAGES) as find_faults:
         faults = dict(zip(files, find_faults(files), strict=True))
@@ -116,15 +103,17 @@ def prepare_classes(
             if fault := faults[file]:
                 shown = file if is_image(file.name) else f"{classes[label]}: a DICOM file"
                 audit.problem(f"{shown}: {fault}")
-            elif file in names and (not places or file in places):
+            elif file in names and (places is None or file in places):
                 name = names[file]
                 counted[name] = counted.get(name, 0) + 1
                 number = numbered[0].get(file) if numbered else counted[name]
                 place = Path(IMAGES_IN, _place(file, classes[label], folder))
                 rows.append((file, LabelledImage(name, number, label, place.as_posix())))
-                place_of.setdefault(name, set()).add(places.get(file))
+                if places is not None:
+                    place_of.setdefault(name, set()).add(places[file])
     images = [image for _, image in rows]
-    _check(images, place_of)
+    where = one_place_each(place_of)
+    _check_order(images)
     is_ours, own = is_linked_from(root, IMAGES_IN, folder), []
     for file, image in rows:
         if is_newer(file, root / image.file):
@@ -144,88 +133,19 @@ def prepare_classes(
         audit.remark(f"{some(audit.changed)}: images were replaced since; taken anew")
     known = _take_patients(root, patients, rows, folder, classes, SEQUENCE in columns, audit)
     counts = count_classes(images, len(classes))
-    _remark_few(counts, classes, audit)
-    where = {name: next(iter(of)) for name, of in place_of.items()} if places else {}
-    protocols = _protocols(counts, where, bool(parts), seed, audit, known, root)
-    if not where:
-        _remark_little(protocols[PROTOCOL], counts, classes, audit)
+    protocols = make_protocols(root, counts, classes, where, are_folds, seed, known, audit)
     return write_dataset(
         root, images, classes, protocols, audit, fps=numbered[1] if numbered else None
     )
 
 
-def _check(images: list[LabelledImage], place_of: Mapping[str, set]) -> None:
-    """Raises `InputError` for a sequence in two parts, or two images in one place of it."""
-    if torn := [name for name, places in place_of.items() if len(places) > 1]:
-        places = some(sorted(place_of[torn[0]], key=natural_key))
-        raise InputError(
-            f"{len(torn)} sequences are in several parts of the split ({some(torn)}; the first in "
-            f"{places}); expected each in one"
-        )
+def _check_order(images: list[LabelledImage]) -> None:
+    """Raises `InputError` for two images in one place of a sequence."""
     seen = set()
     for image in images:
         if (image.sequence, image.frame) in seen:
             raise InputError(f"{image.sequence}: two images at one time; expected an order")
         seen.add((image.sequence, image.frame))
-
-
-def _remark_little(
-    split: Mapping[str, list[str]],
-    counts: Mapping[str, np.ndarray],
-    classes: Sequence[str],
-    audit: Audit,
-) -> None:
-    """Says of which classes few images came to be tested: what is drawn are groups of any size."""
-    none = np.zeros(len(classes) + 1, int)
-    in_all, tested = (sum((counts[n] for n in of), none) for of in (counts, split["test"]))
-    for label, name in enumerate(classes):
-        if tested[label] < LITTLE * in_all[label]:
-            audit.remark(
-                f"{name}: {tested[label]} of {in_all[label]} images are in test: whole "
-                "sequences and patients are drawn, of any size; --config.folds=5 tests all of them"
-            )
-
-
-def _protocols(
-    counts: Mapping[str, np.ndarray],
-    where: Mapping[str, str],
-    are_parts: bool,
-    seed: int,
-    audit: Audit,
-    patients: Patients,
-    root: Path,
-) -> dict[str, dict]:
-    """The splits: drawn, as given, or one for each fold, in which that is the test."""
-    if not where:
-        remark_groups(patients, list(counts), "sequence", audit)
-        split = draw_stratified(counts, seed, patients, drawn_before(root, PROTOCOL))
-        if len(set(group_sizes(counts, patients).values())) > 1:
-            images = {name: int(of.sum()) for name, of in counts.items()}
-            say_shares(PROTOCOL, split, images, audit)
-        return {PROTOCOL: split}
-    groups = {}
-    for name, place in where.items():
-        groups.setdefault(place, []).append(name)
-    if are_parts:
-        protocols = {GIVEN: {part: groups.get(part, []) for part in PARTS}}
-    else:
-        protocols = {
-            f"fold {fold}": {
-                "train": [name for name, of in where.items() if of != fold],
-                "validation": [],
-                "test": groups[fold],
-            }
-            for fold in sorted(groups, key=natural_key)
-        }
-    for name, split in protocols.items():
-        if not split["test"]:
-            audit.remark(f"split {name}: has no test images; an experiment needs some")
-        if not split["validation"] and split["train"]:
-            of_train, before = {of: counts[of] for of in split["train"]}, drawn_before(root, name)
-            split |= set_aside(of_train, seed, patients, before)
-            audit.remark(f"split {name}: validation is an eighth of the training images, drawn")
-    say_torn_patients(protocols, patients, audit)
-    return protocols
 
 
 def _take_patients(
@@ -280,11 +200,3 @@ def _own_sequences(images: Mapping[str, list[Path]], folder: Path) -> dict[Path,
     )
     named = names_apart(pairs, [])
     return {file: name for name, file in named.items()}
-
-
-def _remark_few(counts: Mapping[str, np.ndarray], classes: list[str], audit: Audit) -> None:
-    """Names the classes that cannot be in all three parts."""
-    for label, name in enumerate(classes):
-        number = sum(int(of_class[:-1].argmax()) == label for of_class in counts.values())
-        if number < 3:
-            audit.remark(f"{name}: {number} sequences; in all three parts it would be with three")

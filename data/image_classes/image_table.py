@@ -28,6 +28,23 @@ KNOWN = (SEQUENCE, SPLIT, FOLD, FRAME, SECOND, TIME)
 RATES = (1, 2, 4, 5, 10, 20, 25, 30, 50, 60, 100, 1000)  # frames a second that times may be at
 
 
+def read_tables(
+    sequences: Path | None, split: Path | None, folder: Path, files: Sequence[Path], audit: Audit
+) -> dict[str, dict[Path, str]]:
+    """What `read_images` returns of both tables together, of those that are given.
+
+    Args:
+      sequences: a table with `sequence`.
+      split: a table with `split` or `fold`; `sequences` may have these columns, too.
+      folder, files, audit: as for `read_images`.
+    """
+    columns = {}
+    for path, needed in ((sequences, (SEQUENCE,)), (split, (SPLIT, FOLD))):
+        if path:
+            columns |= read_images(path, needed, folder, files, audit)
+    return columns
+
+
 def read_images(
     path: Path, needed: Sequence[str], folder: Path, files: Sequence[Path], audit: Audit
 ) -> dict[str, dict[Path, str]]:
@@ -97,12 +114,19 @@ def _rows(
     return [(reader.line_num, row) for row in reader], columns
 
 
-def parts_of(path: Path, splits: dict[Path, str]) -> dict[Path, str]:
-    """{image: "train", "validation" or "test"} of a column `split`; raises `InputError`."""
-    wrong = sorted({value for value in splits.values() if value.lower() not in PARTS})
+def given_places(
+    path: Path | None, columns: dict[str, dict[Path, str]]
+) -> tuple[dict[Path, str] | None, bool]:
+    """{image: "train", "validation" or "test", or its fold}, and whether these are folds.
+
+    None where no table says it; raises `InputError` for another part.
+    """
+    if SPLIT not in columns:
+        return columns.get(FOLD), True
+    wrong = sorted({value for value in columns[SPLIT].values() if value.lower() not in PARTS})
     if wrong:
         raise InputError(f"{path}: split {some(wrong)}; expected train, validation or test")
-    return {file: PARTS[value.lower()] for file, value in splits.items()}
+    return {file: PARTS[value.lower()] for file, value in columns[SPLIT].items()}, False
 
 
 def numbers_of(

@@ -16,7 +16,8 @@ another colour; the images without masks are there without a class, to pre-train
 for itself: its box with a margin, as square as the image allows.
 
 Which images show one polyp, or one patient, the archive does not say. `sequences` does, a table;
-else every image is a sequence of its own, and cross-validation promises too much.
+else every image is a sequence of its own, and cross-validation promises too much. Nor has the
+archive a split of these images: `split`, a table, gives one; else it is drawn.
 """
 
 from collections import Counter
@@ -29,14 +30,22 @@ from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
 from data.image_classes.coloured_masks import LEAST, MaskContent, MaskObject, read_mask
-from data.image_classes.image_table import SEQUENCE, read_images
+from data.image_classes.image_table import (
+    FRAME,
+    SECOND,
+    SEQUENCE,
+    TIME,
+    given_places,
+    read_tables,
+)
 from data.image_classes.polypsset import crop_box
 from data.image_classes.writing import (
     LabelledImage,
     check_margin,
     count_classes,
-    draw_stratified,
+    make_protocols,
     note_margin,
+    one_place_each,
     write_dataset,
 )
 from data.images.completeness import WHOLE_IMAGES, fault_finder
@@ -45,11 +54,10 @@ from data.images.linking import place_image
 from data.indexing.cleaning import CROPPED, cropping
 from data.public_datasets.layout import matching
 from data.public_datasets.preparing import open_archive
-from data.splits.manifest import drawn_before
+from data.splits.patients import NOBODY
 
 NAMES = ("non_neoplastic", "neoplastic")  # the second is the positive class
 CLASS_OF = {"green": 0, "red": 1}
-PROTOCOL = "70/10/20 by sequence, within each class"
 
 
 def find_neopolyp(folder: Path) -> tuple[dict, dict, dict]:
@@ -69,6 +77,7 @@ def prepare_neopolyp(
     sequences: Path | None,
     seed: int,
     audit: Audit,
+    split: Path | None = None,
 ) -> dict:
     """Makes the data set in `root`.
 
@@ -78,22 +87,25 @@ def prepare_neopolyp(
       crop_margin: None for whole frames, which are linked. Else crops, in `cropped/`, of each
         polyp, with this share of its larger side on every side.
       sequences: a table (image, sequence) of what belongs together of `train/`.
-      seed: of the split, which is drawn.
+      seed: of what is drawn of the split.
       audit: receives what was found.
+      split: a table (image, and split or fold) of `train/`; `sequences` may have these columns,
+        too. Without them the split is drawn.
 
     Returns:
       What `data.image_classes.writing.write_dataset` returns.
 
     Raises:
-      InputError: no NeoPolyp there, nothing usable in it, no such table, a margin that is out of
-        range, or `root` was prepared with another one.
+      InputError: no NeoPolyp there, nothing usable in it, no such table or one that contradicts
+        itself, a margin that is out of range, or `root` was prepared with another one.
     """
     check_margin(root, crop_margin)
     folder = open_archive(archive, root)
     train, masks, test = find_neopolyp(folder)
     if alone := sorted(masks.keys() - train.keys()):
         audit.remark(f"{folder}: {len(alone)} masks without an image: {some(alone)}")
-    named = _sequences(folder, train, sequences, audit)  # a wrong table ends it before the masks
+    # A wrong table ends it before the masks.
+    named, of_image, are_folds = _sequences(folder, train, sequences, split, audit)
     shown = _read_masks(root, train, masks, audit)
     shown = {name: content for name, content in shown.items() if name in named}
     _remark_objects(folder, shown, audit)
@@ -102,10 +114,11 @@ def prepare_neopolyp(
     else:
         images = _crops(root, train, shown, named, crop_margin)
     labelled = [image for image in images if image.label != UNKNOWN]
-    counts, before = count_classes(labelled, len(NAMES)), drawn_before(root, PROTOCOL)
-    split = draw_stratified(counts, seed, before=before)
+    counts = count_classes(labelled, len(NAMES))
+    where = {name: place for name, place in of_image.items() if name in counts}
+    protocols = make_protocols(root, counts, NAMES, where, are_folds, seed, NOBODY, audit)
     note_margin(root, crop_margin)
-    return write_dataset(root, images, NAMES, {PROTOCOL: split}, audit)
+    return write_dataset(root, images, NAMES, protocols, audit)
 
 
 def _read_masks(
@@ -144,17 +157,39 @@ def _read_masks(
 
 
 def _sequences(
-    folder: Path, images: Mapping[str, Path], table: Path | None, audit: Audit
-) -> dict[str, str]:
-    """{name of an image: its sequence}, of those that have one."""
-    if table is None:
+    folder: Path,
+    images: Mapping[str, Path],
+    sequences: Path | None,
+    split: Path | None,
+    audit: Audit,
+) -> tuple[dict[str, str], dict[str, str], bool]:
+    """What tables say of the images with masks.
+
+    Returns:
+      {name of an image: its sequence}, of those that have one, and a place where a split is given;
+      {sequence: its part of that split, or its fold}; whether these are folds.
+    """
+    columns = read_tables(sequences, split, folder, list(images.values()), audit)
+    if sequences is None:
         audit.remark(
             f"{folder}: no --sequences, every image is a sequence of its own: images of one polyp "
             "or patient can be in training and in test, which then promises too much"
         )
-        return {name: f"neopolyp_train_{name}" for name in images}
-    given = read_images(table, (SEQUENCE,), folder, list(images.values()), audit)[SEQUENCE]
-    return {name: f"neopolyp_train_{given[file]}" for name, file in images.items() if file in given}
+    if ordered := {SECOND, TIME, FRAME} & columns.keys():
+        audit.remark(
+            f"{sequences or split}: {some(sorted(ordered))}: not used; NeoPolyp's images are in no "
+            "order"
+        )
+    places, are_folds = given_places(split or sequences, columns)
+    own = {file: name for name, file in images.items()}
+    given = columns.get(SEQUENCE, own)
+    named, place_of = {}, {}
+    for name, file in images.items():
+        if file in given and (places is None or file in places):
+            named[name] = f"neopolyp_train_{given[file]}"
+            if places is not None:
+                place_of.setdefault(named[name], set()).add(places[file])
+    return named, one_place_each(place_of), are_folds
 
 
 def _label(objects: tuple[MaskObject, ...]) -> int:

@@ -21,13 +21,16 @@ from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
 from data.images.names import natural_key
 from data.indexing.index_table import index_table
 from data.splits.drawing import SHARES, draw, stays
-from data.splits.manifest import MANIFEST, describe_part
+from data.splits.manifest import MANIFEST, describe_part, drawn_before
 from data.splits.parts import PARTS
 from data.splits.patients import NOBODY, Patients
+from data.splits.remarks import remark_groups, say_shares, say_torn_patients
 from data.storage.whole import whole_file, write_json
 
 # {"crop_margin": share}, or null of whole frames; its name, and that of earlier versions.
 CROPS, CROPS_BEFORE = "crops.json", "polypsset.json"
+DRAWN, GIVEN = "70/10/20 by sequence, within each class", "as given"
+LITTLE = 0.1  # of a class's images: half of the share that is to be tested
 
 
 class LabelledImage(NamedTuple):
@@ -131,6 +134,98 @@ def count_classes(images: Iterable[LabelledImage], number: int) -> dict[str, np.
     return counts
 
 
+def one_place_each(place_of: Mapping[str, set[str]]) -> dict[str, str]:
+    """{sequence: part of a split, or fold}; raises `InputError` where one has several."""
+    if torn := [name for name, places in place_of.items() if len(places) > 1]:
+        places = some(sorted(place_of[torn[0]], key=natural_key))
+        raise InputError(
+            f"{len(torn)} sequences are in several parts of the split ({some(torn)}; the first in "
+            f"{places}); expected each in one"
+        )
+    return {name: next(iter(places)) for name, places in place_of.items()}
+
+
+def make_protocols(
+    root: Path,
+    counts: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    where: Mapping[str, str],
+    are_folds: bool,
+    seed: int,
+    patients: Patients,
+    audit: Audit,
+) -> dict[str, dict]:
+    """The splits, as `write_dataset` takes them: drawn, as given, or one for each fold, its test.
+
+    Args:
+      root: dataset directory; what it has drawn before stays, as `draw_stratified` says.
+      counts: as `count_classes` gives them.
+      classes: their names.
+      where: {sequence: its part of a split that was given, or its fold}; empty where none was.
+      are_folds: which of both.
+      seed: of what is drawn.
+      patients: what is known of them.
+      audit: receives what of them cannot serve.
+    """
+    _remark_few(counts, classes, audit)
+    if not where:
+        remark_groups(patients, list(counts), "sequence", audit)
+        split = draw_stratified(counts, seed, patients, drawn_before(root, DRAWN))
+        if len(set(group_sizes(counts, patients).values())) > 1:
+            images = {name: int(of.sum()) for name, of in counts.items()}
+            say_shares(DRAWN, split, images, audit)
+        _remark_little(split, counts, classes, audit)
+        return {DRAWN: split}
+    groups = {}
+    for name, place in where.items():
+        groups.setdefault(place, []).append(name)
+    if are_folds:
+        protocols = {
+            f"fold {fold}": {
+                "train": [name for name, of in where.items() if of != fold],
+                "validation": [],
+                "test": groups[fold],
+            }
+            for fold in sorted(groups, key=natural_key)
+        }
+    else:
+        protocols = {GIVEN: {part: groups.get(part, []) for part in PARTS}}
+    for name, split in protocols.items():
+        if not split["test"]:
+            audit.remark(f"split {name}: has no test images; an experiment needs some")
+        if not split["validation"] and split["train"]:
+            of_train, before = {of: counts[of] for of in split["train"]}, drawn_before(root, name)
+            split |= set_aside(of_train, seed, patients, before)
+            audit.remark(f"split {name}: validation is an eighth of the training images, drawn")
+    say_torn_patients(protocols, patients, audit)
+    return protocols
+
+
+def _remark_few(counts: Mapping[str, np.ndarray], classes: Sequence[str], audit: Audit) -> None:
+    """Names the classes that cannot be in all three parts."""
+    of_sequences = [_class_of(of) for of in counts.values()]
+    for label, name in enumerate(classes):
+        if (number := of_sequences.count(label)) < 3:
+            audit.remark(f"{name}: {number} sequences; in all three parts it would be with three")
+
+
+def _remark_little(
+    split: Mapping[str, list[str]],
+    counts: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    audit: Audit,
+) -> None:
+    """Says of which classes few images came to be tested: what is drawn are groups of any size."""
+    none = np.zeros(len(classes) + 1, int)
+    in_all, tested = (sum((counts[n] for n in of), none) for of in (counts, split["test"]))
+    for label, name in enumerate(classes):
+        if tested[label] < LITTLE * in_all[label]:
+            audit.remark(
+                f"{name}: {tested[label]} of {in_all[label]} images are in test: whole "
+                "sequences and patients are drawn, of any size; --config.folds=5 tests all of them"
+            )
+
+
 def set_aside(
     counts: Mapping[str, np.ndarray],
     seed: int,
@@ -189,26 +284,6 @@ def _draw_groups(counts, seed, patients, parts, shares, sizes) -> dict[str, list
         part: [sequence for of in drawn for name in of[part] for sequence in groups[name]]
         for part in parts
     }
-
-
-def split_table(manifest: Mapping) -> str:
-    """The default split of a manifest, to be printed: sequences and images of each class."""
-    parts = manifest["protocols"][manifest["default"]]
-    names = list(parts["train"]["classes"])
-    width = max(len(name) for name in [*names, "without a label"])
-    rows = [("", *PARTS)]
-    for name in [*names, None]:
-        cells = []
-        for part in (parts[part] for part in PARTS):
-            count = part["frames"] - part["labelled"] if name is None else part["classes"][name]
-            cell = f"{count} images"
-            if name is not None:
-                cell = f"{part['sequences'][name]} sequences, {cell}"
-            cells.append(cell)
-        rows.append((name or "without a label", *cells))
-    column = 2 + max(len(cell) for _, *cells in rows for cell in cells)
-    lines = (f"{name:{width}}" + "".join(f"{c:>{column}}" for c in cells) for name, *cells in rows)
-    return "\n".join([f"{manifest['default']}:", *lines])
 
 
 def _class_of(counts: np.ndarray) -> int:

@@ -17,15 +17,15 @@ def plan_dataset(request: Request, audit: Audit) -> list[str]:
     kind, root, path = request.dataset, request.root, request.path
     check_kind(root, is_of_classes=kind in OF_CLASSES)
     archive, settings = path("archive"), request.settings
+    sequences, split = path("sequences"), path("split")
     if kind in PUBLIC:
         made = plan_archives.plan_public(kind, root, request.needed("archive"), settings, audit)
     elif kind == "classes":
-        tables = {"sequence": path("sequences"), "split": path("split")}
-        level = request.class_folders
-        made = plan_archives.plan_classes(root, request.needed("images"), tables, level, audit)
+        images, level = request.needed("images"), request.class_folders
+        made = plan_archives.plan_classes(root, images, sequences, split, level, audit)
     elif kind == "neopolyp":
-        asked = request.needed("archive"), request.crop_margin, path("sequences")
-        made = plan_archives.plan_neopolyp(root, *asked, audit)
+        given, margin = request.needed("archive"), request.crop_margin
+        made = plan_archives.plan_neopolyp(root, given, margin, sequences, split, audit)
     elif request.synthetic:
         made = Plan(["a miniature, to be rendered"], is_certain=False)
     elif kind == "polypsset":

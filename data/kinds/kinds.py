@@ -25,7 +25,7 @@ COMMON = {"data_rootdir", "name", "dataset", "dry_run", "sheet", "summary", "kno
 PACKING = {"pack", "pack_size"}  # of all kinds, too, but they ask for more than a look
 KNOWN = {
     "polypsset": {"archive", "crop_margin", "synthetic", "synthetic_videos", "seed"},
-    "neopolyp": {"archive", "crop_margin", "sequences", "seed"},
+    "neopolyp": {"archive", "crop_margin", "sequences", "split", "seed"},
     "classes": {"images", "sequences", "split", "class_folders", "seed", "patients"},
 }
 PUBLIC_FLAGS = {"archive", "fps", "format", "quality", "size", "workers", "crop_borders"}

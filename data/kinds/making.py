@@ -94,6 +94,7 @@ def _neopolyp(request: Request, audit: Audit) -> dict[str, Any]:
         request.path("sequences"),
         request.seed,
         audit,
+        request.path("split"),
     )
 
 

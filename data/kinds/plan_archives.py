@@ -8,7 +8,7 @@ from data.archives.room import say_bytes
 from data.common.errors import InputError
 from data.dataset import cholec80
 from data.dataset.audit import Audit
-from data.image_classes.image_table import FOLD, SEQUENCE, SPLIT, read_images
+from data.image_classes.image_table import given_places, read_tables
 from data.image_classes.layout import read_layout
 from data.image_classes.neopolyp import find_neopolyp
 from data.image_classes.writing import check_margin
@@ -42,13 +42,19 @@ def plan_public(kind: str, root: Path, archive: Path, settings: Mapping, audit: 
 
 
 def plan_neopolyp(
-    root: Path, archive: Path, crop_margin: float | None, sequences: Path | None, audit: Audit
+    root: Path,
+    archive: Path,
+    crop_margin: float | None,
+    sequences: Path | None,
+    split: Path | None,
+    audit: Audit,
 ) -> Plan:
     """NeoPolyp: of a folder, what is in it; of an archive, its size.
 
     Args:
       root: dataset directory.
-      archive, crop_margin, sequences: as for `data.image_classes.neopolyp.prepare_neopolyp`.
+      archive, crop_margin, sequences, split: as for
+        `data.image_classes.neopolyp.prepare_neopolyp`.
       audit: receives what does not fit.
 
     Raises:
@@ -58,12 +64,11 @@ def plan_neopolyp(
     check_margin(root, crop_margin)
     folder = archive if archive.is_dir() else root / UNPACKED
     if not folder.is_dir():
-        if sequences:  # of images that nothing is known of yet
-            read_images(sequences, (SEQUENCE,), folder, [], Audit())
+        read_tables(sequences, split, folder, [], Audit())  # nothing is known of its images yet
         return plan_archive(archive, root)
     train, masks, test = find_neopolyp(folder)
-    if sequences:
-        read_images(sequences, (SEQUENCE,), folder, list(train.values()), audit)
+    columns = read_tables(sequences, split, folder, list(train.values()), audit)
+    given_places(split or sequences, columns)
     line = f"{len(train)} images, {len(masks)} masks; {len(test)} images without"
     return Plan([line, "to be linked" if crop_margin is None else "polyps to be cropped"])
 
@@ -96,7 +101,8 @@ def plan_archive(archive: Path | None, root: Path) -> Plan:
 def plan_classes(
     root: Path,
     folder: Path,
-    tables: Mapping[str, Path | None],
+    sequences: Path | None,
+    split: Path | None,
     level: str | None,
     audit: Audit,
 ) -> Plan:
@@ -105,8 +111,7 @@ def plan_classes(
     Args:
       root: dataset directory.
       folder: has a folder for each class.
-      tables: {"sequence" or "split": a table with that column}, None where there is none.
-      level: as for `data.image_classes.layout.read_layout`.
+      sequences, split, level: as for `data.image_classes.class_folders.prepare_classes`.
       audit: receives what does not fit.
 
     Raises:
@@ -114,10 +119,7 @@ def plan_classes(
     """
     layout = read_layout(folder, level, audit.problems)
     files = [file for of_class in layout.images.values() for file in of_class]
-    for column, path in tables.items():
-        if path:
-            needed = (SEQUENCE,) if column == SEQUENCE else (SPLIT, FOLD)
-            read_images(path, needed, folder, files, audit)
+    given_places(split or sequences, read_tables(sequences, split, folder, files, audit))
     lines = [f"{name}: {len(images)} images" for name, images in layout.images.items()]
     how = "checked, and linked where they are on this disk"
     return Plan(

@@ -10,7 +10,6 @@ from data.common.configurations import ROOT
 from data.common.errors import say_problem
 from data.dataset.audit import Audit
 from data.dataset.classes import read_classes
-from data.image_classes.writing import split_table
 from data.kinds.kinds import OF_CLASSES, SMALL_CONFIG, config_for
 from data.splits.manifest import MANIFEST, phase_table
 from data.splits.parts import PARTS
@@ -74,3 +73,23 @@ def _next_command(
         fitting = 2 ** int(math.log2(max(1, frames / 4)))
         arguments.append(f"--config.batch_size={fitting}")
     return ["python", "-m", "msn.train", *arguments]
+
+
+def split_table(manifest: Mapping) -> str:
+    """The default split of a manifest, to be printed: sequences and images of each class."""
+    parts = manifest["protocols"][manifest["default"]]
+    names = list(parts["train"]["classes"])
+    width = max(len(name) for name in [*names, "without a label"])
+    rows = [("", *PARTS)]
+    for name in [*names, None]:
+        cells = []
+        for part in (parts[part] for part in PARTS):
+            count = part["frames"] - part["labelled"] if name is None else part["classes"][name]
+            cell = f"{count} images"
+            if name is not None:
+                cell = f"{part['sequences'][name]} sequences, {cell}"
+            cells.append(cell)
+        rows.append((name or "without a label", *cells))
+    column = 2 + max(len(cell) for _, *cells in rows for cell in cells)
+    lines = (f"{name:{width}}" + "".join(f"{c:>{column}}" for c in cells) for name, *cells in rows)
+    return "\n".join([f"{manifest['default']}:", *lines])

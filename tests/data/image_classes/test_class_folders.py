@@ -14,9 +14,10 @@ from data.image_classes.writing import (
     count_classes,
     draw_stratified,
     set_aside,
-    split_table,
 )
 from data.images.image_io import read_image
+from data.overview.closing import split_table
+from data.splits.drawing import draw
 from data.splits.patients import FILE, Patients
 from down_stream.tasks import open_task
 from tests.support.class_images import PARTS, prepare, write_image
@@ -165,9 +166,10 @@ def test_a_split_that_an_earlier_version_drew_stays(tmp_path, monkeypatch):
         split = manifest["protocols"][manifest["default"]]
         return [split[part]["videos"] for part in PARTS]
 
-    monkeypatch.setattr("data.image_classes.writing.group_sizes", lambda *_: None)
-    monkeypatch.setattr("data.image_classes.class_folders.say_shares", lambda *_: None)
-    monkeypatch.setattr("data.image_classes.class_folders.group_sizes", lambda *_: {})
+    def by_number(names, seed, shares, sizes):
+        return draw(names, seed, shares, None)
+
+    monkeypatch.setattr("data.image_classes.writing.draw", by_number)
     earlier = drawn("old")
     monkeypatch.undo()
     assert drawn("old") == earlier != drawn("new")

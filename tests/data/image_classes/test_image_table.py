@@ -77,6 +77,9 @@ def test_a_given_split_and_its_sequences(tmp_path, folder, patients):
     split.write_text("image,split\ncyst/0.png,training\ncyst/1.png,both\n")
     with pytest.raises(InputError, match="split both; expected train, validation or test"):
         prepare(tmp_path / "wrong", folder, split=split)
+    split.write_text("image,fold\ngone.png,1\n")  # is no draw of another split
+    with pytest.raises(InputError, match="no usable image"):
+        prepare(tmp_path / "none", folder, split=split)
 
 
 def test_folds_are_protocols(tmp_path, folder, patients):

@@ -46,9 +46,9 @@ def rewrite(archive, number, pixels):
     write(file, pixels[..., ::-1])
 
 
-def prepared(tmp_path, archive, margin=None, sequences=None, audit=None):
+def prepared(tmp_path, archive, margin=None, sequences=None, audit=None, split=None):
     root = tmp_path / "set"
-    manifest = prepare_neopolyp(root, archive, margin, sequences, 0, audit or Audit())
+    manifest = prepare_neopolyp(root, archive, margin, sequences, 0, audit or Audit(), split)
     return load_index(root), manifest
 
 
@@ -166,6 +166,63 @@ def test_a_table_says_what_belongs_together(tmp_path):
         assert len(set(index.label[index.video == place])) == 1
 
 
+def with_column(path, column, values):
+    """Adds a column to the table of `write_sequences`."""
+    head, *rows = path.read_text().splitlines()
+    lines = [
+        f"{head},{column}",
+        *(f"{row},{value}" for row, value in zip(rows, values, strict=True)),
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("margin", [None, 0.15])
+def test_a_split_is_taken_from_the_table_of_sequences(tmp_path, margin):
+    archive, table = make(tmp_path), write_sequences(tmp_path / "sequences.csv")
+    parts = ["train"] * 12 + ["Val"] * 4 + ["test"] * 8
+    with_column(table, "split", parts)
+    _, manifest = prepared(tmp_path, archive, margin, table)
+    assert list(manifest["protocols"]) == ["as given"]
+    of_parts = {part: of["videos"] for part, of in manifest["protocols"]["as given"].items()}
+    assert of_parts == {
+        part: [f"neopolyp_train_p{number}_{kind}" for number in numbers for kind in (0, 1)]
+        for part, numbers in (("train", range(3)), ("validation", [3]), ("test", [4, 5]))
+    }
+
+
+def test_folds_and_a_table_of_its_own(tmp_path):
+    archive, audit = make(tmp_path), Audit()
+    sequences = with_column(write_sequences(tmp_path / "sequences.csv"), "second", range(24))
+    split = with_column(write_sequences(tmp_path / "split.csv"), "fold", [0] * 12 + [1] * 12)
+    split.write_text("".join(split.read_text().splitlines(keepends=True)[:-1]))
+    index, manifest = prepared(tmp_path, archive, None, sequences, audit, split)
+    assert list(manifest["protocols"]) == ["fold 0", "fold 1"]
+    tested = manifest["protocols"]["fold 1"]["test"]["videos"]
+    assert tested == [f"neopolyp_train_p{number}_{kind}" for number in (3, 4, 5) for kind in (0, 1)]
+    assert sum(name.startswith("neopolyp_train_p") for name in index.videos) == 12
+    assert np.sum(index.label >= 0) == 23
+    assert any(f"{split}: without 1 of 24 images" in problem for problem in audit.problems)
+    assert any(f"{sequences}: second: not used" in remark for remark in audit.remarks)
+    with_column(sequences, "split", ["train", "test"] * 12)
+    sequences.write_text(sequences.read_text().replace("_1,", "_0,"))
+    with pytest.raises(InputError, match="sequences are in several parts of the split"):
+        prepared(tmp_path, archive, None, sequences)
+
+
+def test_a_split_without_one_of_its_images_leaves_nothing(tmp_path):
+    archive, split = make(tmp_path), tmp_path / "split.csv"
+    split.write_text("image,fold\nanother.jpeg,1\n")
+    with pytest.raises(InputError, match=r"without 24 of 24 images"):
+        prepared(tmp_path, archive, 0.15, split=split)
+    command = ["--dataset=neopolyp", f"--archive={archive}", f"--split={split}"]
+    split.write_text("image,split\n" + f"{neopolyp_name(0)}.jpeg,both\n")
+    for more in ([], ["--dry_run"]):
+        code, _, errors = prepare(tmp_path / "datasets", *command, *more)
+        assert code == 2
+        assert "split.csv: split both; expected train, validation or test" in errors
+
+
 @pytest.mark.parametrize("is_unpacked", [True, False])
 def test_a_wrong_table_is_said_before_the_slow_work(tmp_path, monkeypatch, is_unpacked):
     archive, table = make(tmp_path), tmp_path / "sequences.csv"
@@ -178,7 +235,7 @@ def test_a_wrong_table_is_said_before_the_slow_work(tmp_path, monkeypatch, is_un
         with pytest.raises(InputError, match=f"sequences.csv: {said}"):
             prepared(tmp_path, archive, sequences=table)
         with pytest.raises(InputError, match=f"sequences.csv: {said}"):
-            plan_neopolyp(tmp_path / "new", archive, None, table, Audit())
+            plan_neopolyp(tmp_path / "new", archive, None, table, None, Audit())
 
 
 def test_what_does_not_fit_is_a_problem_and_the_rest_is_used(tmp_path):
