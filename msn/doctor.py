@@ -2,21 +2,23 @@
 
   python -m msn.doctor
 
-Each line ends with OK, or with what to do. Nothing is changed and nothing is fetched.
+Each line ends with OK, or with what to do. Nothing is changed and nothing is fetched. It runs where
+packages are missing or broken, too: modules that need them are imported where they are looked at.
 """
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from data.common import cli, compiled_programs
 from data.common.cores import available_cores
+from data.common.errors import InputError, one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ((3, 11), (3, 13))  # the first and the last that requirements.txt was tested on
@@ -26,7 +28,7 @@ DECODERS = ("h264", "hevc", "mpeg2video", "mpeg4", "vc1", "mjpeg", "vp9", "av1")
 IMAGES = (".png", ".jpg", ".tiff", ".webp", ".bmp")
 VARIABLES = (
     *("CUDA_VISIBLE_DEVICES", "KERAS_BACKEND", "TF_CONFIG", "TF_XLA_FLAGS", "XLA_FLAGS"),
-    *("TF_CPP_MIN_LOG_LEVEL", compiled_programs.VARIABLE, "KERAS_HOME", "SLURM_JOB_ID"),
+    *("TF_CPP_MIN_LOG_LEVEL", "MSN_PROGRAMS", "KERAS_HOME", "SLURM_JOB_ID"),
 )
 # (package, what it is for)
 EXTRAS = (
@@ -45,19 +47,34 @@ Line = tuple[str, str, str]  # what it is about, what was found, OK or what to d
 def main() -> int:
     """Runs the command and returns its exit code."""
     ill = 0
-    for title, lines in (
-        ("System", system()),
-        ("Packages", packages()),
-        ("Files", files()),
-        ("Decoders", decoders()),
-        ("TensorFlow", devices()),
+    for title, parts in (
+        ("System", [system]),
+        ("Packages", [packages]),
+        ("Files", [folders, programs]),
+        ("Decoders", [videos, images]),
+        ("TensorFlow", [devices]),
     ):
-        print(f"{title}")
-        for what, found, verdict in lines:
+        print(title)
+        for what, found, verdict in itertools.chain.from_iterable(map(tried, parts)):
             ill += verdict not in (OK, "")
             print(f"  {what:<22} {found:<44} {verdict}".rstrip(), flush=True)
-    print(f"\n{ill} lines say what to do" if ill else "\nall is well")
-    return cli.DONE_IN_PART if ill else cli.DONE
+    print(
+        f"\n{ill} {'line says' if ill == 1 else 'lines say'} what to do" if ill else "\nall is well"
+    )
+    return 1 if ill else 0
+
+
+def tried(part: Callable[[], Iterator[Line]]) -> Iterator[Line]:
+    """The lines of a part of the page; where it breaks off, the last one says why."""
+    try:
+        yield from part()
+    except InputError as error:
+        yield part.__name__, one_line(error), "see there"
+    except ModuleNotFoundError as error:
+        yield part.__name__, one_line(error), "make setup"
+    except Exception as error:  # noqa: BLE001 (a package that does not fit raises anything)
+        found = f"{type(error).__name__}: {one_line(error)}"
+        yield part.__name__, found, "remove .venv, then make setup"
 
 
 def system() -> Iterator[Line]:
@@ -65,7 +82,8 @@ def system() -> Iterator[Line]:
     yield "system", platform.platform(), ""
     version = sys.version_info[:2]
     tested = PYTHONS[0] <= version <= PYTHONS[1]
-    yield "Python", platform.python_version(), OK if tested else "expected 3.11 to 3.13"
+    found = f"{platform.python_version()}, {sys.executable}"
+    yield "Python", found, OK if tested else "expected 3.11 to 3.13"
     cpu = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", cpu.read_text()) if cpu.is_file() else None
     yield "processor", f"{model[1] if model else platform.machine()}, {available_cores()} cores", ""
@@ -110,35 +128,38 @@ def installed(name: str) -> str:
         return ""
 
 
-def files() -> Iterator[Line]:
-    """Folders that are written to: the present one, the temporary one, that of kept programs."""
-    usual = compiled_programs.user_cache("programs")
-    programs = os.environ.get(compiled_programs.VARIABLE) or usual
-    for what, folder in (
-        ("current folder", Path.cwd()),
-        ("temporary files", Path(tempfile.gettempdir())),
-        ("compiled programs", Path(programs).expanduser()),
-    ):
-        if (what, programs) == ("compiled programs", "off"):
-            yield what, "switched off", ""
-            continue
-        there = next(place for place in (folder, *folder.parents) if place.exists())
-        free = shutil.disk_usage(there).free / 1e9
-        verdict = OK if free >= SMALLEST_DISK else f"expected {SMALLEST_DISK} GB free or more"
-        if not os.access(there, os.W_OK | os.X_OK):
-            verdict = "expected a folder that you may write to"
-        kept = ""
-        if what == "compiled programs":
-            size = sum(file.stat().st_size for file in folder.glob("*/*.pb"))
-            kept = f", {size / 1e9:.1f} GB kept"
-        yield what, f"{folder}, {free:,.0f} GB free{kept}", verdict
+def folders() -> Iterator[Line]:
+    """Folders that are written to: the present one, and the temporary one."""
+    yield folder_line("current folder", Path.cwd())
+    yield folder_line("temporary files", Path(tempfile.gettempdir()))
 
 
-def decoders() -> Iterator[Line]:
-    """Codecs and filters of PyAV's FFmpeg, and an image of each format written and read."""
+def programs() -> Iterator[Line]:
+    """The folder of the programs that XLA compiled, and how much is kept in it."""
+    from data.common.compiled_programs import VARIABLE, user_cache
+
+    place = os.environ.get(VARIABLE) or user_cache("programs")
+    if place == "off":
+        yield "compiled programs", "switched off", ""
+        return
+    folder = Path(place).expanduser()
+    size = sum(file.stat().st_size for file in folder.glob("*/*.pb"))
+    yield folder_line("compiled programs", folder, f", {size / 1e9:.1f} GB kept")
+
+
+def folder_line(what: str, folder: Path, more: str = "") -> Line:
+    """Whether there is space in a folder, which need not exist, and whether it may be written."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free / 1e9
+    verdict = OK if free >= SMALLEST_DISK else f"expected {SMALLEST_DISK} GB free or more"
+    if not os.access(there, os.W_OK | os.X_OK):
+        verdict = "expected a folder that you may write to"
+    return what, f"{folder}, {free:,.0f} GB free{more}", verdict
+
+
+def videos() -> Iterator[Line]:
+    """Codecs and filters of PyAV's FFmpeg."""
     import av
-    import cv2
-    import numpy as np
 
     yield "PyAV", f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}", ""
     missing = [name for name in DECODERS if name not in av.codecs_available]
@@ -150,6 +171,13 @@ def decoders() -> Iterator[Line]:
         "bwdif" if has_filter else "no bwdif",
         OK if has_filter else "reinstall av",
     )
+
+
+def images() -> Iterator[Line]:
+    """An image of each format, written and read."""
+    import cv2
+    import numpy as np
+
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
     failed = []
     for suffix in IMAGES:
@@ -163,6 +191,8 @@ def decoders() -> Iterator[Line]:
 
 def devices() -> Iterator[Line]:
     """TensorFlow's devices, each tried with a small program that XLA compiles."""
+    from data.common import cli, compiled_programs
+
     cli.import_tensorflow()
     import keras
     import tensorflow as tf
@@ -183,5 +213,14 @@ def devices() -> Iterator[Line]:
         yield device.name.removeprefix("/device:"), found, advice if reason else OK
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command; without the packages that read a command line, the page alone."""
+    try:
+        from data.common import cli
+    except ImportError:  # the page says which
+        sys.exit(main())
     cli.run(main, wrong_input=())
+
+
+if __name__ == "__main__":
+    run()

@@ -16,7 +16,7 @@ def diagnose(**environment):
 
 def line_of(output, what):
     (line,) = [line for line in output.splitlines() if line.startswith(f"  {what} ")]
-    return line
+    return " ".join(line.split())
 
 
 def test_this_machine_is_well(tmp_path):
@@ -41,10 +41,41 @@ def test_what_is_wrong_says_what_to_do(tmp_path):
     assert "2 lines say what to do" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "package, line, others", [("av", "videos", "images"), ("cv2", "images", "videos")]
+)
+def test_a_broken_package_ends_its_own_part_alone(tmp_path, package, line, others):
+    (tmp_path / f"{package}.py").write_text("raise ImportError('libx.so.1: cannot open')")
+    result = diagnose(PYTHONPATH=str(tmp_path))
+    assert (result.returncode, result.stderr) == (1, "")
+    found = line_of(result.stdout, line)
+    assert found.endswith("ImportError: libx.so.1: cannot open remove .venv, then make setup")
+    assert line_of(result.stdout, others).endswith(" OK")
+    assert line_of(result.stdout, "CPU:0").endswith(" OK")
+    assert result.stdout.endswith("\n1 line says what to do\n")
+
+
+def test_another_backend_of_keras_is_a_line():
+    result = diagnose(KERAS_BACKEND="jax")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "the commands need tensorflow" in line_of(result.stdout, "devices")
+
+
+def test_a_python_without_any_package():
+    """As where somebody forgets .venv/bin/."""
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r});"]
+    command[-1] += "from msn.doctor import run; run()"
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert line_of(result.stdout, "numpy").endswith("make setup")
+    assert line_of(result.stdout, "temporary files").endswith(" OK")
+    assert line_of(result.stdout, "devices").endswith("No module named 'absl' make setup")
+
+
 @pytest.mark.parametrize("value, said", [("off", "switched off"), ("~/x", "/x, ")])
 def test_the_folder_of_kept_programs_is_the_users(value, said, monkeypatch):
     from msn import doctor
 
     monkeypatch.setenv("MSN_PROGRAMS", value)
-    (found,) = [found for what, found, _ in doctor.files() if what == "compiled programs"]
+    (found,) = [found for what, found, _ in doctor.programs()]
     assert said in found and "~" not in found
