@@ -18,6 +18,7 @@ from data.video.files.cut import is_cut
 from data.video.files.holes import LOST, add_lost
 from data.video.files.opening import VideoFile
 from data.video.files.packets import Packets, find_beginning, read_packets, unroll
+from data.video.files.stray_stamps import without_strays
 from data.video.files.whole import MAX_SHORT, header_seconds, missing_seconds
 
 MAX_DENOMINATOR = 1001  # of the rates in use: 30000/1001 is the oddest
@@ -160,7 +161,7 @@ def read_clock(video: Path) -> Clock:
     """Reads the timestamps of a video; raises `InputError` if it is none or holds no frames."""
     with VideoFile(video) as file:
         indexed = len(file.stream.index_entries)
-        packets = read_packets(file)
+        packets = without_strays(read_packets(file), float(file.stream.time_base))
         if not len(packets.shown):
             raise InputError(f"{video}: holds no frames")
         header = file.stream.guessed_rate or file.stream.average_rate
@@ -186,7 +187,7 @@ def read_clock(video: Path) -> Clock:
         times = np.arange(len(times)) / float(rate)
     clock = Clock(video, times, rate, announced, places, starts, behind=behind, is_cut=ends_early)
     if places is not None:
-        is_found_by_time = is_ascending and len(starts) == 1
+        is_found_by_time = is_ascending and len(starts) == 1 and not len(packets.strays)
         first = float(ordered[0]) * unit if is_found_by_time else float("nan")
         sizes = np.where(places == LOST, 0, packets.size[places])
         clock = replace(clock, first=first, sizes=sizes, keys=keys)

@@ -56,6 +56,7 @@ def add_lost(
         begin = video.first_lost(hole)
         if begin is not None:
             lost_places[begin : _next_key(is_key, hole + 1)] = LOST
+        if begin is not None or video.has_stray(hole):
             holes.append(hole)
     for jump in jumps:
         if not video.period or jump in video.broken:
@@ -96,6 +97,8 @@ class _Video:
         broken = self.broken[(self.broken >= near.min()) & (self.broken <= near.max())]
         if len(broken):
             return self._first_from(broken[0], hole)
+        if self.has_stray(hole):
+            return None
         step, file = self._steps[hole], self._file
         if file.may_jump and step > max(GAP, SLOW * self._usual):
             return self._first_behind(hole)
@@ -114,6 +117,11 @@ class _Video:
         """The places of the packets between which those of a hole stood in the file."""
         near = self._places[max(0, hole - REORDERED) : hole + 2 + REORDERED]
         return near if (np.diff(near) < 0).any() else self._places[hole : hole + 2]
+
+    def has_stray(self, hole: int) -> bool:
+        """Whether the file has what is missing, but its time is damaged."""
+        near, strays = self._near(hole), self._packets.strays
+        return self._is_even and bool(((strays > near.min()) & (strays < near.max())).any())
 
     def _first_from(self, place: int, hole: int) -> int:
         """The first frame around a hole whose packet has a place, or a later one."""

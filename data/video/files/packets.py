@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class Packets:
       shown: int64 [frames], those whose frames are shown. An edit list hides others, and the second
         field of an interlaced frame, in a packet of its own, makes no other frame.
       may_jump: as `VideoFile`'s.
+      strays: int64, those whose time stamps are damaged (`without_strays`).
     """
 
     stamps: np.ndarray
@@ -41,6 +42,7 @@ class Packets:
     is_key: np.ndarray
     shown: np.ndarray
     may_jump: bool
+    strays: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def read_packets(file: VideoFile) -> Packets:
