@@ -1,4 +1,4 @@
-"""Masked Siamese Networks: anchor network, target network, prototypes, and one train step.
+"""Masked Siamese Networks: prototypes and optimizer of the two networks, and one train step.
 
 Source: Assran et al., arXiv 2204.07141, section 3 and algorithm 1; facebookresearch/msn.
 """
@@ -6,16 +6,14 @@ Source: Assran et al., arXiv 2204.07141, section 3 and algorithm 1; facebookrese
 import keras
 import tensorflow as tf
 
-from msn.method.heads import ProjectionHead
 from msn.method.losses import l2_normalise, msn_loss
 from msn.method.optimizer import AdamW, clip_by_global_norm
-from msn.method.teacher import TeacherHead, teacher_loss
+from msn.method.siamese import SiameseNetworks
+from msn.method.teacher import teacher_loss
 from msn.networks.blocks import at_least_float32, branch_scales
-from msn.networks.encoder import Encoder
-from msn.networks.pieces import in_pieces
 
 
-class MSN(tf.Module):
+class MSN(SiameseNetworks):
     """The two networks, the prototypes and the optimizer, with the train step over them.
 
     Args:
@@ -60,62 +58,32 @@ class MSN(tf.Module):
         dtype="float32",
         seed=0,
     ):
-        super().__init__(name="msn")
-        self.dtype = keras.DTypePolicy(dtype).variable_dtype
+        super().__init__(
+            encoder,
+            hidden_dim=hidden_dim,
+            output_dim=output_dim,
+            recompute=recompute,
+            teacher_width=teacher_width,
+            dtype=dtype,
+            seed=seed,
+        )
         self.temperature = temperature
         self.me_max_weight = me_max_weight
         self.entropy_weight = entropy_weight
         self.use_sinkhorn = use_sinkhorn
         self.prior_exponent = prior_exponent
         self.drop_path = drop_path
-        self.recompute = recompute
         self.clip_gradients = clip_gradients
         self.seed = seed
-
-        self.anchor_encoder, self.target_encoder = (
-            Encoder(**encoder, seed=seed, dtype=dtype) for _ in "at"
-        )
-        width = self.anchor_encoder.width
-        self.anchor_head, self.target_head = (
-            ProjectionHead(width, hidden_dim, output_dim, seed=seed + 1, dtype=self.dtype)
-            for _ in "at"
-        )
         bound = output_dim**-0.5
         self.prototypes = keras.Variable(
             keras.random.uniform((num_prototypes, output_dim), -bound, bound, self.dtype, seed + 2),
             name="prototypes",
         )
-        self.teacher_head = None
-        if teacher_width is not None:
-            self.teacher_head = TeacherHead(width, teacher_width, seed=seed + 3, dtype=self.dtype)
-        self.copy_anchor_to_target()
         trained = [*self.anchor_variables, self.prototypes, *self.teacher_variables]
         # Biases, norms and every other 1-d parameter are not decayed, nor are the prototypes.
         decayed = [len(v.shape) > 1 and v is not self.prototypes for v in trained]
         self.optimizer = AdamW([variable.value for variable in trained], decayed)
-
-    @property
-    def anchor_variables(self):
-        """What the optimizer trains besides the prototypes: encoder, then head."""
-        return self.anchor_encoder.trainable_variables + self.anchor_head.trainable_variables
-
-    @property
-    def target_variables(self):
-        """The moving averages of `anchor_variables`, in the same order."""
-        return self.target_encoder.trainable_variables + self.target_head.trainable_variables
-
-    @property
-    def teacher_variables(self):
-        """Of the head that regresses a teacher's features; the target network has none."""
-        return self.teacher_head.trainable_variables if self.teacher_head else []
-
-    def copy_anchor_to_target(self):
-        """Starts the target network at the anchor network, running statistics included."""
-        for anchor, target in (
-            (self.anchor_encoder, self.target_encoder),
-            (self.anchor_head, self.target_head),
-        ):
-            target.set_weights(anchor.get_weights())
 
     def train_step(self, views, kept_patches, schedule):
         """One optimisation step, all variables updated in place.
@@ -225,22 +193,6 @@ class MSN(tf.Module):
             "embedding_covariance": covariance(l2_normalise(at_least_float32(targets))),
         }
 
-    def embed_target(self, images):
-        """Images [batch, height, width, 3] -> [batch, output_dim], no gradient."""
-        return self.project_target(self.represent_target(images))
-
-    def represent_target(self, images):
-        """Images [batch, height, width, 3] -> cls of the target encoder [batch, width]."""
-        return self.represent(self.target_encoder, images)
-
-    def project_target(self, cls):
-        """[batch, width] -> [batch, output_dim], no gradient.
-
-        The target network runs in training mode, as the reference's does: its batch norm uses the
-        statistics of this batch.
-        """
-        return tf.stop_gradient(self.target_head(cls, training=True))
-
     def embed_anchors(self, anchor, focal, kept_patches):
         """Anchor and focal images -> [(1 + focal views) * batch, output_dim], view by view."""
         return self.project_anchors(self.anchor_rows(anchor, focal, kept_patches))
@@ -249,59 +201,6 @@ class MSN(tf.Module):
         """What `represent_anchors` yields, with the stochastic depth of this step."""
         scales = self.draw_branch_scales(anchor.shape[0], focal.shape[0])
         return self.represent_anchors(anchor, focal, kept_patches, scales)
-
-    def represent_anchors(self, anchor, focal, kept_patches, scales):
-        """Yields cls of the anchor views [batch, width], then [focal views * batch, width].
-
-        With a teacher, what is yielded of the anchor views is [batch, 2 * width]: cls, and the mean
-        of the patches.
-
-        Args:
-          anchor, focal, kept_patches: as in `train_step`; without focal views there is one batch.
-          scales: None, or stochastic depth of all these images, float
-            [depth, 2, (1 + focal views) * batch].
-        """
-        views = [(anchor, kept_patches)]
-        if focal.shape[0]:
-            views.append((tf.reshape(focal, (-1, *focal.shape[2:])), None))
-        done = 0
-        for images, kept in views:
-            end = done + images.shape[0]
-            drawn = None if scales is None else scales[:, :, done:end]
-            patches = bool(self.teacher_head) and not done
-            yield self.represent(self.anchor_encoder, images, kept, drawn, self.recompute, patches)
-            done = end
-
-    def project_anchors(self, cls):
-        """What `represent_anchors` yields -> [(1 + focal views) * batch, output_dim].
-
-        Views of one size are one batch: the masked anchor view and the focal views pass the head
-        separately, each with batch statistics of its own.
-        """
-        return tf.concat([self.anchor_head(rows, training=True) for rows in cls], axis=0)
-
-    def represent(
-        self, encoder, images, kept_patches=None, scales=None, recompute=False, patches=False
-    ):
-        """Images of one size [n, height, width, 3] -> cls of an encoder in training [n, width].
-
-        `scales` are those of stochastic depth, None or [depth, 2, n]. With `patches` the mean of
-        the patches follows, [n, 2 * width].
-        """
-
-        def represent(rows):
-            return encoder.backbone.represent(
-                encoder.preprocess(images[rows]),
-                kept_patches,
-                branch_scales=None if scales is None else scales[:, :, rows],
-                recompute=recompute,
-                patches=patches,
-                training=True,
-            )
-
-        if encoder.backbone.stem_channels:  # its batch norms are over the whole batch
-            return represent(slice(None))
-        return in_pieces(represent, images.shape[0])
 
     def draw_branch_scales(self, batch, focal_views):
         """Stochastic depth of this step for the anchor views of a batch, then the focal views.
@@ -316,15 +215,6 @@ class MSN(tf.Module):
         uniform = tf.random.stateless_uniform(shape, seed)
         uniform = tf.cast(uniform, self.anchor_encoder.variable_dtype)
         return branch_scales(uniform, self.drop_path)
-
-    def update_target(self, momentum, update=True):
-        """Moves the target's parameters (not its running statistics) towards the anchor's.
-
-        `update` is a bool scalar: with False nothing moves.
-        """
-        rate = tf.where(update, tf.cast(momentum, self.dtype), tf.cast(1, self.dtype))
-        for anchor, target in zip(self.anchor_variables, self.target_variables, strict=True):
-            target.assign(rate * target + (1 - rate) * anchor)
 
     def block_gradient_norms(self, gradients):
         """Norms of the gradients of the first and last block's qkv kernels."""
