@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from data.batches.prefetching import prefetched
 from data.common.cores import available_cores
 from data.common.errors import InputError, some
 from data.common.logs import logger
@@ -23,8 +24,7 @@ from data.finetuning import (
     training_dataset,
     transformation_of,
 )
-from data.frames.frames import ImageFrames
-from data.frames.prefetching import prefetched
+from data.frames.image_frames import ImageFrames
 from data.images.image_io import frame_to_input
 
 __all__ = (

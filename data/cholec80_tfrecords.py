@@ -11,9 +11,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from data.batches.prefetching import prefetched
 from data.common.errors import InputError, some
 from data.dataset.cholec80 import video_name
-from data.frames.prefetching import prefetched
 from data.storage.folders import local_copy
 from data.storage.paths import is_remote, to_path
 from data.tfrecords.files import find_records

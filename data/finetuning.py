@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data.batches.prefetching import prefetched
+from data.batches.seeds import generator
 from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
-from data.frames.frames import Frames, ImageFrames
-from data.frames.prefetching import prefetched
-from data.frames.seeds import generator
+from data.frames.frames import Frames
+from data.frames.image_frames import ImageFrames
 from data.images.image_io import BILINEAR, frame_to_input
 from data.views.multi_crop import Views, augment, random_resized_crop
 from data.views.randaug import LAYERS, MAGNITUDE, TRANSFORMATIONS, rand_augment

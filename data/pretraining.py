@@ -7,12 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data.common.cores import available_cores
-from data.common.errors import InputError, check_range
-from data.common.logs import logger
-from data.frames.frames import Frames
-from data.frames.prefetching import prefetched
-from data.frames.sampling import (
+from data.batches.prefetching import prefetched
+from data.batches.sampling import (
     REPLACEMENT,
     Sources,
     balanced_row,
@@ -20,7 +16,11 @@ from data.frames.sampling import (
     row_of_sources,
     shuffled_row,
 )
-from data.frames.seeds import generator
+from data.batches.seeds import generator
+from data.common.cores import available_cores
+from data.common.errors import InputError, check_range
+from data.common.logs import logger
+from data.frames.frames import Frames
 from data.images.decoding import Reduction, Shape
 from data.views.multi_crop import Views, make_views, reduction_for
 
@@ -60,15 +60,15 @@ def pretraining_dataset(
       seed, first_step, last_step: ints.
       neighbour_seconds: 0, the paper's way: all views are of one frame. Otherwise the target view
         is of that frame, and the anchor and focal views are of another of the same video, at most
-        so many seconds away (`data.frames.sampling.neighbour_row`). Smoke, blood and instruments
+        so many seconds away (`data.batches.sampling.neighbour_row`). Smoke, blood and instruments
         come and go within seconds while the anatomy stays: what the two networks have to agree on
         is what no augmentation of one frame can vary. A second frame is decoded for each example.
       balance_videos: whether every video has the same share of the examples
-        (`data.frames.sampling.balanced_row`), so that long operations do not drown short ones. An
+        (`data.batches.sampling.balanced_row`), so that long operations do not drown short ones. An
         epoch is as long as before, but no permutation: frames of long videos wait for later epochs.
       sources: int [videos], the data set of each, any numbers, for the two that follow.
       balance_sources: whether every data set has the same share of the examples, before anything is
-        said of its videos (`data.frames.sampling.row_of_sources`): one of single images, each a
+        said of its videos (`data.batches.sampling.row_of_sources`): one of single images, each a
         video of its own, would have nearly all of them with `balance_videos` alone.
       one_source_per_batch: whether all examples of a batch are of one data set, so that what tells
         data sets apart tells none of a batch's images from another.

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from data.batches.sampling import source_of_videos
 from data.common import compiled_programs
 from data.common.configurations import configured
 from data.common.errors import InputError, some
@@ -19,7 +20,6 @@ from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.frames.sampling import source_of_videos
 from data.pretraining import UnreadableFrames, check_sources, pretraining_dataset, whole_batches
 from data.splits.manifest import MANIFEST
 from data.splits.overlaps import identity

@@ -19,7 +19,7 @@ ORDER = (
     *("data.annotations", "data.extraction", "data.indexing"),
     "data.preparation",
     "data.public_datasets",
-    *("data.frames", "data.image_classes", "data.views", "data.synthetic"),
+    *("data.frames", "data.batches", "data.image_classes", "data.views", "data.synthetic"),
     *("data.kinds", "data.overview", "data"),
     *("msn.networks", "msn.method", "msn.formats.files", "msn.formats.families", "msn.formats"),
     "msn.encoders",

@@ -15,13 +15,8 @@ from pathlib import PurePath
 import numpy as np
 
 from data.common.errors import InputError
-from data.dataset.frame_index import FrameIndex
-from data.images.decoding import Reduction, Shape, decode_image, decode_reduced, shrink
-from data.images.image_io import read_image, read_reduced
-from data.storage.parts import PartReader
+from data.images.decoding import Reduction, Shape, shrink
 from data.storage.paths import AnyPath, is_remote, to_path
-from data.tfrecords.offsets import read_bytes_feature, say_place
-from data.tfrecords.packed import Pack
 
 IMAGES_AT_ONCE = 8  # that one thread reads before it takes others
 
@@ -180,74 +175,6 @@ class Frames(abc.ABC):
         return [self.videos[place] for place in self.video[rows]]
 
 
-class ImageFrames(Frames):
-    """Image files.
-
-    Args:
-      index: the frames, an attribute, too.
-      fps: float or [videos], frames per second of video that were extracted; NaN where the numbers
-        in the files' names are not known to count them.
-      **remarks: as for `Frames`.
-    """
-
-    def __init__(self, index: FrameIndex, fps=1.0, **remarks):
-        super().__init__(index.videos, index.video, index.phase, index.classes.phases, **remarks)
-        self.label, self.classes = index.label, index.classes.classes
-        self.index = index
-        self._fps = np.broadcast_to(fps, len(index.videos))
-        if len(rates := np.unique(self._fps)) == 1 and np.isfinite(rates).all():
-            self.fps = float(rates[0])
-
-    def read(self, row):
-        return read_image(self.name(row))
-
-    def read_reduced(self, row, reduction):
-        return read_reduced(self.name(row), reduction)
-
-    def paths(self, rows):
-        return self.index.paths(np.asarray(rows, np.int64))
-
-    def seconds(self, rows):
-        return self.index.seconds(rows, self._fps[self.video[rows]])
-
-
-class PackedFrames(ImageFrames):
-    """Images of an index that are packed into shards (`data/tfrecords/packed.py`).
-
-    Args:
-      index, fps, **remarks: as for `ImageFrames`.
-      packs: of each video, where it is packed.
-    """
-
-    def __init__(self, index: FrameIndex, packs: Sequence[Pack], fps=1.0, **remarks):
-        super().__init__(index, fps, **remarks)
-        self._packs = tuple(packs)
-        firsts = [pack.starts[v] for pack, v in zip(packs, self.videos, strict=True)]
-        self._shift = np.array(firsts, np.int64) - self.starts[:-1]
-        self._parts = PartReader()
-
-    def read(self, row):
-        return decode_image(self.encoded(row), self.name(row))
-
-    def read_reduced(self, row, reduction):
-        return decode_reduced(self.encoded(row), self.name(row), reduction)
-
-    def encoded(self, row: int) -> np.ndarray:
-        """The image file, as it was packed: uint8 [bytes]."""
-        return self._parts.read(*self._place(row))
-
-    def name(self, row):
-        shard, begin, _ = self._place(row)
-        return f"{say_place(shard, begin)}, {super().name(row)}"
-
-    def files(self, rows):
-        return list(dict.fromkeys(self._place(row)[0] for row in np.arange(len(self))[rows]))
-
-    def _place(self, row: int) -> tuple[AnyPath, int, int]:
-        video = self.video[row]
-        return self._packs[video].place(int(row + self._shift[video]))
-
-
 class SelectedFrames(Frames):
     """Some rows of other frames, in any order."""
 
@@ -266,46 +193,6 @@ class SelectedFrames(Frames):
 
     def seconds(self, rows):
         return self._frames.seconds(self._rows[rows])
-
-
-class RecordFrames(Frames):
-    """Encoded frames in TFRecord files of tf.train.Example messages.
-
-    Args:
-      videos: as for `Frames`.
-      counts: frames of each video.
-      files: the record files.
-      table: columns by row: "shard" position in `files`, "begin" and "length" of the record in
-        bytes (its number in an ArrayRecord file), "second", which is negative where it is unknown.
-      feature: the image's name in the examples.
-      **remarks: as for `Frames`.
-    """
-
-    def __init__(self, videos, counts, files: Sequence[AnyPath], table, feature: str, **remarks):
-        super().__init__(videos, repeated(counts), **remarks)
-        self._files, self._table, self._feature = tuple(files), table, feature
-
-    def read(self, row):
-        return decode_image(self._encoded(row), self.name(row))
-
-    def read_reduced(self, row, reduction):
-        return decode_reduced(self._encoded(row), self.name(row), reduction)
-
-    def _encoded(self, row) -> np.ndarray:
-        file, begin, length = (int(self._table[name][row]) for name in ("shard", "begin", "length"))
-        encoded = read_bytes_feature(self._files[file], begin, length, self._feature)
-        return np.frombuffer(encoded, np.uint8)
-
-    def paths(self, rows):
-        places = zip(self._table["shard"][rows], self._table["begin"][rows], strict=True)
-        return [say_place(self._files[file], begin) for file, begin in places]
-
-    def files(self, rows):
-        return [self._files[file] for file in np.unique(self._table["shard"][rows])]
-
-    def seconds(self, rows):
-        second = self._table["second"][rows].astype(np.float64)
-        return np.where(second < 0, np.nan, second)
 
 
 def file_state(file: AnyPath, by_ctime: bool = False) -> str:

@@ -17,7 +17,8 @@ from data.dataset.audit import Audit
 from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
 from data.dataset.frame_index import INDEX, FrameIndex, load_index
-from data.frames.frames import Frames, ImageFrames, file_state
+from data.frames.frames import Frames, file_state
+from data.frames.image_frames import ImageFrames
 from data.frames.opening import open_source
 from data.frames.video_frames import VideoFrames
 from data.images.completeness import say_several

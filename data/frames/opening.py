@@ -10,7 +10,9 @@ from data.common.logs import logger
 from data.dataset.classes import frame_rate, has_times
 from data.dataset.extraction_log import known_names
 from data.dataset.frame_index import load_index
-from data.frames.frames import Frames, ImageFrames, PackedFrames, RecordFrames
+from data.frames.frames import Frames
+from data.frames.image_frames import ImageFrames, PackedFrames
+from data.frames.record_frames import RecordFrames
 from data.frames.video_frames import VideoFrames
 from data.images.folders import list_files
 from data.images.names import natural_key, official_number

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from data.frames.seeds import generator
+from data.batches.seeds import generator
 
 MASK_STREAM = 2**32  # beside the views of every example, see data.views.multi_crop
 

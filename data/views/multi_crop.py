@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from data.batches.seeds import generator
 from data.common.errors import InputError, check_range
-from data.frames.seeds import generator
 from data.images.decoding import Shape
 from data.views.halvings import Halvings, fitting_reduction
 from data.views.image_ops import (

@@ -52,7 +52,7 @@ def rand_augment(
 
     Args:
       image: uint8 [height, width, 3], RGB.
-      random: every random number comes from it (see `data.frames.seeds.generator`).
+      random: every random number comes from it (see `data.batches.seeds.generator`).
       layers: how many operations.
       magnitude: strength of all of them, 0..10.
 

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.batches.seeds import generator
 from data.common.compiled_programs import xla_works
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
-from data.frames.seeds import generator
 from down_stream.classifiers.finetuning import create_optimizer
 from down_stream.classifiers.linear_head import (
     Fitted,

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data.batches.batches import batches_of_features
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
-from data.frames.batches import batches_of_features
-from data.frames.frames import ImageFrames
+from data.frames.image_frames import ImageFrames
 from data.images.image_io import BILINEAR, resize_rule
 from data.storage.paths import check_local, to_path
 from data.storage.whole import PART, whole_file

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from data.batches.batches import batches_of_features
 from data.common.compiled_programs import xla_works
 from data.common.errors import InputError
 from data.dataset.frame_index import FrameIndex
-from data.frames.batches import batches_of_features
-from data.frames.frames import ImageFrames
+from data.frames.image_frames import ImageFrames
 from data.images.image_io import BILINEAR
 from down_stream.choices import FEATURES, check_tokens
 from down_stream.features.pooling import choose_features, compute_features

@@ -131,7 +131,7 @@ def write_attention(path: AnyPath, frame, weights: np.ndarray) -> int:
 
     Args:
       path: of the file; folders are made.
-      frame: `data.frames.read_ahead.InputFrame`.
+      frame: `data.batches.read_ahead.InputFrame`.
       weights: float32 [heads, patches], attention of CLS to the patches, row by row.
 
     Returns:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from data.batches.batches import embed_batches
 from data.common.errors import InputError, some
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.common.summary import version
-from data.frames.batches import embed_batches
 from data.frames.frames import Frames
 from data.frames.video_frames import VideoFrames
 from data.images.image_io import RESIZE_RULE

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
+from data.batches.read_ahead import InputFrame
 from data.common.errors import InputError
 from data.frames.frames import Frames
-from data.frames.read_ahead import InputFrame
 from data.images.image_io import frame_to_input
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from data.batches.seeds import generator
 from data.common.errors import InputError, check_range
-from data.frames.seeds import generator
 from data.images.names import natural_key
 from data.storage.whole import whole_file
 

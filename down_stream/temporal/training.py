@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.batches.prefetching import prefetched
+from data.batches.seeds import generator
 from data.common.errors import InputError
-from data.frames.prefetching import prefetched
-from data.frames.seeds import generator
 from down_stream.classifiers.finetuning import create_train_step, fit
 from down_stream.classifiers.linear_head import standardisation
 from down_stream.classifiers.training_state import TrainingState

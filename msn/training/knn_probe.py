@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 from data.common.errors import InputError
 from data.dataset.classes import Classes
 from data.dataset.frame_index import FrameIndex, load_index
-from data.frames.frames import ImageFrames
+from data.frames.image_frames import ImageFrames
 from data.splits.overlaps import identity
 from msn.training.neighbours import NEIGHBOURS, vote, votes
 from msn.training.source_probe import embed

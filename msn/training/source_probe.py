@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import recall_score
 
+from data.batches.batches import batches_of_features
+from data.batches.sampling import source_of_videos
 from data.common.errors import InputError
-from data.frames.batches import batches_of_features
 from data.frames.frames import Frames, SelectedFrames
-from data.frames.sampling import source_of_videos
 from data.storage.paths import AnyPath
 from msn.training.neighbours import NEIGHBOURS, vote
 

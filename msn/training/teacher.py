@@ -17,12 +17,13 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from data.batches.batches import batches_of_features
 from data.common.compiled_programs import xla_works
 from data.common.errors import InputError, one_line
 from data.common.logs import logger
 from data.common.stopping import StopSignal
-from data.frames.batches import batches_of_features
-from data.frames.frames import Frames, ImageFrames
+from data.frames.frames import Frames
+from data.frames.image_frames import ImageFrames
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 from msn.encoders import facts_in, load_encoder

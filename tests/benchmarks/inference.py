@@ -79,8 +79,8 @@ def measure_input(encoder, folder: Path) -> dict:
     """Images per second from files and videos, beside the network alone and reading alone."""
     import tensorflow as tf
 
-    from data.frames.batches import embed_batches
-    from data.frames.read_ahead import read_ahead
+    from data.batches.batches import embed_batches
+    from data.batches.read_ahead import read_ahead
     from down_stream.features.extraction import frame_outputs
 
     function, sources = frame_outputs(encoder), make_sources(folder)

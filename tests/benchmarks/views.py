@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+from data.batches.seeds import generator
 from data.common.errors import InputError
-from data.frames.seeds import generator
 from data.images.completeness import find_fault
 from data.images.folders import list_files
 from data.images.image_io import read_image, read_reduced

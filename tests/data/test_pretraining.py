@@ -6,7 +6,8 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.frames.frames import Frames, ImageFrames
+from data.frames.frames import Frames
+from data.frames.image_frames import ImageFrames
 from data.frames.opening import open_source
 from data.pretraining import (
     UNREADABLE_IN_A_ROW,

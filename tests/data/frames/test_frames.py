@@ -5,7 +5,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.frames.frames import ImageFrames
+from data.frames.image_frames import ImageFrames
 from data.frames.opening import open_source
 from data.frames.video_frames import VideoFrames
 from data.images.image_io import read_image

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data.frames.seeds import generator
+from data.batches.seeds import generator
 from data.images.decoding import decode_reduced
 from data.images.image_io import resize
 from data.views import multi_crop as v

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data.frames.seeds import generator
+from data.batches.seeds import generator
 from data.views.masking import kept_patches, num_kept
 
 

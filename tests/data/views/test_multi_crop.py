@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
+from data.batches.seeds import generator
 from data.common.errors import InputError
-from data.frames.seeds import generator
 from data.views import image_ops
 from data.views import multi_crop as v
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data.frames.seeds import generator
+from data.batches.seeds import generator
 from data.images.decoding import shrink
 from data.images.image_io import read_image
 from data.views.halvings import Halvings

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from data.frames.seeds import generator
+from data.batches.seeds import generator
 from data.views import randaug as r
 from tests.data.views.test_multi_crop import difference, picture
 

@@ -8,7 +8,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
-from data.frames.frames import ImageFrames
+from data.frames.image_frames import ImageFrames
 from data.views.image_ops import resample
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views, make_views

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from data.batches.seeds import generator
 from data.common.errors import InputError
-from data.frames.seeds import generator
 from down_stream.classifiers import finetuning
 from down_stream.classifiers.linear_probe import Heads, fit_linear_probe, loss_targets
 

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from data.batches.read_ahead import InputFrame
 from data.common.errors import InputError
 from data.frames.listing import list_images, list_videos
-from data.frames.read_ahead import InputFrame
 from down_stream.features.extraction import frame_outputs
 from down_stream.inference.attention import (
     CAPTION,

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from data.batches.batches import embed_batches
 from data.common.errors import InputError
 from data.common.stopping import StoppedError, ended_by_signals
 from data.common.summary import version
 from data.dataset.cholec80 import PHASES
 from data.dataset.frame_index import load_index
 from data.extraction.extracting import extract_frames
-from data.frames.batches import embed_batches
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.images.image_io import RESIZE_RULE, frame_to_input, read_image
 from data.tfrecords.files import find_records

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from data.batches.read_ahead import InputFrame
 from data.common.errors import InputError
 from data.frames.listing import list_dataset
-from data.frames.read_ahead import InputFrame
 from down_stream.inference import map
 from down_stream.inference.map import (
     Plane,

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
+from data.batches.sampling import source_of_videos
 from data.frames.opening import open_source
-from data.frames.sampling import source_of_videos
 from data.indexing.building import build_index
 from msn.pretrain import pretrain
 from msn.training import data_sets

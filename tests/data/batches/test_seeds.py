@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data.frames.seeds import generator
+from data.batches.seeds import generator
 
 
 def draw(*key):

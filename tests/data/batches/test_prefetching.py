@@ -3,11 +3,11 @@ import threading
 import numpy as np
 import tensorflow as tf
 
+from data.batches.prefetching import prefetched
 from data.cholec80_images import Cholec80ImagesLoader
 from data.dataset.frame_index import load_index
 from data.finetuning import training_dataset
 from data.frames.opening import open_source
-from data.frames.prefetching import prefetched
 from data.pretraining import pretraining_dataset
 from data.views.multi_crop import Views
 from tests.test_import_rule import MODULES

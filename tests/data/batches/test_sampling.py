@@ -5,15 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.batches.sampling import Sources, balanced_row, neighbour_row, row_of_sources, shuffled_row
+from data.batches.seeds import generator
 from data.frames.frames import Frames
-from data.frames.sampling import (
-    Sources,
-    balanced_row,
-    neighbour_row,
-    row_of_sources,
-    shuffled_row,
-)
-from data.frames.seeds import generator
 
 STARTS = np.array([0, 2, 7, 47])  # videos of 2, 5 and 40 frames
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from data.batches.read_ahead import InputFrame, Unreadable, read_ahead
 from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.frames.frames import Frames
-from data.frames.read_ahead import InputFrame, Unreadable, read_ahead
 from data.images.image_io import BILINEAR
 
 

@@ -2,9 +2,9 @@ import shutil
 
 import numpy as np
 
+from data.batches.batches import batches_of_features
 from data.dataset.frame_index import load_index
-from data.frames.batches import batches_of_features
-from data.frames.frames import ImageFrames
+from data.frames.image_frames import ImageFrames
 from data.images.image_io import frame_to_input, read_image
 
 

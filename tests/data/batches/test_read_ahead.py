@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
+from data.batches.read_ahead import InputFrame, Unreadable, read_ahead
 from data.common.errors import InputError
 from data.frames.frames import Frames
-from data.frames.read_ahead import InputFrame, Unreadable, read_ahead
 from data.images.image_io import frame_to_input
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from data.batches.seeds import generator
 from data.frames.frames import Frames
-from data.frames.seeds import generator
 from data.storage.paths import AnyPath
 
 # Streams of random numbers beside those of the views (data/views/multi_crop.py counts these from 0)
