@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, csv
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from data.dataset.audit import Audit
+from data.dataset.classes import MAX_CLASSES
 from data.storage.texts import read_any_text
 
 DELIMITERS = "\t;,"
@@ -130,6 +131,15 @@ def refuse_rows(table: Table, is_good: np.ndarray, expected: str, audit: Audit) 
         f"({count} such lines)"
     )
     return table.taken(is_good)
+
+
+def check_names(table: Table, column: int, names: list[str]) -> None:
+    """Raises `InputError` for more names in a column than a dataset can have."""
+    if len(names) > MAX_CLASSES:
+        raise InputError(
+            f"{table.path}: {len(names)} names in the column {table.columns[column]!r}: "
+            f"{some(names)}; expected at most {MAX_CLASSES}"
+        )
 
 
 def _row_lines(path: Path, body: str, first: int, delimiter: str) -> np.ndarray:

@@ -34,13 +34,13 @@ def open_elan(file: Path) -> Eaf:
     """
     try:
         tag = ElementTree.parse(file).getroot().tag
-        if tag != ROOT_TAG:
-            raise InputError(f"{file}: XML of {tag}; expected {ROOT_TAG}, as ELAN writes it")
-        return Eaf(str(file), suppress_version_warning=True)
+        if tag == ROOT_TAG:
+            return Eaf(str(file), suppress_version_warning=True)
     except (ElementTree.ParseError, KeyError, ValueError, IndexError) as error:
         raise InputError(f"{file}: damaged ({error!r}); expected an annotation file of ELAN") from (
             error
         )
+    raise InputError(f"{file}: XML of {tag}; expected {ROOT_TAG}, as ELAN writes it")
 
 
 def linked_videos(eaf: Eaf) -> list[str]:

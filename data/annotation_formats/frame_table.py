@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.annotation_formats.delimited import Table, read_table, refuse_rows
+from data.annotation_formats.delimited import Table, check_names, read_table, refuse_rows
 from data.annotation_formats.labels import MISSING, PHASE, UNKNOWN, Moments
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
@@ -131,6 +131,7 @@ def _phases(table: Table, column: int, audit: Audit) -> tuple[tuple, np.ndarray,
     texts, places = table.texts(column)
     used, firsts = np.unique(places, return_index=True)
     order = used[np.argsort(firsts)]
+    check_names(table, column, [texts[code] for code in used])
     names, lines, ids = [], [], np.full(len(texts), UNKNOWN, np.int16)
     for code in order:
         text, line = texts[code], int(table.lines[np.argmax(places == code)])

@@ -9,12 +9,13 @@ one video. Instead of a phase there may be a tool, an event or a criterion, of w
 there at a time.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.annotation_formats.clock_times import parse_times
-from data.annotation_formats.delimited import Table, refuse_rows
+from data.annotation_formats.delimited import Table, check_names, refuse_rows
 from data.annotation_formats.labels import (
     MISSING,
     PHASE,
@@ -24,6 +25,8 @@ from data.annotation_formats.labels import (
 )
 from data.dataset.audit import Audit
 from data.dataset.cholec80 import SOURCE_FPS
+
+_THOUSANDS = re.compile(r"\d{1,3}([.,]\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,15 @@ def read_intervals(table: Table, columns: IntervalColumns, audit: Audit) -> Inte
       audit: receives a problem for each row that cannot be used and for overlaps, a remark for
         what is missing.
     """
-    starts, is_clock = _times(table, columns.start)
+    starts, is_clock = _times(table, columns.start, columns.is_frames)
     expected = "a time in seconds, mm:ss or hh:mm:ss, or a frame number"
     header = table.columns[columns.start]
+    if columns.is_frames:
+        expected = "a frame number, without marks between thousands,"
     table, starts = _good(table, starts, ~np.isnan(starts), f"{expected} in {header!r}", audit)
     ends = np.full(len(starts), np.inf)
     if columns.end is not None:
-        ends, has_colons = _times(table, columns.end)
+        ends, has_colons = _times(table, columns.end, columns.is_frames)
         is_clock |= has_colons
         is_open = np.array(
             [text.casefold() in MISSING for text in _column(table, columns.end)], bool
@@ -99,10 +104,12 @@ def read_intervals(table: Table, columns: IntervalColumns, audit: Audit) -> Inte
     )
 
 
-def _times(table: Table, column: int) -> tuple[np.ndarray, bool]:
+def _times(table: Table, column: int, is_frames: bool) -> tuple[np.ndarray, bool]:
     """float64 [rows], NaN where a cell is no time, and whether some are written with colons."""
     texts, places = table.texts(column)
     times, is_clock = parse_times(texts, decimal_comma=table.delimiter != ",")
+    if is_frames:  # 1.500 are 1500, or half of it is a frame's
+        times[[bool(_THOUSANDS.fullmatch(text)) for text in texts]] = np.nan
     return np.append(times, np.nan)[places], is_clock
 
 
@@ -127,6 +134,7 @@ def _labels(table: Table, column: int, audit: Audit) -> tuple[tuple, np.ndarray,
         else:
             ids.append(list(first).index(text) if text in first else len(first))
             first.setdefault(text, line)
+    check_names(table, column, list(first))
     return tuple(first), np.array(ids, np.int16), tuple(first.values())
 
 

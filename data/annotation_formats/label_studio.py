@@ -45,7 +45,7 @@ def open_label_studio(file: Path) -> list[dict]:
     expected = "expected Label Studio's export in its format JSON (not JSON_MIN)"
     try:
         tasks = json.loads(read_text(file, Audit()))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: damaged ({error}); {expected}") from error
     tasks = tasks if isinstance(tasks, list) else [tasks]
     for task in tasks:

@@ -31,6 +31,7 @@ VIDEO |= {"filename", "file_name", "recording"}
 IMAGE = {"image", "image_id", "image_name", "picture", "bild"}
 START = {"start", "begin", "from", "start_time", "begin_time", "time_start", "beginn", "von"}
 END = {"end", "stop", "to", "end_time", "stop_time", "time_end", "ende", "bis"}
+DURATION = {"duration", "length", "dauer", "durée", "duree"}
 MOMENT = {"frame", "frame_id", "frame_number", "second", "seconds", "sec", "time", "timestamp"}
 LABEL = {"phase": PHASE, "phases": PHASE, "phase_name": PHASE, "step": PHASE, "label": PHASE}
 LABEL |= {"tool": TOOLS_GROUP, "instrument": TOOLS_GROUP, "event": "events", "criterion": "cvs"}
@@ -74,6 +75,12 @@ def _reader(table: Table, names: list[str], video: int | None, audit: Audit):
         next((places[name] for name in names if name.partition(" ")[0] in known), None)
         for known in (START, END, MOMENT)
     )
+    lasting = [name for name in names if name.partition(" ")[0] in DURATION]
+    if start is not None and end is None and lasting:
+        raise InputError(
+            f"{table.path}:1: a column {table.columns[places[lasting[0]]]!r} beside the start; "
+            "expected the end of each, start and duration together"
+        )
     labels = [(places[name], LABEL[name]) for name in names if name in LABEL]
     marked = {p: g for p, column in enumerate(table.columns) if (g := marked_group(column))}
     labels += marked.items()

@@ -33,6 +33,7 @@ from data.dataset.audit import CORRECTIONS, Audit
 from data.dataset.classes import (
     Classes,
     annotation_rate,
+    check_number,
     frame_rate,
     has_classes,
     new_ids,
@@ -238,10 +239,12 @@ def open_annotated(
     listed = root / PHASE_LIST
     if listed.is_file():
         known = names.use_list(read_phase_list(listed), known, listed, audit)
+    classes = names.classes(known, audit, is_closed=listed.is_file())
+    check_number(root, classes)
     return Annotated(
         sources,
         names,
-        names.classes(known, audit, is_closed=listed.is_file()),
+        classes,
         frame_rate(root),
         annotation_fps or annotation_rate(root),
         read_log(root / "frames")["videos"],

@@ -4,6 +4,8 @@ A rate that is wrong gives wrong labels without any other sign. Annotations may 
 but where another usual rate would make them end with the video, nothing is joined.
 """
 
+import math
+
 import numpy as np
 
 from data.annotation_formats.labels import Moments, VideoLabels
@@ -13,6 +15,10 @@ USUAL = (1.0, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
 # Rows for every so many seconds, where frames are counted, and times in milliseconds: too far from
 # what they would be taken for, 25 and 1 a second, for an annotation that ends early or late.
 RARE_ROWS, MILLISECONDS = (0.1, 0.2, 0.5, 2.0, 5.0), 1000.0
+UNITS = (1 / 86400, 1 / 3600, 1 / 60)  # what is counted for seconds: days (Excel), hours, minutes
+SEXAGESIMAL = 60.0  # hours for minutes, in times with colons
+PART = 0.5  # of the video, to which annotations go in which the last phase has no end
+ROUNDED = 1.0  # seconds by which times may go on, that were rounded
 FEW = 10  # rows, of which nothing rare is concluded
 TOLERANCE = 0.05  # of the length: annotations that end by so much early or late fit
 
@@ -32,14 +38,15 @@ def check_rate(
       The rate, and an empty string; or why it cannot be told, and then no label must be used.
     """
     if labels.fps is not None:
-        return labels.fps, ""
+        return _check_unit(labels, length, given, source_fps)
     if given is not None:
         return given, ""
     likely = source_fps if source_fps and labels.likely_fps != 1 else labels.likely_fps
     rare = RARE_ROWS if labels.likely_fps not in (None, 1) and labels.end >= FEW else ()
     if rare and _has_row_a_second(labels, likely):
         rare = ()
-    known = (*rare, *USUAL, MILLISECONDS)
+    units = UNITS if labels.likely_fps == 1 else ()
+    known = (*units, *rare, *USUAL, MILLISECONDS)
     rates = " or ".join(f"{fps:.5g}" for fps in known if _fits(labels.end, fps, length))
     if labels.likely_fps is None:
         return 0.0, (
@@ -47,12 +54,38 @@ def check_rate(
             f"{rates or 'none of the usual rates'} would end with the video; "
             "expected --annotation_fps"
         )
-    if _fits(labels.end, likely, length) or not rates:
+    is_near = labels.likely_fps == 1 and abs(labels.end - length) <= ROUNDED
+    if _fits(labels.end, likely, length) or is_near or not rates:
         return likely, ""
     return likely, (
         f"with {likely:g} a second it would end at {labels.end / likely:.4g} s, but the video ends "
         f"at {length:.4g} s; most likely it has {rates} a second: expected --annotation_fps, which "
         f"is {likely:g} if it does end there"
+    )
+
+
+def _check_unit(
+    labels: VideoLabels, length: float, given: float | None, source_fps: float | None
+) -> tuple[float, str]:
+    """As `check_rate`, of labels that say that they are seconds."""
+    if given == labels.fps or _fits(labels.end, labels.fps, length):
+        return labels.fps, ""
+    if isinstance(labels, Moments):  # frames, in a column that is called second
+        fits = [fps for fps in (source_fps, *USUAL[1:]) if fps and _fits(labels.end, fps, length)]
+        other, found = (fits or [0.0])[0], "frames"
+    else:
+        is_beyond = labels.end > length + ROUNDED
+        minutes = labels.end / SEXAGESIMAL
+        fits = is_beyond and PART * length <= minutes <= (1 + TOLERANCE) * length
+        other, found = SEXAGESIMAL if fits else 0.0, "mm:ss that became hh:mm in a spreadsheet"
+    if not other:
+        return labels.fps, ""
+    if given is not None and math.isclose(given, other, rel_tol=0.01):
+        return other, ""
+    return labels.fps, (
+        f"its times go on to {labels.end:.4g} s, but the video ends at {length:.4g} s; most likely "
+        f"they are {found}: expected seconds, or --annotation_fps={other:.5g}, and "
+        f"--annotation_fps={labels.fps:g} if they do go on so long"
     )
 
 

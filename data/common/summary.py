@@ -153,7 +153,7 @@ def _read_known(path: Path) -> set[str]:
     except OSError as error:
         reason = _reason(error)
         raise InputError(f"--known_problems={path}: cannot be read: {reason}") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
             f"--known_problems={path}: not a summary; expected a file that --summary has written"
         ) from error

@@ -110,9 +110,25 @@ def check_kind(root: AnyPath, is_of_classes: bool) -> None:
 
 
 def write_classes(root: AnyPath, classes: Classes, **rates: float | None) -> None:
-    """Writes classes.json; `rates` are fps and annotation_fps, None where not known."""
+    """Writes classes.json; `rates` are fps and annotation_fps, None where not known.
+
+    Raises:
+      InputError: more names than an index has ids for.
+    """
+    check_number(root / CLASSES_FILE, classes)
     given = {name: rate for name, rate in rates.items() if rate is not None}
     write_json(root / CLASSES_FILE, {**asdict(classes), **given})
+
+
+def check_number(where: object, classes: Classes) -> None:
+    """Raises `InputError`, about `where`, for more names than an index has ids for."""
+    lists = {"phases": classes.phases, **classes.multi_label, "classes": classes.classes}
+    for kind, names in lists.items():
+        if len(names) > MAX_CLASSES:
+            raise InputError(
+                f"{where}: {len(names)} {kind}: {some(names)}; expected at most {MAX_CLASSES}, so "
+                "that this is not the column, or file, that names them"
+            )
 
 
 def has_classes(root: AnyPath) -> bool:

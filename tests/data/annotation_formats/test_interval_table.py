@@ -206,8 +206,27 @@ def test_columns_of_0_and_1_are_tools_or_what_their_prefix_says(tmp_path):
         ("file,phase\na/1.png,A\n", "classes of images need no time: --dataset=classes"),
         ("video,start,end\na,0,1\n", "expected a phase, a tool"),
         ("video,start,end,phase\n", "no rows under the header"),
+        ("video,start,duration,phase\na,0,10,A\na,15,5,B\n", "expected the end of each"),
+        ("video,start,Dauer (s),phase\na,0,10,A\n", "'Dauer \\(s\\)' beside the start"),
     ],
 )
 def test_tables_that_say_nothing_are_refused(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("rows", ["0;1.000;A\nx;1.000;30.000;B", "0;1,000;A\nx;1,000;2,500;B"])
+def test_marks_between_thousands_are_no_decimals_of_a_frame(tmp_path, rows):
+    parts, audit, _ = read(tmp_path, f"video;start_frame;end_frame;phase\nx;{rows}\n")
+    assert parts["x"] == []
+    assert "without marks between thousands" in audit.problems[0]
+    text = "video;start_frame;end_frame;phase\nx;0.0;100;A\nx;100;200;B\n"
+    assert read(tmp_path, text)[0]["x"][0].rows == 2
+
+
+@pytest.mark.parametrize("count", [128, 40_000])
+@pytest.mark.parametrize("header", ["video,start,comment", "video,frame,phase"])
+def test_a_column_of_other_texts_is_not_taken_for_phases(tmp_path, header, count):
+    rows = "\n".join(f"x,{i},c{i}" for i in range(count))
+    with pytest.raises(InputError, match=rf"{count} names in the column .*expected at most 127"):
+        read(tmp_path, f"{header}\n{rows}\n")

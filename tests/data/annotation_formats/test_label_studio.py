@@ -130,6 +130,7 @@ def test_the_ways_in_which_a_task_calls_its_video(video, name):
         ('[{"data": {}, "annotations": [{"result": [1]}]}]', "JSON of something else"),
         ("[1]", "JSON of something else"),
         ("[{", "damaged"),
+        ("[" * 100_000, "damaged"),
     ],
 )
 def test_other_files_raise(tmp_path, content, message):

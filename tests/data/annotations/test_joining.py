@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data.annotations.opening import copy_annotations
+from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.indexing.building import build_index
 
@@ -152,3 +153,17 @@ def test_a_tool_that_a_video_never_has_is_absent_there_not_unknown(tmp_path):
         *[[-1, -1]] * 3,  # nobody has looked at it
     ]
     assert audit.videos["op1"]["cvs_rows"] == 1
+
+
+def test_too_many_names_leave_no_dataset_that_cannot_be_mended(tmp_path):
+    write_frames(tmp_path, "op1", 30)
+    columns = [f"t{k}" for k in range(200)]
+    head = ",".join(["frame", *columns])
+    annotate(tmp_path, f"{head}\n0,{','.join('1' * 200)}\n", "op1.csv")
+    with pytest.raises(
+        InputError, match="200 tools: t0, t1, t2 and 197 more; expected at most 127"
+    ):
+        build_index(tmp_path)
+    annotate(tmp_path, "frame,t0,t1\n0,1,0\n25,1,1\n", "op1.csv")
+    build_index(tmp_path, annotation_fps=25.0)
+    assert load_index(tmp_path).classes.multi_label["tools"] == ("t0", "t1")

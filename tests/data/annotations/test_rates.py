@@ -83,3 +83,49 @@ def test_rows_a_second_apart_say_at_which_rate_frames_are_counted():
     assert doubt.endswith(
         "it has 5 a second: expected --annotation_fps, which is 25 if it does end there"
     )
+
+
+def intervals(ends, fps=None, last=None):
+    """Intervals that follow one another; `fps` 1 is of times with colons."""
+    ends = np.array(ends, float)
+    starts = np.array([0.0, *ends[:-1]])
+    ends[-1] = last or ends[-1]
+    values = np.zeros(len(ends), np.int16)
+    return Intervals(Path("a.csv"), "phase", ("A",), starts, ends, values, fps, 1.0)
+
+
+@pytest.mark.parametrize("unit", [60, 3600, 86400])
+def test_minutes_hours_and_days_for_seconds_are_named(unit):
+    """Taken for seconds, they would all be of the beginning; a spreadsheet counts days."""
+    ends = np.array([200.0, 2465.0]) / unit
+    used, doubt = check_rate(intervals(ends), 2465.0, None, 25.0)
+    assert f"most likely it has {1 / unit:.5g} a second" in doubt
+    used, doubt = check_rate(intervals(ends), 2465.0, float(f"{1 / unit:.5g}"), 25.0)
+    assert not doubt and ends[-1] / used == pytest.approx(2465, abs=0.1)
+    assert check_rate(intervals(ends), 2465.0, 1.0, 25.0) == (1, "")
+
+
+@pytest.mark.parametrize("last", [None, np.inf])
+def test_minutes_that_became_hours_are_named(last):
+    """0:41 that a spreadsheet keeps as 0:41:00, or mm:ss as hh:mm."""
+    labels = intervals([12_000, 108_000, 147_900], fps=1.0, last=last)
+    doubt = check_rate(labels, 2465.0, None, 25.0)[1]
+    assert "mm:ss that became hh:mm" in doubt and "--annotation_fps=60" in doubt
+    assert check_rate(labels, 2465.0, 60.0, 25.0) == (60, "")
+    assert check_rate(labels, 2465.0, 25.0, 25.0)[1], "that is of other files"
+    assert check_rate(labels, 2465.0, 1.0, 25.0) == (1, "")
+    assert check_rate(labels, 147_900.0, None, 25.0) == (1, "")
+    assert check_rate(labels, 1000.0, None, 25.0) == (1, ""), "a part of a video"
+
+
+def test_frames_in_a_column_of_seconds_are_named():
+    labels = replace(rows(25, 40), fps=1.0)
+    assert "--annotation_fps=25" in check_rate(labels, 40.0, None, 25.0)[1]
+    assert check_rate(labels, 40.0, 25.0, 25.0) == (25, "")
+    assert check_rate(replace(rows(1, 40), fps=1.0), 40.0, None, 25.0) == (1, "")
+    assert check_rate(replace(rows(1, 60), fps=1.0), 40.0, None, 25.0) == (1, ""), "a part"
+
+
+def test_a_rounded_second_is_no_other_rate():
+    assert check_rate(intervals([1.0]), 0.04, None, 25.0) == (1, "")
+    assert check_rate(intervals([3.0]), 2.2, None, 25.0) == (1, "")
