@@ -95,7 +95,7 @@ def check_begun(folder: AnyPath) -> None:
 
 
 def title_of(folder: AnyPath) -> tuple[str, str]:
-    """A name for a run directory, and what it belongs to: a comparison, or folds; "" for nothing.
+    """A name for a run directory, and what it belongs to: a grid, folds, a sweep; "" for nothing.
 
     >>> title_of(Path("/runs/comparison/cells/msn_probe"))
     ('comparison/msn_probe', 'comparison')
@@ -103,7 +103,7 @@ def title_of(folder: AnyPath) -> tuple[str, str]:
     above = None
     if folder.parent.name == "cells":
         above = folder.parent.parent
-    elif re.fullmatch(r"fold\d+", folder.name) or (folder.parent / SUBSETS).is_file():
+    elif re.fullmatch(r"fold\d+", folder.name) or (folder.parent / SUBSETS).is_file() or "=" in folder.name:
         above = folder.parent
     return (f"{above.name}/{folder.name}", above.name) if above else (folder.name, "")
 
