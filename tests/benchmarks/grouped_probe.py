@@ -4,11 +4,12 @@
       random=vitmicro8:96 msn=runs/msn/encoder@mean imagenet=lite0.onnx msn+imagenet
 
 L2 logistic regression on frozen features of still images in two classes, area under the ROC curve.
-Five folds of whole sequences, stratified; every image is tested once by a classifier that saw no
-image of its sequence. Of each fold's training sequences a share has labels. The penalty is chosen
-by the likelihood of the labels, in three folds of these sequences again. Folds and shares are drawn
-by three seeds, the same for all features. A score is the mean of the seeds; its interval of 95 %
-and that of the paired difference to the first named (of A+B to A) are of 1,000 draws of sequences.
+Five folds of whole groups, stratified; every image is tested once by a classifier that saw no image
+of its group. A group is a patient where patients are known, and else a sequence. Of each fold's
+training groups a share has labels. The penalty is chosen by the likelihood of the labels, in three
+folds of these groups again. Folds and shares are drawn by three seeds, the same for all features. A
+score is the mean of the seeds; its interval of 95 % and that of the paired difference to the first
+named (of A+B to A) are of 1,000 draws of groups.
 
 After an encoder's path @ says which of its features, as --config.features does. Names joined by +
 are concatenated. Features of encoders are kept in --cache. A checkpoint of a run,
@@ -19,28 +20,26 @@ has, of the same features, labels and seeds, is not measured again.
 import argparse
 import hashlib
 import json
-import tempfile
+import sys
 from pathlib import Path
 
 import numpy as np
-import safetensors
-from ml_collections import ConfigDict
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
+from data.common import cli
+from data.common.errors import InputError, some
 from data.dataset.frame_index import load_index
 from data.storage.paths import to_paths
 from data.storage.whole import whole_file
+from down_stream.checks import check_folds
 from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.logistic_regression import PENALTIES, fit_logistic
 from down_stream.cross_validation import draw_splits
-from down_stream.features.encoders import SplitFeatures, open_encoder
-from down_stream.tasks import open_task
-from msn.encoders import save_encoder
+from down_stream.features.labelled_splits import patients_of
+from down_stream.tasks import Task, open_task
 from msn.networks.usual_keras import usual_keras
-from msn.training.configuration import create_model
-from msn.workdir.checkpoints import restore_checkpoint
-from msn.workdir.run_directory import CHECKPOINTS, CONFIG_FILE
+from tests.benchmarks.probed_features import features_of, named_features
 
 FOLDS, INNER_FOLDS, DRAWS = 5, 3, 1000
 CHOSEN_FROM = PENALTIES[2:]  # so few images are told apart without any penalty
@@ -58,41 +57,81 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--cache", default="runs/features", help="folder for features of encoders")
     parser.add_argument("--output", default=None, help="a JSON file for the numbers")
-    given = parser.parse_args()
+    try:
+        measure(parser.parse_args())
+    except (InputError, OSError) as error:
+        said = cli.describe(error) if isinstance(error, OSError) else error
+        sys.exit(cli.refuse(said))
 
+
+def measure(given: argparse.Namespace) -> None:
+    """Prints, and writes where that is asked for, what all features are worth."""
+    names, wanted = named_features(given.encoders)
+    for fraction in given.fractions:
+        if not 0 < fraction <= 1:
+            raise InputError(f"--fractions {fraction:g}; expected shares of labels, above 0, to 1")
+    if given.output:
+        Path(given.output).parent.mkdir(parents=True, exist_ok=True)
     roots = to_paths([given.root])
+    index = load_index(roots)
     task = open_task("classes", roots, None)
-    index = task.labelled(load_index(roots))
+    if task.number != 2:
+        raise InputError(
+            f"{given.root}: {task.number} classes ({some(task.classes)}); expected two. Of any "
+            "number, down_stream/main.py --config.folds=5 says the macro-F1"
+        )
+    index = task.labelled(index)
     labels = np.asarray(task.labels(index))
-    group = np.unique(np.asarray(index.videos)[index.video], return_inverse=True)[1]
-    splits = {seed: draw_splits(task, index, FOLDS, seed) for seed in given.seeds}
-    print(f"{given.root}: {len(index)} images of {group.max() + 1} sequences, {task.classes}")
+    patients = patients_of(roots, {"test": index})
+    group = np.unique(check_folds(task, index, FOLDS, patients), return_inverse=True)[1]
+    seeds = list(dict.fromkeys(given.seeds))
+    splits = {seed: draw_splits(task, index, FOLDS, seed, patients) for seed in seeds}
+    say_groups(given.root, task, labels, group, len(np.unique(index.video)))
 
-    found, names = {}, dict(one.split("=", 1) for one in given.encoders if "=" in one)
-    known = {name: features_of(path, index, given.cache) for name, path in names.items()}
-    wanted = [*names, *(one for one in given.encoders if "=" not in one)]
+    known = {name: features_of(of, index, given.cache) for name, of in names.items()}
     of = {
         "images": len(index),
         "groups": int(group.max()) + 1,
-        "seeds": given.seeds,
+        "seeds": seeds,
         "digest": digest([labels, group, *known.values()], wanted, given.fractions),
     }
     if given.output and is_done(Path(given.output), of):
         print(f"{given.output}: of the same features, labels and seeds; kept")
         return
+    found = scores(wanted, known, index, labels, group, splits, given.fractions)
+    if given.output:
+        with whole_file(Path(given.output)) as side:
+            side.write_text(json.dumps({"of": of, "rows": found}, indent=1) + "\n")
+
+
+def say_groups(root: str, task: Task, labels, group, sequences: int) -> None:
+    """Prints what there is to be told apart, and where the groups cannot be believed."""
+    counts = ", ".join(f"{name} {np.sum(labels == n)}" for n, name in enumerate(task.classes))
+    number = int(group.max()) + 1
+    what = "patients" if number < sequences else "sequences"
+    print(f"{root}: {len(labels)} images ({counts}) of {number} {what}")
+    if number == len(labels):
+        print(
+            "every image is a group of its own: where several show one patient, scores are too high"
+        )
+
+
+def scores(wanted, known, index, labels, group, splits, fractions) -> dict[str, dict]:
+    """{name: {share of labels: its numbers}} of all features, which are printed, too."""
+    found = {}
     draws = np.random.default_rng(0).integers(group.max() + 1, size=(DRAWS, group.max() + 1))
     drawn = [np.bincount(draw, minlength=group.max() + 1)[group] for draw in draws]
-    for fraction in given.fractions:
+    for fraction in fractions:
         of_draws = {}
         for name in wanted:
             features = np.concatenate([known[part] for part in name.split("+")], axis=1)
-            scores = [
-                out_of_fold(features, labels, group, index, splits[seed], fraction, seed)
-                for seed in given.seeds
+            tested = [
+                out_of_fold(features, labels, group, index, of_seed, fraction, seed)
+                for seed, of_seed in splits.items()
             ]
-            aucs = [area(labels, score, np.ones(len(labels))) for score in scores]
+            aucs = [area(labels, score, np.ones(len(labels))) for score in tested]
             of_draws[name] = np.array(
-                [np.mean([area(labels, score, weights) for score in scores]) for weights in drawn]
+                [np.mean([area(labels, score, weights) for score in tested]) for weights in drawn]
             )
             other = name.split("+")[0] if "+" in name else wanted[0]
             of_other = found[other][str(fraction)]["auc"] if other != name else np.mean(aucs)
@@ -105,17 +144,19 @@ def main() -> None:
                 "difference": interval(of_draws[name] - of_draws[other]),
             }
             found.setdefault(name, {})[str(fraction)] = row
-            low, high = row["interval"]
-            less, more = row["difference"]
-            print(
-                f"{100 * fraction:4.0f} %  {name:24s} {row['auc']:.3f} [{low:.3f}, {high:.3f}]  to "
-                f"{other} {row['by']:+.3f} [{less:+.3f}, {more:+.3f}]  seeds "
-                + " ".join(f"{x:.3f}" for x in aucs),
-                flush=True,
-            )
-    if given.output:
-        with whole_file(Path(given.output)) as side:
-            side.write_text(json.dumps({"of": of, "rows": found}, indent=1) + "\n")
+            say_row(name, fraction, row)
+    return found
+
+
+def say_row(name: str, fraction: float, row: dict) -> None:
+    """Prints what features are worth with a share of the labels."""
+    (low, high), (less, more) = row["interval"], row["difference"]
+    print(
+        f"{100 * fraction:4.0f} %  {name:24s} {row['auc']:.3f} [{low:.3f}, {high:.3f}]  to "
+        f"{row['difference_to']} {row['by']:+.3f} [{less:+.3f}, {more:+.3f}]  seeds "
+        + " ".join(f"{x:.3f}" for x in row["seeds"]),
+        flush=True,
+    )
 
 
 def digest(arrays, *settings) -> str:
@@ -149,36 +190,6 @@ def area(labels, score, weights) -> float:
     return float(positive @ below / pairs) if pairs else float("nan")
 
 
-def features_of(path: str, index, cache: str) -> np.ndarray:
-    """float32 [frames, width] of an encoder's path, a table's, or VARIANT:SIZE at random."""
-    path, _, features = path.partition("@")
-    variant, _, size = path.partition(":")
-    arguments = {"resnet_weights": "none", "seed": 0, "given": {}}
-    if size.isdigit():
-        encoder = open_encoder(None, variant, image_size=int(size), **arguments)
-    elif Path(path).parent.name == CHECKPOINTS:
-        with tempfile.TemporaryDirectory() as folder:
-            saved = save_encoder(encoder_in(Path(path)), f"{folder}/encoder", {"checkpoint": path})
-            encoder = open_encoder(saved, "", image_size=0, **arguments)
-    else:
-        encoder = open_encoder(to_paths([path])[0], "", image_size=0, **arguments)
-    values, _ = SplitFeatures(encoder, {"all": index}, 64, cache, features or None)("all")
-    if len(values) != len(index):
-        raise SystemExit(f"{path}: features of {len(values)} of {len(index)} images")
-    return np.asarray(values)
-
-
-def encoder_in(checkpoint: Path):
-    """The target encoder in a checkpoint of a run."""
-    config = ConfigDict(json.loads((checkpoint.parent.parent / CONFIG_FILE).read_text()))
-    with safetensors.safe_open(checkpoint, "np") as file:
-        said = "teacher/of_cls/bias"
-        width = file.get_slice(said).get_shape()[0] if said in file.keys() else None  # noqa: SIM118
-    model = create_model(config, width)
-    restore_checkpoint(checkpoint, model)
-    return model.target_encoder
-
-
 def out_of_fold(features, labels, group, index, splits, fraction, seed) -> np.ndarray:
     """Probability of the second class for each image, by a classifier of the other folds."""
     names = np.asarray(index.videos)[index.video]
@@ -186,8 +197,13 @@ def out_of_fold(features, labels, group, index, splits, fraction, seed) -> np.nd
     for number, split in enumerate(splits):
         rest = np.flatnonzero(np.isin(names, split["train"] + split["validation"]))
         test = np.flatnonzero(np.isin(names, split["test"]))
-        some = labelled(rest, labels, group, fraction, np.random.default_rng((seed, number)))
-        head = fit(features[some], labels[some], group[some], seed)
+        chosen = labelled(rest, labels, group, fraction, np.random.default_rng((seed, number)))
+        if len(set(labels[chosen])) < 2:
+            raise InputError(
+                f"--fractions {fraction:g}: all labels of {len(set(group[chosen]))} groups are of "
+                "one class; expected a larger share, or more groups of the other class"
+            )
+        head = fit(features[chosen], labels[chosen], group[chosen], seed)
         score[test] = np.asarray(head.classifier.probabilities(features[test]))[:, 1]
     return score
 
