@@ -103,8 +103,11 @@ def title_of(folder: AnyPath) -> tuple[str, str]:
     above = None
     if folder.parent.name == "cells":
         above = folder.parent.parent
-    elif re.fullmatch(r"fold\d+", folder.name) or (folder.parent / SUBSETS).is_file() or "=" in folder.name:
-        above = folder.parent
+    else:
+        is_of_sweep = "=" in folder.name  # as it calls its cells
+        is_fold = re.fullmatch(r"fold\d+", folder.name)
+        if is_of_sweep or is_fold or (folder.parent / SUBSETS).is_file():
+            above = folder.parent
     return (f"{above.name}/{folder.name}", above.name) if above else (folder.name, "")
 
 
