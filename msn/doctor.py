@@ -70,11 +70,10 @@ def tried(part: Callable[[], Iterator[Line]]) -> Iterator[Line]:
         yield from part()
     except InputError as error:
         yield part.__name__, one_line(error), "see there"
-    except ModuleNotFoundError as error:
-        yield part.__name__, one_line(error), "make setup"
     except Exception as error:  # noqa: BLE001 (a package that does not fit raises anything)
-        found = f"{type(error).__name__}: {one_line(error)}"
-        yield part.__name__, found, "remove .venv, then make setup"
+        is_missing = isinstance(error, ModuleNotFoundError) and "." not in (error.name or "")
+        advice = "make setup" if is_missing else "remove .venv, then make setup"  # half a package
+        yield part.__name__, f"{type(error).__name__}: {one_line(error)}", advice
 
 
 def system() -> Iterator[Line]:

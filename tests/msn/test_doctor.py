@@ -55,6 +55,16 @@ def test_a_broken_package_ends_its_own_part_alone(tmp_path, package, line, other
     assert result.stdout.endswith("\n1 line says what to do\n")
 
 
+def test_half_a_package_is_not_one_that_is_missing(tmp_path):
+    """As where an installation was ended: `make setup` takes it for whole."""
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("import tensorflow.python\n")
+    result = diagnose(PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    found = line_of(result.stdout, "devices")
+    assert found.endswith("'tensorflow.python' remove .venv, then make setup")
+
+
 def test_another_backend_of_keras_is_a_line():
     result = diagnose(KERAS_BACKEND="jax")
     assert (result.returncode, result.stderr) == (1, "")
