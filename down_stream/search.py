@@ -38,9 +38,10 @@ OUTPUT = flags.DEFINE_string("output", "search.html", "page to write")
 def main() -> int:
     """Runs the command and returns its exit code."""
     from data.storage.paths import check_local, check_output_folder, to_paths
-    from down_stream.lookup.index import SearchIndex, build_index
-    from down_stream.lookup.page import place_of, write_page
-    from down_stream.lookup.query import find, query_of_images, query_of_rows
+    from down_stream.search_index.building import build_index
+    from down_stream.search_index.page import place_of, write_page
+    from down_stream.search_index.query import find, query_of_images, query_of_rows
+    from down_stream.search_index.searching import SearchIndex
 
     if not (TABLES.value or INDEX.value):
         raise InputError("input: expected --embeddings, or --index that was built before")

@@ -30,7 +30,8 @@ ORDER = (
     *("down_stream.classifiers", "down_stream.temporal", "down_stream.report"),
     *("down_stream.cells", "down_stream.low_shot", "down_stream.comparison"),
     *("down_stream.inference.parts", "down_stream.inference"),
-    *("down_stream.lookup", "down_stream.selection", "down_stream.suspicious", "down_stream"),
+    *("down_stream.lookup", "down_stream.search_index"),
+    *("down_stream.selection", "down_stream.suspicious", "down_stream"),
     *("prepare", "inference"),
 )
 # What users import or run, beside the folders.

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from data.storage.paths import to_path
-from down_stream.lookup import index as index_module
-from down_stream.lookup.tables import Rows
+from down_stream.lookup.tables import ROWS_AT_ONCE, Rows
+from down_stream.search_index import building
 
 TABLE, VIDEO = 1_000_000, 3_000
 SCENES, EFFECTIVE, PER_SCENE = 20_000, 40, 20
@@ -38,7 +38,7 @@ class SynthesisedTable:
         self.mixing = random.standard_normal((EFFECTIVE, self.width), np.float32)
         self.scenes = random.standard_normal((SCENES, EFFECTIVE), np.float32)
 
-    def parts(self, rows=index_module.ROWS_AT_ONCE):
+    def parts(self, rows=ROWS_AT_ONCE):
         """All rows, so many at a time, the same in every call."""
         for start in range(0, self.length, rows):
             count = min(rows, self.length - start)
@@ -81,8 +81,8 @@ def main(frames: str, width: str, folder: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tables = write_tables(frames, width, folder)
     began = time.monotonic()
-    index_module.Table = SynthesisedTable
-    index = index_module.build_index(tables, folder / "index")
+    building.Table = SynthesisedTable
+    index = building.build_index(tables, folder / "index")
     built, cpu = time.monotonic() - began, time.process_time()
     rows = np.random.default_rng(1).integers(0, frames, QUERIES)
     queries = index.vectors(rows)
@@ -100,7 +100,7 @@ def main(frames: str, width: str, folder: str) -> None:
         for place, (values, of) in enumerate(best):
             top = np.argpartition(-likeness[:, place], min(10, len(piece) - 1))[:10]
             values = np.concatenate([values, likeness[top, place]])
-            of = np.concatenate([of, top + number * index_module.ROWS_AT_ONCE])
+            of = np.concatenate([of, top + number * ROWS_AT_ONCE])
             order = np.argsort(-values)[:10]
             best[place] = values[order], of[order]
     recall = np.mean([len(set(f) & set(of)) / 10 for f, (_, of) in zip(found, best, strict=True)])

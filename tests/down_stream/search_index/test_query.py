@@ -8,10 +8,11 @@ from data.common.errors import InputError
 from data.frames.listing import list_videos
 from data.storage.paths import to_path
 from down_stream.inference.embeddings import Options, embed
-from down_stream.lookup.index import SearchIndex, build_index
 from down_stream.lookup.pictures import Pictures
-from down_stream.lookup.query import find, query_of_images
 from down_stream.lookup.strips import link_to
+from down_stream.search_index.building import build_index
+from down_stream.search_index.query import find, query_of_images
+from down_stream.search_index.searching import SearchIndex
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
 from tests.end_to_end.test_documentation import write_video

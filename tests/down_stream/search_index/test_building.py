@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from down_stream.lookup import index as index_module
-from down_stream.lookup.index import SearchIndex, build_index, unit_vectors
-from down_stream.lookup.query import find, query_of_rows
+from down_stream.search_index import building, codes, searching
+from down_stream.search_index.building import build_index
+from down_stream.search_index.query import find, query_of_rows
+from down_stream.search_index.searching import SearchIndex, unit_vectors
 from tests.support.small_tables import make_rows, write_rows
 
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(index_module, "ROWS_AT_ONCE", 64)
+    for module in (building, codes, searching):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 64)
 
 
 def exact(rows, query_row, number):
@@ -88,19 +90,18 @@ def test_many_frames_need_faiss_which_finds_nearly_the_same(tmp_path, monkeypatc
     assert np.mean(recalls) >= 0.9
 
 
-def test_codes_that_a_stopped_call_has_written_are_kept(tmp_path, monkeypatch):
+def test_codes_that_a_stopped_call_has_written_are_kept(tmp_path, small_pieces, monkeypatch):
     import faiss
 
-    monkeypatch.setattr(index_module, "ROWS_AT_ONCE", 64)
-    monkeypatch.setattr(index_module, "CODES_KEPT_EVERY", 2)
+    monkeypatch.setattr(codes, "CODES_KEPT_EVERY", 2)
     table, coded = write_rows(tmp_path / "t.npz", make_rows(units=30, width=16)), []
     add = faiss.IndexIVFPQ.add
 
-    def stop_at_the_fourth(codes, vectors):
+    def stop_at_the_fourth(index, vectors):
         coded.append(len(vectors))
         if len(coded) == 4:
             raise KeyboardInterrupt
-        add(codes, vectors)
+        add(index, vectors)
 
     for folder in "whole", "stopped":
         if folder == "stopped":

@@ -8,8 +8,8 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.storage.paths import to_path
-from down_stream.lookup.index import Found, SearchIndex, unit_vectors
 from down_stream.lookup.tables import Table
+from down_stream.search_index.searching import Found, SearchIndex, unit_vectors
 
 
 def query_of_rows(index: SearchIndex, rows: Sequence[int]) -> np.ndarray:
