@@ -35,7 +35,8 @@ import tensorflow_datasets as tfds
 from data.common.errors import InputError
 from data.common.logs import logger
 from data.dataset.classes import Classes, frame_rate, read_classes
-from data.dataset.frame_index import INDEX, column_of, index_schema, load_index
+from data.dataset.frame_index import load_index
+from data.dataset.index_columns import INDEX, column_of, index_schema
 from data.images.image_io import read_image
 from data.images.names import official_number
 from data.splits.protocols import choose_protocols

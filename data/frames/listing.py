@@ -16,7 +16,8 @@ from data.common.logs import logger
 from data.dataset.audit import Audit
 from data.dataset.classes import Classes, frame_rate
 from data.dataset.extraction_log import read_log
-from data.dataset.frame_index import INDEX, FrameIndex, load_index
+from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.index_columns import INDEX
 from data.frames.frames import Frames, file_state
 from data.frames.image_frames import ImageFrames
 from data.frames.opening import open_source

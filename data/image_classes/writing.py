@@ -17,7 +17,7 @@ from data.annotation_formats.labels import UNKNOWN
 from data.common.errors import InputError, check_range, some
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import Classes, has_classes, write_classes
-from data.dataset.frame_index import INDEX, LABEL, PRETRAINING_INDEX
+from data.dataset.index_columns import INDEX, LABEL, PRETRAINING_INDEX
 from data.images.names import natural_key
 from data.indexing.index_table import index_table
 from data.splits.drawing import SHARES, draw, stays

@@ -24,7 +24,7 @@ from data.common.errors import InputError, some
 from data.dataset.audit import AUDIT, Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
-from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, index_schema
+from data.dataset.index_columns import INDEX, PRETRAINING_INDEX, index_schema
 from data.extraction.calls import Spread
 from data.images.finding import group_images
 from data.images.folders import list_folder
@@ -51,7 +51,7 @@ def build_index(
     spread: Spread | None = None,
     kept: Kept | None = None,
 ) -> Audit:
-    """Writes index.parquet (see `data/dataset/frame_index.py`), classes.json and audit.json.
+    """Writes index.parquet (see `data/dataset/index_columns.py`), classes.json and audit.json.
 
     Args:
       root: dataset directory with `frames/<video>/` and, where there are any, annotations

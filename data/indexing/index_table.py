@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from data.dataset.frame_index import index_schema
+from data.dataset.index_columns import index_schema
 from data.images.names import trailing_number
 
 

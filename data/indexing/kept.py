@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from data.common.configurations import ROOT
 from data.dataset.audit import Audit
-from data.dataset.frame_index import INDEX, PRETRAINING_INDEX
+from data.dataset.index_columns import INDEX, PRETRAINING_INDEX
 from data.images.names import official_number
 from data.images.states import READ_VIDEOS, folder_state, folder_states
 from data.indexing.cleaning import CROPPED, Cleaning

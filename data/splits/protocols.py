@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.classes import read_classes
-from data.dataset.frame_index import INDEX
+from data.dataset.index_columns import INDEX
 from data.images.names import natural_key
 from data.splits.drawing import DRAWN, draw_split
 from data.splits.manifest import MANIFEST, describe_part, drawn_before

@@ -18,7 +18,8 @@ from data.archives.room import require_space
 from data.common.errors import InputError, check_range, some
 from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
-from data.dataset.frame_index import INDEX, FrameIndex, load_index
+from data.dataset.frame_index import FrameIndex, load_index
+from data.dataset.index_columns import INDEX
 from data.storage.whole import whole_file, write_json
 from data.tfrecords.offsets import AFTER, BEFORE, scan_records
 from data.tfrecords.packed import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from data.common.errors import InputError
 from data.common.logs import logger
-from data.dataset.frame_index import INDEX
+from data.dataset.index_columns import INDEX
 from data.frames.frames import Frames
 from data.images.image_io import SUFFIXES
 from data.images.names import official_number

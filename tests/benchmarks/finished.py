@@ -29,7 +29,7 @@ from data.annotations.joining import open_annotated
 from data.dataset.audit import Audit
 from data.dataset.classes import write_classes
 from data.dataset.extraction_log import LOG
-from data.dataset.frame_index import INDEX, index_schema
+from data.dataset.index_columns import INDEX, index_schema
 from data.images.states import READ_VIDEOS
 from data.indexing.building import NO_CLEANING, list_videos
 from data.indexing.kept import Kept

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.dataset.cholec80 import TOOLS
-from data.dataset.frame_index import INDEX, index_schema
+from data.dataset.index_columns import INDEX, index_schema
 from tests.benchmarks.report import interleaved, median_ratio, memory, run, run_alone, seconds
 
 FRAMES, VIDEOS = 30_000_000, 22_000

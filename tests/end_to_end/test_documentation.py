@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from data.dataset.cholec80 import PHASES
-from data.dataset.frame_index import INDEX
+from data.dataset.index_columns import INDEX
 from data.public_datasets.preparing import FIND
 from data.storage.folders import copy_folder
 from data.storage.paths import to_path

@@ -11,7 +11,8 @@ import safetensors.numpy
 
 from data.common.errors import InputError
 from data.common.stopping import StoppedError, ended_by_signals
-from data.dataset.frame_index import INDEX, load_index
+from data.dataset.frame_index import load_index
+from data.dataset.index_columns import INDEX
 from data.frames.opening import open_source
 from data.images.image_io import frame_to_input, read_image
 from data.storage.folders import copy_folder, remove_folder

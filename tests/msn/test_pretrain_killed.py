@@ -19,7 +19,7 @@ import pytest
 import safetensors.numpy
 
 from data.common.errors import InputError
-from data.dataset.frame_index import INDEX
+from data.dataset.index_columns import INDEX
 from data.storage.folders import copy_folder
 from data.storage.locking import locked
 from data.storage.whole import PART

@@ -15,7 +15,8 @@ from data.dataset.classes import (
     read_classes,
     write_classes,
 )
-from data.dataset.frame_index import INDEX, index_schema, load_index
+from data.dataset.frame_index import load_index
+from data.dataset.index_columns import INDEX, index_schema
 
 
 def write_index(root, video, classes, phases, presence, fps=1.0):

@@ -9,14 +9,8 @@ from data.common.errors import InputError
 from data.dataset import frame_index
 from data.dataset.cholec80 import TOOLS
 from data.dataset.classes import Classes, write_classes
-from data.dataset.frame_index import (
-    INDEX,
-    LABEL,
-    PRETRAINING_INDEX,
-    column_of,
-    index_schema,
-    load_index,
-)
+from data.dataset.frame_index import load_index
+from data.dataset.index_columns import INDEX, LABEL, PRETRAINING_INDEX, column_of, index_schema
 
 
 def write_index(root, videos, row_group_size=None):

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from data.common.errors import InputError
 from data.dataset.audit import Audit
-from data.dataset.frame_index import INDEX, PRETRAINING_INDEX, load_index
+from data.dataset.frame_index import load_index
+from data.dataset.index_columns import INDEX, PRETRAINING_INDEX
 from data.frames.opening import open_source
 from data.indexing.building import build_index
 from data.storage.whole import PART
