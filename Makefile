@@ -135,7 +135,7 @@ test-beam: $(BEAM)
 test-encoders: $(ENCODERS)
 	.venv-encoders/bin/python -m pytest tests/msn/formats/families/test_real_libraries.py \
 	    tests/msn/formats/test_hub.py tests/msn/formats/test_push.py \
-	    tests/data/dataset/test_card.py tests/down_stream/cells/test_model_card.py
+	    tests/data/overview/test_card.py tests/down_stream/cells/test_model_card.py
 
 # The server alone has an environment of its own: it asks for an older pyarrow.
 test-tracking: $(DEV) $(TRACKING)
