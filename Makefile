@@ -14,7 +14,8 @@
 # make proof-real POLYPGEN=DIR KVASIR_SEG=DIR CVC_CLINICDB=DIR ENDOTECT=DIR NEOPOLYP=DIR
 #              the same question on real colonoscopy, from the public archives or their folders: the
 #              table of the README; hours. SEQUENCES=CSV says which of NeoPolyp's images show one
-#              polyp, GENERAL=FILE.onnx adds a general encoder, TEACHER=FILE.onnx a run with a teacher
+#              polyp, GENERAL=PATH adds a general encoder, TEACHER=PATH a run with a teacher: any
+#              encoder that opens (docs/encoders.md), a folder, an ONNX file, hf-hub:owner/name
 # make bench   speed beside other projects', on an otherwise idle machine; bench.json
 
 PYTHON ?= python3
@@ -93,9 +94,10 @@ ENCODERS_REAL = random=$(VARIANT):$(SIZE) random_mean=$(VARIANT):$(SIZE)@mean \
 proof-real: $(RUN)
 	@$(foreach name,$(ARCHIVES),$(if $($(name)),,echo "error: $(name) is missing; expected make \
 	    proof-real with $(ARCHIVES), each an archive or its folder" >&2; exit 2;))
-	@for path in $(foreach name,GENERAL TEACHER,$(if $($(name)),"$($(name))")); do case "$$path" in \
-	    *://*|hf-hub:*) ;; *) [ -e "$$path" ] || [ -e "$${path%@*}" ] || \
-	    { echo "error: $$path: no such file or folder; expected an encoder" >&2; exit 2; };; esac; done
+	@for path in $(if $(GENERAL),"$(GENERAL)") $(if $(TEACHER),"$(TEACHER)"); do case "$$path" in \
+	    *://*|hf-hub:*) continue;; "$(TEACHER)") [ -e "$$path" ];; \
+	    *) [ -e "$$path" ] || [ -e "$${path%@*}" ];; esac || \
+	    { echo "error: $$path: no such file or folder; expected an encoder" >&2; exit 2; }; done
 	@$(foreach name,$(ARCHIVES),$(call PREPARE_REAL,$(name)) --dry_run >/dev/null $(IN_PART);)
 	$(foreach name,$(ARCHIVES),$(call PREPARE_REAL,$(name)) $(IN_PART);)
 	$(call PREPARE_REAL,NEOPOLYP) --name=neopolyp_crops --crop_margin=0.15 $(IN_PART)

@@ -50,9 +50,15 @@ def made(tmp_path_factory):
     for name in ARCHIVES:
         getattr(polyp_archives, f"make_{name}")(folder / "some archives" / name)
     polyp_archives.write_sequences(folder / "sequences.csv")
-    code, output = proof(folder)
+    shutil.copytree(ROOT / "tests" / "golden" / "encoders" / "hf-vit-msn", folder / "an encoder")
+    code, output = proof(folder, *encoders(folder))
     assert code == 0, output[-3000:]
     return folder, output
+
+
+def encoders(folder):
+    """What adds a general encoder, and a teacher: that of another family."""
+    return f"GENERAL={folder / 'an encoder'}@mean", f"TEACHER={folder / 'an encoder'}"
 
 
 def test_the_tables_are_what_the_probes_have_measured(made):
@@ -65,7 +71,11 @@ def test_the_tables_are_what_the_probes_have_measured(made):
     }
     with (folder / "proof" / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 2 * 6
+    assert {row["features"] for row in rows} == {
+        *("random", "random_mean", "msn", "msn_mean", "taught", "taught_mean"),
+        *("colours", "thumbnail", "general", "general+msn", "general+taught"),
+    }
+    assert len(rows) == 2 * 2 * 11
     for row in rows:
         content = found[row["task"]]
         measured = content["rows"][row["features"]][row["labels"]]
@@ -73,7 +83,7 @@ def test_the_tables_are_what_the_probes_have_measured(made):
         assert [float(row["low"]), float(row["high"])] == measured["interval"]
         assert float(row["by"]) == measured["by"]
         assert (row["images"], row["groups"]) == ("24", "12")
-        assert row["difference_to"] == "random"
+        assert row["difference_to"] == ("general" if "+" in row["features"] else "random")
         low, high = measured["interval"]
         assert f"{measured['auc']:.3f} [{low:.3f}, {high:.3f}]" in text
         less, more = measured["difference"]
@@ -89,6 +99,7 @@ def test_the_tables_are_what_the_probes_have_measured(made):
         round(value, 3) for value in expected
     ]
     assert "crops: 24 images in 12 groups" in text
+    assert "| the general encoder and MSN with a teacher, CLS side by side, to the general" in text
 
 
 def test_pre_training_has_seen_every_source_and_no_labelled_image(made):
@@ -99,6 +110,18 @@ def test_pre_training_has_seen_every_source_and_no_labelled_image(made):
     assert config["data"]["exclude_videos"] == ["neopolyp_train_*"]
     last = (folder / "proof" / "msn" / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["step"] == 2
+    taught = json.loads((folder / "proof" / "taught" / "config.json").read_text())
+    assert taught.pop("teacher") == str(folder / "an encoder")
+    assert config.pop("teacher") is None
+    different = {key for key in config if config[key] != taught[key]}
+    assert different <= {"workdir"}, different
+
+
+def test_without_them_nothing_is_taught_and_no_general_encoder_is_measured(made):
+    code, output = proof(made[0], "--dry-run")
+    assert code == 0
+    assert "/msn/encoder" in output
+    assert not re.search("taught|teacher|general", output)
 
 
 def test_again_it_goes_on_and_changes_nothing(made):
@@ -106,7 +129,7 @@ def test_again_it_goes_on_and_changes_nothing(made):
     before = (folder / "proof" / "table.csv").read_bytes()
     shutil.rmtree(folder / "proof" / "features")
     (folder / "proof" / "neopolyp.json").unlink()
-    code, output = proof(folder)
+    code, output = proof(folder, *encoders(folder))
     assert code == 0, output[-3000:]
     assert (folder / "proof" / "table.csv").read_bytes() == before
     assert output.count("of the same features, labels and seeds; kept") == 1
@@ -125,8 +148,9 @@ def test_what_is_missing_or_another_archive_is_said_before_anything_is_made(tmp_
     code, output = proof(tmp_path)
     assert code == 2
     assert "sequences.csv: no column 'sequence' in 'image,polyp'" in output
-    for name in ("GENERAL", "TEACHER"):
-        code, output = proof(tmp_path, f"{name}={tmp_path / 'an encoder.onnx'}@mean")
+    (tmp_path / "there.onnx").touch()  # of a teacher all features are taken
+    for wrong in ("GENERAL=an encoder.onnx@mean", f"TEACHER={tmp_path / 'there.onnx'}@mean"):
+        code, output = proof(tmp_path, wrong)
         assert code == 2
-        assert "an encoder.onnx@mean: no such file or folder; expected an encoder" in output
+        assert ".onnx@mean: no such file or folder; expected an encoder" in output
     assert not (tmp_path / "proof").exists()
