@@ -10,10 +10,11 @@ import functools
 import gc
 import itertools
 import logging
+import math
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -224,6 +225,7 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
     try:
         check_config(argv)
         rest = flags.FLAGS(argv)
+        _check_finite({f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS})
         if _default_config:
             _expand_homes(flags.FLAGS.config)
     except SystemExit:  # absl ends --help with code 1; a question that was answered is no error
@@ -258,6 +260,16 @@ def _group_help(title: str) -> str:
         text = textwrap.fill(flag.help.removeprefix(f"<{values}>: ") + default, 90)
         lines += [f"  --{name}{value}", textwrap.indent(text, " " * 6)]
     return "\n".join([*lines, ""])
+
+
+def _check_finite(values: Mapping[str, object]) -> None:
+    """Raises `ValueError` for NaN and infinity: no limit of a flag refuses NaN."""
+    for name, value in values.items():
+        if isinstance(value, config_dict.ConfigDict):
+            _check_finite({f"{name}.{key}": value[key] for key in value})
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"{name}={number}: expected a finite number")
 
 
 def _with_home(arg: str) -> str:

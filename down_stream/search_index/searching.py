@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
 from down_stream.lookup.pictures import files_before
 from down_stream.lookup.tables import ROWS_AT_ONCE
 from down_stream.search_index.codes import CODES, read_codes
@@ -97,16 +97,25 @@ class SearchIndex:
         return found
 
     def row_of(self, video: str, second: float) -> int:
-        """The frame of a video that is nearest to a second; raises `InputError` without any."""
+        """The frame of a video that is nearest to a second.
+
+        Raises:
+          InputError: no such video, or the second is before its first frame or after its last.
+        """
         if video not in self.names["videos"]:
-            raise InputError(
-                f"{video}: not in {self.folder}; it has {self.names['videos'][:3]} ..."
-            )
+            raise InputError(f"{video}: not in {self.folder}; it has {some(self.names['videos'])}")
         rows = np.flatnonzero(self._columns["video"] == self.names["videos"].index(video))
-        distance = np.abs(self._columns["second"][rows] - second)
-        if np.isnan(distance).all():
-            return int(rows[min(int(second), len(rows) - 1)])  # of frames without a time, by place
-        return int(rows[np.nanargmin(distance)])
+        seconds = self._columns["second"][rows]
+        if np.isnan(seconds).all():  # of frames without a time, by place
+            seconds = np.arange(len(rows), dtype=float)
+        first, last = float(np.nanmin(seconds)), float(np.nanmax(seconds))
+        step = 1 / (self.manifest.get("fps") or 1.0)
+        if not first - step <= second <= last + step:
+            raise InputError(
+                f"{video}: second {second:g}; its frames in {self.folder} are of seconds {first:g} "
+                f"to {last:g}"
+            )
+        return int(rows[np.nanargmin(np.abs(seconds - second))])
 
     def frame(self, row: int, likeness: float = 1.0) -> Found:
         """What is known of a row."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "metrics": ["-m", "down_stream.metrics"],
     "compare": ["-m", "down_stream.compare"],
     "curves": ["-m", "msn.curves"],
+    "search": ["-m", "down_stream.search"],
 }
 
 
@@ -58,6 +59,10 @@ def call(command, *arguments, cwd=ROOT, environment=None):
         ("main", ["--optimizer=lamb"], "lamb"),
         ("main", ["--learning_rate=-1"], "learning_rate"),
         ("main", ["--learning_rate=fast"], "fast"),
+        ("main", ["--learning_rate=nan"], "--learning_rate=nan: expected a finite number"),
+        ("main", ["--config.optimizer.learning_rate=nan"], "--config.optimizer.learning_rate=nan"),
+        ("train", [CONFIG, "--workdir=RUN", "--config.optimizer.weight_decay=inf"], "finite"),
+        ("search", ["--embeddings=a.npz", "--video=a", "--second=nan"], "--second=nan"),
         ("main", ["--config=configs/phase_demo.py:other"], "other"),
         ("inference", ["--model_path=x"], "image_path"),
         ("prepare", ["--data_rootdir=RUN", "my_videos"], "my_videos"),

@@ -52,6 +52,18 @@ def test_one_frame_of_ten_seconds_and_none_beside_the_query(tmp_path):
     assert len(find(index, query, 999, 40.0, asked)) == 5
 
 
+@pytest.mark.parametrize("are_timed", [True, False])
+def test_a_second_that_a_video_does_not_have_is_not_another(tmp_path, are_timed):
+    rows = make_rows(units=3, frames=30)
+    if not are_timed:  # then their places count
+        rows.second[:] = np.nan
+    index = build_index([write_rows(tmp_path / "t.npz", rows)], tmp_path / "index")
+    assert index.row_of("video01", 29.9) == index.row_of("video01", 29) == 29
+    for second in (3000, -40):
+        with pytest.raises(InputError, match=f"second {second}; its frames .* 0 to 29"):
+            index.row_of("video01", second)
+
+
 def test_frames_without_a_time_are_one_of_a_sequence(tmp_path):
     rows = make_rows(units=6, frames=5)
     rows.second[:] = np.nan
