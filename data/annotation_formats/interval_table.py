@@ -26,7 +26,7 @@ from data.annotation_formats.labels import (
 from data.dataset.audit import Audit
 from data.dataset.cholec80 import SOURCE_FPS
 
-_THOUSANDS = re.compile(r"\d{1,3}([.,]\d{3})+")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}([.,]\d{3})+")
 
 
 @dataclass(frozen=True)

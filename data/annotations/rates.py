@@ -71,20 +71,22 @@ def _check_unit(
     if given == labels.fps or _fits(labels.end, labels.fps, length):
         return labels.fps, ""
     if isinstance(labels, Moments):  # frames, in a column that is called second
-        fits = [fps for fps in (source_fps, *USUAL[1:]) if fps and _fits(labels.end, fps, length)]
-        other, found = (fits or [0.0])[0], "frames"
+        found, rates = "frames", dict.fromkeys((source_fps or 0.0, *USUAL[1:]))  # each once
+        others = [fps for fps in rates if fps > labels.fps and _fits(labels.end, fps, length)]
     else:
+        found, minutes = "mm:ss that became hh:mm in a spreadsheet", labels.end / SEXAGESIMAL
         is_beyond = labels.end > length + ROUNDED
-        minutes = labels.end / SEXAGESIMAL
         fits = is_beyond and PART * length <= minutes <= (1 + TOLERANCE) * length
-        other, found = SEXAGESIMAL if fits else 0.0, "mm:ss that became hh:mm in a spreadsheet"
-    if not other:
+        others = [SEXAGESIMAL] if fits else []
+    if not others:
         return labels.fps, ""
-    if given is not None and math.isclose(given, other, rel_tol=0.01):
-        return other, ""
+    nearest = min(others, key=lambda fps: abs(fps - (given or 0.0)))
+    if given is not None and math.isclose(given, nearest, rel_tol=0.01):
+        return nearest, ""
+    expected = " or ".join(f"--annotation_fps={fps:.5g}" for fps in others)
     return labels.fps, (
         f"its times go on to {labels.end:.4g} s, but the video ends at {length:.4g} s; most likely "
-        f"they are {found}: expected seconds, or --annotation_fps={other:.5g}, and "
+        f"they are {found}: expected seconds, or {expected}, and "
         f"--annotation_fps={labels.fps:g} if they do go on so long"
     )
 

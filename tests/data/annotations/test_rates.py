@@ -122,6 +122,12 @@ def test_frames_in_a_column_of_seconds_are_named():
     labels = replace(rows(25, 40), fps=1.0)
     assert "--annotation_fps=25" in check_rate(labels, 40.0, None, 25.0)[1]
     assert check_rate(labels, 40.0, 25.0, 25.0) == (25, "")
+    doubt = check_rate(labels, 40.0, None, None)[1]
+    assert "--annotation_fps=24 or --annotation_fps=25" in doubt, "both would fit"
+    assert check_rate(labels, 40.0, 25.0, None) == (25, "")
+    assert check_rate(labels, 40.0, 25.0, 24.0) == (25, "")
+    lapse = replace(rows(1, 200), fps=1.0)
+    assert check_rate(lapse, 400.0, None, 0.5) == (1, ""), "the first half of a time lapse"
     assert check_rate(replace(rows(1, 40), fps=1.0), 40.0, None, 25.0) == (1, "")
     assert check_rate(replace(rows(1, 60), fps=1.0), 40.0, None, 25.0) == (1, ""), "a part"
 
