@@ -131,7 +131,7 @@ def _phases(table: Table, column: int, audit: Audit) -> tuple[tuple, np.ndarray,
     texts, places = table.texts(column)
     used, firsts = np.unique(places, return_index=True)
     order = used[np.argsort(firsts)]
-    check_names(table, column, [texts[code] for code in used])
+    check_names(table, column, [texts[n] for n in used if texts[n].casefold() not in MISSING])
     names, lines, ids = [], [], np.full(len(texts), UNKNOWN, np.int16)
     for code in order:
         text, line = texts[code], int(table.lines[np.argmax(places == code)])

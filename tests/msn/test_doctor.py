@@ -84,8 +84,10 @@ def test_a_python_without_any_package():
 
 @pytest.mark.parametrize("value, said", [("off", "switched off"), ("~/x", "/x, ")])
 def test_the_folder_of_kept_programs_is_the_users(value, said, monkeypatch):
+    from data.common.compiled_programs import VARIABLE
     from msn import doctor
 
-    monkeypatch.setenv("MSN_PROGRAMS", value)
+    assert VARIABLE in doctor.VARIABLES
+    monkeypatch.setenv(VARIABLE, value)
     (found,) = [found for what, found, _ in doctor.programs()]
     assert said in found and "~" not in found

@@ -26,15 +26,15 @@ class VideoParts:
       folder: need not exist.
       video: its name.
       length: how many frames it has.
-      is_damaged: whether its files are known to hold less than the video.
 
     Attributes:
+      is_damaged: whether its files are known to hold less than the video.
       stop: the first row of the video that has not been tried.
     """
 
-    def __init__(self, folder: AnyPath, video: str, length: int, is_damaged: bool = False):
+    def __init__(self, folder: AnyPath, video: str, length: int):
         self.folder, self.video, self.length = folder, video, length
-        self.is_damaged = is_damaged
+        self.is_damaged = False
         files = self.files
         self.stop = _stop(files[-1]) if files else 0
 

@@ -8,6 +8,7 @@ from data.annotation_formats.labels import look_up
 from data.common.errors import InputError
 from data.dataset.audit import Audit, Strict
 from data.dataset.cholec80 import PHASES, TOOLS
+from data.dataset.classes import MAX_CLASSES
 
 HEADER = "Frame\tPhase\n"
 
@@ -42,6 +43,14 @@ def test_phases_are_numbered_in_the_order_of_their_appearance(tmp_path):
     assert labels.lines == tuple(range(2, 9))
     frames, phases = read_phases(path, Strict())
     assert frames.tolist() == phases.tolist() == list(range(7))
+
+
+def test_a_cell_without_a_phase_is_not_one_of_the_most_there_may_be(tmp_path):
+    names = [f"p{number}" for number in range(MAX_CLASSES)]
+    labels = read_official(write(tmp_path, rows(*enumerate([*names, "-"]))), Audit(), "phase")
+    assert labels.names == tuple(names)
+    with pytest.raises(InputError, match="128 names in the column 'Phase'"):
+        read_official(write(tmp_path, rows(*enumerate([*names, "p"]))), Audit(), "phase")
 
 
 def test_tools_are_found_by_the_names_in_the_header(tmp_path):
