@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
         f"--output={tmp_path / 'a.parquet'}",
     ]
     slow = (
-        "import sys, time, runpy; from data.frames import batches as b;"
+        "import sys, time, runpy; from data.batches import batches as b;"
         "from down_stream.inference import embeddings;"
         "embeddings.PART_SECONDS = 0; fetch = b._fetch;"
         "b._fetch = lambda batch: time.sleep(0.05) or fetch(batch);"
@@ -111,6 +111,7 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
     until = time.monotonic() + 250
     while not list(parts.glob("*/part_*")) and time.monotonic() < until:
         time.sleep(0.02)
+    assert running.poll() is None, "it has ended before it could be killed"
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert not (tmp_path / "a.parquet").exists()

@@ -17,7 +17,7 @@ from tests.support.small_videos import write_video
 
 # Keeps its first batch at once and never gets to the second: a kill finds a video half done.
 SLOW = (
-    "import sys, time, runpy; from data.frames import batches as b;"
+    "import sys, time, runpy; from data.batches import batches as b;"
     "from down_stream.inference import embeddings;"
     "embeddings.PART_SECONDS = 0; fetch = b._fetch; waits = iter([0, 600]);"
     "b._fetch = lambda batch: time.sleep(next(waits)) or fetch(batch);"
