@@ -29,13 +29,14 @@ from data.storage.paths import AnyPath, is_remote
 
 FLAG = "--beam_pipeline_options"
 FOLDER = ".beam"  # in a dataset directory, while the dataset is made
-DIRECT, DIRECT_CLASS = (
-    "DirectRunner",
-    "apache_beam.runners.portability.fn_api_runner.FnApiRunner",  # the one with several processes
-)
+DIRECT, DASK = "DirectRunner", "DaskRunner"
+CLASSES = {
+    DIRECT: "apache_beam.runners.portability.fn_api_runner.FnApiRunner",  # with several processes
+    DASK: "apache_beam.runners.dask.dask_runner.DaskRunner",  # Beam does not know it by its name
+}
 # Those have the work of a worker that died done again, and end where that fails; others would wait
 # for the dead for ever.
-RETRYING = ("dataflowrunner", "flinkrunner", "sparkrunner")
+RETRYING = ("daskrunner", "dataflowrunner", "flinkrunner", "sparkrunner")
 # Seconds without a sign of life, from one that works and from anybody; a minute has to do.
 PATIENCE, PATIENCE_AT_START = 40.0, 50.0
 POLL, POLL_REMOTE = 0.5, 8.0  # seconds
@@ -170,10 +171,13 @@ def read_options(options: str, workers: int | None = None) -> tuple[str, list[st
     if not flags.get("runner", [""])[0]:
         raise InputError(f"{FLAG}={options}: no runner; expected runner=DirectRunner or another")
     (runner, *_) = flags["runner"]
-    if runner.lower() == DIRECT.lower():
-        runner, flags["runner"] = DIRECT, [DIRECT_CLASS]
+    runner = next((known for known in CLASSES if known.lower() == runner.lower()), runner)
+    flags["runner"] = [CLASSES.get(runner, runner)]
+    if runner == DIRECT:
         flags.setdefault("direct_running_mode", ["multi_processing"])
         flags.setdefault("direct_num_workers", [str(workers or available_cores())])
+    if runner == DASK and "dask_npartitions" not in flags:
+        flags.setdefault("dask_partition_size", ["1"])  # who dies takes one video along
     listed = [(name, value) for name, values in flags.items() for value in values]
     return runner, [f"--{name}={value}" if value else f"--{name}" for name, value in listed]
 

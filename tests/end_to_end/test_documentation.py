@@ -43,6 +43,7 @@ NOT_RUN = {  # a part of the command: why
     "KERAS_BACKEND": "packages of requirements-backends.txt; make test-backends",
     "--beam_pipeline_options": "packages of requirements-beam.txt; make test-beam",
     "worker_pool_main": "packages of requirements-beam.txt, and a server, which does not end",
+    "distributed.cli": "packages of requirements-beam.txt, and a server, which does not end",
     "tfds build": "packages of requirements-beam.txt; make test-beam",
     "pip install": "changes the environment",
     "sbatch": "Slurm; tests/end_to_end/test_slurm.py runs the files with a stand-in",

@@ -170,6 +170,35 @@ def job_service(folder):
         process.wait()
 
 
+@contextlib.contextmanager
+def dask_cluster(folder):
+    """Context with a scheduler of Dask and two workers, in processes of their own."""
+    address, processes = folder / "scheduler.json", []
+
+    def begin(module, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
+        with (folder / f"{module}.log").open("a") as log:
+            processes.append(
+                subprocess.Popen(
+                    [*command, "--scheduler-file", str(address), "--no-dashboard"],
+                    env=os.environ | {"PYTHONPATH": str(ROOT)},
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+
+    try:
+        begin("dask_scheduler", "--host=127.0.0.1", "--port=0")
+        wait_for(address.exists)
+        for _ in range(2):
+            begin("dask_worker", "--nthreads=1", "--no-nanny")
+        yield json.loads(address.read_text())["address"], processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 @needs_beam
 def test_two_processes_make_what_one_makes(place):
     code, output, _ = prepare(place, "direct", *FLAGS, beam=DIRECT)
@@ -246,6 +275,19 @@ def test_where_a_worker_dies_the_command_ends_and_goes_on(long_place, runner):
     assert {path: path.stat().st_mtime_ns for path in frames} == frames
     assert_same(long_place, name, "local")
     assert not any((long_place / "out" / name).rglob(".part-*"))
+
+
+@needs_beam
+def test_where_the_runner_begins_anew_a_worker_that_dies_changes_nothing(long_place):
+    with dask_cluster(long_place) as (address, workers):
+        beam = f"runner=DaskRunner,dask_client_address={address}"
+        process = start(long_place, "killed_dask", "--fps=25", beam=beam)
+        wait_for(lambda: is_in_the_middle(long_place, "killed_dask") or process.poll() is not None)
+        assert process.poll() is None
+        random.choice(workers).kill()
+        assert process.wait(2 * MINUTE) == 0, (long_place / "stderr").read_text()
+    assert_same(long_place, "killed_dask", "local")
+    assert not any((long_place / "out" / "killed_dask").rglob(".part-*"))
 
 
 @needs_beam
@@ -337,6 +379,8 @@ def test_options_are_those_of_a_pipeline():
     assert runner == "DirectRunner"
     assert {"--experiments=a", "--experiments=b", "--streaming"} <= {*flags}
     assert {"--direct_num_workers=3", "--direct_running_mode=multi_processing"} <= {*flags}
+    assert read_options("runner=daskrunner")[1][1:] == ["--dask_partition_size=1"]
+    assert read_options("runner=DaskRunner,dask_npartitions=9")[1][1:] == ["--dask_npartitions=9"]
     command = 'environment_config={"command": "/w, x"}'
     assert read_options(f"runner=FlinkRunner,{command},parallelism=4") == (
         "FlinkRunner",
