@@ -47,7 +47,9 @@ def _template(path: Path, frame: int) -> str:
     """
     text = path.as_posix().replace("{", "{{").replace("}", "}}")
     digits = trailing_number(path.stem)
-    less = None if digits is None else frame - int(digits)
+    if digits is None or not digits.isascii():  # a number would be written in other digits
+        return text
+    less = int(frame) - int(digits)  # of a name's end that is no frame's number, any length
     if less not in (0, 1):
         return text
     width = f"0{len(digits)}" if digits[0] == "0" and len(digits) > 1 else ""

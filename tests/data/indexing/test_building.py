@@ -229,6 +229,16 @@ def test_files_that_count_from_zero_are_found(tmp_path, names):
     assert len(index.templates) == 1
 
 
+@pytest.mark.parametrize(
+    "stem", ["7936140a2d5fc1443c4e445927738677", "9" * 40, "op_\u0661", "op_\u0660\u0660\u0661"]
+)
+def test_names_that_end_in_digits_but_not_in_a_frame_s_number_are_found(tmp_path, stem):
+    """Digests, some of which end in ten digits or more, and numbers in the digits of a script."""
+    file = write_image(tmp_path / "frames" / "op" / f"{stem}.jpg")
+    build_index(tmp_path)
+    assert list(load_index(tmp_path).paths(slice(None))) == [str(file)]
+
+
 @pytest.mark.parametrize("is_first_damaged", [False, True])
 def test_a_video_whose_names_count_from_zero_has_the_labels_of_its_seconds(
     tmp_path, is_first_damaged
