@@ -145,9 +145,9 @@ def _and_more(count: int, what: str) -> list[str]:
     return [f"... and {count} more {what}: audit.json"] if count > 0 else []
 
 
-def read_videos(root: Path) -> list[str]:
+def read_videos(root: Path) -> set[str]:
     """The names of the videos in the audit of a data set, as far as there is one."""
     try:
-        return list(json.loads((root / AUDIT).read_text())["videos"])
+        return set(json.loads((root / AUDIT).read_text())["videos"])
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return set()
