@@ -11,9 +11,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from data.batches.prefetching import prefetched
-from data.common.cores import available_cores
 from data.common.errors import InputError, some
 from data.common.logs import logger
+from data.common.machine import available_cores
 from data.dataset.cholec80 import DEFAULT_SPLIT, SPLITS
 from data.dataset.frame_index import load_index
 from data.finetuning import (

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from data.batches.prefetching import prefetched
 from data.batches.seeds import generator
-from data.common.cores import available_cores
 from data.common.errors import InputError
 from data.common.logs import logger
+from data.common.machine import available_cores
 from data.dataset.frame_index import FrameIndex
 from data.frames.frames import Frames
 from data.frames.image_frames import ImageFrames

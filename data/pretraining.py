@@ -17,9 +17,9 @@ from data.batches.sampling import (
     shuffled_row,
 )
 from data.batches.seeds import generator
-from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
 from data.common.logs import logger
+from data.common.machine import available_cores
 from data.frames.frames import Frames
 from data.images.decoding import Reduction, Shape
 from data.views.multi_crop import Views, make_views, reduction_for

@@ -26,8 +26,9 @@ from absl import flags
 
 from data.archives.room import say_bytes
 from data.common import cli
-from data.common.compiled_programs import VARIABLE, user_cache
+from data.common.compiled_programs import VARIABLE
 from data.common.errors import InputError
+from data.common.machine import user_cache
 from data.images.completeness import WHOLE_IMAGES
 from data.images.states import READ_VIDEOS
 from data.storage.locking import locked

@@ -9,9 +9,9 @@ from typing import Any
 
 from data.annotation_writers.writing import WRITERS
 from data.common import cli
-from data.common.compiled_programs import user_cache
 from data.common.errors import InputError, LockedError, check_choices, check_range, some
 from data.common.logs import logger
+from data.common.machine import user_cache
 from data.frames.frames import Frames
 from data.frames.listing import list_dataset, list_images, list_videos
 from data.storage.locking import locked_file

@@ -10,8 +10,8 @@ from typing import Any
 from keras.ops import convert_to_numpy
 from ml_collections import ConfigDict
 
-from data.common.compiled_programs import user_cache
 from data.common.configurations import configured
+from data.common.machine import user_cache
 from data.common.stopping import StoppedError, StopSignal
 from data.splits.parts import PARTS
 from data.storage.folders import filled_folder, remove_folder

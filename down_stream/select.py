@@ -91,7 +91,7 @@ def main() -> int:
 
 def _embed(root, output, faults):
     """The table of --model_path, made or brought up to date beside the output."""
-    from data.common.compiled_programs import user_cache
+    from data.common.machine import user_cache
     from data.frames.listing import list_dataset, list_videos
 
     if bool(root) == bool(VIDEOS.value):

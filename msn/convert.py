@@ -37,7 +37,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from data.common import cli
@@ -94,37 +93,34 @@ def convert(
     origin |= origin_of(place).get("source", {}) | {"licence": licence_beside(place)}
     if "method" not in origin:  # not one of ours, which says it itself
         origin["seen"] = seen_of(place).to_json()
-    if output_format in EXPORTS:
+    if is_export := output_format in EXPORTS:
         frames = export.read_frames(image_path, encoder.image_size, resample=resample_of(encoder))
 
-        def write_export(path: Path) -> None:
+    def write(path: Path) -> None:
+        if is_export:
             export.write_export(encoder, output_format, path)
             if path.is_dir():
                 write_card(path, encoder, origin, "keras")
-
-        write: Callable[[Path], object] = write_export
-        measure: Callable[[Path], float] = functools.partial(
-            export.difference, encoder, output_format, frames
-        )
-    else:
-
-        def write_hugging_face(path: Path) -> None:
+        elif output_format == "encoder":
+            save_encoder(encoder, path, origin)
+        elif output_format == "msn":
+            write_msn_checkpoint(encoder, path)
+        elif output_format == "hf":
             seen = seen_of_source(origin)
             write_directory(encoder, path, {VIDEOS: seen.to_json()} if seen != Seen() else {})
             write_card(path, encoder, origin, "transformers")
+        else:
+            write_timm(encoder, path)
 
-        write = {
-            "encoder": lambda path: save_encoder(encoder, path, origin),
-            "msn": lambda path: write_msn_checkpoint(encoder, path),
-            "hf": write_hugging_face,
-            "timm": lambda path: write_timm(encoder, path),
-        }[output_format]
-        measure = lambda path: difference(load_encoder(path), encoder)  # noqa: E731
     last = FOLDERS.get(output_format)
     whole = functools.partial(whole_folder, last=last) if last else whole_file
     with locked_file(output), whole(output) as side:
         write(side)
-        error = measure(side)
+        error = (
+            export.difference(encoder, output_format, frames, side)
+            if is_export
+            else export.encoder_difference(load_encoder(side), encoder)
+        )
         if not error <= TOLERANCE:
             raise InputError(
                 f"{source}: not written: a reader of format {output_format} would compute "
@@ -134,7 +130,7 @@ def convert(
 
 
 def check_written(
-    source: str | AnyPath, output: Path, output_format: str, **given: Any
+    source: str | AnyPath, output: str | Path, output_format: str, **given: Any
 ) -> tuple[Path, float]:
     """What `convert` returns, of a directory that it has written before.
 
@@ -142,10 +138,11 @@ def check_written(
       InputError: what is there computes something else than the source.
     """
     from msn.encoders import load_encoder
+    from msn.formats.export import encoder_difference
     from msn.formats.hub import encoder_path
 
-    encoder = open_source(encoder_path(source), output_format, given)
-    error = difference(load_encoder(output), encoder)
+    encoder, output = open_source(encoder_path(source), output_format, given), Path(output)
+    error = encoder_difference(load_encoder(output), encoder)
     if not error <= TOLERANCE:
         raise InputError(
             f"{output}: exists already, and computes something else than {source} (relative error "
@@ -211,14 +208,14 @@ def open_source(source: AnyPath, output_format: str, given: dict[str, Any]) -> A
 
     encoder = load_encoder(source, **given)
     if not encoder.trainable_variables:
-        if isinstance(encoder, OnnxEncoder):
-            raise InputError(
-                f"{source}: an ONNX file is frozen: its weights cannot be converted; expected the "
-                "file that it was made of"
-            )
+        kind, original = (
+            ("an ONNX file", "that it was made of")
+            if isinstance(encoder, OnnxEncoder)
+            else ("a SavedModel", "with its weights (checkpoint_0, or the folder of saved_model/)")
+        )
         raise InputError(
-            f"{source}: a SavedModel is frozen: its weights cannot be converted; expected the file "
-            "that they came with (checkpoint_0, or the encoder directory around saved_model/)"
+            f"{source}: {kind} is frozen: its weights cannot be converted; expected the file "
+            f"{original}"
         )
     if output_format not in ("encoder", *EXPORTS) and not isinstance(encoder, Encoder):
         raise InputError(
@@ -231,21 +228,6 @@ def open_source(source: AnyPath, output_format: str, given: dict[str, Any]) -> A
             "expected --format=encoder or msn"
         )
     return encoder
-
-
-def difference(encoder: Any, reference: Any) -> float:
-    """Largest relative error of tokens and cls on a fixed image of noise, RGB 0..255."""
-    size = reference.image_size
-    if encoder.image_size != size:
-        return float("inf")
-    image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.float32)
-    errors = []
-    for ours, theirs in zip(encoder(image), reference(image), strict=True):
-        ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-        if ours.shape != theirs.shape:
-            return float("inf")
-        errors.append(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-    return float(max(errors))
 
 
 def reason(encoder: Any, output_format: str) -> str:
@@ -291,11 +273,10 @@ def main(given: dict[str, Any]) -> int:
         open_repository(flag.push)
     cli.import_tensorflow()
     if output.exists():
-        path, error = check_written(flag.source, output, flag.format, **given)
-        print(f"written before to {path} ({flag.format}), relative error {error:.1e}")
+        written, (path, error) = "written before", check_written(*place, **given)
     else:
-        path, error = convert(*place, flag.image_path, **given)
-        print(f"written to {path} ({flag.format}), relative error {error:.1e}")
+        written, (path, error) = "written", convert(*place, flag.image_path, **given)
+    print(f"{written} to {path} ({flag.format}), relative error {error:.1e}")
     if is_pushed:
         try:
             page = push(path, flag.push)

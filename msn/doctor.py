@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from data.common.cores import available_cores
 from data.common.errors import InputError, one_line
+from data.common.machine import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ((3, 11), (3, 13))  # the first and the last that requirements.txt was tested on
@@ -135,7 +135,8 @@ def folders() -> Iterator[Line]:
 
 def programs() -> Iterator[Line]:
     """The folder of the programs that XLA compiled, and how much is kept in it."""
-    from data.common.compiled_programs import VARIABLE, user_cache
+    from data.common.compiled_programs import VARIABLE
+    from data.common.machine import user_cache
 
     place = os.environ.get(VARIABLE) or user_cache("programs")
     if place == "off":

@@ -14,16 +14,12 @@ from ml_collections import ConfigDict
 from data.batches.sampling import source_of_videos
 from data.common import compiled_programs
 from data.common.configurations import configured
-from data.common.errors import InputError, some
+from data.common.errors import InputError
 from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.frames.frames import Frames
-from data.frames.opening import open_source
 from data.pretraining import UnreadableFrames, check_sources, pretraining_dataset, whole_batches
-from data.splits.manifest import MANIFEST
-from data.splits.overlaps import identity
-from data.splits.parts import expand
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
 from data.views.masking import kept_patches
@@ -40,7 +36,7 @@ from msn.training.configuration import (
     create_model,
     schedule_of_step,
 )
-from msn.training.data_sets import say_differences
+from msn.training.data_sets import open_frames, say_differences
 from msn.training.initialisation import describe_origin
 from msn.training.probes import create_probes, scores_of, told_scores
 from msn.training.teacher import open_teacher
@@ -91,7 +87,7 @@ def pretrain(
         check_output_folder("workdir", folder)
     workdir = to_path(workdir)
     check_writable(workdir)
-    by_xla = compiles_with_xla(config.compile_with_xla)
+    by_xla = compiled_programs.compiles_with_xla(config.compile_with_xla)
     distribution = create_distribution(config.strategy, config.wait_minutes)
     source, views = open_frames(config), Views(**config.views)
     sources = source_of_videos(source, to_paths(config.data.root))
@@ -236,27 +232,6 @@ def pretrain(
         return workdir / "encoder"
 
 
-def open_frames(config: ConfigDict) -> Frames:
-    """The frames of a run; exclusions that name no video are said."""
-    data = config.data
-    source = open_source(data.source, data.root, data.exclude_videos, data.fps)
-    excluded = {identity(video) for video in source.excluded}
-    if missing := [
-        name
-        for name in data.exclude_videos
-        if name != MANIFEST and excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
-    ]:
-        advice = (
-            "; nothing is left out, of what scores are measured on, either: expected names of "
-            f"videos, or {MANIFEST} for what the data's own split validates and tests"
-        )
-        logger.warning(
-            "data.exclude_videos: not in the data: %s%s",
-            *(some(missing), "" if source.excluded else advice),
-        )
-    return source
-
-
 @contextlib.contextmanager
 def written_by_chief(workdir: AnyPath, distribution: Distribution) -> Iterator[AnyPath]:
     """Context in which the chief may write to `workdir`, and other workers to a folder that goes.
@@ -270,15 +245,6 @@ def written_by_chief(workdir: AnyPath, distribution: Distribution) -> Iterator[A
         return
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
-
-
-def compiles_with_xla(choice: bool | str) -> bool:
-    """Whether XLA compiles the training step; raises `InputError` if it must, and cannot."""
-    if choice is True and not compiled_programs.xla_works():
-        raise InputError(
-            'compile_with_xla is True: XLA cannot compile here; expected "auto" or False'
-        )
-    return compiled_programs.xla_works() if choice == "auto" else bool(choice)
 
 
 def is_turn(step: int, every: int, last: int) -> bool:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.machine import available_cores
 from data.frames.frames import Frames
 from data.images.image_io import BILINEAR, frame_to_input
 

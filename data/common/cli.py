@@ -10,19 +10,33 @@ import functools
 import gc
 import itertools
 import logging
-import math
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from absl import app, flags
 from absl import logging as absl_logging
-from ml_collections import config_dict, config_flags
+from ml_collections import config_flags
 
 from data.common import compiled_programs, summary
-from data.common.configurations import ROOT, check_complete, check_key, list_configs, read_config
-from data.common.errors import InputError, LockedError, has_controls, is_utf8, one_line, printable
+from data.common.configurations import (
+    ROOT,
+    check_config,
+    check_finite,
+    expand_homes,
+    list_configs,
+    with_home,
+)
+from data.common.errors import (
+    InputError,
+    LockedError,
+    describe,
+    has_controls,
+    is_utf8,
+    one_line,
+    printable,
+)
 from data.common.logs import caught_stderr
 from data.common.stopping import TRY_AGAIN, ended_by_signals
 
@@ -206,7 +220,7 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
 
     A mistake ends the process with one line and code 2. `positional` is that of `run`.
     """
-    argv = ["--help" if arg in ("-h", "-?", "-help") else _with_home(arg) for arg in argv]
+    argv = ["--help" if arg in ("-h", "-?", "-help") else with_home(arg) for arg in argv]
     if foreign := [arg for arg in argv if not is_utf8(arg)]:
         sys.exit(refuse(f"{printable(foreign[0])}: not UTF-8; expected a path that is; rename it"))
     if broken := [arg for arg in argv if has_controls(arg)]:
@@ -223,11 +237,12 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
         sys.exit(DONE)
     flags.FLAGS.set_gnu_getopt(bool(positional))  # flags may follow what is positional
     try:
-        check_config(argv)
+        keys = [arg[len("--config.") :] for arg in argv if arg.startswith("--config.")]
+        check_config(_config_files(argv), keys, _default_config)
         rest = flags.FLAGS(argv)
-        _check_finite({f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS})
+        check_finite({f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS})
         if _default_config:
-            _expand_homes(flags.FLAGS.config)
+            expand_homes(flags.FLAGS.config)
     except SystemExit:  # absl ends --help with code 1; a question that was answered is no error
         sys.exit(DONE)
     except (
@@ -262,48 +277,6 @@ def _group_help(title: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _check_finite(values: Mapping[str, object]) -> None:
-    """Raises `ValueError` for NaN and infinity: no limit of a flag refuses NaN."""
-    for name, value in values.items():
-        if isinstance(value, config_dict.ConfigDict):
-            _check_finite({f"{name}.{key}": value[key] for key in value})
-        for number in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(number, float) and not math.isfinite(number):
-                raise ValueError(f"{name}={number}: expected a finite number")
-
-
-def _with_home(arg: str) -> str:
-    """`--name=~/x` and `~/x` as a shell would have them."""
-    name, equals, value = arg.partition("=") if arg.startswith("-") else ("", "", arg)
-    return name + equals + os.path.expanduser(value)  # noqa: PTH111, not every value is a path
-
-
-def _expand_homes(config: config_dict.ConfigDict) -> None:
-    """Does the same for all values of a configuration."""
-
-    def expanded(value):
-        if isinstance(value, list | tuple):
-            return type(value)(map(expanded, value))
-        return _with_home(value) if isinstance(value, str) and value.startswith("~") else value
-
-    for key, value in config.items():
-        if isinstance(value, config_dict.ConfigDict):
-            _expand_homes(value)
-        elif (new := expanded(value)) != value:
-            config[key] = new
-
-
-def check_config(argv: list[str]) -> None:
-    """Raises `ValueError` for a config file that cannot be used, or overrides of unknown keys."""
-    base = read_config(str(_default_config)) if _default_config else None
-    for file in _config_files(argv):
-        config, path = read_config(file), file.partition(":")[0]
-        if base is not None:
-            check_complete(config, base, path, _default_config.relative_to(ROOT))
-        for key in (arg[len("--config.") :] for arg in argv if arg.startswith("--config.")):
-            check_key(config, key.split("=")[0], path)
-
-
 def _config_files(argv: list[str]) -> list[str]:
     """The values of `--config=FILE` and `--config FILE`."""
     files = [arg.removeprefix("--config=") for arg in argv if arg.startswith("--config=")]
@@ -314,10 +287,3 @@ def refuse(reason) -> int:
     """Prints the reason as one line to stderr and returns the exit code for wrong input."""
     print("error:", printable(" ".join(str(reason).split())), file=sys.stderr)
     return WRONG_INPUT
-
-
-def describe(error: OSError) -> str:
-    """'no such file or directory: x.png' instead of '[Errno 2] ...'."""
-    if error.strerror and error.filename is not None:
-        return f"{error.strerror.lower()}: {error.filename}"
-    return str(error)

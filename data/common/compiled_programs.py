@@ -14,8 +14,6 @@ The variable MSN_PROGRAMS names another folder than the cache's, or is "off".
 import atexit
 import contextlib
 import functools
-import hashlib
-import importlib.util
 import itertools
 import os
 import re
@@ -29,8 +27,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from data.common.cores import available_cores
+from data.common.errors import InputError
 from data.common.logs import logger
+from data.common.machine import kind_of_machine, user_cache
 from data.common.progress import ProgressBar
 
 VARIABLE = "MSN_PROGRAMS"
@@ -55,7 +54,7 @@ def use() -> None:
     global _programs
     folder = os.environ.get(VARIABLE) or str(user_cache("programs"))
     flags = _other_flags()  # a parent process may have added its own
-    machine = _machine(flags)
+    machine = kind_of_machine(flags)
     if folder == "off" or _FLAG in flags or not machine:
         return
     store = Path(folder).expanduser().absolute() / machine
@@ -119,7 +118,7 @@ def xla_works() -> bool:
 
     if not (tf.config.list_physical_devices("GPU") or os.environ.get("XLA_FLAGS")):
         return True
-    machine = _machine(_other_flags())
+    machine = kind_of_machine(_other_flags())
     note = user_cache("xla_works") / machine
     reason = _noted(note) if machine else None
     if reason is None:
@@ -132,6 +131,15 @@ def xla_works() -> bool:
     if reason:
         logger.warning("XLA does not compile here (%s); everything runs without it", reason)
     return not reason
+
+
+def compiles_with_xla(choice: bool | str) -> bool:
+    """Whether XLA compiles the training step; raises `InputError` if it must, and cannot."""
+    if choice is True and not xla_works():
+        raise InputError(
+            'compile_with_xla is True: XLA cannot compile here; expected "auto" or False'
+        )
+    return xla_works() if choice == "auto" else bool(choice)
 
 
 def _noted(note: Path) -> str | None:
@@ -251,34 +259,6 @@ class _Programs:
             os.link(file, self._store / f"{_checksum(file)}.{file.name}")
         if new:
             _remove_oldest(self._store, LIMIT)
-
-
-def user_cache(kind: str) -> Path:
-    """The folder in the user's cache for what can be made again."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return cache / "endoscopy-msn" / kind
-
-
-def _machine(flags: str) -> str:
-    """What a program holds for: the processor, its cores, GPUs, TensorFlow, and XLA's settings.
-
-    Empty where the system does not tell the processor's instruction set, and without TensorFlow.
-    Homes are shared by machines, and a program for another processor ends the process.
-    """
-    try:
-        processor = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
-    except OSError:
-        return ""
-    facts = re.findall(r"^(?:model name|flags|Features|CPU).*", processor, re.MULTILINE)
-    driver = Path("/proc/driver/nvidia")
-    for path in (*driver.glob("version"), *sorted(driver.glob("gpus/*/information"))):
-        facts += re.findall(r"^(?:NVRM|Model).*", path.read_text(), re.MULTILINE)
-    tensorflow = importlib.util.find_spec("tensorflow")  # of whichever package
-    if tensorflow is None:  # its import will say so
-        return ""
-    facts += [tensorflow.origin, str(Path(tensorflow.origin).stat().st_mtime)]
-    facts += [str(available_cores()), flags, os.environ.get("XLA_FLAGS", "")]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 def _checksum(file: Path) -> str:

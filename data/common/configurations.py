@@ -2,11 +2,12 @@
 
 import ast
 import difflib
+import math
 import os
 import re
 import runpy
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,23 @@ def list_configs(base: str) -> str:
     )
 
 
+def check_config(files: Iterable[str], overrides: Iterable[str], base: Path | None) -> None:
+    """Raises `ValueError` for a config file that cannot be used, or overrides of unknown keys.
+
+    Args:
+      files: "FILE" or "FILE:ARGUMENT".
+      overrides: "KEY" or "KEY=VALUE", the key with dots.
+      base: a file of the project whose keys they must have, or None.
+    """
+    complete = read_config(str(base)) if base else None
+    for file in files:
+        config, path = read_config(file), file.partition(":")[0]
+        if base and complete:
+            check_complete(config, complete, path, str(base.relative_to(ROOT)))
+        for override in overrides:
+            check_key(config, override.split("=")[0], path)
+
+
 def check_complete(config: ConfigDict, base: ConfigDict, path: str, base_path: str) -> None:
     """Raises `ValueError` if `config` lacks keys of `base`, which the command reads."""
     missing = flatten(base.to_dict()).keys() - flatten(config.to_dict()).keys()
@@ -143,6 +161,37 @@ def check_key(config: ConfigDict, key: str, path: str) -> None:
     """Raises `ValueError` that lists the keys there are, if `config` has no such dotted key."""
     if unknown := unknown_part(config, key):
         raise ValueError(f"--config.{key}: {unknown} (in {path})")
+
+
+def check_finite(values: Mapping[str, object]) -> None:
+    """Raises `ValueError` for NaN and infinity among values: no limit of a flag refuses NaN."""
+    for name, value in values.items():
+        if isinstance(value, ConfigDict):
+            check_finite({f"{name}.{key}": value[key] for key in value})
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"{name}={number}: expected a finite number")
+
+
+def with_home(arg: str) -> str:
+    """`--name=~/x` and `~/x` as a shell would have them."""
+    name, equals, value = arg.partition("=") if arg.startswith("-") else ("", "", arg)
+    return name + equals + os.path.expanduser(value)  # noqa: PTH111, not every value is a path
+
+
+def expand_homes(config: ConfigDict) -> None:
+    """Gives all values of a configuration that begin with `~` as a shell would have them."""
+
+    def expanded(value):
+        if isinstance(value, list | tuple):
+            return type(value)(map(expanded, value))
+        return with_home(value) if isinstance(value, str) and value.startswith("~") else value
+
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            expand_homes(value)
+        elif (new := expanded(value)) != value:
+            config[key] = new
 
 
 def unknown_part(config: ConfigDict, key: str) -> str:

@@ -40,6 +40,13 @@ def one_line(error: Exception, length: int = 200) -> str:
     return " ".join(message.split())[:length] or type(error).__name__
 
 
+def describe(error: OSError) -> str:
+    """'no such file or directory: x.png' instead of '[Errno 2] ...'."""
+    if error.strerror and error.filename is not None:
+        return f"{error.strerror.lower()}: {error.filename}"
+    return str(error)
+
+
 def some(things: Sequence, separator: str = ", ", limit: int = 3) -> str:
     """The first of several things as a line, and how many more there are: "a, b, c and 9 more"."""
     first = separator.join(str(thing) for thing in things[:limit])

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 from data.dataset.extraction_log import (
     LOG,

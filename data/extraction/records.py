@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from data.annotation_formats.frame_table import is_annotated, write_annotations
-from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 from data.dataset.cholec80 import LABEL_FPS, PHASES
 from data.dataset.extraction_log import frame_numbers, is_complete, read_log

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.common.cores import available_cores
 from data.common.errors import some
+from data.common.machine import available_cores
 from data.images.decoding import PILLOW_ERRORS, find_damage
 from data.images.image_io import read_bytes
 from data.storage.whole import whole_file

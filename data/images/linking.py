@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 from data.images.completeness import WHOLE_IMAGES, fault_finder, find_fault
 from data.images.image_io import image_size, read_image, write_frame

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from data.common.configurations import ROOT
-from data.common.cores import available_cores
+from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 
 READ_VIDEOS = ".read_videos.json"  # in a dataset: the states in which its videos were read

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from data.common.configurations import ROOT
-from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError
 from data.extraction.calls import ALIVE, FAILED, RESULT, digest_of, read_result, write_calls

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from data.annotation_formats.frame_table import is_annotated, write_annotations
-from data.common.cores import available_cores
 from data.common.errors import InputError, check_range
+from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 from data.common.stopping import leave_to_parent
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.cores import available_cores
 from data.common.errors import InputError, one_line, say_problem
 from data.common.logs import logger
+from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 from data.storage.cached_table import cached_table
 from data.video.clock import Clock, read_clock

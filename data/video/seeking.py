@@ -19,9 +19,10 @@ from av.error import FFmpegError
 
 from data.common.errors import InputError
 from data.video.clock import SAME_TIME, Clock, read_clock
-from data.video.decoding import Finisher, Picture, decode_pictures, pick, with_neighbours
+from data.video.decoding import decode_pictures, pick
 from data.video.files.holes import LATE, MADE_OF_TWO
 from data.video.files.opening import VideoFile
+from data.video.pictures import Finisher, Picture, with_neighbours
 
 MARGINS = (0.0, 1.0, 4.0, 16.0)  # seconds before the frame at which decoding begins
 

@@ -1,7 +1,6 @@
 """Embeddings of frames, and with a frame model their probabilities: any source to one table."""
 
 import dataclasses
-import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,18 +12,16 @@ from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.common.summary import version
 from data.frames.frames import Frames
-from data.frames.video_frames import VideoFrames
-from data.images.image_io import RESIZE_RULE
 from data.storage.locking import locked_file
 from data.storage.paths import AnyPath
 from down_stream.choices import is_frame_model
-from down_stream.classifiers.frame_model import head_weights, load_frame_model
-from down_stream.features.cache import VERSION, fingerprint
+from down_stream.classifiers.frame_model import load_frame_model
 from down_stream.features.extraction import features_used, frame_outputs
 from down_stream.inference import map as inference_map
 from down_stream.inference.attention import AttentionPictures, check_folder, remove_leftovers
 from down_stream.inference.options import Options, check_model, check_options, check_output
 from down_stream.inference.parts.gone import WithGone
+from down_stream.inference.parts.made_with import made_with, model_fingerprint
 from down_stream.inference.parts.shares import (
     check_no_shares,
     names_of_share,
@@ -141,8 +138,10 @@ class _Work:
         self.function = frame_outputs(
             self.encoder, self.model, **self.kind, attention=options.attention is not None
         )
-        self.fingerprint = _fingerprint(self.encoder, self.model, self.temporal)
-        self.parts = Parts(output, _made_with(self.fingerprint, frames, options))
+        self.fingerprint = model_fingerprint(self.encoder, self.model, self.temporal)
+        self.parts = Parts(
+            output, made_with(self.fingerprint, frames, self.kind, options.attention)
+        )
         self.parts.take(frames, names)
 
 
@@ -295,29 +294,4 @@ def _columns(parts: Parts, frames: Frames, rows: np.ndarray) -> dict:
         "video": in_parts(len(rows), lambda part: np.array(frames.video_names(rows[part]))),
         "second": in_parts(len(rows), lambda part: frames.second[rows[part]]),
         "path": in_parts(len(rows), lambda part: np.array(frames.paths(rows[part]))),
-    }
-
-
-def _fingerprint(encoder, model, temporal) -> str:
-    """Hexadecimal digest of the weights and arguments of a model: of an encoder alone, its own."""
-    if model is None:
-        return fingerprint(encoder)
-    digest = hashlib.sha256(f"{fingerprint(encoder)} {model.task} {model.classes}".encode())
-    own = head_weights(model)
-    variables = [own.pop(name) for name in ("kernel", "bias", "feature_mean", "feature_std")]
-    for variable in [*variables, *own.values(), *(temporal.weights if temporal else ())]:
-        digest.update(np.asarray(variable).tobytes())
-    return digest.hexdigest()[:32]
-
-
-def _made_with(print_of_model: str, frames: Frames, options: Options) -> dict:
-    """What all parts of a table have in common; batch sizes do not matter."""
-    return {
-        "model": print_of_model,
-        "frames": f"{VERSION} {RESIZE_RULE}",
-        "features": options.features,
-        "layers": options.layers,
-        "tokens": options.tokens,
-        "frames per second": frames.fps if isinstance(frames, VideoFrames) else None,
-        "attention": options.attention and str(options.attention),
     }

@@ -12,7 +12,7 @@ from av.error import FFmpegError
 
 from data.common.errors import InputError
 from data.common.logs import logger
-from data.video.decoding import Finisher, with_neighbours
+from data.video.pictures import Finisher, with_neighbours
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 ATTEMPTS = 5  # to connect, one after the other

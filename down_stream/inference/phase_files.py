@@ -13,7 +13,7 @@ from down_stream.classifiers.frame_model import FrameModel
 from down_stream.inference.parts.table_parts import Column
 from down_stream.metrics import multi_label, predictions
 from down_stream.report.figures import save_png
-from down_stream.report.plots import timeline
+from down_stream.report.timelines import timeline
 from down_stream.temporal.model import load_temporal
 
 TEMPORAL = "temporal"  # in the directory of a frame model

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.compiled_programs import user_cache
 from data.common.errors import InputError
+from data.common.machine import user_cache
 from data.images.image_io import read_image
 from data.images.names import is_image
 from data.storage.paths import is_remote

@@ -24,7 +24,7 @@ from down_stream.low_shot.subsets import write_subsets
 from down_stream.low_shot.table import seeds_of, tabulate, write_cells
 from down_stream.report.alike import what_differs
 from down_stream.report.figures import save_png
-from down_stream.report.low_shot_curve import low_shot_curve
+from down_stream.report.plots import low_shot_curve
 from msn.tracking.sending import send_finished
 
 

@@ -1,8 +1,8 @@
 """The report of an experiment: one HTML file that needs nothing else, no network and no script.
 
 A report is a list of sections, and each task chooses its own (`down_stream.report.tasks`). Here are
-the page and the sections of words and numbers; `down_stream.report.plots` has the pictures, which
-also become PNG files beside the page. All text is escaped where it becomes HTML.
+the page and the sections of words and numbers; the pictures (`down_stream.report.timelines` and
+`plots`) become PNG files beside the page, too. All text is escaped where it becomes HTML.
 """
 
 from collections.abc import Mapping, Sequence

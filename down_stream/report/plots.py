@@ -1,15 +1,13 @@
-"""Pictures of predictions and of training; one colour per class in all of them.
+"""Pictures of scores and of training, and the curve of few labels; one colour per class.
 
 Each function draws a `Figure`, for `down_stream.report.figures` to write; None where there is
 nothing to draw.
 """
 
 import textwrap
-from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
@@ -20,13 +18,10 @@ from down_stream.metrics.predictions import Predictions
 from down_stream.report import figures
 from down_stream.report.class_scores import ClassScores
 from down_stream.report.figures import SMALL, bare, colour_of, new_figure, tell, wrapped
-from down_stream.report.wording import clock, words
+from down_stream.report.wording import words
 
-_STRIP, _GAP, _BETWEEN = 0.2, 0.025, 0.12  # inches, of a timeline
-_COLUMNS = 1200  # of a ribbon, at most: a longer video is drawn in steps of several seconds
-_MEANS = 240  # columns of the probabilities, at most
-_LINES = 40  # of the probabilities
-_POINTED_AT = 200  # pieces of a ribbon below such a part of its width do not tell their time
+# Okabe and Ito (2008), those of enough contrast on white; the markers tell them apart without.
+_STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v"))
 _BLUE = (0.12, 0.37, 0.75)
 # Up to so many classes: inches of a cell, letters of a name's line, names' angle, what cells say.
 _CELLS = (
@@ -34,61 +29,6 @@ _CELLS = (
     (24, 0.34, 52, 90, "{share:.0f}"),
     (np.inf, 0.2, 52, 90, ""),
 )
-
-
-def timeline(tables: dict[str, Predictions]) -> Figure:
-    """The classes of each video over time: a ribbon of the truth, below it those of the models.
-
-    Where a model gave probabilities they are below its ribbon, stacked in the order of the classes.
-    Beside it stand its accuracy and F1 of this video (protocol `video`), in percent. A frame whose
-    class is unknown is grey; a time without a frame is blank. In a page, pieces tell their times.
-    Where no frame's class is known, there is no truth, and no score.
-
-    Args:
-      tables: name of a model -> its predictions; all of the same videos and classes.
-    """
-    first = next(iter(tables.values()))
-    strips = {name: 1 + (not np.isnan(t.probabilities).any()) for name, t in tables.items()}
-    has_truth = bool((first.label >= 0).any())
-    height = (has_truth + sum(strips.values())) * (_STRIP + _GAP) + _BETWEEN  # of one video
-    names = [words(name) for name in first.classes]
-    figure = new_figure(11, 1)
-    above = figures.class_legend(
-        figure, names, has_unknown=has_truth and bool((first.label < 0).any())
-    )
-    figure.set_figheight(above + 1.1 + height * len(first.videos))
-    axes = figure.add_subplot()
-    length = max(table.second.max() + 1 for table in tables.values())
-    axes.set_xlim(0, length)
-    tops = np.arange(len(first.videos)) * height
-    for video, top in zip(first.videos, tops, strict=True):
-        if has_truth:
-            second, label, _ = first.of_video(video)
-            _ribbon(axes, second, label, top, names)
-            top += _STRIP + _GAP
-        for model, table in tables.items():
-            second, label, prediction = table.of_video(video)
-            _ribbon(axes, second, prediction, top, names)
-            counts = statistics.confusion(label, prediction, len(names))
-            scores = statistics.video_scores(counts) if counts.any() else {}
-            missing = "-" if has_truth else ""
-            shown = (f"{100 * scores[k]:.1f}" if scores else missing for k in ("accuracy", "f1"))
-            _beside(axes, top + _STRIP / 2, *shown, *([model] if len(tables) > 1 else []))
-            top += _STRIP + _GAP
-            if strips[model] > 1:
-                _probabilities(axes, second, table, video, top)
-                top += _STRIP + _GAP
-    if has_truth:
-        _beside(axes, -0.12, "accuracy", "F1")
-    axes.set_ylim(tops[-1] + height - _BETWEEN, 0)
-    axes.set_yticks(tops + (height - _BETWEEN) / 2, [wrapped(name, 28) for name in first.videos])
-    figures.time_axis(axes, length)
-    of_each = "" if len(tables) == 1 else " of each model"
-    below = " and probabilities" if max(strips.values()) > 1 else ""
-    above = "truth; prediction" if has_truth else "prediction"
-    axes.set_title(f"From above: {above}{below}{of_each}", loc="left", pad=9)
-    bare(axes, keep="bottom")
-    return figure
 
 
 def confusion_matrix(predictions: Predictions) -> Figure:
@@ -227,68 +167,41 @@ def roc(predictions: Predictions, positive_class: str | None) -> Figure | None:
     return figure
 
 
-# Parts of the pictures.
+def low_shot_curve(summary: dict, seeds: str, texts: list[str]) -> Figure:
+    """Draws the means with their deviations over seeds, and how much annotation is saved.
 
-
-def _ribbon(axes: Axes, second, number, top: float, names: list[str]) -> None:
-    """Paints classes, int [n], at their seconds, int [n] (rising), from `top` downwards."""
-    frame = _frame_at(second)
-    stride = -(-len(frame) // _COLUMNS)
-    shown = np.where(frame < 0, -2, number[frame])[::stride]
-    _paint(axes, shown[np.newaxis], stride, top)
-    for start, end in pairwise([0, *(np.flatnonzero(np.diff(shown)) + 1).tolist(), len(shown)]):
-        x, until = start * stride, min(end * stride, len(frame))
-        if shown[start] > -2 and until - x > axes.get_xlim()[1] / _POINTED_AT:
-            name = "Unknown" if shown[start] < 0 else names[shown[start]]
-            told = f"{name}, {clock(x)} to {clock(until)}"
-            tell(axes, told, x, top, until - x, _STRIP)
-
-
-def _probabilities(axes: Axes, second, table: Predictions, video: str, top: float) -> None:
-    """Paints classes upwards, each as high as its mean probability over a column."""
-    rows = np.flatnonzero(table.video == video)
-    chances = table.probabilities[rows[np.argsort(table.second[rows])]]
-    frame = _frame_at(second)
-    stride = -(-len(frame) // _MEANS)
-    frame = np.pad(frame, (0, -len(frame) % stride), constant_values=-1).reshape(-1, stride)
-    weight = (frame >= 0) / np.maximum((frame >= 0).sum(axis=1, keepdims=True), 1)
-    tops = np.einsum("ijk,ij->ik", chances[frame], weight).cumsum(axis=1)
-    heights = (np.arange(_LINES, 0, -1)[:, np.newaxis, np.newaxis] - 0.5) / _LINES
-    found = (tops < heights).sum(axis=-1)
-    _paint(axes, np.where(found < chances.shape[1], found, -2), stride, top)
-
-
-def _frame_at(second: np.ndarray) -> np.ndarray:
-    """Which frame shows each second of a video, -1 none.
-
-    A frame stands for the time to the next one, and the first of a second for all of that second:
-    videos may be sampled at less than 1 fps, or at more.
+    Args:
+      summary: what `down_stream.low_shot.grid.run_grid` returns.
+      seeds: how many the means are of, in words.
+      texts: lines below the picture.
     """
-    step = max(1, int(np.median(np.diff(second)))) if len(second) > 1 else 1
-    latest_first = np.arange(len(second))[::-1]  # the last to be written is the first in time
-    whole = np.floor(second[latest_first]).astype(np.int64)
-    frame = np.full(whole[0] + step, -1)
-    for offset in reversed(range(step)):
-        frame[whole + offset] = latest_first
-    return frame
+    figure = new_figure(7.5, 5.4)
+    axes = figure.add_subplot()
+    for number, (encoder, by_number) in enumerate(summary["table"].items()):
+        colour, marker = _STYLES[number % len(_STYLES)]
+        points = [
+            (int(videos), 100 * one["mean"], 100 * (one["std"] or 0.0))
+            for videos, one in by_number.items()
+            if one["mean"] is not None
+        ]
+        if points:
+            style = {"label": encoder, "color": colour, "marker": marker, "capsize": 3}
+            axes.errorbar(*zip(*points, strict=True), **style)
+    _baseline(axes, summary)
+    axes.set_xlim(0, 1.05 * summary["videos"])
+    axes.set_xlabel(f"labelled training {summary['counted']}")
+    axes.set_ylabel(f"{summary['score']} on the test {summary['counted']}, in %")
+    axes.set_title(f"Mean and deviation over {seeds}", loc="left")
+    axes.grid(axis="y", color=figures.RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figures.legend_below(axes)
+    lines = [line for text in texts for line in textwrap.wrap(text, 110)]
+    figure.supxlabel("\n".join(lines), fontsize=9, x=0.02, ha="left")
+    return figure
 
 
-def _paint(axes: Axes, number: np.ndarray, stride: int, top: float) -> None:
-    """Paints classes, int [lines, columns of `stride` seconds]; -1 is unknown, -2 left blank."""
-    palette = to_rgba_array([*figures.CLASS_COLOURS, "none", figures.UNKNOWN_COLOUR])
-    colours = palette[np.where(number < 0, number, number % len(figures.CLASS_COLOURS))]
-    extent = (0, number.shape[1] * stride, top + _STRIP, top)
-    limits = axes.get_xlim()
-    axes.imshow(colours, extent=extent, aspect="auto", interpolation="none")
-    axes.set_xlim(limits)
-
-
-def _beside(axes: Axes, y: float, *texts: str) -> None:
-    """Writes columns at the right of a timeline."""
-    for text, points, side in zip(texts, (58, 90, 102), ("right", "right", "left"), strict=False):
-        place = {"xytext": (points, 0), "textcoords": "offset points", "ha": side, "va": "center"}
-        at = {"xycoords": axes.get_yaxis_transform(), "annotation_clip": False}
-        axes.annotate(text, (1, y), **at, **place, fontsize=SMALL)
+# Parts of the pictures.
 
 
 def _curves(axes: Axes, curves: dict[str, np.ndarray]) -> None:
@@ -306,3 +219,20 @@ def _curves(axes: Axes, curves: dict[str, np.ndarray]) -> None:
     axes.grid(axis="y", color=figures.RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     bare(axes, keep="bottom")
+
+
+def _baseline(axes: Axes, summary: dict) -> None:
+    """The baseline with the most labels, and with how few the others are shown to be better."""
+    by_number = summary["table"][summary["baseline"]]
+    most = max(by_number, key=int)
+    target = by_number[most]["mean"]
+    if target is None:
+        return
+    label = f"{summary['baseline']}, {most} {summary['counted']}: {100 * target:.1f}"
+    axes.axhline(
+        100 * target, color=figures.FAINT, linestyle="--", linewidth=1, label=label, zorder=1
+    )
+    for saved in summary["saved"].values():
+        if saved["videos"] is not None:
+            point = {"color": "white", "markeredgecolor": figures.FAINT, "zorder": 3}
+            axes.plot(saved["videos"], 100 * target, "o", **point)

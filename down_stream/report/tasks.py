@@ -13,7 +13,7 @@ import numpy as np
 
 from down_stream.metrics.multi_label import MultiLabelPredictions
 from down_stream.metrics.predictions import Predictions
-from down_stream.report import class_scores, page, plots
+from down_stream.report import class_scores, page, plots, timelines
 from down_stream.report.frames import most_wrong
 from down_stream.report.page import Section, drawn
 from down_stream.report.wording import clock, drawn_cases
@@ -25,8 +25,8 @@ Sections = list[Section | None]
 def phases(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame) -> Sections:
     """Phases of operations."""
     first = next(iter(tables))
-    ribbons = plots.timeline(tables)
-    alone = ribbons if len(tables) == 1 else plots.timeline({first: tables[first]})
+    ribbons = timelines.timeline(tables)
+    alone = ribbons if len(tables) == 1 else timelines.timeline({first: tables[first]})
     scores = class_scores.of_predictions(tables[first], pooled=False, patients=_patients(results))
     rule = "Means over the videos (protocol phase)."
     return _report(

@@ -44,7 +44,7 @@ def main() -> int:
     # What a model has labelled is asked about, too.
     task = open_task("phases", roots, trust_model_labels=True)
     cli.import_tensorflow()
-    from data.common.compiled_programs import user_cache
+    from data.common.machine import user_cache
     from down_stream.features.encoders import open_encoder
     from down_stream.suspicious import page
     from down_stream.suspicious.asking import ask

@@ -3,7 +3,7 @@
 from data.storage.paths import AnyPath
 from msn.formats import hugging_face
 from msn.formats.families import checkpoints, dinov2
-from msn.formats.files import torch_files, weight_files
+from msn.formats.files import preprocessing, torch_files, weight_files
 from msn.formats.reference_names import Foreign
 from msn.formats.state_sizes import sizes_of_state
 
@@ -33,12 +33,12 @@ def read_safetensors(path: AnyPath) -> Foreign:
 def found_in(weights, project: str, unused: list[str], arguments: dict) -> Foreign:
     """The encoder of these weights, of a project as far as it is known; raises `InputError`."""
     family, weights = checkpoints.family_of(project, weights)
-    arguments = {**family.arguments} | arguments | hugging_face.normalisation(family.normalisation)
+    arguments = {**family.arguments} | arguments | preprocessing.normalisation(family.normalisation)
     if any(name.startswith("patch_embed.stem.") for name in weights):  # of msn alone
         return Foreign(weights, arguments, unused, family)
     state, more = family.translate(weights)
     sizes = sizes_of_state(state, "rope_theta" not in arguments)
     if family.title == "DINOv2":
         size = dinov2.image_size(sizes["image_size"])
-        arguments |= hugging_face.size_arguments(size, sizes, arguments)
+        arguments |= preprocessing.size_arguments(size, sizes, arguments)
     return Foreign(state, arguments, unused + more, family)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import wandb
 
-from data.common.compiled_programs import user_cache
+from data.common.machine import user_cache
 from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, is_remote
 from msn.tracking.contents import PROJECT, Contents, title_of

@@ -1,4 +1,4 @@
-"""Whether the data sets of a run look alike: what tells them apart tells an encoder, too.
+"""The data sets of a run, and whether they look alike: what tells them apart tells an encoder, too.
 
 Of some frames of each data set what a camera and its recorder decide: brightness, colour cast,
 size, shape and black borders. Where the medians of two data sets are further apart than frames
@@ -10,10 +10,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.frames.frames import Frames
+from data.frames.opening import open_source
 from data.indexing.cleaning import LIT, measure_image
+from data.splits.manifest import MANIFEST
+from data.splits.overlaps import identity
+from data.splits.parts import expand
 from data.storage.paths import AnyPath
 
 SAMPLED = 24  # frames of a data set: medians to a fifth of the spread, in a second or two
@@ -26,6 +32,27 @@ KINDS = {
     "width to height": (0.05, "{:.2f}"),
     "black border": (0.02, "{:.0%}"),  # share of the picture
 }
+
+
+def open_frames(config: ConfigDict) -> Frames:
+    """The frames of a run; exclusions that name no video are said."""
+    data = config.data
+    source = open_source(data.source, data.root, data.exclude_videos, data.fps)
+    excluded = {identity(video) for video in source.excluded}
+    if missing := [
+        name
+        for name in data.exclude_videos
+        if name != MANIFEST and excluded.isdisjoint(map(identity, expand((name,), source.excluded)))
+    ]:
+        advice = (
+            "; nothing is left out, of what scores are measured on, either: expected names of "
+            f"videos, or {MANIFEST} for what the data's own split validates and tests"
+        )
+        logger.warning(
+            "data.exclude_videos: not in the data: %s%s",
+            *(some(missing), "" if source.excluded else advice),
+        )
+    return source
 
 
 class Difference(NamedTuple):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from data.common.cores import available_cores
 from data.common.errors import InputError, one_line
 from data.common.logs import logger
+from data.common.machine import available_cores
 from data.storage.paths import AnyPath
 from msn.workdir.events import Events
 from msn.workdir.metrics_file import METRICS, open_metrics

@@ -19,8 +19,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data.common.cores import available_cores
 from data.common.errors import InputError
+from data.common.machine import available_cores
 from data.extraction.extracting import extract_frames
 from data.images.folders import list_files
 from data.synthetic.cholec80 import make_dataset

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.cores import available_cores
+from data.common.machine import available_cores
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.images.image_io import read_bytes

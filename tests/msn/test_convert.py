@@ -10,6 +10,7 @@ from data.common.errors import InputError
 from msn import convert
 from msn.encoders import load_encoder, save_encoder
 from msn.formats import hugging_face, reference_names
+from msn.formats.export import encoder_difference
 from msn.formats.files.torch_files import read_state
 from msn.networks.encoder import Encoder
 from msn.training.initialisation import origin_of
@@ -37,7 +38,7 @@ def test_from_every_format_to_every_format(source, tmp_path, one, other):
     assert error <= 1e-6
     opened, original = load_encoder(tmp_path / "other"), load_encoder(source)
     assert opened.get_config() == original.get_config()
-    assert convert.difference(opened, original) <= 1e-6
+    assert encoder_difference(opened, original) <= 1e-6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other"]
 
 
@@ -50,7 +51,7 @@ def test_gelu_normalisation_and_a_cls_without_position_survive(tmp_path, output_
     assert opened.backbone.gelu == "tanh"
     assert opened.backbone.layer_norm_epsilon == 1e-5
     np.testing.assert_allclose(opened.std, RAW["std"], rtol=1e-12)
-    assert convert.difference(opened, encoder) <= 1e-6
+    assert encoder_difference(opened, encoder) <= 1e-6
 
 
 def test_a_convolutional_stem_survives_where_there_are_any(tmp_path):
@@ -163,7 +164,7 @@ def test_the_command(tmp_path):
     result = call(f"--source={tmp_path / 'encoder'}", *arguments)
     assert (result.returncode, "relative error" in result.stdout) == (0, True), result.stderr
     exported, encoder = load_encoder(tmp_path / "exported"), load_encoder(tmp_path / "encoder")
-    assert convert.difference(exported, encoder) <= 1e-5
+    assert encoder_difference(exported, encoder) <= 1e-5
 
 
 def test_videos_that_an_encoder_has_seen_stay_known(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from data.common.cores import available_cores
+from data.common.machine import available_cores
 from data.images.names import is_image
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, is_remote, to_path

@@ -50,7 +50,7 @@ def call(command, *arguments, cwd=ROOT, environment=None):
         ("train", [CONFIG, "--workdir=RUN", "--config.steps=x"], "steps"),
         ("train", ["--config=nowhere.py", "--workdir=RUN"], "nowhere.py"),
         ("train", [CONFIG], "workdir"),
-        ("train", [f"--config={ROOT}/data/common/cores.py", "--workdir=RUN"], "get_config"),
+        ("train", [f"--config={ROOT}/data/common/machine.py", "--workdir=RUN"], "get_config"),
         ("train", ["--config=configs/msn_demo.py:other", "--workdir=RUN"], "other"),
         ("prepare", ["--data_rootdir="], "data_rootdir"),
         ("prepare", ["--data_rootdir=RUN", "--videos="], "videos"),

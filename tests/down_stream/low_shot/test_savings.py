@@ -6,7 +6,7 @@ import pytest
 from down_stream.low_shot.savings import savings, sentences
 from down_stream.low_shot.table import tabulate, text_table
 from down_stream.metrics.statistics import mean_interval
-from down_stream.report.low_shot_curve import low_shot_curve
+from down_stream.report.plots import low_shot_curve
 
 RISING = {4: (0.30, 0.31, 0.29), 8: (0.40, 0.41, 0.39), 16: (0.50, 0.51, 0.49)}
 BETTER = {4: (0.45, 0.44, 0.46), 8: (0.60, 0.61, 0.59), 16: (0.70, 0.71, 0.69)}

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from data.dataset.cholec80 import PHASES
-from down_stream.report import plots
+from down_stream.report import plots, timelines
 from down_stream.report.figures import (
     CLASS_COLOURS,
     UNKNOWN_COLOUR,
@@ -102,7 +102,7 @@ def is_inside(box, whole):
 @pytest.mark.parametrize("number", [2, 7, 21, 40])
 def test_legends_lie_neither_upon_pictures_nor_upon_each_other(tmp_path, number):
     predictions = predictions_of(classes=names_of(number))
-    figure = plots.timeline({"probe": predictions, "tecno": predictions})
+    figure = timelines.timeline({"probe": predictions, "tecno": predictions})
     found = boxes(figure, tmp_path)
     assert len(found["names"]) == number
     assert not overlap(found["names"])
@@ -144,7 +144,7 @@ def test_bars_have_room_for_their_names_and_numbers(tmp_path, number):
 @pytest.mark.parametrize("name", ["op$^$", "$1 and $2", "_op", 'id="a" url(#b)', "<&>"])
 def test_any_name_is_drawn(tmp_path, name):
     predictions = table([0, 1], [0, 1], video=name, classes=(name, "b"))
-    for figure in (plots.timeline({"": predictions}), plots.confusion_matrix(predictions)):
+    for figure in (timelines.timeline({"": predictions}), plots.confusion_matrix(predictions)):
         save_png(figure, tmp_path / "picture.png")
         assert imread(tmp_path / "picture.png").size
         assert name in Page(inline_svg(figure, name, "p0")).texts("text")
@@ -154,7 +154,7 @@ def test_names_without_a_glyph_are_remarked_once_and_are_text_in_a_page(tmp_path
     name = "\U0001e900 phase"  # Adlam
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            figure = plots.timeline({"": table([0, 1], [0, 1], classes=(name, "b"))})
+            figure = timelines.timeline({"": table([0, 1], [0, 1], classes=(name, "b"))})
             save_png(figure, tmp_path / "picture.png")
             assert name in Page(inline_svg(figure, "a picture", "p0")).texts("text")
     assert len([record for record in caplog.records if "no installed font" in record.message]) == 1
@@ -163,7 +163,7 @@ def test_names_without_a_glyph_are_remarked_once_and_are_text_in_a_page(tmp_path
 
 def test_an_svg_is_the_same_each_time_and_has_ids_of_its_own():
     def drawn(prefix):
-        return inline_svg(plots.timeline({"": predictions_of()}), "a picture", prefix)
+        return inline_svg(timelines.timeline({"": predictions_of()}), "a picture", prefix)
 
     first = drawn("p0")
     assert first == drawn("p0")

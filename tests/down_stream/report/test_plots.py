@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from down_stream.metrics import statistics
 from down_stream.metrics.predictions import Predictions
-from down_stream.report import plots
+from down_stream.report import plots, timelines
 from down_stream.report.figures import CLASS_COLOURS, FAINT, UNKNOWN_COLOUR, inline_svg, save_png
 from tests.support.places import ROOT
 from tests.support.small_reports import ODD, Page, predictions_of, table
@@ -44,7 +44,7 @@ def test_timeline_shows_each_phase_at_its_time(tmp_path):
     truth = np.repeat(np.arange(7), 60)
     prediction = np.repeat([0, 1, 2, 3, 5, 4, -1], 60)
     prediction[-60:] = 2
-    picture = draw(plots.timeline({"": table(truth, prediction)}), tmp_path / "t.png")
+    picture = draw(timelines.timeline({"": table(truth, prediction)}), tmp_path / "t.png")
     upper, lower = ribbons(picture)
     for rows, phases in ((upper, truth), (lower, prediction)):
         ribbon = picture[rows[len(rows) // 2]]
@@ -61,7 +61,7 @@ def test_timeline_shows_each_phase_at_its_time(tmp_path):
 def test_timeline_shows_unknown_phases_grey_and_missing_frames_blank(tmp_path):
     predictions = table([0] * 100 + [-1] * 100 + [1] * 100, [0] * 200 + [1] * 100)
     predictions.second[200:] += 100
-    picture = draw(plots.timeline({"": predictions}), tmp_path / "t.png")
+    picture = draw(timelines.timeline({"": predictions}), tmp_path / "t.png")
     upper, lower = ribbons(picture)
     row = picture[upper[len(upper) // 2]]
     ends = {
@@ -78,7 +78,7 @@ def test_timeline_shows_unknown_phases_grey_and_missing_frames_blank(tmp_path):
 def test_timeline_of_sparse_frames_has_no_stripes(tmp_path):
     predictions = table([0] * 50 + [1] * 50, [0] * 50 + [1] * 50)
     predictions.second[:] *= 5
-    picture = draw(plots.timeline({"": predictions}), tmp_path / "t.png")
+    picture = draw(timelines.timeline({"": predictions}), tmp_path / "t.png")
     row = picture[ribbons(picture)[0][3]]
     columns = np.flatnonzero(np.abs(row - to_rgb(PALETTE[0])).max(-1) < 0.01)
     np.testing.assert_array_equal(np.diff(columns), 1)
@@ -91,13 +91,13 @@ def test_timeline_grows_with_the_number_of_videos(tmp_path):
         *(np.tile(getattr(one, c), 12) for c in ("second", "label", "prediction")),
         np.tile(one.probabilities, (12, 1)),
     )
-    assert len(ribbons(draw(plots.timeline({"": many}), tmp_path / "many.png"))) == 2 * 12
-    assert len(ribbons(draw(plots.timeline({"": one}), tmp_path / "one.png"))) == 2
+    assert len(ribbons(draw(timelines.timeline({"": many}), tmp_path / "many.png"))) == 2 * 12
+    assert len(ribbons(draw(timelines.timeline({"": one}), tmp_path / "one.png"))) == 2
 
 
 def test_a_video_without_labels_is_drawn_without_scores(tmp_path):
     with np.errstate(invalid="raise"):  # no share of nothing
-        figure = plots.timeline({"": table([-1] * 60, [0] * 60)})
+        figure = timelines.timeline({"": table([-1] * 60, [0] * 60)})
     picture = draw(figure, tmp_path / "t.png")
     (prediction,) = ribbons(picture)
     assert len(where(picture[prediction], PALETTE[0])[0])
@@ -112,7 +112,7 @@ def test_the_time_axis_has_few_round_times():
         (2400, ["0:00", "5:00", "10:00"]),
         (5 * 3600, ["0:00", "1:00:00", "2:00:00"]),
     ):
-        figure = plots.timeline({"": table([0] * seconds, [0] * seconds)})
+        figure = timelines.timeline({"": table([0] * seconds, [0] * seconds)})
         texts = Page(inline_svg(figure, "a picture", "")).texts("text")
         shown = [text for text in texts if ":" in text and " " not in text]
         assert shown[: len(times)] == times
@@ -143,7 +143,7 @@ def test_timeline_stacks_the_probabilities_below(tmp_path):
     shares = np.array([0.25, 0, 0.5, 0, 0, 0.25, 0])
     predictions = table([1] * 100, [2] * 100)
     predictions = replace(predictions, probabilities=np.tile(shares, (100, 1)).astype(np.float32))
-    picture = draw(plots.timeline({"": predictions}), tmp_path / "t.png")
+    picture = draw(timelines.timeline({"": predictions}), tmp_path / "t.png")
     truth, _, stacked = ribbons(picture)
     column = picture[stacked, where(picture[truth], PALETTE[1])[1].mean().astype(int)]
     found = [len(where(column, PALETTE[k])[0]) / len(stacked) for k in (5, 2, 0)]
@@ -250,7 +250,7 @@ def test_ribbons_say_which_phase_is_when():
         prediction=np.r_[[0] * 49, [6], [3] * 40],
         probabilities=np.full((90, 7), np.nan, np.float32),
     )
-    figure = plots.timeline({"one": predictions})
+    figure = timelines.timeline({"one": predictions})
     assert told(figure) == [
         "Preparation, 0:00 to 0:50",
         "Unknown, 1:00 to 1:10",
@@ -269,7 +269,7 @@ def test_ribbons_say_which_phase_is_when():
 def test_the_models_of_a_page_stand_below_each_other():
     tables = {"probe": predictions_of(), "tecno": predictions_of(seed=1)}
     tables["tecno"] = replace(tables["tecno"], prediction=np.full(200, 4))
-    figure = plots.timeline(tables)
+    figure = timelines.timeline(tables)
     assert len(figure.axes[0].images) == 2 * (1 + 2 + 2)
     assert painted(figure, 3, 4).all()
     tops = [image.get_extent()[3] for image in figure.axes[0].images]
@@ -290,14 +290,14 @@ def test_long_videos_and_flicker_stay_small():
             random.dirichlet(np.ones(classes), seconds * number).astype(np.float32),
             tuple(map(str, range(classes))),
         )
-        svg = inline_svg(plots.timeline({"one": predictions}), "a picture", "")
+        svg = inline_svg(timelines.timeline({"one": predictions}), "a picture", "")
         assert len(svg) / number < 3_000_000 / 32
 
 
 def test_flicker_in_a_long_video_favours_no_phase():
     flicker = np.random.default_rng(0).integers(0, 2, 3600) * 5
     predictions = replace(predictions_of(("a",), 3600), label=flicker, prediction=flicker)
-    figure = plots.timeline({"one": predictions})
+    figure = timelines.timeline({"one": predictions})
     assert (painted(figure, 0, 0) | painted(figure, 0, 5)).sum() == 1200
     assert painted(figure, 0, 0).sum() == pytest.approx(600, abs=60)
 
@@ -305,7 +305,7 @@ def test_flicker_in_a_long_video_favours_no_phase():
 def test_long_videos_are_drawn_in_steps_and_keep_their_times():
     label = np.repeat([0, 1], 1800)
     predictions = replace(predictions_of(("a",), 3600), label=label)
-    assert told(plots.timeline({"one": predictions}))[:2] == [
+    assert told(timelines.timeline({"one": predictions}))[:2] == [
         "Preparation, 0:00 to 30:00",
         "Calot triangle dissection, 30:00 to 1:00:00",
     ]
@@ -315,7 +315,7 @@ def test_sparse_frames_stand_for_the_time_to_the_next():
     predictions = predictions_of(("a",), 20)
     predictions.second[:] *= 5
     predictions = replace(predictions, label=np.repeat([0, 1], 10))
-    figure = plots.timeline({"one": predictions})
+    figure = timelines.timeline({"one": predictions})
     np.testing.assert_array_equal(painted(figure, 0, 0), np.arange(100) < 50)
     np.testing.assert_array_equal(painted(figure, 0, 1), np.arange(100) >= 50)
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from data.images.image_io import frame_to_input
 from msn.encoders import load_encoder
+from msn.formats.files.preprocessing import preprocessing
 from msn.formats.files.weight_files import read_json
-from msn.formats.hugging_face import preprocessing
 from msn.networks.encoder import Encoder
 from tests.support.golden_families import NAMES, given
 from tests.support.golden_files import relative_error
