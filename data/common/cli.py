@@ -11,6 +11,7 @@ import gc
 import itertools
 import logging
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -37,13 +38,16 @@ from data.common.errors import (
     one_line,
     printable,
 )
-from data.common.logs import caught_stderr
+from data.common.logs import caught_stderr, open_standard_streams
 from data.common.stopping import TRY_AGAIN, ended_by_signals
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
 
 DONE, DONE_IN_PART, WRONG_INPUT = 0, 1, 2
 FAILED = 1  # Python's own, after a stack trace
+
+# How TensorFlow tells of a file that cannot be written, in whatever it raises.
+_FULL = re.compile(r"(/[^\n;]*); (No space left on device|Disk quota exceeded|File too large)")
 
 _default_config = None
 _groups = {}  # title -> names of the flags that `flag_group` was open for
@@ -121,7 +125,6 @@ def run(
     """
 
     def guarded(argv):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be any bytes
         logging.basicConfig(level=logging.INFO, force=True)
         logging.getLogger().handlers[0].setFormatter(_PlainLines())
         for package in (*STORES, "matplotlib"):  # which tells of its font cache
@@ -131,7 +134,9 @@ def run(
         except (InputError, OSError) as error:
             return refuse(error)
         try:
-            return told.end(main(*argv[1:]) or DONE, DONE_IN_PART)
+            code = main(*argv[1:]) or DONE
+            sys.stdout.flush()  # what cannot be told is an error, too
+            return told.end(code, DONE_IN_PART)
         except LockedError as error:
             refuse(error)
             return told.end(TRY_AGAIN, DONE_IN_PART, str(error))
@@ -140,10 +145,14 @@ def run(
         except OSError as error:
             return told.end(refuse(describe(error)), DONE_IN_PART, describe(error))
         except BaseException as error:  # a signal, or a mistake of ours
+            if full := _FULL.search(str(error)):
+                line = f"{full[2].lower()}: {full[1]}"
+                return told.end(refuse(line), DONE_IN_PART, line)
             code = TRY_AGAIN if isinstance(error, KeyboardInterrupt) else FAILED
             told.end(getattr(error, "code", code), DONE_IN_PART, one_line(error))
             raise
 
+    open_standard_streams()
     try:
         with ended_by_signals(kept):
             app.run(guarded, flags_parser=functools.partial(parse, positional=positional))
@@ -255,7 +264,7 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
         SyntaxError,
     ) as error:
         # ml_collections raises the last six for wrong types and broken files.
-        sys.exit(refuse(error))
+        sys.exit(refuse(describe(error) if isinstance(error, OSError) else error))
     if positional and positional[0] != "[" and not rest[1:]:
         sys.exit(refuse(f"required: {positional}"))
     most = 1 + bool(positional)  # with the name of the program

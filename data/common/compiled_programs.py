@@ -13,6 +13,7 @@ The variable MSN_PROGRAMS names another folder than the cache's, or is "off".
 
 import atexit
 import contextlib
+import errno
 import functools
 import itertools
 import os
@@ -36,6 +37,8 @@ VARIABLE = "MSN_PROGRAMS"
 TRIAL_SECONDS = 300  # that a process may take to import TensorFlow and compile a small program
 RETRY_AFTER = 24 * 3600  # seconds; a trial that failed is made again, as drivers change
 LIMIT = 2 << 30  # bytes for one kind of machine; a large network's training step takes some 100 MB
+ROOM = 256 << 20  # bytes that a disk has to have free, for programs to be kept
+QUOTA = 1 << 20  # bytes written to see whether a quota, of which a disk does not tell, is used up
 KEEP_EVERY = 5.0  # seconds; what a killed process compiled is wanted by the next one
 _PROCESS = "process-"
 _FLAG = "--tf_xla_persistent_cache_directory="
@@ -49,7 +52,8 @@ def use() -> None:
     """Lets XLA use and keep programs in this process; to be called before TensorFlow is imported.
 
     Nothing is kept where the variable says so, where the user's own TF_XLA_FLAGS name a folder,
-    where no folder can be written, and where the system does not tell its processor.
+    where no folder can be written or the disk is full, and where the system does not tell its
+    processor.
     """
     global _programs
     folder = os.environ.get(VARIABLE) or str(user_cache("programs"))
@@ -63,7 +67,11 @@ def use() -> None:
         _remove_left_behind(store)
         shutil.rmtree(own, ignore_errors=True)  # of a process that had the same number
         own.mkdir(parents=True)
-    except OSError:  # a home that is read-only: compiled anew each time
+        _try_to_write(own)
+    except OSError as error:  # a home that is read-only or full: compiled anew each time
+        shutil.rmtree(own, ignore_errors=True)
+        reason = (error.strerror or "").lower()
+        logger.info("%s: compiled programs are not kept (%s)", store, reason)
         return
     os.environ["TF_XLA_FLAGS"] = f"{flags} {_FLAG}{own} {_TYPES}".strip()
     _programs = _Programs(store, own)
@@ -259,6 +267,15 @@ class _Programs:
             os.link(file, self._store / f"{_checksum(file)}.{file.name}")
         if new:
             _remove_oldest(self._store, LIMIT)
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raises `OSError` where a folder has no room: XLA would end what it compiles for."""
+    if shutil.disk_usage(folder).free < ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    trial = folder / "trial"
+    trial.write_bytes(bytes(QUOTA))
+    trial.unlink()
 
 
 def _checksum(file: Path) -> str:

@@ -1,5 +1,6 @@
 """The one exception for what the user, not the program, has to put right."""
 
+import errno
 import math
 import numbers
 import os
@@ -10,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 # How messages say that an input was used in part; others mean that it was not used.
 PARTLY_USED, ELSE_USED, USED_UP_TO = "used as far as it goes", "all else is used", "used up to part"
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, or a limit of a file
 TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
@@ -42,8 +44,11 @@ def one_line(error: Exception, length: int = 200) -> str:
 
 def describe(error: OSError) -> str:
     """'no such file or directory: x.png' instead of '[Errno 2] ...'."""
-    if error.strerror and error.filename is not None:
-        return f"{error.strerror.lower()}: {error.filename}"
+    path = error.filename
+    if error.errno in NO_ROOM and error.filename2 is not None:  # `shutil` names what it copies, too
+        path = error.filename2
+    if error.strerror and path is not None:
+        return f"{error.strerror.lower()}: {path}"
     return str(error)
 
 

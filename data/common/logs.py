@@ -9,10 +9,13 @@ Commands print all of it to stderr (`data/common/cli.py`).
 """
 
 import contextlib
+import io
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 logger = logging.getLogger("endoscopy_msn")
 logger.addHandler(logging.NullHandler())  # else Python writes warnings to stderr
@@ -55,3 +58,40 @@ def caught_stderr(is_shown_after_errors: bool = False) -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def open_standard_streams() -> None:
+    """Errors of standard output, as of a full disk or a closed pipe, name it from now on.
+
+    Streams that are closed (`2>&-`) go nowhere: a file that gets their number would receive what
+    libraries in C write to them. Names of files that are printed can be any bytes.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    output = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    is_unbuffered = getattr(output, "write_through", False)  # python -u
+    raw = _NamedOutput(1, "wb", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        raw if is_unbuffered else io.BufferedWriter(raw),
+        output.encoding,
+        errors="backslashreplace",
+        line_buffering=bool(output.line_buffering),
+        write_through=is_unbuffered,
+    )
+
+
+class _NamedOutput(io.FileIO):
+    """After its first error it takes everything: Python writes what is left again at its end."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            raise OSError(error.errno, error.strerror, "standard output") from error

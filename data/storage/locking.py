@@ -14,6 +14,7 @@ from data.common.errors import LockedError
 from data.common.logs import logger
 from data.storage.folders import remove_folder
 from data.storage.paths import AnyPath, is_remote
+from data.storage.whole import named_errors
 
 _OWNER = ".owner"  # in a scratch folder, locked by the process that made it
 _ATTEMPTS = 100  # to make a folder that others remove at the same time
@@ -110,9 +111,10 @@ def _lock(what: Path, note: Path) -> Iterator[None]:
                 "wait for it, or take another place"
             ) from None
         if _is_at(file, note):
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+            with named_errors(note):
+                os.truncate(note, 0)
+                # By no buffer, which would be written once more when the file is closed.
+                os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield
             return
     with _lock(what, note):  # its owner has removed it meanwhile

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,13 +45,13 @@ def whole_file(path: AnyPath, durable: bool = False, writer: str = "") -> Iterat
     side = path.with_name(f"{PART}{writer}{path.name}")
     side.unlink(missing_ok=True)  # never written through: it could be a link
     try:
-        with named_errors(path):
+        with named_errors(path, side):
             yield side
-        if durable:
-            sync(side)
-        side.replace(path)
-        if durable:
-            sync(path.parent)
+            if durable:
+                sync(side)
+            side.replace(path)
+            if durable:
+                sync(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             side.unlink(missing_ok=True)
@@ -58,15 +59,32 @@ def whole_file(path: AnyPath, durable: bool = False, writer: str = "") -> Iterat
 
 
 @contextlib.contextmanager
-def named_errors(path: AnyPath) -> Iterator[None]:
-    """Context in which an `OSError` that names no file, as of a full disk, gets this path."""
+def named_errors(path: AnyPath, side: Path | None = None) -> Iterator[None]:
+    """Context in which an `OSError` that names no file, as of a full disk, gets this path.
+
+    Args:
+      path: what is to be written.
+      side: where it is written before it gets its name; an error that names it gets `path`, too.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None and (side is None or error.filename != str(side)):
             raise
-        reason = error.strerror or one_line(error)
-        raise OSError(error.errno or errno.EIO, reason, str(path)) from error
+        number = error.errno or _number(error, side)
+        reason = os.strerror(number) if number else one_line(error)
+        raise OSError(number or errno.EIO, reason, str(path)) from error
+
+
+def _number(error: OSError, side: Path | None) -> int | None:
+    """The number that NumPy leaves out where a write comes short: that of the next write."""
+    if side and side.is_file() and re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+        try:
+            with side.open("ab") as file:
+                file.write(bytes(1 << 16))
+        except OSError as again:
+            return again.errno
+    return None
 
 
 def write_json(path: AnyPath, content) -> None:

@@ -84,7 +84,8 @@ def keep_thumbnails(parts: Parts, frames: Iterable[InputFrame], is_drawn: np.nda
             encoded = cv2.imencode(".jpg", image[..., ::-1], quality)[1]
             path = _thumbnail(parts, frame.row)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded.tobytes())
+            with whole_file(path) as side:
+                side.write_bytes(encoded.tobytes())
 
 
 def add_thumbnails(parts: Parts, frames: Frames, rows: np.ndarray, image_size: int) -> None:
