@@ -182,6 +182,7 @@ def _make(request: Request) -> Prepared:
     from data.kinds.making import make_dataset
     from data.overview.card import write_dataset_card
     from data.overview.closing import closing_lines
+    from data.overview.looks import remark_folders
     from data.tfrecords.packing import pack_frames, remark_packed
 
     kind, root = request.dataset, request.root
@@ -195,6 +196,8 @@ def _make(request: Request) -> Prepared:
     packed = [pack_frames(root, request.pack_size)] if request.pack else []
     if not request.pack:
         remark_packed(root, audit)
+    if new or audit.changed:
+        remark_folders(root, audit)
     write_dataset_card(root, audit, manifest)
     lines = closing_lines(root, audit, manifest, kind, request.synthetic)
     return Prepared(

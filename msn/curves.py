@@ -95,7 +95,7 @@ PANELS = (
     Panel(
         "k-NN of a frame's source",
         "not near 1 while the task falls",
-        {"source_knn": "data sets or videos"},
+        {"source_knn": "data sets or videos", "source_chance": "by chance"},
         bounds=(0, 1),
     ),
     Panel(

@@ -19,6 +19,7 @@ from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.common.stopping import StoppedError, StopSignal
 from data.frames.frames import Frames
+from data.overview.looks import say_differences
 from data.pretraining import UnreadableFrames, check_sources, pretraining_dataset, whole_batches
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
@@ -36,7 +37,7 @@ from msn.training.configuration import (
     create_model,
     schedule_of_step,
 )
-from msn.training.data_sets import open_frames, say_differences
+from msn.training.data_sets import open_frames
 from msn.training.initialisation import describe_origin
 from msn.training.probes import create_probes, scores_of, told_scores
 from msn.training.teacher import open_teacher

@@ -33,6 +33,7 @@ class Audit:
         frames were cleaned those of `CLEANED` that were asked for.
       sizes: (width, height) -> how many frames.
       neighbours: remarks about data sets beside this one.
+      folders: video -> the folder, directly in the one with all videos, that its files are in.
       changed, gone: names of videos that were extracted again since their files have changed, and
         of those whose files are not among the usable ones any more.
     """
@@ -42,6 +43,7 @@ class Audit:
     videos: dict[str, dict[str, int]] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     neighbours: list[str] = field(default_factory=list)
+    folders: dict[str, str] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
 

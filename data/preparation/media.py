@@ -69,6 +69,16 @@ class Media:
                 places[name] = PurePath(*hidden, name)
         return places
 
+    def folders_above(self, places: Mapping[str, PurePath]) -> dict[str, str]:
+        """{video: the folder directly in `folder` that it is in}, of `places`, those in one."""
+        folders = {n: place.parent if n in self.videos else place for n, place in places.items()}
+        above = {name: folder.parts[0] for name, folder in folders.items() if folder.parts}
+        if self.folder is None or is_remote(self.folder):
+            return above
+        # What stands for the place of a DICOM file is no folder.
+        known = {part for part in set(above.values()) if (self.folder / part).is_dir()}
+        return {name: part for name, part in above.items() if part in known}
+
 
 def find_media(
     folder: Path, operations: Path | None, join_parts: bool, root: Path, audit: Audit

@@ -221,7 +221,9 @@ def prepare_videos(
     if not frames_dir.is_dir():
         raise InputError(f"nothing could be used: {some(audit.problems, '; ')}")
     remark_shared(root, audit)
-    places = Media(own, {}, [], root / "videos").places() | (media.places() if media else {})
+    given = media.places() if media else {}
+    audit.folders |= media.folders_above(given) if media else {}
+    places = Media(own, {}, [], root / "videos").places() | given
     of_videos, files = list_videos(root, Audit()), own | (media.videos if media else {})
     told = same_patients({name: files[name].files for name in of_videos if name in files})
     take_patients(root, patients, of_videos, places, audit, told=told)

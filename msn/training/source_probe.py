@@ -75,9 +75,12 @@ class SourceProbe:
         )
 
     def __call__(self) -> dict[str, float]:
-        """{"source_knn"}: the mean over sources of the share of frames whose source is told.
+        """{"source_knn", "source_chance"}: the share of frames whose source is told, and by chance.
 
-        By chance it is one over the number of sources. Nothing where there is but one.
+        The share is the mean over sources. By chance, that is, by answers that do not depend on the
+        frame, it is one over the number of sources, however many frames and votes each of them
+        has: such answers tell p of every source's frames for it, and these p are 1 together.
+        Nothing where there is but one.
         """
         if self.number < 2:
             return {}
@@ -88,7 +91,7 @@ class SourceProbe:
         )
         told = vote(train, of_train, test, self.number)
         share = recall_score(of_test, told, labels=np.unique(of_test), average="macro")
-        return {"source_knn": float(share)}
+        return {"source_knn": float(share), "source_chance": 1 / self.number}
 
 
 def videos_of_sources(frames: Frames, roots: Sequence[AnyPath]) -> list[np.ndarray]:

@@ -162,6 +162,8 @@ def headline(values: dict) -> dict[str, str]:
     ):
         if name in values:
             shown[short] = f"{values[name]:.1%}"
+    if "source_chance" in values:
+        shown["source"] += f" (chance {values['source_chance']:.1%})"
     return shown
 
 

@@ -49,7 +49,7 @@ def test_every_panel_shows_what_a_run_records(small_dataset, tmp_path):
     assert pretrain(config, tmp_path / "run")
     run = read_run(tmp_path / "run")
     asked = {name for panel in PANELS for name in panel.curves}
-    probed = {"knn_macro_f1", "knn_average_precision", "source_knn"}  # probe_every is 0
+    probed = {"knn_macro_f1", "knn_average_precision", "source_knn", "source_chance"}
     assert asked - set(run.curves) == probed | {"teacher"}  # there is none
     draw([tmp_path / "run"], tmp_path / "curves.png")
     assert colours_of(tmp_path / "curves.png") == {0}

@@ -45,7 +45,7 @@ def test_data_sets_are_told_by_videos_that_do_not_vote(tmp_path):
         for n, grey in enumerate((10, 90, 200))
     ]
     own = probe(mean_colour, roots)
-    assert own() == {"source_knn": 1.0}
+    assert own() == {"source_knn": 1.0, "source_chance": pytest.approx(1 / 3)}
     assert own.number == 3
     voters, asked = ({frames.videos[v] for v in frames.video} for frames, _ in own.parts)
     assert voters == {f"op{n}{video}" for n in range(3) for video in (0, 2)}
@@ -57,7 +57,7 @@ def test_of_one_data_set_the_videos_are_told(tmp_path):
     for name, grey in (("a", 10), ("b", 90)):
         root = make(tmp_path / "set", [name], grey)
     own = probe(mean_colour, [root])
-    assert own() == {"source_knn": 1.0}
+    assert own() == {"source_knn": 1.0, "source_chance": 0.5}
     for frames, _ in own.parts:
         assert {frames.videos[v] for v in frames.video} == {"a", "b"}
     # The first halves vote, the second ones are asked for.
@@ -71,7 +71,7 @@ def test_sources_are_as_frequent_as_one_another(tmp_path):
     own = probe(mean_colour, roots, max_frames=8)
     for _, labels in own.parts:
         assert np.bincount(labels).tolist() == [3, 4]
-    assert probe(blind, roots, max_frames=8)()["source_knn"] == 0.5
+    assert probe(blind, roots, max_frames=8)() == {"source_knn": 0.5, "source_chance": 0.5}
 
 
 def test_data_sets_of_relative_paths_are_data_sets(tmp_path, monkeypatch):

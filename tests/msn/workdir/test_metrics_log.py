@@ -172,6 +172,13 @@ def test_the_bar_starts_where_the_run_goes_on_and_can_go_back(caplog):
     assert "rank=3.2" in shown
 
 
+def test_the_bar_says_beside_how_well_the_source_is_told_how_well_by_chance():
+    values = {"loss": 2.5, "prototypes_used": 7.0, "effective_rank": 3.25}
+    probed = values | {"source_knn": 0.5312, "source_chance": 0.2}
+    assert headline(probed)["source"] == "53.1% (chance 20.0%)"
+    assert "source" not in headline(values)
+
+
 def test_a_full_disk_is_said(tmp_path):
     with MetricsLog(tmp_path, batch_size=8, first_step=0) as log:
         log._lines.close()

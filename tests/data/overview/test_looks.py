@@ -8,9 +8,10 @@ import pytest
 from data.batches.sampling import source_of_videos
 from data.frames.opening import open_source
 from data.indexing.building import build_index
+from data.overview import looks
+from data.overview.looks import KINDS, differences, measure_frame, say_differences
+from data.preparing import prepare
 from msn.pretrain import pretrain
-from msn.training import data_sets
-from msn.training.data_sets import KINDS, differences, measure_frame, say_differences
 from tests.support.small_msn import small_config
 
 RED = (200, 100, 50)
@@ -109,7 +110,7 @@ def test_data_sets_of_one_name_are_told_apart_by_their_folders(tmp_path):
 
 @pytest.mark.usefixtures("eager")
 def test_a_run_says_it_when_it_begins(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(data_sets, "SAMPLED", 4)
+    monkeypatch.setattr(looks, "SAMPLED", 4)
     roots = make(tmp_path / "a", 8), make(tmp_path / "b", 8, border=4)
     caplog.set_level(logging.INFO)
     config = small_config(tmp_path, steps=2)
@@ -122,3 +123,60 @@ def test_a_run_says_it_when_it_begins(tmp_path, caplog, monkeypatch):
     caplog.clear()
     assert pretrain(config, tmp_path / "run")
     assert "look different" not in caplog.text
+
+
+def place(folder, count, seed=0, **options):
+    """A folder of recordings as a hospital gives it: a folder of numbered images for each."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        video = folder / f"{folder.name} {number}"
+        video.mkdir(parents=True)
+        for frame in range(4):
+            image = draw(random, **options)[..., ::-1]
+            assert cv2.imwrite(str(video / f"{frame + 1:06d}.png"), image)
+
+
+def remarks(tmp_path, name="ours"):
+    prepared = prepare(data_rootdir=tmp_path / "data", name=name, videos=tmp_path / "given")
+    return [line for line in prepared.remarks if "look different" in line], prepared
+
+
+DARK, CAST = {"colour": (100, 50, 25)}, {"colour": (140, 140, 70)}
+
+
+@pytest.mark.parametrize(("options", "kind"), [(DARK, "brightness"), (CAST, "red to green")])
+def test_folders_of_one_dataset_that_look_different_are_said(tmp_path, options, kind):
+    place(tmp_path / "given" / "Bergamo è", 6)
+    place(tmp_path / "given" / "Ulm", 6, 1, **options)
+    (line,), prepared = remarks(tmp_path)
+    root = tmp_path / "data" / "ours"
+    assert line.startswith(f"{root}: these 2 folders of its videos look different: {kind} ")
+    assert "(Bergamo è)" in line and "(Ulm)" in line and "\n" not in line
+    assert prepared.remarks[0] == line
+    assert any(line in text for text in prepared.lines), "printed, too"
+    assert not remarks(tmp_path)[0], "said once, not every night"
+
+
+def test_folders_that_look_alike_or_are_one_are_not_spoken_of(tmp_path):
+    place(tmp_path / "given" / "a", 6)
+    assert not remarks(tmp_path, "one")[0]
+    place(tmp_path / "given" / "b", 6, 1)
+    assert not remarks(tmp_path, "two")[0]
+
+
+def test_folders_of_few_operations_are_no_data_sets(tmp_path):
+    """Two operations of one hospital differ by as much."""
+    place(tmp_path / "given" / "a", 5)
+    place(tmp_path / "given" / "b", 4, 1, border=4)
+    assert not remarks(tmp_path, "few")[0]
+    place(tmp_path / "given" / "c", 5, 2, border=4)
+    (line,), _ = remarks(tmp_path, "enough")
+    assert "these 2 folders of its videos look different: black border 0% (a) to 41% (c);" in line
+
+
+def test_many_folders_are_no_data_sets(tmp_path, monkeypatch):
+    for number in range(3):
+        place(tmp_path / "given" / f"day {number}", 5, number, border=2 * number)
+    assert remarks(tmp_path, "few")[0]
+    monkeypatch.setattr(looks, "MOST_FOLDERS", 2)
+    assert not remarks(tmp_path, "many")[0]
