@@ -7,7 +7,6 @@ In a dataset directory they are `<group>_annotations/<video>-<group>.txt`, the o
 import functools
 import re
 import shutil
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -21,7 +20,7 @@ from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.dataset.extraction_log import read_log
 from data.images.folders import list_files
-from data.images.names import natural_key
+from data.images.names import composed, natural_key
 from data.storage.whole import whole_folder
 from data.video.names import folder_digest
 
@@ -195,7 +194,7 @@ def match_video(name: str, videos: set[str]) -> str | None:
     joined = ["_".join(parts[first:]) for first in range(len(parts))]
     candidates = [name, *(c for full in joined for c in (full, str(Path(full).with_suffix(""))))]
     candidates += [name.removesuffix(ending) for ending in ENDINGS]
-    for plain in (_composed, _without_spaces, str.casefold, _as_uploaded):
+    for plain in (composed, _without_spaces, str.casefold, _as_uploaded):
         known = {}
         for video in videos:
             known.setdefault(plain(video), []).append(video)
@@ -222,12 +221,8 @@ def _folder_above(name: str, video: str) -> str:
     return "" if _has_in_it(video, folder) else _without_spaces(folder).casefold()
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _without_spaces(name: str) -> str:
-    return _composed(name).replace(" ", "_")
+    return composed(name).replace(" ", "_")
 
 
 def _has_in_it(name: str, video: str) -> bool:

@@ -9,7 +9,7 @@ from data.annotation_formats.delimited import read_table
 from data.annotations.opening import match_video, may_lie_in
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.images.names import natural_key
+from data.images.names import composed, natural_key
 from data.splits.patients import (
     COLUMNS,
     DICOM,
@@ -117,10 +117,11 @@ def _given(
     by_place = {}  # a path, with and without its suffix, and a file's name -> videos
     for video, place in places.items():
         for alias in {str(place), str(place.with_suffix("")), place.name}:
-            by_place.setdefault(alias, set()).add(video)
+            by_place.setdefault(composed(alias), set()).add(video)
+    aliases = {composed(alias): video for alias, video in aliases.items()}
     rows, unfit, line_of = {}, [], {}
     for line, called, patient in check_patients(given):
-        plain = called.replace("\\", "/").removeprefix("./")
+        plain = composed(called.replace("\\", "/").removeprefix("./"))
         at = by_place.get(plain, ())
         video = aliases.get(plain) or (next(iter(at)) if len(at) == 1 else None)
         if video is None and (video := match_video(called, videos)) in places:

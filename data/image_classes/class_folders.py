@@ -31,7 +31,7 @@ from data.image_classes.writing import (
 )
 from data.images.completeness import WHOLE_IMAGES, fault_finder, say_several
 from data.images.linking import is_linked_from, is_newer, place_image
-from data.images.names import is_image
+from data.images.names import is_image, say_alike
 from data.splits.patients import Patients, read_patients
 from data.video.dicom import read_header
 from data.video.dicom_names import same_patients
@@ -78,6 +78,8 @@ def prepare_classes(
     layout = read_layout(folder, level, audit.problems)
     classes = list(layout.images)
     files = [file for of_class in layout.images.values() for file in of_class]
+    for remark in say_alike(classes, "classes"):
+        audit.remark(remark)
     for remark in say_several(files):
         audit.remark(remark)
     columns = read_tables(sequences, split, folder, files, audit)
@@ -112,6 +114,8 @@ def prepare_classes(
                 if places is not None:
                     place_of.setdefault(name, set()).add(places[file])
     images = [image for _, image in rows]
+    for remark in say_alike(dict.fromkeys(image.sequence for image in images), "sequences"):
+        audit.remark(remark)
     where = one_place_each(place_of)
     _check_order(images)
     is_ours, own = is_linked_from(root, IMAGES_IN, folder), []

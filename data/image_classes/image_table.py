@@ -20,6 +20,7 @@ from data.annotation_formats.clock_times import parse_times
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.image_classes.layout import PARTS
+from data.images.names import composed
 from data.storage.texts import read_any_text
 
 IMAGE = "image"
@@ -63,14 +64,14 @@ def read_images(
     by_name = {}  # path or file name -> images
     for file in files:
         for name in {file.relative_to(folder).as_posix(), file.name}:
-            by_name.setdefault(name, []).append(file)
+            by_name.setdefault(composed(name), []).append(file)
     rows, columns = _rows(path, needed, audit)
     unfit = {}  # what is wrong -> in which rows
     result = {column: {} for column in columns}
     for line, row in rows:
         image = row[IMAGE].strip()
         values = {column: row[column].strip() for column in columns}
-        matching = by_name.get(image.replace("\\", "/").removeprefix("./"), [])
+        matching = by_name.get(composed(image.replace("\\", "/").removeprefix("./")), [])
         if not image or not all(values.values()):
             empty = next((c for c in (IMAGE, *columns) if not row[c].strip()), IMAGE)
             unfit.setdefault(f"{empty} is empty", []).append(f"line {line}")

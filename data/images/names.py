@@ -2,8 +2,11 @@
 
 import os
 import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
+from data.common.errors import some
 from data.images.image_io import SUFFIXES
 from data.storage.paths import AnyPath, is_remote
 
@@ -14,6 +17,34 @@ def natural_key(name: str) -> tuple:
     """A sort key that takes digits as numbers: video2 before video10."""
     parts = re.split(r"(\d+)", name)
     return tuple(int(part) if part.isdecimal() else part for part in parts), name
+
+
+def composed(name: str) -> str:
+    """A name in which a letter with an accent is one letter; as Macs write names it is two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def say_alike(names: Iterable[str], what: str) -> list[str]:
+    """A line, or none, for names that case, or the way to write accents, alone tells apart.
+
+    Args:
+      names: each once.
+      what: they are names of, in words.
+    """
+    groups = {}
+    for name in names:
+        groups.setdefault(composed(composed(name).casefold()), []).append(name)
+    alike = [group for group in groups.values() if len(group) > 1]
+    if not alike:
+        return []
+    # On a terminal, two ways to write one accent look the same.
+    look_same = {name for group in alike if len(set(map(composed, group))) < len(group)
+                 for name in group}  # fmt: skip
+    shown = [" and ".join(ascii(n) if n in look_same else n for n in group) for group in alike]
+    return [
+        f"{some(shown, '; ')}: told apart by case, or by how accents are written, alone; taken for "
+        f"different {what}; expected one name where they are one, else others"
+    ]
 
 
 def is_image(name: str) -> bool:

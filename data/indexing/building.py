@@ -29,7 +29,7 @@ from data.extraction.calls import Spread
 from data.images.finding import group_images
 from data.images.folders import list_folder
 from data.images.image_io import image_size
-from data.images.names import is_image, natural_key
+from data.images.names import is_image, natural_key, say_alike
 from data.indexing.cleaning import CROPPED, Cleaning, clean_video, measure_files
 from data.indexing.index_table import index_table
 from data.indexing.kept import Kept, Rows
@@ -72,6 +72,8 @@ def build_index(
     root = to_path(root)
     audit = Audit() if audit is None else audit
     folders = list_videos(root, audit)
+    for remark in say_alike(folders, "videos"):
+        audit.remark(remark)
     annotated = open_annotated(root, folders, audit, annotation_fps)
     names = (INDEX, PRETRAINING_INDEX) if cleaning.drops else (INDEX,)
     if not spread and not is_remote(root):

@@ -13,7 +13,7 @@ from pathlib import Path
 from data.annotation_formats.delimited import read_table
 from data.common.errors import USED_UP_TO, InputError, some
 from data.dataset.audit import Audit
-from data.images.names import natural_key, plain_path
+from data.images.names import composed, natural_key, plain_path
 from data.video.clock import estimate_seconds
 from data.video.parts import VideoFiles
 
@@ -85,10 +85,11 @@ def read_operations(
     if not set(COLUMNS) <= set(columns):
         raise InputError(f"{table}:1: columns {some(rows.columns)}; expected {', '.join(COLUMNS)}")
     base = plain_path(folder)
-    by_path = {plain_path(f).relative_to(base).as_posix(): name for name, f in videos.items()}
-    by_name = {}
-    for path, name in by_path.items():
-        by_name.setdefault(Path(path).name, []).append(name)
+    by_path, by_name = {}, {}
+    for name, path in videos.items():
+        below = composed(plain_path(path).relative_to(base).as_posix())
+        by_path.setdefault(below, []).append(name)
+        by_name.setdefault(Path(below).name, []).append(name)
     cells = [rows.texts(columns.index(column)) for column in COLUMNS]
     found, used = {}, set()
     for place, line in enumerate(rows.lines.tolist()):
@@ -99,8 +100,8 @@ def read_operations(
                 f"{where}: operation {operation!r}, order {order!r}; expected a name without "
                 "slashes, and 1, 2, 3, ..."
             )
-        same = by_name.get(file, [])
-        name = by_path.get(file) or (same[0] if len(same) == 1 else None)
+        same = by_path.get(composed(file)) or by_name.get(composed(file), [])
+        name = same[0] if len(same) == 1 else None
         if name is None:
             audit.problem(f"{where}: {len(same) or 'no'} videos of this name in {folder}; not used")
             continue

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from data.common.errors import some
+from data.images.names import composed
 
 _TOOL_TRAIN = frozenset(range(67, 77))
 _TOOL_TEST = frozenset({61, 62, 64, 65, 66})
@@ -70,10 +71,13 @@ def find_public(video: str) -> PublicVideo | None:
 
 
 def identity(video: str) -> str:
-    """What all names of one operation have in common; for a name that is not public, the name."""
+    """What all names of one operation have in common; for a name that is not public, the name.
+
+    Names are one, however their accents are written: copies by way of a Mac write them otherwise.
+    """
     found = find_public(video)
     if found is None:
-        return video
+        return composed(video)
     if len(found.numbers) == 1:
         return f"Cholec120 {min(found.numbers)}"
     return f"{found.dataset} {found.name}"

@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 
 from data.common.errors import InputError
-from data.images.names import natural_key
+from data.images.names import composed, natural_key
 from data.splits.overlaps import identity
 
 PARTS = ("train", "validation", "test")
@@ -26,7 +26,10 @@ def expand(names: Iterable[str], videos: Sequence[str]) -> tuple[str, ...]:
     found = []
     for name in names:
         matching = [name]
-        if name not in videos and any(sign in name for sign in SIGNS):
+        if name not in videos:  # accents may be written otherwise
+            same = [video for video in videos if composed(video) == composed(name)]
+            matching = same if len(same) == 1 else [name]
+        if matching == [name] and name not in videos and any(sign in name for sign in SIGNS):
             matching = sorted(fnmatch.filter(videos, name), key=natural_key)
         found += [video for video in matching if video not in found]
     return tuple(found)

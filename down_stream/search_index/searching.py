@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError, some
+from data.images.names import composed
 from down_stream.lookup.pictures import files_before
 from down_stream.lookup.tables import ROWS_AT_ONCE
 from down_stream.search_index.codes import CODES, read_codes
@@ -103,7 +104,11 @@ class SearchIndex:
           InputError: no such video, or the second is before its first frame or after its last.
         """
         if video not in self.names["videos"]:
-            raise InputError(f"{video}: not in {self.folder}; it has {some(self.names['videos'])}")
+            same = [v for v in self.names["videos"] if composed(v) == composed(video)]
+            if len(same) != 1:
+                known = some(self.names["videos"])
+                raise InputError(f"{video}: not in {self.folder}; it has {known}")
+            video = same[0]
         rows = np.flatnonzero(self._columns["video"] == self.names["videos"].index(video))
         seconds = self._columns["second"][rows]
         if np.isnan(seconds).all():  # of frames without a time, by place

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from data.annotations.corrections import read_labelled_by
 from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
+from data.images.names import composed
 from data.splits.manifest import MANIFEST
 from data.splits.patients import read_patients
 from data.storage.paths import AnyPath
@@ -114,10 +114,10 @@ def mark(candidates: Candidates, spans: Sequence[Span]) -> tuple[np.ndarray, lis
     """
     of_video, marked = {}, np.zeros(len(candidates), bool)
     for number, name in enumerate(candidates.names):
-        of_video.setdefault(_composed(name), []).append(number)
+        of_video.setdefault(composed(name), []).append(number)
     unknown = []
     for name, start, end in spans:
-        units = of_video.get(_composed(name))
+        units = of_video.get(composed(name))
         if units is None:
             unknown.append(name)
             continue
@@ -126,8 +126,3 @@ def mark(candidates: Candidates, spans: Sequence[Span]) -> tuple[np.ndarray, lis
         is_touched |= (begins <= start) & (ends > start)
         marked[np.array(units)[is_touched]] = True
     return marked, list(dict.fromkeys(unknown))
-
-
-def _composed(name: str) -> str:
-    """A name in which an umlaut is one letter; on a Mac it is two."""
-    return unicodedata.normalize("NFC", name)
