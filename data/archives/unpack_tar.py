@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tqdm.utils import CallbackIOWrapper
 
 from data.archives.room import CHUNK_BYTES, progress_bar, require_space
-from data.archives.unpacking import is_unpacked, place_member, write_member
+from data.archives.unpacking import check_kind, is_unpacked, place_member, write_member
 from data.common.errors import InputError
 
 MAX_HEADER_BYTES = 1 << 20  # of an archive's extended headers, which tarfile holds in memory
@@ -30,6 +30,7 @@ def unpack(archive: Path, target: Path) -> None:
       InputError: the archive is truncated or damaged, holds something that is neither a file nor a
         folder, leads out of the target, or needs more than the free space. Unpacking stops there.
     """
+    check_kind(archive)
     seen = set()
     bar = progress_bar(f"unpacking {archive.name}", archive.stat().st_size)
     with archive.open("rb") as file, bar:
@@ -92,7 +93,7 @@ class _Header(tarfile.TarInfo):
 
 def _destination(archive: Path, member: tarfile.TarInfo, target: Path) -> Path:
     """Where a member belongs, without a leading folder that is named like the target."""
-    name = PurePosixPath(member.name)
+    name = PurePosixPath(member.name.replace("\\", "/"))  # of Windows
     if name.parts[:1] == (target.absolute().name,):
         name = name.relative_to(name.parts[0])
     is_ordinary = (member.isreg() or member.isdir()) and member.size >= 0

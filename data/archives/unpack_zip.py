@@ -12,6 +12,7 @@ from data.archives.room import progress_bar, require_space
 from data.archives.unpacking import is_unpacked, place_member, write_member
 from data.common.errors import InputError
 
+ENCRYPTED = 1  # bit of a member's flags
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
@@ -26,6 +27,11 @@ def unpack_zip(archive: Path, target: Path) -> None:
         folder, leads out of the target, or needs more than the free space.
     """
     with _opened(archive) as opened:
+        if any(member.flag_bits & ENCRYPTED for member in opened.infolist()):
+            raise InputError(
+                f"{archive}: encrypted; expected an archive without a password, or the folder with "
+                "what is in it"
+            )
         places = {member: _destination(archive, member, target) for member in opened.infolist()}
         wanted = {member: path for member, path in places.items() if _is_wanted(member)}
         for name, count in Counter(map(_name, wanted)).items():

@@ -10,12 +10,38 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
+from zipfile import is_zipfile
 
 from data.archives.room import CHUNK_BYTES
 from data.common.errors import InputError
 from data.storage.whole import whole_file
 
 UNPACKING = ".unpacking"  # in a dataset directory while it is being filled
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+UNREAD = {  # by first bytes
+    b"PK\x03\x04": "a zip archive that is cut off or damaged",
+    b"(\xb5/\xfd": "compressed by Zstandard, which is not read",
+    b"7z\xbc\xaf'\x1c": "a 7z archive, which is not read",
+    b"Rar!": "a RAR archive, which is not read",
+    b"<": "a web page, perhaps one that asks for a login",
+}
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive, and not a tar archive that ends with one."""
+    with path.open("rb") as file:
+        is_tar = file.read(262).endswith(b"ustar")
+    return not is_tar and is_zipfile(path)
+
+
+def check_kind(path: Path) -> None:
+    """Raises `InputError` for a file that begins as something else than a tar archive does."""
+    with path.open("rb") as file:
+        begin = file.read(8)
+    for magic, kind in UNREAD.items():
+        if begin.lstrip().startswith(magic) and not is_zip(path):
+            expected = f"expected {', '.join(SUFFIXES)}, or the folder with what is in it"
+            raise InputError(f"{path}: {kind}; {expected}")
 
 
 @contextlib.contextmanager

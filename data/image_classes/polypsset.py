@@ -28,7 +28,6 @@ frames or crops; whole frames are the default here.
 
 import itertools
 import tarfile
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +36,7 @@ from pathlib import Path
 from data.annotation_formats.labels import UNKNOWN
 from data.archives import unpack_tar
 from data.archives.unpack_zip import list_zip, unpack_zip
-from data.archives.unpacking import UNPACKING, filling, needs_archive
+from data.archives.unpacking import SUFFIXES, UNPACKING, filling, is_zip, needs_archive
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.image_classes.polypsset_frames import (
@@ -59,7 +58,7 @@ FOLDERS = {"train": "train2019", "validation": "val2019", "test": "test2019"}
 PROTOCOL = "published"
 MOST_FRAMES = 1000  # of a sequence: twice what the paper thins long ones to
 BLOCK = 250
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+ARCHIVES = (*SUFFIXES, ".7z", ".rar")
 DEPTH = 3  # folders above the layout that an archive may have
 
 
@@ -133,9 +132,9 @@ def check_polyps(root: Path, source: Path | None, crop_margin: float | None) -> 
     if source is not None and (root / SYNTHETIC).is_file():
         raise InputError(f"{root}: holds rendered polyps; use another --name for {source}")
     if source is not None and source.is_file():
-        if not zipfile.is_zipfile(source) and not tarfile.is_tarfile(source):
+        if not is_zip(source) and not tarfile.is_tarfile(source):
             raise InputError(f"{source}: neither a zip nor a tar archive, or cut off")
-        if zipfile.is_zipfile(source) and needs_archive(root, find_layout):
+        if is_zip(source) and needs_archive(root, find_layout):
             _check_members(source, list_zip(source))
     elif find_layout(source or root) is None:
         raise InputError(f"{source or root}: {_no_layout()}")
@@ -160,7 +159,7 @@ def _take_over(root: Path, source: Path, faults: list[str]) -> None:
             for part in FOLDERS.values():
                 for file in list_files(top / part, faults):
                     link_file(file, root / part / file.relative_to(top / part))
-        elif zipfile.is_zipfile(source):
+        elif is_zip(source):
             unpack_zip(source, root)
         else:
             unpack_tar.unpack(source, root)

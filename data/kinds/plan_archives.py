@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import ZipFile, is_zipfile
+from zipfile import ZipFile
 
 from data.archives.room import say_bytes
+from data.archives.unpacking import is_zip
 from data.common.errors import InputError
 from data.dataset import cholec80
 from data.dataset.audit import Audit
@@ -88,7 +89,7 @@ def plan_archive(archive: Path | None, root: Path) -> Plan:
         return Plan([f"{archive}: {len(files)} files, to be linked or read"], is_certain=True)
     if not archive.is_file():
         raise InputError(f"--archive={archive}: no such file or folder")
-    if is_zipfile(archive):
+    if is_zip(archive):
         with ZipFile(archive) as opened:
             size = sum(member.file_size for member in opened.infolist())
     else:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.common.errors import InputError
+from data.archives.unpacking import SUFFIXES
+from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.images.folders import list_files
 
@@ -64,7 +65,11 @@ def matching(folder: Path, example: str, *patterns: str) -> list[dict[str, Path]
     for fault in faults:
         logger.warning("not used: %s", fault)
     if not found[0]:
-        raise InputError(f"{folder}: no file like {example} in it; expected another archive")
+        inner = [file.name for file in list_files(folder, []) if file.name.endswith(SUFFIXES)]
+        advice = (
+            f"it holds {some(inner)}: unpack that first" if inner else "expected another archive"
+        )
+        raise InputError(f"{folder}: no file like {example} in it; {advice}")
     return found
 
 

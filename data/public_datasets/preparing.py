@@ -3,12 +3,12 @@
 import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from zipfile import is_zipfile
 
 from data.annotations.naming import PHASE_LIST
 from data.annotations.opening import FOLDER
 from data.archives.unpack_tar import unpack
 from data.archives.unpack_zip import unpack_zip
+from data.archives.unpacking import is_zip
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.dataset.extraction_log import read_log
@@ -99,7 +99,7 @@ def open_archive(archive: Path, root: Path) -> Path:
         raise InputError(f"--archive={archive}: no such file or folder")
     folder = root / UNPACKED
     folder.mkdir(parents=True, exist_ok=True)
-    if is_zipfile(archive):
+    if is_zip(archive):
         unpack_zip(archive, folder)
     else:
         unpack(archive, folder)

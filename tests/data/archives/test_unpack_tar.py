@@ -131,7 +131,7 @@ def test_a_damaged_stream_is_named(tmp_path, kind):
         assert one_line(error, archive, "damaged")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\3\4" + DATA, DATA, gzip.compress(DATA)])
+@pytest.mark.parametrize("content", [b"", DATA, gzip.compress(DATA)])
 def test_what_is_no_tar_archive_is_named(tmp_path, content):
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(content)

@@ -25,7 +25,7 @@ MAC, OTHERS = (unicodedata.normalize(form, "Vidéo") for form in ("NFD", "NFC"))
 def test_what_looks_alike_is_one_line():
     assert say_alike(["a", "b", OTHERS], "videos") == []
     (line,) = say_alike(["Op", "x", "op", MAC, OTHERS], "videos")
-    assert line.startswith(r"Op and op; 'Vide\u0301o' and 'Vid\xe9o': told apart by case, or by how")
+    assert line.startswith(r"Op and op; 'Vide\u0301o' and 'Vid\xe9o': told apart by case, or")
     assert "different videos" in line
     (line,) = say_alike([*"abcdefg", *"ABCDEFG"], "classes")
     assert line.startswith("a and A; b and B; c and C and 4 more: ")
