@@ -57,7 +57,7 @@ from data.annotation_writers.forms import FORMS
 from data.common import cli, summary
 from data.common.errors import InputError
 
-MODEL = flags.DEFINE_string("model_path", None, "encoder, or model/ of an experiment")
+MODEL = flags.DEFINE_string("model_path", None, "encoder, or the model/ of an experiment")
 IMAGES = flags.DEFINE_string("image_path", None, "image, folder, glob pattern or .txt of paths")
 VIDEOS = flags.DEFINE_multi_string(
     "video_path", None, "video, or folder with videos; may be repeated"
@@ -85,7 +85,10 @@ FEATURES = flags.DEFINE_enum(
     "the encoder's family has it so",
 )
 TOKENS = flags.DEFINE_enum(
-    "tokens", None, ["cls", "mean", "all"], "instead: which tokens of the last --layers"
+    "tokens",
+    None,
+    ["cls", "mean", "all"],
+    "instead of --features: which tokens of the last --layers",
 )
 LAYERS = flags.DEFINE_integer("layers", None, "last blocks whose tokens are put side by side")
 ATTENTION = flags.DEFINE_string("attention", None, "folder for pictures of the last attention")
@@ -97,7 +100,7 @@ FORMAT = flags.DEFINE_enum(
     "annotation_format",
     "csv",
     FORMS,
-    "of --annotations: a table a video, a file of ELAN a video, or tasks of Label Studio",
+    "what --annotations writes: a table a video, a file of ELAN a video, or tasks of Label Studio",
 )
 MIN_SECONDS = flags.DEFINE_float(
     "min_seconds",
@@ -137,7 +140,7 @@ def main() -> int:
     if STREAM.value and SHARD.value:
         raise InputError("--shard: a stream cannot be shared; expected --video_path")
     if STREAM.value and ANNOTATIONS.value:
-        raise InputError("--annotations: of a stream there are none; expected --video_path")
+        raise InputError("--annotations: a stream has none; expected --video_path")
     if STREAM.value and (FORMAT.present or MIN_SECONDS.present):
         raise InputError("--annotation_format and --min_seconds: need --annotations, a folder")
     summary.note(inputs=VIDEOS.value or [IMAGES.value or DATA.value or STREAM.value])
@@ -152,7 +155,9 @@ def label_stream() -> int:
 
     check_local("--output", OUTPUT.value)
     if given := GIVEN():
-        raise InputError(f"--stream: its model says itself what --{next(iter(given))} would")
+        raise InputError(
+            f"--{next(iter(given))}: a frame model says it itself; expected none with --stream"
+        )
     model, output = encoder_path(MODEL.value), to_path(OUTPUT.value) if OUTPUT.present else None
     check_stream(model, STREAM.value, FPS.value)  # before TensorFlow's import, which takes seconds
     cli.import_tensorflow()

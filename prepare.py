@@ -75,7 +75,7 @@ usable files of --videos any more stays in the dataset, with a remark. --summary
 other programs about it; --known_problems=FILE, the summary of another run, keeps what was broken
 then from being a failure.
 
-Images that were replaced by newer ones are taken anew, too. A video is called by its file,
+Images that were replaced by newer ones are taken again. A video is called by its file,
 whichever folder was passed, and keeps its name; where several files have one, as many folders above
 them are in the names as it takes to tell them apart.
 

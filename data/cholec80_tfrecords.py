@@ -62,9 +62,9 @@ def make_cholec80(
       InputError: an argument or the configuration is wrong, or a record file is missing.
     """
     if mode not in MODES:
-        raise InputError(f"mode={mode!r}: one of {', '.join(MODES)}")
+        raise InputError(f"mode={mode!r}; expected one of {', '.join(MODES)}")
     if n_minibatch < 1:
-        raise InputError(f"n_minibatch={n_minibatch}: 1 or more")
+        raise InputError(f"n_minibatch={n_minibatch}: expected 1 or more")
     config = read_config(config_path)
     files = tf.data.Dataset.from_tensor_slices(_select(config["cholec80_dir"], video_ids))
     if mode != "INFER":
@@ -93,11 +93,11 @@ def read_config(path: str | Path | None) -> dict:
     try:
         config = json.loads(Path(path).read_text())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read; a JSON file was expected") from error
+        raise InputError(f"{path}: cannot be read; expected a JSON file") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(config, dict) or set(config) - set(CONFIG):
-        raise InputError(f"{path}: {str(config)[:80]}; the keys are {', '.join(CONFIG)}")
+        raise InputError(f"{path}: {str(config)[:80]}; expected the keys {', '.join(CONFIG)}")
     return CONFIG | config
 
 
@@ -110,7 +110,7 @@ def _select(folder: str, video_ids: Sequence[int] | None) -> list[str]:
         return [str(file) for file in records.values()]
     names = [video_name(number + 1) for number in video_ids]
     if not names:
-        raise InputError("video_ids is empty; None for all videos")
+        raise InputError("video_ids is empty; expected numbers of videos, or None for all")
     if missing := [name for name in names if name not in records]:
         raise InputError(f"{folder}: no record files of {some(missing)}")
     return [str(records[name]) for name in names]

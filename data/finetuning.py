@@ -77,9 +77,11 @@ def training_dataset(
 def check_batches(batch_size: int, transformation: str) -> None:
     """Raises `InputError` if an argument of `training_dataset` is wrong."""
     if batch_size < 1:
-        raise InputError(f"batch_size={batch_size}: 1 or more")
+        raise InputError(f"batch_size={batch_size}: expected 1 or more")
     if transformation not in TRANSFORMATIONS:
-        raise InputError(f"transformation {transformation!r}: one of {', '.join(TRANSFORMATIONS)}")
+        raise InputError(
+            f"transformation {transformation!r}; expected one of {', '.join(TRANSFORMATIONS)}"
+        )
 
 
 def shuffled(positions: tf.data.Dataset, frames: int, seed: int) -> tf.data.Dataset:

@@ -81,7 +81,7 @@ def embed(
       fps: frames per second that are taken of videos.
       features: "cls", "mean", "cls+mean" or "last4"; what the model was made with where it is not
         given.
-      tokens, layers: instead: "cls", "mean" or "all" of the last so many blocks.
+      tokens, layers: instead of features: "cls", "mean" or "all" of the last so many blocks.
       attention: a folder for pictures of the last attention.
       map: an .html file for a map of the embeddings.
       annotations: a folder for the predictions as intervals, for annotators.

@@ -45,8 +45,8 @@ WEIGHT_DECAY = flags.DEFINE_float("weight_decay", None, "decoupled weight decay"
 SHARD = flags.DEFINE_string(
     "shard",
     None,
-    "of a comparison or a sweep: I/N, which of N processes this is that share its cells; they may "
-    "run on several machines; the last one that ends writes the page or prints the table",
+    "I/N: which of the N processes this is that share the cells of a comparison or a sweep; they "
+    "may run on several machines; the last one that ends writes the page or prints the table",
 )
 SWEEP = flags.DEFINE_string(
     "sweep",

@@ -28,10 +28,12 @@ IMAGES = flags.DEFINE_multi_string("image", [], "file with what is looked for; m
 MODEL = flags.DEFINE_string(
     "model_path", None, "encoder for --image, where it is not at the place that the tables name"
 )
-VIDEO = flags.DEFINE_string("video", None, "instead: the name of a video of the tables")
+VIDEO = flags.DEFINE_string("video", None, "instead of --image: the name of a video in the tables")
 SECONDS = flags.DEFINE_multi_float("second", [], "a time in --video; may be repeated")
-NUMBER = flags.DEFINE_integer("number", 24, "how many frames to give", lower_bound=1)
-APART = flags.DEFINE_float("apart", 10.0, "seconds between two of one video; 0 for all", 0.0)
+NUMBER = flags.DEFINE_integer("number", 24, "how many frames to show", lower_bound=1)
+APART = flags.DEFINE_float(
+    "apart", 10.0, "least seconds between two frames of a video; 0 for all", 0.0
+)
 OUTPUT = flags.DEFINE_string("output", "search.html", "page to write")
 
 
@@ -44,7 +46,7 @@ def main() -> int:
     from down_stream.search_index.searching import SearchIndex
 
     if not (TABLES.value or INDEX.value):
-        raise InputError("input: expected --embeddings, or --index that was built before")
+        raise InputError("input: expected --embeddings, or --index, where one was built")
     if bool(IMAGES.value) == bool(VIDEO.value) or bool(VIDEO.value) != bool(SECONDS.value):
         raise InputError("what to look for: expected either --image, or --video with --second")
     output = Path(OUTPUT.value)

@@ -25,7 +25,9 @@ from data.common import cli, summary
 from data.common.errors import InputError, some
 
 TABLES = flags.DEFINE_multi_string("embeddings", None, "table of inference.py; may be repeated")
-MODEL = flags.DEFINE_string("model_path", None, "instead: encoder, or model/ of an experiment")
+MODEL = flags.DEFINE_string(
+    "model_path", None, "instead of --embeddings: encoder, or the model/ of an experiment"
+)
 VIDEOS = flags.DEFINE_multi_string("video_path", None, "videos that --model_path is to embed")
 DATA = flags.DEFINE_string("data_rootdir", None, "folder that holds the data set --name")
 NAME = flags.DEFINE_string("name", "cholec80", "data set in --data_rootdir")
@@ -51,7 +53,7 @@ LABELLED = flags.DEFINE_multi_string(
     "labelled", [], "file that lists what has labels; may be repeated"
 )
 EXCLUDE = flags.DEFINE_multi_string("exclude", [], "video never to choose; may be repeated")
-SEED = flags.DEFINE_integer("seed", 0, "of clusters and of random draws")
+SEED = flags.DEFINE_integer("seed", 0, "seed of clusters and of random draws")
 OUTPUT = flags.DEFINE_string("output", "selection.csv", "table to write; its page is beside it")
 summary.define_summary()
 

@@ -238,8 +238,9 @@ def open_task(
     if not task.classes:
         raise InputError(_none_annotated(name, classes, roots))
     group = PHASE if name == "phases" else name
-    authors = {} if trust_model_labels else {v: a for r in roots for v, a in
-                                             read_labelled_by(r).items()}  # fmt: skip
+    authors = (
+        {} if trust_model_labels else {v: a for r in roots for v, a in read_labelled_by(r).items()}
+    )
     by_models = frozenset(video for video, of in authors.items() if of.get(group) == MODEL)
     return dataclasses.replace(task, by_models=by_models, pseudo_labels=pseudo_labels)
 

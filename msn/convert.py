@@ -284,7 +284,7 @@ def main(given: dict[str, Any]) -> int:
             raise InputError(
                 f"{fault}; {path} stays as it is: the same command uploads it"
             ) from fault
-        print(f"uploaded to {page} (private; names of videos and of places here left out)")
+        print(f"uploaded to {page} (private; without the names of videos and of places here)")
     return cli.DONE
 
 

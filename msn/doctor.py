@@ -209,7 +209,7 @@ def devices() -> Iterator[Line]:
             reason = compiled_programs.product_compiles(device.name)
         else:
             reason = "said above"
-        advice = f"XLA does not compile here ({reason}); all runs without it, slower"
+        advice = f"XLA does not compile here ({reason}); everything runs without it, more slowly"
         yield device.name.removeprefix("/device:"), found, advice if reason else OK
 
 

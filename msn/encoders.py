@@ -153,7 +153,7 @@ def load_encoder(
         if isinstance(encoder, Encoder):
             check_given(encoder, given)
         elif given:
-            raise InputError(f"says itself what {', '.join(given)} would; expected none given")
+            raise InputError(f"says its {', '.join(given)} itself; expected none")
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return encoder

@@ -188,5 +188,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", "runs/demo/msn", "run directory of msn.train")
     flags.DEFINE_string("image", None, "frame to draw", required=True)
     flags.DEFINE_string("output", "method.png", "file that receives the picture")
-    flags.DEFINE_integer("seed", 0, "of the views and the mask", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "seed of the views and the mask", lower_bound=0)
     cli.run(main, wrong_input=(InputError,))

@@ -27,7 +27,7 @@ SWEEP = flags.DEFINE_string(
     "folders of the workdir; stopped, the same command goes on",
 )
 SHARD = flags.DEFINE_string(
-    "shard", None, "of a sweep: I/N, which of N processes this is that share its runs"
+    "shard", None, "I/N: which of the N processes this is that share the runs of a --sweep"
 )
 summary.define_summary()
 

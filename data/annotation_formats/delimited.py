@@ -127,8 +127,8 @@ def refuse_rows(table: Table, is_good: np.ndarray, expected: str, audit: Audit) 
     first = int(np.argmin(is_good))
     count = int((~is_good).sum())
     audit.problem(
-        f"{table.path}:{table.lines[first]}: {table.row(first)!r} is no row; expected {expected} "
-        f"({count} such lines)"
+        f"{table.path}:{table.lines[first]}: {table.row(first)!r} is not a row; expected "
+        f"{expected} ({count} such lines)"
     )
     return table.taken(is_good)
 
@@ -189,7 +189,7 @@ def _parse(path: Path, delimiter: str, columns, body: str, first: int, audit: Au
         raise InputError(f"{path}: {UNCLOSED}")
     if wrong:
         audit.problem(
-            f"{path}:{lines[wrong[0][0]]}: {wrong[0][1]!r} is no row of {len(columns)} columns "
+            f"{path}:{lines[wrong[0][0]]}: {wrong[0][1]!r} is not a row of {len(columns)} columns "
             f"({len(wrong)} such lines)"
         )
         lines = np.delete(lines, [place for place, _ in wrong])

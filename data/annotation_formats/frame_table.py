@@ -137,7 +137,7 @@ def _phases(table: Table, column: int, audit: Audit) -> tuple[tuple, np.ndarray,
         text, line = texts[code], int(table.lines[np.argmax(places == code)])
         if text.casefold() in MISSING:
             count = int((places == code).sum())
-            audit.remark(f"{table.path}:{line}: {text!r} is no phase ({count} rows without one)")
+            audit.remark(f"{table.path}:{line}: {text!r} is not a phase ({count} rows without one)")
         elif text in names:
             ids[code] = names.index(text)
         else:

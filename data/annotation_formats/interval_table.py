@@ -129,7 +129,9 @@ def _labels(table: Table, column: int, audit: Audit) -> tuple[tuple, np.ndarray,
     first, ids = {}, []
     for text, line in zip(_column(table, column), table.lines.tolist(), strict=True):
         if text.casefold() in MISSING:
-            audit.remark(f"{table.path}:{line}: {text!r} is no {table.columns[column]}; not used")
+            audit.remark(
+                f"{table.path}:{line}: {text!r} is not a {table.columns[column]}; not used"
+            )
             ids.append(UNKNOWN)
         else:
             ids.append(list(first).index(text) if text in first else len(first))

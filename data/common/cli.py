@@ -108,7 +108,7 @@ def run(
     main: Callable[..., int | None],
     wrong_input: tuple[type[Exception], ...],
     positional: str = "",
-    kept: str = "nothing is written by halves; start it again",
+    kept: str = "nothing is left half-written; start it again",
 ) -> None:
     """Parses the command line, calls `main()` and exits the process with its code.
 
@@ -178,7 +178,7 @@ def import_tensorflow() -> None:
     """
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
-        raise InputError(f"KERAS_BACKEND={backend}: the commands need tensorflow; unset it")
+        raise InputError(f"KERAS_BACKEND={backend}: expected tensorflow, or the variable unset")
     if "tensorflow" in sys.modules:
         return
     compiled_programs.use()
@@ -234,7 +234,7 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
         sys.exit(refuse(f"{printable(foreign[0])}: not UTF-8; expected a path that is; rename it"))
     if broken := [arg for arg in argv if has_controls(arg)]:
         found = f"{printable(broken[0])}: a line break or another control character in it"
-        sys.exit(refuse(f"{found}; expected a name without; rename it"))
+        sys.exit(refuse(f"{found}; expected a name without one; rename it"))
     if _default_config and not _config_files(argv):
         argv = [argv[0], f"--config={_default_config}", *argv[1:]]
     sys.argv = argv  # where ml_collections looks for overrides

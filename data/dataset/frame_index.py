@@ -153,7 +153,7 @@ def load_index(
     """
     roots = to_paths(roots)
     if not roots:
-        raise InputError("no dataset directory is given; one or more are needed")
+        raise InputError("no dataset directory; expected one or more")
     parts = [_load(root, pretraining) for root in roots]
     return parts[0] if len(parts) == 1 else _merge(parts, roots)
 

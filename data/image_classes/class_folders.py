@@ -89,7 +89,7 @@ def prepare_classes(
         names = _own_sequences(layout.images, folder)
         audit.remark(
             f"{folder}: no --sequences, every image is a sequence of its own: images of one "
-            "patient can be in training and in test, which then promises too much, where neither "
+            "patient can be in training and in test, whose scores are too good then, where neither "
             "--patients nor names or folders tell them"
         )
     places, are_folds = given_places(split or sequences, columns)
@@ -134,7 +134,7 @@ def prepare_classes(
         )
     if audit.changed:
         audit.changed = list(dict.fromkeys(audit.changed))
-        audit.remark(f"{some(audit.changed)}: images were replaced since; taken anew")
+        audit.remark(f"{some(audit.changed)}: images were replaced since; taken again")
     known = _take_patients(root, patients, rows, folder, classes, SEQUENCE in columns, audit)
     counts = count_classes(images, len(classes))
     protocols = make_protocols(root, counts, classes, where, are_folds, seed, known, audit)

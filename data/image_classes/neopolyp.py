@@ -173,7 +173,7 @@ def _sequences(
     if sequences is None:
         audit.remark(
             f"{folder}: no --sequences, every image is a sequence of its own: images of one polyp "
-            "or patient can be in training and in test, which then promises too much"
+            "or patient can be in training and in test, whose scores are too good then"
         )
     if ordered := {SECOND, TIME, FRAME} & columns.keys():
         audit.remark(

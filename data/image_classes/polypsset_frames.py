@@ -132,7 +132,7 @@ def _read_frame(
         with Image.open(image) as opened:
             size = opened.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return None, [Finding("image", f"{image}: no image ({error})")]
+        return None, [Finding("image", f"{image}: not an image ({error})")]
     if annotation is None:
         finding = Finding("no_annotation", f"{image}: no annotation; without a label")
         return Frame(image, UNKNOWN, size, None, ""), [finding]

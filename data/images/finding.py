@@ -103,5 +103,5 @@ def _listed_images(place: Path, faults: list[str]) -> tuple[list[Path], Path, in
     files = [place.parent / line for line in lines if line and not line.startswith("#")]
     files = [file for file in files if not file.exists() or is_usable(file, faults)]
     if not files:
-        raise InputError(f"{place}: no paths in it; one per line is needed")
+        raise InputError(f"{place}: no paths in it; expected one per line")
     return files, Path(os.path.commonpath([plain_path(file.parent) for file in files])), 0

@@ -41,7 +41,7 @@ def say_plan(root: Path, plan: Plan, audit: Audit) -> list[str]:
     least = "about" if plan.is_certain else "at least"
     needed = f"{least} {say_bytes(plan.needed)}"
     if not plan.needed:
-        needed = "none" if plan.is_certain else "not known before"
+        needed = "none" if plan.is_certain else "not known beforehand"
     return [
         *plan.lines,
         f"room: {needed}; free in {root.parent}: {say_bytes(free)}",

@@ -154,11 +154,13 @@ def check(request: Request) -> None:
     if root.name in ("", ".", "..") or not is_name:
         raise InputError(f"--name={request.name}: expected the name of a folder in --data_rootdir")
     if kind in OF_CLASSES and request.synthetic and request.archive:
-        raise InputError("--synthetic and --archive: one of them at a time")
+        raise InputError("--synthetic and --archive: expected one of them at a time")
     if request.sheet is not None and Path(request.sheet).suffix.lower() not in PICTURES:
         raise InputError(f"--sheet={request.sheet}: expected a name that ends in .jpg or .png")
     if request.sheet and request.dry_run:
-        raise InputError("--sheet and --dry_run: one of them at a time; a dry run writes nothing")
+        raise InputError(
+            "--sheet and --dry_run: expected one of them at a time; a dry run writes nothing"
+        )
     if request.pack:
         check_local("--pack: --data_rootdir", request.data_rootdir, "; pack first, then copy")
     if "pack_size" in request.given:

@@ -75,7 +75,7 @@ def check_sources(
     sources = {"--videos": videos, "--synthetic": is_synthetic, "--archive": archive}
     given = [flag for flag, value in sources.items() if value]
     if len(given) > 1:
-        raise InputError(f"{' and '.join(given)}: one of them at a time")
+        raise InputError(f"{' and '.join(given)}: expected one of them at a time")
     is_empty = needs_archive(root, has_media)
     if is_synthetic and not is_empty and not (root / SYNTHETIC).is_file():
         raise InputError(f"--synthetic: {root} holds other videos or frames; use another --name")
@@ -210,7 +210,7 @@ def prepare_videos(
         audit.problems += link_images(usable, frames_dir, size, quality).values()
         audit.changed += removed
         for video, number in removed.items():
-            audit.remark(f"{video}: {number} images were replaced since; taken anew")
+            audit.remark(f"{video}: {number} images were replaced since; taken again")
         if newer:
             audit.remark(
                 f"{some(newer)}: newer than the images of these names in {frames_dir}, which stay; "

@@ -14,7 +14,7 @@ from data.splits.patients import FILE, PATIENTS, SAID_BY, Patients, read_patient
 from data.splits.protocols import choose_protocols
 from data.storage.paths import is_remote
 
-SEEN = "scores of patients that were seen promise too much"
+SEEN = "scores of patients seen in training are too good"
 
 
 def audit_patients(root: Path, audit: Audit) -> None:

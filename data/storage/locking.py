@@ -108,7 +108,7 @@ def _lock(what: Path, note: Path) -> Iterator[None]:
             file.seek(0)
             raise LockedError(
                 f"{what}: another run is writing here ({file.read().strip() or 'starting'}); "
-                "wait for it, or take another place"
+                "wait for it, or use another place"
             ) from None
         if _is_at(file, note):
             with named_errors(note):

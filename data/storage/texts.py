@@ -35,7 +35,7 @@ def read_any_text(path: AnyPath) -> tuple[str, str]:
             remark = f"{path}:{line}: not UTF-8; read as Windows-1252 (Western European): {found!r}"
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: no text in UTF-8, UTF-16 or Windows-1252") from error
+        raise InputError(f"{path}:{line}: not text in UTF-8, UTF-16 or Windows-1252") from error
     if binary := _BINARY.search(text):
         line = text.count("\n", 0, binary.start()) + 1
         raise InputError(

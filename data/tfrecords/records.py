@@ -61,7 +61,9 @@ def read_records(file: Path) -> Iterator[Record]:
         position += len(serialised) + FRAMING_BYTES
         phase, frame_id = int(example["phase"]), int(example["frame_id"])
         if not 0 <= phase < len(PHASES):
-            raise InputError(f"{file}: example {place} has phase {phase}; 0 to {len(PHASES) - 1}")
+            raise InputError(
+                f"{file}: example {place} has phase {phase}; expected 0 to {len(PHASES) - 1}"
+            )
         first = min(frame_id, 1) if first is None else first
         number, total = frame_id + 1 - first, int(example["total_frames"])
         tools = tuple(example["instruments"].numpy().tolist())

@@ -47,14 +47,14 @@ def read_frames(video: str | Path, fps: float = 1.0) -> Iterator[tuple[int, np.n
 def check_settings(fps=1.0, format="jpg", quality=95, size=None, workers=None) -> None:
     """Raises `InputError` if an argument of `extract_frames` is out of range."""
     if not MIN_FPS <= fps <= 1 / MIN_FPS:
-        raise InputError(f"fps={fps}: {MIN_FPS} to {1 / MIN_FPS:.0f} frames per second")
+        raise InputError(f"fps={fps}: expected {MIN_FPS} to {1 / MIN_FPS:.0f} frames per second")
     if format not in FORMATS:
-        raise InputError(f"format={format!r}: one of {', '.join(FORMATS)}")
+        raise InputError(f"format={format!r}: expected one of {', '.join(FORMATS)}")
     if not 1 <= quality <= 100:
-        raise InputError(f"quality={quality}: 1 to 100")
+        raise InputError(f"quality={quality}: expected 1 to 100")
     for name, value in (("size", size), ("workers", workers)):
         if value is not None and value < 1:
-            raise InputError(f"{name}={value}: 1 or more")
+            raise InputError(f"{name}={value}: expected 1 or more")
 
 
 def decode(

@@ -46,8 +46,9 @@ def find_dicoms(folder: Path, files: Iterable[Path], known: KnownNames = NONE_KN
     for header in filter(None, headers.values()):
         found.patient |= patient_words(header)
     hidden, stills, others = [], 0, 0
-    is_one = {file: header and (header.is_video or header.frames != 1) for file, header in
-              headers.items()}  # fmt: skip
+    is_one = {
+        file: header and (header.is_video or header.frames != 1) for file, header in headers.items()
+    }
     named = name_videos(folder, [file for file in files if is_one[file]], [], known)
     name_of = {file: name for name, file in named.items()}
     for place, (file, header) in enumerate(headers.items(), 1):
@@ -78,7 +79,7 @@ def find_dicoms(folder: Path, files: Iterable[Path], known: KnownNames = NONE_KN
         )
     if stills:
         found.remarks.append(
-            f"{stills} DICOM files are still images, no videos; not used; prepare.py "
+            f"{stills} DICOM files are still images, not videos; not used; prepare.py "
             "--dataset=classes --images takes them, in a folder for each class, and inference.py "
             "--image_path in any"
         )

@@ -204,7 +204,7 @@ def define_flags() -> None:
     flags.DEFINE_string("name", "cholec80", "name of the dataset, a folder in data_rootdir")
     flags.DEFINE_string("output", "views.png", "picture that is written, .png or .jpg")
     flags.DEFINE_integer("frames", 4, "how many frames, chosen at random")
-    flags.DEFINE_integer("seed", 0, "of the choice, the views and the mask")
+    flags.DEFINE_integer("seed", 0, "seed of the choice, the views and the mask")
 
 
 def main() -> None:

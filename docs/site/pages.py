@@ -94,7 +94,7 @@ def reference():
         "",
         "For those who call the project from Python. The modules are read from",
     ]
-    lines += ["top to bottom in the order of the work; what is not here is no promise.", ""]
+    lines += ["top to bottom in the order of the work; what is not listed here may change.", ""]
     for title, (module, names) in REFERENCE.items():
         lines += [f"## {title}", "", f"`{module}`", ""]
         lines += [line for name in names for line in (f"::: {module}.{name}", "")]

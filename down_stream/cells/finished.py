@@ -132,8 +132,8 @@ def finished_results(
         changes = {key: text for key, text in changes.items() if key not in _SPLIT}
     if others := [text for key, text in changes.items() if key not in CHANGEABLE]:
         logger.warning(
-            "%s is finished, but of another configuration (%s): trained anew, and replaced; to "
-            "keep it, stop this (Ctrl-C) and take another --config.workdir",
+            "%s is finished, but of another configuration (%s): trained again, and replaced; to "
+            "keep it, stop this (Ctrl-C) and use another --config.workdir",
             *(workdir, ", ".join(others)),
         )
         return None
@@ -144,7 +144,7 @@ def finished_results(
         others = [] if results["contents_fingerprint"] == contents() else others
     if others == ["images_fingerprint"]:
         logger.warning(
-            "%s is finished, but sizes or times of change of images are others since: trained anew",
+            "%s is finished, but sizes or times of change of images differ since: trained again",
             workdir,
         )
     if others:
@@ -152,7 +152,7 @@ def finished_results(
     protocol, score = results["chosen_by"]
     logger.warning(
         "%s is finished, with this configuration, encoder, labels and images: %s %s %s. Nothing is "
-        "trained; to train anew, take another --config.workdir, or remove this one",
+        "trained; to train again, use another --config.workdir, or remove this one",
         *(workdir, protocol, score, percent(results["metrics"][protocol][score])),
     )
     return results

@@ -32,8 +32,10 @@ class Labels:
         if key not in self._known:
             roots = to_paths(config.data.root)
             task = open_task(config.task, roots, config.positive_class, **model_labels(config))
-            split = {"all": labelled_frames(roots, videos, task)} if config.folds else (
-                labelled_splits(roots, videos, task)
-            )  # fmt: skip
+            split = (
+                {"all": labelled_frames(roots, videos, task)}
+                if config.folds
+                else labelled_splits(roots, videos, task)
+            )
             self._known[key] = labels_fingerprint(task, split)
         return self._known[key]

@@ -29,7 +29,7 @@ def check(config: ConfigDict) -> None:
         )
     if unknown := set(config.settings) - set(MODES):
         raise InputError(
-            f"settings: {sorted(unknown)[0]!r} is no mode; expected {', '.join(MODES)}"
+            f"settings: {sorted(unknown)[0]!r} is not a mode; expected {', '.join(MODES)}"
         )
     for mode in config.settings:
         _check_settings(config, mode)

@@ -31,7 +31,7 @@ HUES, SATURATIONS, BRIGHTNESSES = 16, 4, 8  # bins
 ROOT = flags.DEFINE_string("data_rootdir", None, "folder that holds the data set --name")
 NAME = flags.DEFINE_string("name", "cholec80", "data set in --data_rootdir")
 THUMBNAIL = flags.DEFINE_integer(
-    "thumbnail", 0, "pixels of a side that follow; 0 for none", 0, SIZE
+    "thumbnail", 0, "side in pixels of a thumbnail behind the colours; 0 for none", 0, SIZE
 )
 OUTPUT = flags.DEFINE_string("output", "colours.parquet", "table to write")
 

@@ -174,7 +174,7 @@ def _seen(summary: dict) -> Section:
     return Section(
         "What they have seen",
         "".join(parts),
-        "An encoder that was trained on test videos promises too much, even without their labels.",
+        "Scores of an encoder that has seen test videos, even without their labels, are too good.",
     )
 
 

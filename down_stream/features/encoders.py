@@ -149,8 +149,8 @@ class SplitFeatures:
         if isinstance(encoder, FeatureTable):
             if features is not None:
                 raise InputError(
-                    f"features is {features!r} for {encoder.file}, which has what it has; expected "
-                    "none given"
+                    f"features is {features!r} for {encoder.file}, which holds one kind; expected "
+                    "none"
                 )
             self.features = f"those of {encoder.file.name}"
         else:

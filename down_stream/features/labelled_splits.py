@@ -218,8 +218,9 @@ def describe_patients(patients: Patients, splits: Mapping[str, FrameIndex]) -> d
       those that the scores' intervals draw; "unknown": those of them of which no patient is known;
       "in_two_parts": a line for each two parts that share some}.
     """
-    videos = {part: [index.videos[v] for v in np.unique(index.video)] for part, index in
-              splits.items()}  # fmt: skip
+    videos = {
+        part: [index.videos[v] for v in np.unique(index.video)] for part, index in splits.items()
+    }
     found = patients.group(sorted({video for of in videos.values() for video in of}))
     number = {video: n for n, of in enumerate(found.groups.values()) for video in of}
     test = {video: number[video] for video in videos.get("test", ())} if found.by else {}

@@ -72,7 +72,7 @@ def check_model(path: AnyPath, given: dict) -> None:
     if not is_frame_model(path):
         check_encoder(path)
     elif given:
-        raise InputError(f"{path}: says itself what {', '.join(given)} would; expected none given")
+        raise InputError(f"{path}: says its {', '.join(given)} itself; expected none")
     seen_of(path / "encoder" if is_frame_model(path) else path)  # which the table says, at its end
 
 

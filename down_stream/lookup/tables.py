@@ -84,7 +84,7 @@ class Table:
                 _facts_npz(path) if path.suffix == ".npz" else _facts_parquet(path)
             )
         except _BROKEN as error:
-            raise InputError(f"{path}: no table that can be read ({one_line(error)})") from error
+            raise InputError(f"{path}: not a table that can be read ({one_line(error)})") from error
         if len(shape) != 1 or not self.length:
             raise InputError(
                 f"{path}: embeddings are {[self.length, *shape]}; expected [frames, width], as "

@@ -92,7 +92,7 @@ def _sentence(encoder: str, saved: dict, baseline: str, counted: str) -> str:
         reason = {
             "not fewer": f"{baseline} needs no more",
             "not better with the same labels": f"with as many or more it is {same}",
-            "no interval": "one seed has no interval, two or more are needed",
+            "no interval": "one seed has no interval; it takes two or more",
             "within the interval with the same labels": f"beyond the interval it is {same}",
         }[saved["why"]]
     return (

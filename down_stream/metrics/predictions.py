@@ -114,7 +114,9 @@ def read_predictions(path: str | Path) -> Predictions:
         parsed = _parse(row, classes, has_probabilities, where)
         if rows.setdefault(parsed[:2], parsed) is not parsed:
             video, second = parsed[:2]
-            raise InputError(f"{where}: second {second:g} of {video} again; one row per frame")
+            raise InputError(
+                f"{where}: second {second:g} of {video} again; expected one row per frame"
+            )
     video, second, label, prediction, probabilities = zip(*rows.values(), strict=True)
     second = np.array(second)
     return Predictions(
@@ -157,7 +159,7 @@ def _classes(header: list[str], path: Path) -> tuple[str, ...]:
     if missing or len(set(header)) < len(header):
         found = ",".join(header) or "nothing"
         raise InputError(
-            f"{path}, line 1: found {found[:200]}; the header must name {', '.join(COLUMNS)} and "
+            f"{path}, line 1: found {found[:200]}; expected a header with {', '.join(COLUMNS)} and "
             "one column of probabilities per class, each once"
         )
     return tuple(name for name in header if name not in COLUMNS)
@@ -184,7 +186,7 @@ def _parse(row: dict, classes: tuple[str, ...], has_probabilities: bool, where: 
     if None in row or None in row.values():
         raise InputError(f"{where}: not as many values as the header has columns")
     if not row["video"]:
-        raise InputError(f"{where}: no video name; every frame needs one")
+        raise InputError(f"{where}: no video name; expected one for every frame")
     try:
         second = float(row["second"])
     except ValueError:
@@ -208,8 +210,8 @@ def _class_id(row: dict, column: str, classes: tuple[str, ...], where: str) -> i
     if text.isdecimal() and int(text) < len(classes):
         return int(text)
     raise InputError(
-        f"{where}: {column} {text!r}; a number from 0 to {len(classes) - 1} or one of "
-        f"{', '.join(classes)} is needed"
+        f"{where}: {column} {text!r}; expected a number from 0 to {len(classes) - 1} or one "
+        f"of {', '.join(classes)}"
     )
 
 
@@ -221,7 +223,7 @@ def _probability(row: dict, column: str, where: str) -> float:
     # NaN is what a table written without probabilities holds.
     if not (math.isnan(value) or -1e-6 <= value <= 1 + 1e-6):
         raise InputError(
-            f"{where}: {row[column]!r} in column {column}; a probability from 0 to 1 is needed "
+            f"{where}: {row[column]!r} in column {column}; expected a probability from 0 to 1 "
             f"(all columns but {', '.join(COLUMNS)} are classes)"
         )
     return value

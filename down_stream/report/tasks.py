@@ -31,14 +31,18 @@ def phases(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame)
     rule = "Means over the videos (protocol phase)."
     return _report(
         results,
-        {"Accuracy": ("video", "accuracy"), "Macro-F1": ("video", "f1"),
-         "Edit score": ("video", "edit")},
-        Section("Phases over time", text=_RIBBONS, picture=ribbons,
-                files={"phase_timeline.png": alone}),
+        {
+            "Accuracy": ("video", "accuracy"),
+            "Macro-F1": ("video", "f1"),
+            "Edit score": ("video", "edit"),
+        },
+        Section(
+            "Phases over time", text=_RIBBONS, picture=ribbons, files={"phase_timeline.png": alone}
+        ),
         _bars("Each phase", scores, "per_phase.png", rule, drawn_cases(results, "video")),
         _confusion(tables[first]),
         most_wrong(tables[first], read_frame, clock),
-    )  # fmt: skip
+    )
 
 
 def classes(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame) -> Sections:
@@ -47,16 +51,18 @@ def classes(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame
     scores = class_scores.of_predictions(first, pooled=True, patients=_patients(results))
     return _report(
         results,
-        {"Accuracy of frames": ("frame", "accuracy"),
-         "Accuracy of sequences": ("sequence", "accuracy"),
-         "Balanced accuracy of frames": ("frame", "balanced_accuracy"),
-         "AUC of frames": ("frame", "auc")},
+        {
+            "Accuracy of frames": ("frame", "accuracy"),
+            "Accuracy of sequences": ("sequence", "accuracy"),
+            "Balanced accuracy of frames": ("frame", "balanced_accuracy"),
+            "AUC of frames": ("frame", "auc"),
+        },
         _bars("Each class", scores, "per_class.png", _POOLED, drawn_cases(results, "sequence")),
         _confusion(first),
         drawn("ROC curve", plots.roc(first, results["positive_class"]), "roc.png", _ROC),
         most_wrong(first, read_frame, "frame {}".format),
         noun="sequence",
-    )  # fmt: skip
+    )
 
 
 def labels(

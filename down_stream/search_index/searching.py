@@ -67,7 +67,7 @@ class SearchIndex:
             self.names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{folder}: no index that is complete; give --embeddings, and it is built"
+                f"{folder}: no complete index; expected --embeddings, of which it is built"
             ) from error
         self.centre = np.array(self.manifest["centre"], np.float32)
 

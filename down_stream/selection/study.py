@@ -186,9 +186,9 @@ def run_study(config, workdir: Path) -> dict:
         another table or other labels.
     """
     if wrong := set(config.strategies) - {*STRATEGIES, ROUNDS} - {"uncertain"}:
-        raise InputError(f"strategies: {sorted(wrong)}; expected of {[*STRATEGIES, ROUNDS]}")
+        raise InputError(f"strategies: {sorted(wrong)}; expected some of {[*STRATEGIES, ROUNDS]}")
     if "random" not in config.strategies:
-        raise InputError("strategies: without random; expected it, to compare with")
+        raise InputError("strategies: random is missing; expected it, to compare with")
     check_local("workdir", workdir)
     workdir = Path(workdir)
     with locked(workdir):

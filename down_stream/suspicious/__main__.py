@@ -21,10 +21,12 @@ ENCODER = flags.DEFINE_string("encoder", None, "encoder, or a table of features"
 ROOT = flags.DEFINE_string("data_rootdir", None, "folder that holds the data set --name")
 NAME = flags.DEFINE_string("name", "cholec80", "data set in --data_rootdir")
 FOLDS = flags.DEFINE_integer("folds", 5, "parts that are asked about in turn", lower_bound=2)
-AROUND = flags.DEFINE_float("around", 3.0, "seconds of neighbours of a frame", lower_bound=0.0)
-SECONDS = flags.DEFINE_float("seconds", 40.0, "how much the page shows", lower_bound=1.0)
+AROUND = flags.DEFINE_float(
+    "around", 3.0, "seconds within which frames are neighbours", lower_bound=0.0
+)
+SECONDS = flags.DEFINE_float("seconds", 40.0, "seconds that the page shows", lower_bound=1.0)
 REHEARSE = flags.DEFINE_float("rehearse", 0.0, "share of intervals to alter and to find", 0.0, 1.0)
-SEED = flags.DEFINE_integer("seed", 0, "of the rehearsal, and of frames that are learnt from")
+SEED = flags.DEFINE_integer("seed", 0, "seed of the rehearsal and of the frames to learn from")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "frames that are encoded at once", 1)
 OUTPUT = flags.DEFINE_string("output", "suspicious.csv", "table to write; its page is beside it")
 flags.mark_flags_as_required(["encoder", "data_rootdir"])

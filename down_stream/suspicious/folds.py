@@ -63,8 +63,9 @@ def out_of_fold(
     """
     number = len(np.unique(groups))
     if number < 2:
-        raise InputError("labels of one video or patient; expected two or more, to ask one of the "
-                         "other")  # fmt: skip
+        raise InputError(
+            "labels of one video or patient; expected two or more, to ask each about the others"
+        )
     if len(np.unique(labels)) < 2:
         raise InputError("all frames have one label; expected two or more")
     found = np.full((len(features), classes), 1e-6, np.float32)

@@ -124,9 +124,13 @@ def _confused(joint: np.ndarray, classes: Sequence[str]) -> Section | None:
         for one, other in places[:10]
         if counts[one, other]
     ]
-    return Section(
-        "Which classes are taken for which",
-        table(["annotated", "looks like", "frames", "of those annotated so"], rows),
-        "Frames that are confidently of another class (confident learning, arXiv 1911.00068, "
-        "section 3.1).",
-    ) if rows else None  # fmt: skip
+    return (
+        Section(
+            "Which classes are taken for which",
+            table(["annotated", "looks like", "frames", "of those annotated so"], rows),
+            "Frames that are confidently of another class (confident learning, arXiv 1911.00068, "
+            "section 3.1).",
+        )
+        if rows
+        else None
+    )

@@ -50,7 +50,7 @@ def encoder_path(path: str | AnyPath) -> AnyPath:
     if found:
         return fetched(str(path), *found.groups())
     if str(path).startswith(TIMM):
-        raise InputError(f"{path}: no address on the Hub; expected {TIMM}owner/name[@revision]")
+        raise InputError(f"{path}: not an address on the Hub; expected {TIMM}owner/name[@revision]")
     return to_path(path)
 
 
@@ -163,7 +163,9 @@ def uploaded(folder: Path, repository: str) -> dict[str, Path | bytes]:
     names = {path.relative_to(folder).as_posix(): path for path in files}
     is_ours = {name: any(fnmatch.fnmatch(name, ours) for ours in UPLOADED) for name in names}
     if others := [name for name in names if not is_ours[name]]:
-        logger.warning("%s: not uploaded, as no part of an encoder: %s", folder, some(others))
+        logger.warning(
+            "%s: not uploaded, as it is not part of an encoder: %s", folder, some(others)
+        )
     return {name: shown(path, repository) for name, path in names.items() if is_ours[name]}
 
 
@@ -190,7 +192,7 @@ def new_repository(address: str) -> str:
     """owner/name of hf://owner/name; raises `InputError`."""
     found = NEW.fullmatch(address)
     if not found:
-        raise InputError(f"--push={address}: no address on the Hub; expected hf://owner/name")
+        raise InputError(f"--push={address}: not an address on the Hub; expected hf://owner/name")
     return found[1]
 
 
@@ -209,7 +211,7 @@ def said(address: str) -> Iterator[None]:
         }.get(status, f"cannot be uploaded ({one_line(error)})")
         raise InputError(f"{address}: {why}") from error
     except errors.HFValidationError as error:
-        raise InputError(f"{address}: no name of a repository ({one_line(error)})") from error
+        raise InputError(f"{address}: not the name of a repository ({one_line(error)})") from error
     except (errors.HTTPError, OSError) as error:
         raise InputError(f"{address}: the Hub cannot be reached ({one_line(error)})") from error
     except ValueError as error:  # as of a card whose head the Hub does not take

@@ -37,10 +37,10 @@ SCORES = (
     "videos."
 )
 LIMITS = (
-    "- For research: no medical device, and not tested as one.",
+    "- For research: not a medical device, and not tested as one.",
     "- Frames of other cameras, hospitals and kinds of operations than it was trained on may be "
     "represented worse.",
-    "- Scores on videos that it has seen, even without their labels, promise too much. Their names "
+    "- Scores on videos that it has seen, even without their labels, are too good. Their names "
     "are not in this card, but may be in the files beside it.",
 )
 CITATION = (

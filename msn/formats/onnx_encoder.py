@@ -208,7 +208,7 @@ def open_session(path: AnyPath):
         try:
             return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors have no class in common
-            raise InputError(f"no ONNX file that can be run ({one_line(error)})") from error
+            raise InputError(f"not an ONNX file that can be run ({one_line(error)})") from error
 
 
 def checked_facts(path: AnyPath) -> dict:

@@ -90,7 +90,8 @@ def check_begun(folder: AnyPath) -> None:
     """Raises `InputError` where a folder holds no run."""
     if not is_begun(folder):
         raise InputError(
-            f"{folder}: no run; expected the workdir of pre-training, an experiment or a comparison"
+            f"{folder}: not a run; expected the workdir of pre-training, an experiment or a "
+            "comparison"
         )
 
 

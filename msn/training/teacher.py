@@ -169,7 +169,7 @@ class Teacher:
         if not said.any():
             raise InputError(
                 f"teacher={self.path}: its features are the same for all {known.sum()} frames; "
-                "expected such as tell frames apart"
+                "expected some that tell frames apart"
             )
 
 
@@ -197,7 +197,7 @@ def content_in(file: AnyPath) -> str | None:
     try:
         return json.loads(file.read_text())["content"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: damaged; take another workdir") from error
+        raise InputError(f"{file}: damaged; use another workdir") from error
 
 
 def kept(file: AnyPath, names: str, shape) -> tuple[np.ndarray, np.ndarray, int] | None:

@@ -142,7 +142,7 @@ def read_newest(directory: AnyPath, read: Callable):
     if paths or unfinished:
         raise InputError(
             f"{directory}: none of {len(paths) + len(unfinished)} checkpoints can be used, the log "
-            "says why; move it away to start over, or take another workdir"
+            "says why; move it away to start over, or use another workdir"
         )
     return None
 

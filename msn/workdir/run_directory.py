@@ -73,7 +73,7 @@ def check_unchanged(what: str, before: dict, now: dict, longer: str = "") -> lis
     """
     changes = changed_keys(before, now)
     if refused := [key for key in changes if key not in CHANGEABLE]:
-        expected = "take another workdir or the same configuration"
+        expected = "use another workdir or the same configuration"
         if longer and set(refused) <= {"steps", "epochs"}:
             expected = longer
         raise InputError(
@@ -104,7 +104,7 @@ def check_configuration(workdir: AnyPath, config: ConfigDict) -> list[str]:
     try:
         before = flatten(json.loads(path.read_text()))
     except (ValueError, AttributeError) as error:
-        raise InputError(f"{path}: damaged; take another workdir") from error
+        raise InputError(f"{path}: damaged; use another workdir") from error
     longer = "init" in config and (  # else it is an experiment, with no encoder/ to go on from
         "its schedules end with its last step. Complete it as it is; to train for longer, begin "
         f"with its encoder in another workdir: --config.init={workdir / 'encoder'}"

@@ -78,8 +78,8 @@ def test_the_published_defaults(cholec80):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0,), "batch_size=0: 1 or more"),
-        ((8, "rand"), "'rand': one of randaug, views, resize"),
+        ((0,), "batch_size=0: expected 1 or more"),
+        ((8, "rand"), "'rand'; expected one of randaug, views, resize"),
         ((8,), "no labelled frames of the validation videos, video41 to video48"),
     ],
 )
@@ -121,8 +121,8 @@ def test_the_loader_shuffles_and_augments_as_it_is_told(cholec80):
     ("arguments", "message"),
     [
         ((["video77"], 4), "no such video: video77"),
-        ((["video01"], 0), "batch_size=0: 1 or more"),
-        ((["video01"], 4, False, "rand"), "'rand': one of randaug, views, resize"),
+        ((["video01"], 0), "batch_size=0: expected 1 or more"),
+        ((["video01"], 4, False, "rand"), "'rand'; expected one of randaug, views, resize"),
     ],
 )
 def test_wrong_arguments_of_the_loader(cholec80, arguments, message):

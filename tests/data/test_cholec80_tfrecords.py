@@ -157,10 +157,10 @@ def test_videos_are_found_by_name(records, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mode": "TRAIN"}, "mode='TRAIN': one of FRAME, VIDEO, INFER"),
-        ({"n_minibatch": 0}, "n_minibatch=0: 1 or more"),
+        ({"mode": "TRAIN"}, "mode='TRAIN'; expected one of FRAME, VIDEO, INFER"),
+        ({"n_minibatch": 0}, "n_minibatch=0: expected 1 or more"),
         ({"video_ids": []}, "video_ids is empty"),
-        ({"config": {"n_file_shufle": 1}}, "the keys are cholec80_dir, n_batch_shuffle"),
+        ({"config": {"n_file_shufle": 1}}, "expected the keys cholec80_dir, n_batch_shuffle"),
         ({"config": {"cholec80_dir": "absent"}}, "absent: no record files in it"),
     ],
 )
@@ -238,5 +238,5 @@ def test_damage_is_named(tmp_path):
     with pytest.raises(InputError, match="example 1 is not one of TF-Cholec80's"):
         list(read_records(file))
     small_records.write_records(file, [0], phase=7)
-    with pytest.raises(InputError, match="example 1 has phase 7; 0 to 6"):
+    with pytest.raises(InputError, match="example 1 has phase 7; expected 0 to 6"):
         list(read_records(file))

@@ -35,7 +35,7 @@ def test_a_finished_run_may_be_replaced_an_unfinished_one_only_resumed(small_dat
     with pytest.raises(InputError, match="seed 0 -> 1"):
         run(config, tmp_path)
     config.seed, config.epochs = 0, 3
-    said = r"\(epochs 2 -> 3\); take another workdir or the same configuration$"
+    said = r"\(epochs 2 -> 3\); use another workdir or the same configuration$"
     with pytest.raises(InputError, match=said):
         run(config, tmp_path)
     assert (tmp_path / "results.json").read_bytes() == before
@@ -58,7 +58,7 @@ def test_fine_tuning_that_is_finished_says_so_and_what_it_came_to(
     score = f"{100 * results['metrics']['video']['f1']:.1f} %"
     said = "run is finished, with this configuration, encoder, labels and images: video f1"
     assert f"{said} {score}" in caplog.text
-    assert "take another --config.workdir, or remove this one" in caplog.text
+    assert "use another --config.workdir, or remove this one" in caplog.text
 
 
 def test_a_signal_after_the_last_update_ends_it_and_nothing_is_trained_again(
@@ -100,7 +100,7 @@ def test_other_images_under_the_same_names_are_trained_on(small_dataset, tmp_pat
     image.write_bytes(next((root / "frames" / "video02").glob("*")).read_bytes())
     caplog.clear()
     again = run(config, tmp_path / "run")
-    assert "is finished, but sizes or times of change of images are others since" in caplog.text
+    assert "is finished, but sizes or times of change of images differ since" in caplog.text
     assert again["images_fingerprint"] != first["images_fingerprint"]
     assert again["seconds"] != first["seconds"] or again is not first
     path = tmp_path / "run" / "results.json"
@@ -127,7 +127,7 @@ def test_images_of_the_same_sizes_and_times_are_trained_on_if_they_are_others(
     os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))
     caplog.clear()
     run(config, tmp_path / "run")
-    assert "is finished, but sizes or times of change of images are others since" in caplog.text
+    assert "is finished, but sizes or times of change of images differ since" in caplog.text
 
 
 def test_copies_of_an_experiment_and_of_its_images_are_not_trained_again(
@@ -167,7 +167,7 @@ def test_images_that_are_replaced_during_training_are_trained_on_by_the_next_cal
     run(config, tmp_path / "run")
     monkeypatch.setattr(experiment, "fit_classifier", fit)
     run(config, tmp_path / "run")
-    assert "is finished, but sizes or times of change of images are others since" in caplog.text
+    assert "is finished, but sizes or times of change of images differ since" in caplog.text
 
 
 def test_another_configuration_is_said_before_it_is_trained_on(
@@ -183,7 +183,7 @@ def test_another_configuration_is_said_before_it_is_trained_on(
     caplog.clear()
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         run(config, tmp_path / "run")
-    said = "run is finished, but of another configuration (epochs 1 -> 2): trained anew, and"
+    said = "run is finished, but of another configuration (epochs 1 -> 2): trained again, and"
     assert said in caplog.text
     config.epochs, config.train_videos = 1, config.train_videos[:1]
     caplog.clear()

@@ -91,9 +91,11 @@ def test_a_round_on_the_miniature(tmp_path):
     # The model says the others; a person corrects two of them.
     said = Annotations(tmp_path / "said", min_seconds=0)
     embed(
-        tmp_path / "one" / "model", list_dataset(root), tmp_path / "one.parquet",
+        tmp_path / "one" / "model",
+        list_dataset(root),
+        tmp_path / "one.parquet",
         Options(annotations=said),
-    )  # fmt: skip
+    )
     others = [video for video in videos if video not in (*TEST, *first)]
     for video in (*TEST, *first):
         (said.folder / f"{video}.csv").unlink()

@@ -49,7 +49,7 @@ def test_videos_with_everything(models, tmp_path):
     assert "images/s" in result.stdout
     assert "network " in result.stdout
     assert "passed over     1 files" in result.stdout
-    assert "c.mp4: 8 bytes that are no video" in result.stdout.splitlines()[-1]
+    assert "c.mp4: 8 bytes that are not a video" in result.stdout.splitlines()[-1]
     with np.load(tmp_path / "embeddings.npz", allow_pickle=False) as table:
         assert table["embeddings"].shape == (22, 24)
         assert table["video"].tolist() == ["a"] * 11 + ["b"] * 11

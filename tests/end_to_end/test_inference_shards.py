@@ -98,7 +98,7 @@ def test_killed_shards_are_made_again_and_the_last_one_writes_the_table(asked, t
     last = call("inference", *asked, "--shard=1/3")
     assert last.returncode == 1, last.stderr
     assert "were there" in last.stdout
-    assert "broken.mp4: 8 bytes that are no video" in last.stdout
+    assert "broken.mp4: 8 bytes that are not a video" in last.stdout
     assert_same(table(tmp_path / "whole.npz"), table(output))
     assert not list(tmp_path.glob(".*lock"))
 

@@ -131,8 +131,10 @@ def test_patients_of_images_in_classes(tmp_path):
     parts = splits["protocols"][splits["default"]].values()
     of = [{int(name.split("_")[1][:-4]) // 3 for name in part["videos"]} for part in parts]
     assert sum(map(len, of)) == 4 and all(of)
-    rows = ["image,split", *(f"{row.split(',')[0]},{'test' if n % 2 else 'train'}"
-                             for n, row in enumerate(rows[1:]))]  # fmt: skip
+    rows = [
+        "image,split",
+        *(f"{row.split(',')[0]},{'test' if n % 2 else 'train'}" for n, row in enumerate(rows[1:])),
+    ]
     (tmp_path / "split.csv").write_text("\n".join(rows))
     given = f"--split={tmp_path / 'split.csv'}"
     code, stdout, _ = prepare(tmp_path, "--dataset=classes", "--name=torn", *folder, given)
@@ -156,7 +158,7 @@ def test_a_dry_run_says_it_all_and_writes_nothing(tmp_path, recordings):
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        (["--synthetic"], ["a miniature, to be rendered", "room: not known before"]),
+        (["--synthetic"], ["a miniature, to be rendered", "room: not known beforehand"]),
         (["--archive=archive.zip"], ["archive.zip: to be unpacked, 4.00kB", "room: at least"]),
         (["--dataset=heichole", "--archive=archive.zip"], ["to be unpacked, 4.00kB"]),
         (["--dataset=classes", "--images=in"], ["a: 2 images", "4 images in 2 classes"]),
@@ -188,7 +190,7 @@ def test_a_sheet_is_drawn_at_the_end_or_of_what_is_there(tmp_path):
     public = ("--dataset=heichole", "--name=ours", "--sheet=third.png")
     assert prepare(tmp_path / "out", *public)[:2] == (0, "third.png: 1 videos, 4 frames\n")
     code, _, errors = prepare(tmp_path / "out", *arguments, "--sheet=fourth.png", "--dry_run")
-    assert code == 2 and "--sheet and --dry_run: one of them at a time" in errors
+    assert code == 2 and "--sheet and --dry_run: expected one of them at a time" in errors
     assert not (tmp_path / "fourth.png").exists()
     sizes = [cv2.imread(str(tmp_path / name)).shape for name in ("first.jpg", "second.png")]
     assert sizes[0] == sizes[1]
@@ -272,7 +274,7 @@ def test_settings_reach_the_frames(tmp_path):
         (["--videos=empty"], "no videos or images in it"),
         (["--videos=in", "--format=gif"], "jpg, png"),
         (["--videos=in", "--fps=0"], "fps=0"),
-        (["--videos=in", "--quality=200"], "1 to 100"),
+        (["--videos=in", "--quality=200"], "expected 1 to 100"),
         (["--videos=in", "--workers=0"], "workers=0"),
         (["--videos=in", "--name=../x"], "--name=../x"),
         (["--videos=in", "--name=.."], "--name=.."),
@@ -437,7 +439,7 @@ def test_phases_need_time_and_classes_do_not(tmp_path):
         (["--dataset=classes", "--images=in", "--crop_margin=1"], "--crop_margin: without effect"),
         (["--dataset=polypsset"], "no PolypsSet in it"),
         (["--dataset=polypsset", "--archive=absent.zip"], "absent.zip: no such file"),
-        (["--dataset=polypsset", "--synthetic", "--archive=in"], "one of them at a time"),
+        (["--dataset=polypsset", "--synthetic", "--archive=in"], "expected one of them at a time"),
         (["--dataset=polypsset", "--synthetic", "--synthetic_videos=1"], "sequences"),
         (["--dataset=polypsset", "--synthetic", "--crop_margin=-1"], "crop_margin"),
         (["--dataset=polypsset", "--drop_black"], "--drop_black: without effect"),

@@ -164,8 +164,8 @@ def test_dicom_videos_without_a_trace_of_the_patient(tmp_path):
         **{name: 25, "op1": 10, "op12": 10}
     }
     assert "DICOM files have names with data of a patient; named dicom_" in output
-    assert "1 DICOM files are still images, no videos" in output
-    assert "bytes that are no video" in output
+    assert "1 DICOM files are still images, not videos" in output
+    assert "bytes that are not a video" in output
     assert "cut off, used as far as it goes" in output
     assert f"{folder / 'note.txt'}: neither" in (root / "audit.json").read_text()
 

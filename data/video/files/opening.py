@@ -47,7 +47,7 @@ class VideoFile:
                 raise InputError(f"{video}: {one_line(error)}") from None
             size = video.stat().st_size
             raise InputError(
-                f"{video}: {size} bytes that are no video, or one without its index"
+                f"{video}: {size} bytes that are not a video, or one without its index"
             ) from None
         self.stream = self.container.streams.best("video")
         is_cover = self.stream and Disposition.attached_pic in self.stream.disposition

@@ -72,7 +72,7 @@ def working(output: AnyPath, shard: Shard) -> Iterator[None]:
             if owner := owner_of(Path(output.parent) / name):
                 raise LockedError(
                     f"{output}: another run is writing it ({owner}), not as one of "
-                    f"{shard.count} shards; wait for it, or take another --output"
+                    f"{shard.count} shards; wait for it, or use another --output"
                 )
         yield
 

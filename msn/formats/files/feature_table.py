@@ -30,7 +30,9 @@ def is_table(path: AnyPath | None) -> bool:
 def open_table(path: AnyPath, given: dict) -> "FeatureTable":
     """A table of features; raises `InputError` where anything is given that it does not take."""
     if said := [name for name, value in given.items() if value is not None]:
-        raise InputError(f"{path}: a table of features, without {said[0]}; expected none given")
+        raise InputError(
+            f"{path}: {said[0]} given for a table of features, which has none; expected none"
+        )
     return FeatureTable(path)
 
 
@@ -166,7 +168,7 @@ def _read(path: AnyPath) -> dict[str, np.ndarray]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise InputError(f"{path}: no table that can be read ({one_line(error)})") from error
+        raise InputError(f"{path}: not a table that can be read ({one_line(error)})") from error
     embeddings = columns[EMBEDDINGS]
     key = next(key for key in KEYS if key in columns)
     problem = None

@@ -115,10 +115,10 @@ def test_missing_rows_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (rows((0, PHASES[0]), ("x", PHASES[0])), ":3: 'x\\tPreparation' is no row"),
-        (rows((0, PHASES[0]), (-1, PHASES[0])), ":3: '-1\\tPreparation' is no row"),
-        (rows((0, PHASES[0])) + "\n" + "2\tPreparation\n", ":3: '' is no row"),
-        (rows((0, PHASES[0])) + "1\n", ":3: '1' is no row"),
+        (rows((0, PHASES[0]), ("x", PHASES[0])), ":3: 'x\\tPreparation' is not a row"),
+        (rows((0, PHASES[0]), (-1, PHASES[0])), ":3: '-1\\tPreparation' is not a row"),
+        (rows((0, PHASES[0])) + "\n" + "2\tPreparation\n", ":3: '' is not a row"),
+        (rows((0, PHASES[0])) + "1\n", ":3: '1' is not a row"),
         (rows((0, PHASES[0]), (0, PHASES[1])), ":3: frame 0 is labelled otherwise in line 2"),
     ],
 )
@@ -140,7 +140,7 @@ def test_lines_are_counted_with_those_that_cannot_be_used(tmp_path):
     labels = read_official(path, audit, "phase")
     assert (labels.frames.tolist(), labels.values.tolist()) == ([0, 1, 2, 3], [0, 0, -1, 1])
     assert f"{path}:3: 'x" in audit.problems[0]
-    assert f"{path}:5: '---' is no phase" in audit.remarks[0]
+    assert f"{path}:5: '---' is not a phase" in audit.remarks[0]
     assert labels.lines == (2, 6)
 
 
@@ -160,7 +160,7 @@ def test_tool_values_other_than_0_and_1_are_unknown(tmp_path):
         (HEADER, ": no rows"),
         ("0\tPreparation\n", ":1: header"),
         ("Frame Phase\n0 Preparation\n", ":1: header"),
-        (rows((0, "Preparation")).encode() + b"1\t\x81\xff\n", ":3: no text in UTF-8"),
+        (rows((0, "Preparation")).encode() + b"1\t\x81\xff\n", ":3: not text in UTF-8"),
         (rows((0, "Preparation")).encode() + b"1\t\0\n", ":3: holds the byte 0"),
     ],
 )

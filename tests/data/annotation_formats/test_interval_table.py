@@ -120,8 +120,8 @@ def test_cells_may_go_on_over_several_lines_and_excel_may_say_its_delimiter(tmp_
     assert names_at(parts["a"][0], [5]) == ["Calot triangle"]
     assert names_at(parts["b"][0], [5]) == ["B"]
     found = "\n".join(audit.problems)
-    assert "t.csv:7: 'a;soon;20;B;' is no row" in found
-    assert "t.csv:9: 'b;20' is no row of 5 columns" in found
+    assert "t.csv:7: 'a;soon;20;B;' is not a row" in found
+    assert "t.csv:9: 'b;20' is not a row of 5 columns" in found
 
 
 def test_quotes_that_do_not_close_are_refused(tmp_path):
@@ -163,11 +163,11 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path):
     ]
     found = "\n".join(audit.problems)
     assert "t.csv:3: overlaps with another phase from 8 to 10" in found
-    assert "t.csv:4: 'a,0:30,0:25,C' is no row; expected an end after the start" in found
-    assert "t.csv:5: 'a,0:40,soon,C' is no row; expected a time" in found
-    assert "t.csv:7: 'a,0:50,0:55' is no row of 4 columns" in found
+    assert "t.csv:4: 'a,0:30,0:25,C' is not a row; expected an end after the start" in found
+    assert "t.csv:5: 'a,0:40,soon,C' is not a row; expected a time" in found
+    assert "t.csv:7: 'a,0:50,0:55' is not a row of 4 columns" in found
     assert len(audit.problems) == 4
-    assert any("t.csv:6: '---' is no phase" in remark for remark in audit.remarks)
+    assert any("t.csv:6: '---' is not a phase" in remark for remark in audit.remarks)
     assert any("t.csv:3: nothing from here to line 6" in remark for remark in audit.remarks)
 
 

@@ -68,10 +68,13 @@ def test_classes_of_which_several_hold_are_no_phases(tmp_path, form, group):
     names = ("Grasper", "Hook")
     presence = np.array([[0, 1, 1, 0, 0, 0, 1, 1, 0], [0, 0, 1, 1, 0, 0, 0, 1, 1]])
     intervals = sorted(
-        (each for row, name in zip(presence, names, strict=True)
-         for each in runs("op1", np.where(row, 0, -1), (name,)).intervals),
+        (
+            each
+            for row, name in zip(presence, names, strict=True)
+            for each in runs("op1", np.where(row, 0, -1), (name,)).intervals
+        ),
         key=lambda each: each.start,
-    )  # fmt: skip
+    )
     frames_of(tmp_path, ("op1", "op2"), 9)
     of = VideoIntervals("op1", "", group, names, tuple(intervals))
     without = VideoIntervals("op2", "", group, names, ())  # both are absent in it, all the time
@@ -87,9 +90,14 @@ def test_classes_of_which_several_hold_are_no_phases(tmp_path, form, group):
 def test_the_least_certain_is_ranked_first_over_all_videos(tmp_path):
     videos = [
         VideoIntervals("a", "", "phase", PHASES, (Interval(0, 5, "Zugang", 0.9),)),
-        VideoIntervals("b", "", "phase", PHASES, (Interval(0, 5, "Zugang", 0.8),
-                                                   Interval(5, 9, PHASES[1], 0.4))),
-    ]  # fmt: skip
+        VideoIntervals(
+            "b",
+            "",
+            "phase",
+            PHASES,
+            (Interval(0, 5, "Zugang", 0.8), Interval(5, 9, PHASES[1], 0.4)),
+        ),
+    ]
     assert look_first(videos) == {(1, 1): 1, (1, 0): 2, (0, 0): 3}
     write_annotations(tmp_path / "csv", "csv", videos)
     with (tmp_path / "csv" / "b.csv").open(newline="", encoding="utf-8") as file:
@@ -142,8 +150,9 @@ def test_label_studio_has_the_shortest_intervals_too(tmp_path, fps):
 
 
 def test_elan_finds_the_video(tmp_path):
-    of = VideoIntervals("op1", "/recordings/day 2/op1.mkv", "phase", PHASES,
-                        (Interval(0, 5, "Zugang", 0.5),))  # fmt: skip
+    of = VideoIntervals(
+        "op1", "/recordings/day 2/op1.mkv", "phase", PHASES, (Interval(0, 5, "Zugang", 0.5),)
+    )
     write_annotations(tmp_path, "elan", [of])
     (media,) = ElementTree.parse(tmp_path / "op1.eaf").getroot().iter("MEDIA_DESCRIPTOR")
     assert media.get("MEDIA_URL") == "file:///recordings/day%202/op1.mkv"
@@ -218,12 +227,15 @@ def test_elan_is_as_its_schema_has_it(tmp_path, group, media):
     for slot in root.iter("TIME_SLOT"):
         assert slot.get("TIME_VALUE").isdecimal()
     references = [
-        *((one.get(f"TIME_SLOT_REF{n}"), "TIME_SLOT") for n in (1, 2)
-          for one in root.iter("ALIGNABLE_ANNOTATION")),
+        *(
+            (one.get(f"TIME_SLOT_REF{n}"), "TIME_SLOT")
+            for n in (1, 2)
+            for one in root.iter("ALIGNABLE_ANNOTATION")
+        ),
         *((one.get("ANNOTATION_REF"), "ANNOTATION") for one in root.iter("REF_ANNOTATION")),
         *((one.get("LINGUISTIC_TYPE_REF"), "LINGUISTIC_TYPE") for one in root.iter("TIER")),
         *((one.get("PARENT_REF", known["TIER"][0]), "TIER") for one in root.iter("TIER")),
-    ]  # fmt: skip
+    ]
     assert len(annotations) == 8
     for reference, tag in references:
         assert reference in known[tag], (reference, tag)
@@ -236,8 +248,11 @@ ELAN_ORDER += ["CONSTRAINT", "CONTROLLED_VOCABULARY", "LEXICON_REF", "EXTERNAL_R
 def test_tiers_of_elan_do_not_overlap(tmp_path):
     """And each confidence is of the annotation it is about."""
     names = ("Grasper", "Hook")
-    intervals = (Interval(0, 5, "Grasper", 0.9), Interval(3, 8, "Hook", 0.4),
-                 Interval(5, 9, "Grasper", 0.6))  # fmt: skip
+    intervals = (
+        Interval(0, 5, "Grasper", 0.9),
+        Interval(3, 8, "Hook", 0.4),
+        Interval(5, 9, "Grasper", 0.6),
+    )
     write_annotations(tmp_path, "elan", [VideoIntervals("op1", "", "tools", names, intervals)])
     root = ElementTree.parse(tmp_path / "op1.eaf").getroot()
     times = {

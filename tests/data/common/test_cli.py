@@ -264,7 +264,7 @@ def test_control_characters_in_arguments_are_refused_in_one_line(tmp_path, flag,
     assert result.returncode == 2 and not (tmp_path / "data").exists()
     assert result.stderr == (
         f"error: --{flag}={flags[flag].replace(letter, shown)}: a line break or another control "
-        "character in it; expected a name without; rename it\n"
+        "character in it; expected a name without one; rename it\n"
     )
 
 

@@ -162,7 +162,7 @@ def test_a_part_that_is_replaced_by_something_else_is_a_reason(tmp_path):
     (rows,) = frames.pieces()
     items = list(frames.read_in_order(rows))
     assert [read_number(image) for image in items[:2]] == [0, 25]
-    assert all("op_part2.mp4: 8 bytes that are no video" in str(item) for item in items[2:])
+    assert all("op_part2.mp4: 8 bytes that are not a video" in str(item) for item in items[2:])
     with pytest.raises(InputError, match=r"op_part2\.mp4"):
         frames.read(3)
 
@@ -246,7 +246,7 @@ def test_damaged_videos_are_named_and_used_as_far_as_they_go(tmp_path):
     ]
     (tmp_path / "only").mkdir()
     shutil.copy(tmp_path / "none.mp4", tmp_path / "only")
-    with pytest.raises(InputError, match=r"none\.mp4.*no video"):
+    with pytest.raises(InputError, match=r"none\.mp4.*not a video"):
         list_videos([tmp_path / "only"])
 
 

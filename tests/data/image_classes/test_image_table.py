@@ -48,7 +48,7 @@ def test_semicolons_and_bare_names_as_spreadsheets_write_them(tmp_path, folder):
             r"line 3: cyst/0.png is of b and of a \(sequence\)",
         ),
         (None, "no such file"),
-        ("image,sequence\ncyst/0.png,M\udc81ller\n", "no text in UTF-8"),
+        ("image,sequence\ncyst/0.png,M\udc81ller\n", "not text in UTF-8"),
     ],
 )
 def test_tables_that_are_none(tmp_path, folder, text, message):

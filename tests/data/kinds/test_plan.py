@@ -64,7 +64,7 @@ def test_problems_that_headers_tell(tmp_path):
     assert not made.is_certain
     missing, broken = sorted(audit.problems, key=lambda problem: "broken" in problem)
     assert "op: part 2 is missing among parts 1 to 3" in missing
-    assert "broken.mp4: 8 bytes that are no video" in broken
+    assert "broken.mp4: 8 bytes that are not a video" in broken
 
     (tmp_path / "out" / "frames").mkdir(parents=True)
     extract_frames([folder / "x.mp4"], tmp_path / "out" / "frames")

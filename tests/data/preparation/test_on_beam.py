@@ -318,7 +318,7 @@ def test_videos_and_frames_on_an_object_store(place, s3):
     flags = [f"--data_rootdir={bucket}/out", f"--videos={bucket}/recordings", *FLAGS]
     code, output, errors = prepare(place, "remote", *flags, beam=DIRECT)
     assert code == 1, errors
-    assert f"not used: {bucket}/recordings/broken.mp4: 8 bytes that are no video" in output
+    assert f"not used: {bucket}/recordings/broken.mp4: 8 bytes that are not a video" in output
     copy_folder(bucket / "out" / "remote", place / "out" / "remote")
     ours, theirs = told(place, "remote"), told(place, "local")
     assert ours[0] == theirs[0]

@@ -110,7 +110,7 @@ def test_images_that_were_replaced_are_taken_anew_but_over_nobodys_own(tmp_path,
     (root / "linked.json").write_text(noted)
     audit = prepare(root, videos=folder, size=size)
     (video,) = audit.changed
-    assert f"{video}: 1 images were replaced since; taken anew" in audit.remarks
+    assert f"{video}: 1 images were replaced since; taken again" in audit.remarks
     assert there.read_bytes() != before and len(load_index(root)) == 3
     assert prepare(root, videos=folder, size=size).changed == []
 

@@ -122,7 +122,7 @@ def test_what_is_no_video_is_refused_by_name(tmp_path):
     write_video(tmp_path / "empty.avi", 25, 0, "MJPG")
     for name, message in (
         ("absent.mp4", "no such video"),
-        ("text.mp4", "8 bytes that are no video"),
+        ("text.mp4", "8 bytes that are not a video"),
         ("empty.avi", "holds no frames"),
     ):
         with pytest.raises(InputError, match=rf"{name}: {message}"):

@@ -81,7 +81,7 @@ def test_what_cannot_be_used_is_said_without_the_files_name(tmp_path):
     raw = write_dicom(tmp_path / "Mustermann2", bytes(48 * 96 * 3), ExplicitVRLittleEndian)
     assert fault(raw) == "op: no video in it"
     text = write_dicom(tmp_path / "Mustermann3", b"no video", H264)
-    assert fault(text) == "op: 8 bytes that are no video, or one without its index"
+    assert fault(text) == "op: 8 bytes that are not a video, or one without its index"
     cut = write_dicom(tmp_path / "Mustermann4", jpegs(100), JPEG, 100, CineRate=10)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     assert fault(cut).startswith("op: cut off, used as far as it goes")

@@ -60,7 +60,7 @@ def test_videos_are_named_by_their_paths_or_by_a_digest(tmp_path):
     assert "7 frames as JPEG 2000" in wide
     assert damaged == "DICOM file 9 of 9, by their paths: damaged"
     _, stills, others = found.remarks
-    assert stills.startswith("1 DICOM files are still images, no videos; not used; prepare.py --")
+    assert stills.startswith("1 DICOM files are still images, not videos; not used; prepare.py --")
     assert others == "1 DICOM files have no pictures; not used"
     said = " ".join([*found.videos, *found.problems, *found.remarks]).casefold()
     assert not [secret for secret in (*SECRETS, "petri", "holz") if secret in said]

@@ -66,13 +66,18 @@ def models(tmp_path_factory):
     random = np.random.default_rng(0)
     for task, classes in (("phases", PHASES), ("tools", TOOLS)):
         model = FrameModel(encoder, classes, task, task == "tools", seed=0)
-        model.set_weights([w + random.normal(0, 0.5, w.shape) if w.shape[-1:] == (7,) else w
-                           for w in model.get_weights()])  # fmt: skip
+        model.set_weights(
+            [
+                w + random.normal(0, 0.5, w.shape) if w.shape[-1:] == (7,) else w
+                for w in model.get_weights()
+            ]
+        )
         save_frame_model(model, folder / task, {})
     save_encoder(encoder, folder / "encoder", {})
     shutil.copytree(folder / "phases", folder / "temporal")
-    save_temporal(TemporalModel(12, 7, num_layers=2, num_maps=8, seed=1),
-                  folder / "temporal" / "temporal")  # fmt: skip
+    save_temporal(
+        TemporalModel(12, 7, num_layers=2, num_maps=8, seed=1), folder / "temporal" / "temporal"
+    )
     return folder
 
 

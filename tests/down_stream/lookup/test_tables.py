@@ -47,14 +47,14 @@ def test_a_damaged_table_is_named(tmp_path, suffix):
     path = write_rows(tmp_path / f"table{suffix}", make_rows())
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=f"table{suffix}: no table that can be read"):
+    with pytest.raises(InputError, match=f"table{suffix}: not a table that can be read"):
         Table(path).read()
     rows = make_rows()
     rows.embeddings[5, 2] = np.nan
     with pytest.raises(InputError, match="not finite"):
         Table(write_rows(path, rows)).read()
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(InputError, match="no table that can be read"):
+    with pytest.raises(InputError, match="not a table that can be read"):
         Table(tmp_path / "other.npz")
 
 

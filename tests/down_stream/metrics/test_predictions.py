@@ -85,9 +85,17 @@ def test_frames_of_a_video_come_in_the_order_of_time(tmp_path):
         ("video,second,label,prediction", ",0,1,1", "line 2: no video name"),
         ("video,second,label,prediction", "a,-1,1,1", "line 2: second '-1'; expected a number"),
         ("video,second,label,prediction", "a,-1,1,1", "line 2: second '-1'"),
-        ("video,second,label,prediction,A,B", "a,0,7,1,0,1", "line 2: label '7'; a number from 0"),
+        (
+            "video,second,label,prediction,A,B",
+            "a,0,7,1,0,1",
+            "line 2: label '7'; expected a number from 0",
+        ),
         ("video,second,label,prediction", "a,0,1,-1", "line 2: prediction '-1'"),
-        ("video,second,label,prediction,A,B", "a,0,1,1,0,x", "line 2: 'x' in column B; a probab"),
+        (
+            "video,second,label,prediction,A,B",
+            "a,0,1,1,0,x",
+            "line 2: 'x' in column B; expected a probab",
+        ),
         ("video,second,label,prediction,A,B", "a,0,1,1,0,25", "line 2: '25' in column B"),
     ],
 )

@@ -66,7 +66,7 @@ def test_the_page_of_the_command_opens_recordings_at_their_times(place, monkeypa
     ("words", "message"),
     [
         (["--video=op1", "--second=1"], "expected --embeddings, or --index"),
-        (["--index=none", "--video=op1", "--second=1"], "no index that is complete"),
+        (["--index=none", "--video=op1", "--second=1"], "no complete index"),
         (["--index=x", "--video=op1"], "expected either --image, or --video with --second"),
         (["--index=x", "--image=a.png", "--output=a.txt"], r"ends in \.html"),
     ],

@@ -50,12 +50,16 @@ def test_an_encoder_is_fetched_once_and_opens_without_a_network(hub):
 
     def fetch(address, **more):
         done = subprocess.run(
-            [sys.executable, "-c", f"from msn.formats.hub import encoder_path as p\n"
-             f"from data.common.errors import InputError\n"
-             f"try: print(p({address!r}))\nexcept InputError as e: print('refused:', e)"],
+            [
+                sys.executable,
+                "-c",
+                f"from msn.formats.hub import encoder_path as p\n"
+                f"from data.common.errors import InputError\n"
+                f"try: print(p({address!r}))\nexcept InputError as e: print('refused:', e)",
+            ],
             **{"cwd": ROOT, "env": environment | more, "capture_output": True, "text": True},
             timeout=200,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         (line,) = done.stdout.splitlines()
         return line
@@ -126,7 +130,9 @@ def test_other_paths_are_left_alone_and_mistyped_addresses_refused(tmp_path):
     assert encoder_path(str(tmp_path / "encoder")) == tmp_path / "encoder"
     assert encoder_path(tmp_path) == tmp_path
     for address in ("hf-hub:name", "hf-hub:owner/name/more"):
-        with pytest.raises(InputError, match=f"{address}: no address on the Hub; expected hf-hub:"):
+        with pytest.raises(
+            InputError, match=f"{address}: not an address on the Hub; expected hf-hub:"
+        ):
             load_encoder(address)
 
 

@@ -126,7 +126,10 @@ def test_what_it_is_not_for_is_refused_in_one_line(small_dataset, tmp_path):
         (lambda: run(config, tmp_path / "run"), "net.onnx: an ONNX file: .* not fine-tuned"),
         (lambda: open_pretrained(path, {}), "init=.*net.onnx: not a Vision Transformer"),
         (lambda: convert(path, tmp_path / "out", "encoder"), "net.onnx: an ONNX file is frozen"),
-        (lambda: load_encoder(path, num_heads=3), "net.onnx: says itself what num_heads would"),
+        (
+            lambda: load_encoder(path, num_heads=3),
+            "net.onnx: says its num_heads itself; expected none",
+        ),
     ):
         with pytest.raises(InputError, match=said) as refusal:
             call()
@@ -199,7 +202,7 @@ def test_without_onnxruntime_or_a_whole_file_one_line_says_so(tmp_path, monkeypa
     (tmp_path / "net.onnx").write_bytes(b"no graph")
     (tmp_path / "net.json").write_text(json.dumps(FACTS))
     if importlib.util.find_spec("onnxruntime"):
-        with pytest.raises(InputError, match="no ONNX file that can be run"):
+        with pytest.raises(InputError, match="not an ONNX file that can be run"):
             load_encoder(tmp_path / "net.onnx")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"not installed; run: .* -r requirements-onnx.txt"):

@@ -93,7 +93,9 @@ def test_what_others_put_there_is_not_uploaded(written, tmp_path, caplog):
     (folder / "sub").mkdir()
     (folder / "sub" / "encoder.json").write_text("{}")
     assert set(uploaded(folder, "owner/new")) == ours
-    assert "not uploaded, as no part of an encoder: Meier.csv, sub/encoder.json" in caplog.text
+    assert (
+        "not uploaded, as it is not part of an encoder: Meier.csv, sub/encoder.json" in caplog.text
+    )
 
 
 def test_cards_of_earlier_versions_are_uploaded_without_what_they_named(written, tmp_path):
@@ -157,7 +159,7 @@ def test_what_is_uploaded_opens_and_names_nobody(hub, source, tmp_path, output_f
     output, flags = tmp_path / "Meier", ("--push=hf://owner/new", f"--format={output_format}")
     done = push(source, output, *flags, HF_TOKEN="secret")
     assert done.returncode == 0, done.stderr
-    assert "/owner/new (private; names of videos and of places here left out)" in done.stdout
+    assert "/owner/new (private; without the names of videos and of places here)" in done.stdout
     there = served / "owner" / "new"
     assert (there / ".visibility").read_text() == "private"
     for name in (".visibility", ".gitattributes"):
@@ -197,7 +199,7 @@ def test_what_cannot_be_uploaded_is_said_before_anything_is_written(hub, source,
         ("hf://owner/taken", allowed, "hf://owner/taken: exists already; expected"),
         ("hf://owner/theirs", allowed, "hf://owner/theirs: exists already; expected"),
         ("hf://owner/public", allowed, "hf://owner/public: exists already; expected"),
-        ("owner/new", allowed, "--push=owner/new: no address on the Hub; expected"),
+        ("owner/new", allowed, "--push=owner/new: not an address on the Hub; expected"),
     ]
     for address, more, said in cases:
         refused(push(source, output, f"--push={address}", **more), said)

@@ -162,8 +162,8 @@ def test_a_tracker_that_is_away_ends_nothing(tmp_path, monkeypatch, caplog):
     )
     assert told.returncode == 1
     assert told.stderr == (
-        f"not sent: {tmp_path}: no run; expected the workdir of pre-training, an experiment or a "
-        "comparison\n"
+        f"not sent: {tmp_path}: not a run; expected the workdir of pre-training, an experiment or "
+        "a comparison\n"
     )
     assert told.stdout == f"{folder}: wandb has all of it\n"  # which the first does not keep away
 

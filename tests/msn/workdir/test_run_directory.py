@@ -38,7 +38,7 @@ def test_keys_that_may_change_and_keys_that_may_not(tmp_path, caplog):
     assert json.loads((tmp_path / "config.json").read_text())["log_every"] == 5
     with pytest.raises(InputError, match=r"steps 6 -> 9\).* --config\.init=.*/encoder$"):
         write_configuration(tmp_path, small_config("data", steps=9))
-    with pytest.raises(InputError, match="take another workdir or the same configuration"):
+    with pytest.raises(InputError, match="use another workdir or the same configuration"):
         write_configuration(tmp_path, small_config("data", steps=9, seed=3))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json: damaged"):

@@ -164,12 +164,18 @@ def test_a_missing_frame_is_missing_at_any_rate(fps, small_dataset, tmp_path):
 @pytest.mark.parametrize(
     "change, said",
     [
-        (lambda c: c | {"second": c["second"] + 0.4 * (c["video"] == "video02")},
-         r"14 frames of video02 are misaligned: 0.4 s for 0 s, .* and 11 more; expected the"),
-        (lambda c: {n: np.concatenate([v, v[:7]]) for n, v in c.items()},
-         r"7 frames of video01 are in it more than once: second 0, 1, 2 and 4 more"),
-        (lambda c: c | {"video": np.char.add(c["video"], "x")},
-         r"none of 28 frames of video01, video02; it has video01x, "),
+        (
+            lambda c: c | {"second": c["second"] + 0.4 * (c["video"] == "video02")},
+            r"14 frames of video02 are misaligned: 0.4 s for 0 s, .* and 11 more; expected the",
+        ),
+        (
+            lambda c: {n: np.concatenate([v, v[:7]]) for n, v in c.items()},
+            r"7 frames of video01 are in it more than once: second 0, 1, 2 and 4 more",
+        ),
+        (
+            lambda c: c | {"video": np.char.add(c["video"], "x")},
+            r"none of 28 frames of video01, video02; it has video01x, ",
+        ),
         (lambda c: {n: v for n, v in c.items() if n != "video"}, "no video among its columns"),
         (lambda c: {n: v for n, v in c.items() if n != "second"}, "no frame or second among"),
         (lambda c: c | {"second": np.full(56, np.nan)}, "second is unknown in some rows"),
@@ -178,7 +184,7 @@ def test_a_missing_frame_is_missing_at_any_rate(fps, small_dataset, tmp_path):
         (lambda c: c | {"embeddings": c["embeddings"] / 0}, "56 embeddings are not finite"),
         (lambda c: c | {"video": c["video"][:5]}, "video has the shape"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_what_cannot_be_told_apart_is_said(change, said, tables, small_dataset, tmp_path):
     path = tmp_path / "odd.npz"
@@ -196,8 +202,8 @@ def test_what_a_table_is_not_for_is_refused(tables, small_dataset, tmp_path):
             {"mode": "finetune"},
             "features.parquet: a table of features: can be probed, not fine-tuned; expected",
         ),
-        ({"features": "mean"}, "features is 'mean' for .*features.parquet, which has what it has"),
-        ({"encoder_num_heads": 3}, "features.parquet: a table of features, without num_heads"),
+        ({"features": "mean"}, "features is 'mean' for .*features.parquet, which holds one kind"),
+        ({"encoder_num_heads": 3}, "features.parquet: num_heads given for a table of features"),
         ({"encoder": str(tmp_path / "none.npz")}, "none.npz: no such file"),
         (
             {"encoder": "", "model__like": str(table)},
@@ -209,7 +215,7 @@ def test_what_a_table_is_not_for_is_refused(tables, small_dataset, tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     (tmp_path / "broken.npz").write_bytes(b"PK")
     for name in ("broken.parquet", "broken.npz"):
-        with pytest.raises(InputError, match=f"{name}: no table that can be read"):
+        with pytest.raises(InputError, match=f"{name}: not a table that can be read"):
             FeatureTable(tmp_path / name)
     for path in tables.values():
         with pytest.raises(InputError, match="a table of features, not an encoder"):
