@@ -128,6 +128,7 @@ def place(s3, tmp_path_factory):
 def tiny(place, monkeypatch, eager):
     """The commands train tiny networks; all else is theirs."""
     import down_stream.checks
+    import down_stream.classifiers.logistic_regression
     import down_stream.comparison.grid
     import down_stream.cross_validation
     import down_stream.experiment
@@ -182,6 +183,8 @@ def tiny(place, monkeypatch, eager):
         config.model.variant = ""
         return compare(config, workdir, **arguments)
 
+    logistic = down_stream.classifiers.logistic_regression
+    monkeypatch.setattr(logistic, "PENALTIES", logistic.PENALTIES[:4])
     monkeypatch.setattr(down_stream.comparison.grid, "run_comparison", small_comparison)
     monkeypatch.setattr(down_stream.checks, "check_inputs", small_check)
     monkeypatch.setattr(msn.pretrain, "pretrain", small_pretrain)
