@@ -22,6 +22,7 @@ DELIMITERS = "\t;,"
 MAX_BYTES = 1 << 30
 EXCEL = re.compile(r'"?sep=.(".*)?')  # what it may have above the header
 QUOTED = r'(?:^|(?<=%s))"[^"]*(?:""[^"]*)*("?)'  # a cell, between delimiters
+_ZEROS = re.compile(r"(\d+)[.,](0+)")
 UNCLOSED = "quotes that do not close; expected one at each end of a cell"
 
 
@@ -66,10 +67,25 @@ class Table:
     def whole_numbers(self, column: int) -> np.ndarray:
         """int64 [rows], a column's numbers from 0 on; -1 where a cell is none."""
         array = self.cells[column]
-        texts = compute.utf8_trim_whitespace(array.dictionary)
+        texts = pa.array(without_zeros(self.texts(column)[0]), pa.string())
         is_number = compute.match_substring_regex(texts, r"^[0-9]{1,18}$")
         numbers = compute.if_else(is_number, texts, "-1").cast(pa.int64())
         return numbers.take(array.indices).to_numpy(zero_copy_only=False)
+
+
+def without_zeros(texts: list[str]) -> list[str]:
+    """Numbers that all have decimals, and all of them zero, without these: 12 for "12.0".
+
+    Three zeros may be those of a thousand behind a mark ("12.000"): they are decimals where a
+    number is 0, or has more than three digits in front of them. Else all stay as they are.
+    """
+    numbers = [_ZEROS.fullmatch(text) for text in texts if text]
+    found = [number for number in numbers if number]
+    if not found or len(found) < len(numbers) or len({len(number[2]) for number in found}) > 1:
+        return texts
+    if len(found[0][2]) == 3 and not any(int(n[1]) == 0 or len(n[1]) > 3 for n in found):
+        return texts
+    return [re.split("[.,]", text)[0] for text in texts]
 
 
 def read_table(path: Path, audit: Audit) -> Table:

@@ -64,7 +64,9 @@ def read_moments(
       InputError: no row is left.
     """
     frames = table.whole_numbers(number)
-    expected = f"a frame number in the column {table.columns[number]!r}"
+    expected = (
+        f"a frame number, without marks between thousands, in the column {table.columns[number]!r}"
+    )
     table = refuse_rows(table, frames >= 0, expected, audit)
     frames = frames[frames >= 0]
     if not len(frames):

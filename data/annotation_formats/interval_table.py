@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.annotation_formats.clock_times import parse_times
-from data.annotation_formats.delimited import Table, check_names, refuse_rows
+from data.annotation_formats.delimited import Table, check_names, refuse_rows, without_zeros
 from data.annotation_formats.labels import (
     MISSING,
     PHASE,
@@ -107,6 +107,7 @@ def read_intervals(table: Table, columns: IntervalColumns, audit: Audit) -> Inte
 def _times(table: Table, column: int, is_frames: bool) -> tuple[np.ndarray, bool]:
     """float64 [rows], NaN where a cell is no time, and whether some are written with colons."""
     texts, places = table.texts(column)
+    texts = without_zeros(texts) if is_frames else texts
     times, is_clock = parse_times(texts, decimal_comma=table.delimiter != ",")
     if is_frames:  # 1.500 are 1500, or half of it is a frame's
         times[[bool(_THOUSANDS.fullmatch(text)) for text in texts]] = np.nan

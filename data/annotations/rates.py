@@ -15,7 +15,8 @@ USUAL = (1.0, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
 # Rows for every so many seconds, where frames are counted, and times in milliseconds: too far from
 # what they would be taken for, 25 and 1 a second, for an annotation that ends early or late.
 RARE_ROWS, MILLISECONDS = (0.1, 0.2, 0.5, 2.0, 5.0), 1000.0
-UNITS = (1 / 86400, 1 / 3600, 1 / 60)  # what is counted for seconds: days (Excel), hours, minutes
+# What is counted for seconds; days are Excel's.
+UNITS = {1 / 86400: "days", 1 / 3600: "hours", 1 / 60: "minutes"}
 SEXAGESIMAL = 60.0  # hours for minutes, in times with colons
 PART = 0.5  # of the video, to which annotations go in which the last phase has no end
 ROUNDED = 1.0  # seconds by which times may go on, that were rounded
@@ -45,7 +46,7 @@ def check_rate(
     rare = RARE_ROWS if labels.likely_fps not in (None, 1) and labels.end >= FEW else ()
     if rare and _has_row_a_second(labels, likely):
         rare = ()
-    units = UNITS if labels.likely_fps == 1 else ()
+    units = tuple(UNITS) if labels.likely_fps == 1 else ()
     known = (*units, *rare, *USUAL, MILLISECONDS)
     rates = " or ".join(f"{fps:.5g}" for fps in known if _fits(labels.end, fps, length))
     if labels.likely_fps is None:
@@ -57,6 +58,12 @@ def check_rate(
     is_near = labels.likely_fps == 1 and abs(labels.end - length) <= ROUNDED
     if _fits(labels.end, likely, length) or is_near or not rates:
         return likely, ""
+    if unit := next((unit for unit in units if _fits(labels.end, unit, length)), None):
+        return likely, (
+            f"its times end at {labels.end:.4g}, but the video at {length:.4g} s; most likely they "
+            f"are {UNITS[unit]}: expected --annotation_fps={unit:.5g}, or --annotation_fps=1 if "
+            "they are seconds and do end there"
+        )
     return likely, (
         f"with {likely:g} a second it would end at {labels.end / likely:.4g} s, but the video ends "
         f"at {length:.4g} s; most likely it has {rates} a second: expected --annotation_fps, which "

@@ -241,6 +241,14 @@ def _torn(patients: Patients, videos: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
+def _unlabelled(part: str, index: FrameIndex) -> str:
+    """Which videos of a part have no labelled frame; "" where all have."""
+    used = set(np.unique(index.video).tolist())
+    left = [name for number, name in enumerate(index.videos) if number not in used]
+    of = f"{len(left)} of {len(index.videos)} {part}_videos"
+    return f"{of} have no labels, and add nothing: {some(left)}" if left else ""
+
+
 def remarks(
     task: Task, splits: dict[str, FrameIndex], seen: Seen, patients: Patients = NOBODY
 ) -> list[str]:
@@ -252,6 +260,7 @@ def remarks(
     found = [
         f"no training frame of {name}" for i, name in enumerate(task.classes) if i not in learnt
     ]
+    found += [line for part, index in splits.items() if (line := _unlabelled(part, index))]
     same, possible = overlaps(splits["test"].videos, seen.videos)
     if same:
         found.append(f"pre-training has seen test videos: {', '.join(same)}")

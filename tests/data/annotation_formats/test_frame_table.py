@@ -190,3 +190,33 @@ def test_two_hours_are_read_in_a_moment(tmp_path):
     assert time.perf_counter() - start < 1.0
     assert np.array_equal(frames, np.arange(180_000))
     assert np.array_equal(phases, np.arange(180_000) // 30_000)
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "zeros"),
+    [(0, 60, ".0"), (1, 60, ".0"), (0, 60, ".000"), (1, 1200, ".000"), (5, 60, ",00")],
+)
+def test_numbers_of_frames_whose_decimals_are_zero(tmp_path, first, count, zeros):
+    path = write(tmp_path, rows(*((f"{n}{zeros}", PHASES[0]) for n in range(first, first + count))))
+    assert read_phases(path, Strict())[0].tolist() == list(range(first, first + count))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        ("1.000", "2.000", "3.000"),  # or 1,000 to 3,000
+        ("998", "999", "1.000"),
+        ("0.0", "1.5", "2.0"),
+        ("0.0", "1.00"),
+        ("0", "1.0"),
+    ],
+)
+def test_decimals_that_may_be_something_else_are_named(tmp_path, frames):
+    audit = Audit()
+    path = write(tmp_path, rows(*((frame, PHASES[0]) for frame in frames)))
+    try:
+        read = read_phases(path, audit)[0].tolist()
+    except InputError:
+        read = []
+    assert read == [int(frame) for frame in frames if frame.isdecimal()]
+    assert "expected a frame number, without marks between thousands" in audit.problems[0]

@@ -224,6 +224,18 @@ def test_marks_between_thousands_are_no_decimals_of_a_frame(tmp_path, rows):
     assert read(tmp_path, text)[0]["x"][0].rows == 2
 
 
+@pytest.mark.parametrize("rows", ["0.0;11.0;A\nx;12.0;30.0;B", "0.000;11.000;A\nx;12.000;30.000;B"])
+def test_frames_whose_decimals_are_zero(tmp_path, rows):
+    """Three zeros may be a mark's, but for 0.000; of a column without it, nothing is taken."""
+    parts, audit, _ = read(tmp_path, f"video;start_frame;end_frame;phase\nx;{rows}\n")
+    if ".000" in rows:
+        assert parts["x"] == []
+        assert "without marks between thousands" in audit.problems[0]
+        return
+    assert audit.problems == []
+    assert parts["x"][0].at(np.array([0, 11, 12, 30]), 1.0).tolist() == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize("count", [128, 40_000])
 @pytest.mark.parametrize("header", ["video,start,comment", "video,frame,phase"])
 def test_a_column_of_other_texts_is_not_taken_for_phases(tmp_path, header, count):

@@ -94,12 +94,13 @@ def intervals(ends, fps=None, last=None):
     return Intervals(Path("a.csv"), "phase", ("A",), starts, ends, values, fps, 1.0)
 
 
-@pytest.mark.parametrize("unit", [60, 3600, 86400])
-def test_minutes_hours_and_days_for_seconds_are_named(unit):
+@pytest.mark.parametrize(("unit", "called"), [(60, "minutes"), (3600, "hours"), (86400, "days")])
+def test_minutes_hours_and_days_for_seconds_are_named(unit, called):
     """Taken for seconds, they would all be of the beginning; a spreadsheet counts days."""
     ends = np.array([200.0, 2465.0]) / unit
     used, doubt = check_rate(intervals(ends), 2465.0, None, 25.0)
-    assert f"most likely it has {1 / unit:.5g} a second" in doubt
+    expected = f"--annotation_fps={1 / unit:.5g}, or --annotation_fps=1 if they are seconds"
+    assert f"most likely they are {called}: expected {expected}" in doubt
     used, doubt = check_rate(intervals(ends), 2465.0, float(f"{1 / unit:.5g}"), 25.0)
     assert not doubt and ends[-1] / used == pytest.approx(2465, abs=0.1)
     assert check_rate(intervals(ends), 2465.0, 1.0, 25.0) == (1, "")

@@ -50,6 +50,28 @@ def test_a_patient_in_two_parts_is_said(root, caplog):
     )
 
 
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_videos_without_labels_add_nothing_and_that_is_said(small_dataset, tmp_path, part):
+    root = shutil.copytree(small_dataset, tmp_path / "data")
+    table = pq.read_table(root / "index.parquet")
+    names, phase = table["video"].to_pylist(), table.schema.get_field_index("phase")
+    # Of a part with one video alone nothing would be left.
+    videos = {"train": ["video01"], "validation": ["video02"], "test": ["video03"]}
+    videos[part].append("video04")
+    labels = [
+        -1 if n == "video04" else p for n, p in zip(names, table["phase"].to_pylist(), strict=True)
+    ]
+    field = table.schema.field("phase")
+    pq.write_table(
+        table.set_column(phase, field, pa.array(labels, field.type)), root / "index.parquet"
+    )
+    task = phases(CHOLEC80)
+    splits = select_splits([root], videos, task)
+    texts = remarks(task, splits, Seen(is_all=True))
+    said = f"1 of 2 {part}_videos have no labels, and add nothing: video04"
+    assert [text for text in texts if "add nothing" in text] == [said]
+
+
 def test_a_patient_of_pre_training_is_said(root):
     first, second, twin, test = NAMES.values()
     texts = said(root, (second, twin), (), (test,), seen=(first, "other"))
