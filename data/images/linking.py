@@ -147,14 +147,12 @@ def is_newer(file: Path, target: Path) -> bool:
     if now.st_mtime > then.st_mtime + ROUGH:
         return True
     is_same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
-    # To the last digit, for a reduced copy may have the size of its image, and the same second.
-    is_copy = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
     # Replaced by one of its size and time, as `rsync --times` leaves it, it has a time of change
     # that no program sets (ctime) which is that of the replacement, or a later one than the copy's.
-    if is_same or not is_copy or now.st_ctime < then.st_ctime - ROUGH:
+    if is_same or not _is_like(now, then) or now.st_ctime < then.st_ctime - ROUGH:
         return False
     with contextlib.suppress(OSError):  # what may not be read is named where it is checked
-        if file.read_bytes() != target.read_bytes():
+        if not _is_equal(file, target):
             return True
         os.utime(target, ns=(then.st_atime_ns, then.st_mtime_ns))  # they are not compared again
     return False
@@ -210,7 +208,7 @@ def link_file(file: Path, target: Path) -> None:
       InputError: another file is there.
     """
     if target.exists():
-        if target.samefile(file) or _is_copy(target, file):
+        if target.samefile(file) or _is_copy(file, target):
             return
         raise InputError(
             f"{target}: another image than {file}; expected another --name for other images"
@@ -223,6 +221,22 @@ def link_file(file: Path, target: Path) -> None:
             shutil.copy2(file, side)  # with its time, by which a copy is known
 
 
-def _is_copy(one: Path, other: Path) -> bool:
-    one, other = one.stat(), other.stat()
-    return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
+def _is_copy(file: Path, target: Path) -> bool:
+    """Whether `target` is a copy of a file; by their bytes where its disk keeps times roughly."""
+    now, then = file.stat(), target.stat()
+    if _is_like(now, then):
+        return True
+    is_rough = abs(now.st_mtime - then.st_mtime) <= ROUGH
+    return is_rough and now.st_size == then.st_size and _is_equal(file, target)
+
+
+def _is_like(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two files have the size and the time of each other, as a copy has its file's.
+
+    To the last digit, for a reduced copy may have the size of its image, and the same second.
+    """
+    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
+def _is_equal(one: Path, other: Path) -> bool:
+    return one.read_bytes() == other.read_bytes()

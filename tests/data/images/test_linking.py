@@ -11,7 +11,7 @@ import pytest
 from data.common.errors import InputError
 from data.images import linking
 from data.images.image_io import image_size, read_image
-from data.images.linking import drop_replaced, link_images
+from data.images.linking import drop_replaced, link_file, link_images
 
 
 def write(path, height, width):
@@ -161,3 +161,19 @@ def test_copies_of_images_whose_rights_have_changed_are_compared_once(
     for _ in range(2):
         drop_replaced({"op": images}, frames)
         assert [file for file in compared if file in images] == images
+
+
+def test_a_copy_on_a_disk_with_rough_times_is_known_and_another_file_is_not(tmp_path):
+    file, target = tmp_path / "a.bmp", tmp_path / "dataset" / "a.bmp"
+    file.write_bytes(b"one")
+    os.utime(file, (1001.5, 1001.5))
+    target.parent.mkdir()
+    target.write_bytes(b"one")
+    os.utime(target, (1000, 1000))  # FAT keeps every second second
+    link_file(file, target)
+    assert not target.samefile(file)
+    target.write_bytes(b"two")
+    os.utime(target, (1001.4, 1001.4))  # of the same size, in the same second
+    with pytest.raises(InputError, match="another image than"):
+        link_file(file, target)
+    assert target.read_bytes() == b"two"
