@@ -22,6 +22,7 @@ from down_stream import cross_validation
 from down_stream.cells.cell import without_grid_keys
 from down_stream.cells.finished import finished_results, forget
 from down_stream.cells.model_card import write_model_card
+from down_stream.cells.opening import open_configured
 from down_stream.checks import check, check_time
 from down_stream.choices import ATTENTIVE, RESULTS
 from down_stream.classifiers import finetuning, fitting
@@ -30,7 +31,7 @@ from down_stream.classifiers.linear_head import Fitted
 from down_stream.classifiers.linear_probe import fit_linear_probe
 from down_stream.classifiers.logistic_regression import fit_logistic
 from down_stream.features.cache import fingerprint
-from down_stream.features.encoders import SplitFeatures, describe_encoder, facts_of, open_encoder
+from down_stream.features.encoders import SplitFeatures, describe_encoder, facts_of
 from down_stream.features.labelled_splits import (
     contents_fingerprint,
     describe_patients,
@@ -48,7 +49,6 @@ from down_stream.report.tasks import write_task_report
 from down_stream.tasks import Task, model_labels, open_task
 from down_stream.temporal.fitting import fit_sequences
 from down_stream.temporal.model import save_temporal
-from msn.encoders import facts_in
 from msn.formats.hub import encoder_path
 from msn.formats.model_card import licence_beside
 from msn.networks.usual_keras import usual_keras
@@ -131,15 +131,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
     videos = {part: config[f"{part}_videos"] for part in PARTS}
     splits = select_splits(roots, videos, task)
     task = task.choosing(splits["validation"], config.choose_by)
-    encoder = open_encoder(
-        path,
-        config.model.variant,
-        image_size=config.model.image_size,
-        resnet_weights=config.resnet_weights,
-        seed=config.seed,
-        given=facts_in(config, "encoder"),
-        like=encoder_path(config.model.like) if config.model.like else None,
-    )
+    encoder = open_configured(config)
     content = fingerprint(encoder)  # before it is trained
     if config.mode == "finetune":
         finetuning.check_trainable(encoder)

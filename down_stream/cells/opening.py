@@ -36,6 +36,19 @@ class Opened:
     problems: Mapping[str, str]
 
 
+def open_configured(config: ConfigDict):
+    """The encoder of an experiment's configuration; raises `InputError`."""
+    return open_encoder(
+        encoder_path(config.encoder) if config.encoder else None,
+        config.model.variant,
+        image_size=config.model.image_size,
+        resnet_weights=config.resnet_weights,
+        seed=config.seed,
+        given=facts_in(config, "encoder"),
+        like=encoder_path(config.model.like) if config.model.like else None,
+    )
+
+
 class Encoders:
     """The encoders that cells have now, each opened once.
 
@@ -46,23 +59,11 @@ class Encoders:
     def __init__(self, features: Iterable[str] = ()):
         self._features, self._known = tuple(features), {}
 
-    def open(self, config: ConfigDict):
-        """The encoder of an experiment's configuration; raises `InputError`."""
-        return open_encoder(
-            encoder_path(config.encoder) if config.encoder else None,
-            config.model.variant,
-            image_size=config.model.image_size,
-            resnet_weights=config.resnet_weights,
-            seed=config.seed,
-            given=facts_in(config, "encoder"),
-            like=encoder_path(config.model.like) if config.model.like else None,
-        )
-
     def of(self, config: ConfigDict) -> Opened:
         """What there is to know of an experiment's encoder; raises `InputError`."""
         key = _key(config)
         if key not in self._known:
-            encoder = self.open(config)
+            encoder = open_configured(config)
             self._known[key] = Opened(
                 fingerprint(encoder),
                 getattr(encoder, "kind", "encoder"),

@@ -13,7 +13,7 @@ import tensorflow as tf
 from data.common.logs import logger
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell
-from down_stream.cells.opening import Encoders
+from down_stream.cells.opening import Encoders, open_configured
 from down_stream.choices import ATTENTIVE
 from down_stream.features.extraction import representation
 from down_stream.features.pooling import choose_features, compute_features
@@ -41,7 +41,7 @@ def measure_costs(described: dict, cells: Sequence[Cell], encoders: Encoders, pa
             continue
         key = f"{encoders.fingerprint(cell.config)} {cell.config.features} {FUNCTION} {device}"
         if key not in known:
-            known[key] = _measure(encoders.open(cell.config), cell.config.features)
+            known[key] = _measure(open_configured(cell.config), cell.config.features)
         described[name] |= known[key] | {"device": device}
     with whole_file(path) as side:
         side.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

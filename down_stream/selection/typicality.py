@@ -47,15 +47,41 @@ def by_typicality(
         cluster = KMeans(number, n_init=10, random_state=seed).fit_predict(points)
     typical = typicality(points, cluster)
     size = np.bincount(cluster, minlength=number)
-    covered = np.bincount(cluster[labelled], minlength=number)
+    chosen = one_a_cluster(cluster, size, typical, labelled, allowed, budget)
+    return [
+        (row, {"cluster": of, "of_cluster": int(size[of]), "typicality": float(typical[row])})
+        for row, of in chosen
+    ]
+
+
+def one_a_cluster(
+    cluster: np.ndarray,
+    weight: np.ndarray,
+    merit: np.ndarray,
+    labelled: np.ndarray,
+    allowed: np.ndarray,
+    budget: int,
+) -> list[tuple[int, int]]:
+    """Chooses the points of most merit, each from the heaviest of the clusters with least labels.
+
+    Args:
+      cluster: int [n], of each point.
+      weight: [clusters].
+      merit: [n].
+      labelled, allowed: bool [n]: what has labels; what may be chosen.
+      budget: how many are chosen.
+
+    Returns:
+      (position, its cluster) of each, in order.
+    """
+    covered = np.bincount(cluster[labelled], minlength=len(weight))
     left, chosen = allowed.copy(), []
     while len(chosen) < budget and left.any():
         possible = np.unique(cluster[left])
-        best = possible[np.lexsort((possible, -size[possible], covered[possible]))[0]]
+        best = possible[np.lexsort((possible, -weight[possible], covered[possible]))[0]]
         rows = np.flatnonzero(left & (cluster == best))
-        row = int(rows[np.argmax(typical[rows])])
-        reason = {"cluster": int(best), "of_cluster": int(size[best])}
-        chosen.append((row, {**reason, "typicality": float(typical[row])}))
+        row = int(rows[np.argmax(merit[rows])])
+        chosen.append((row, int(best)))
         covered[best] += 1
         left[row] = False
     return chosen

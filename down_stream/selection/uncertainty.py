@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from down_stream.selection.candidates import Candidates
+from down_stream.selection.typicality import one_a_cluster
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
@@ -54,15 +55,8 @@ def by_uncertainty(
     cluster = found.labels_
     distance = np.linalg.norm(points - found.cluster_centers_[cluster], axis=1)
     mass = np.bincount(cluster, uncertain * ~labelled, minlength=number)
-    covered = np.bincount(cluster[labelled], minlength=number)
-    left, chosen = allowed.copy(), []
-    while len(chosen) < budget and left.any():
-        possible = np.unique(cluster[left])
-        best = possible[np.lexsort((possible, -mass[possible], covered[possible]))[0]]
-        rows = np.flatnonzero(left & (cluster == best))
-        row = int(rows[np.argmin(distance[rows])])
-        reason = {"cluster": int(best), "entropy": float(uncertain[row])}
-        chosen.append((row, {**reason, "distance": float(distance[row])}))
-        covered[best] += 1
-        left[row] = False
-    return chosen
+    chosen = one_a_cluster(cluster, mass, -distance, labelled, allowed, budget)
+    return [
+        (row, {"cluster": of, "entropy": float(uncertain[row]), "distance": float(distance[row])})
+        for row, of in chosen
+    ]

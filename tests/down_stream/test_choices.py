@@ -11,6 +11,7 @@ from data.dataset.classes import CHOLEC80, Classes
 from data.dataset.frame_index import load_index
 from data.indexing.building import build_index
 from down_stream import experiment
+from down_stream.cells import opening
 from down_stream.classifiers import fitting
 from down_stream.classifiers.frame_model import FrameModel
 from down_stream.experiment import fit_classifier
@@ -117,7 +118,7 @@ def test_a_run_hands_its_seed_and_settings_on(small_dataset, tmp_path, monkeypat
         **{"seed": 3, "mode": "knn", "temporal": "tecno_offline", "balance_classes": False},
         **{"tecno__epochs": 7, "tecno__num_maps": 5, "tecno__dropout": 0.25},
     )
-    encoders = recorded(monkeypatch, experiment, "open_encoder")
+    encoders = recorded(monkeypatch, opening, "open_encoder")
     sequences = recorded(monkeypatch, experiment, "fit_sequences", answer=DoneError())
     with pytest.raises(DoneError):
         experiment.run(config, tmp_path / "run")
