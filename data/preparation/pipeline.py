@@ -21,11 +21,11 @@ from data.indexing.cleaning import Cleaning
 from data.indexing.kept import Kept
 from data.preparation.media import (
     Media,
-    check_present_frames,
     find_media,
     has_media,
     own_videos,
 )
+from data.preparation.present_frames import check_present_frames
 from data.splits.overlaps import SYNTHETIC
 from data.splits.protocols import write_splits
 from data.splits.remarks import remark_shared

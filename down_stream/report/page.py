@@ -19,7 +19,7 @@ from down_stream.report.wording import drawn_cases, duration, percent
 
 _STYLE = Path(__file__).with_name("report.css")
 
-# What a score says, for who does not have it at hand.
+# What a score says, for readers who do not know it by heart.
 SCORES = {
     "accuracy": "share of the frames that are right",
     "precision": "of the frames that were given a class, the share that has it",

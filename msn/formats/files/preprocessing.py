@@ -66,10 +66,9 @@ def size_arguments(size: int, sizes: dict, arguments: dict) -> dict:
 def checked_normalisation(mean, std) -> dict:
     """`mean` and `std` as they came from JSON; raises `InputError`."""
     try:
-        found = {
-            name: [float(value) for _, value in zip("rgb", values, strict=True)]
-            for name, values in (("mean", mean), ("std", std))
-        }
+        found = {"mean": [*map(float, mean)], "std": [*map(float, std)]}
+        if {len(values) for values in found.values()} != {3}:
+            raise ValueError("not three numbers each")
         if not all(value > 0 for value in found["std"]):
             raise ValueError("std is not above 0")
     except (TypeError, ValueError) as error:
