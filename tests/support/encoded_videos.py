@@ -16,11 +16,14 @@ def moving_square(number):
     return image
 
 
-def encode(path, codec="libx264", frames=100, fps=25, fields="", draw=draw_number, **options):
+def encode(
+    path, codec="libx264", frames=100, fps=25, fields="", draw=draw_number, begin=0, **options
+):
     """Writes a video of the pictures `draw(0)`, `draw(1)`, ...
 
     Args:
       fields: "tff" or "bff" makes a frame of every two pictures, the field order; "" none.
+      begin: the time stamp of the first frame, in frames.
       options: of the encoder.
     """
     with av.open(str(path), "w") as container:
@@ -34,6 +37,7 @@ def encode(path, codec="libx264", frames=100, fps=25, fields="", draw=draw_numbe
             stream.codec_context.flags |= av.codec.context.Flags.interlaced_dct
             stream.codec_context.flags |= av.codec.context.Flags.interlaced_me
         for frame in _drawn(frames, draw, fields):
+            frame.pts += begin
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -112,6 +112,7 @@ def unroll(packets: Packets, unit: float) -> tuple[np.ndarray | None, tuple[int,
         is_ahead &= steps * unit > STILL
     starts = (0, *known[1:][(steps < back) | is_ahead].tolist())
     unrolled, end, duration = stamps.copy(), None, round(usual)
+    _mend_ends(unrolled, packets.decoding, starts, usual)
     for start, stop in itertools.pairwise((*starts, len(stamps))):
         part = unrolled[start:stop]
         used = part[part != UNKNOWN]
@@ -120,6 +121,22 @@ def unroll(packets: Packets, unit: float) -> tuple[np.ndarray | None, tuple[int,
         end = part.max() if len(used) else end
         duration = round(_duration(part, duration))
     return unrolled, starts
+
+
+def _mend_ends(stamps: np.ndarray, decoding: np.ndarray, starts: tuple, usual: float) -> None:
+    """Sets the time stamps of last frames before jumps that are of the clock behind these.
+
+    Where a program stream does not say when a frame is shown, FFmpeg takes the time at which the
+    next one is decoded.
+    """
+    for start, stop in itertools.pairwise(starts):
+        own = slice(start, stop)
+        known = (stamps[own] != UNKNOWN) & (decoding[own] != UNKNOWN)
+        if not known[-1] or known.sum() < 3:
+            continue
+        later = np.median((stamps[own] - decoding[own])[known])
+        if abs(stamps[stop - 1] - decoding[stop - 1] - later) > SLOW * usual:
+            stamps[stop - 1] = decoding[stop - 1] + round(later)
 
 
 def _duration(stamps: np.ndarray, otherwise: float) -> float:

@@ -178,6 +178,26 @@ def test_a_clock_that_jumps_goes_on(tmp_path, offset):
     assert not read_clock(first).jumps()
 
 
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+@pytest.mark.parametrize("offsets", [(0, 90), (0, 0, 90), (0, 90, 0)])
+def test_program_streams_one_behind_the_other_go_on(tmp_path, codec, offsets):
+    """Of the last frame of each, FFmpeg guesses the time stamp from the clock of the next one."""
+    parts = [
+        encode(tmp_path / f"{n}.mpg", codec, 100, begin=25 * offset, g="25", bf="0")
+        for n, offset in enumerate(offsets)
+    ]
+    path = tmp_path / "op.vob"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    clock = read_clock(path)
+    assert (len(clock.times), clock.seconds) == (100 * len(offsets), 4 * len(offsets))
+    assert "jump at second" in clock.jumps()
+    images = decode_all(path)
+    assert [read_number(images[number]) for number in range(90, 110)] == [
+        *range(90, 100),
+        *range(10),
+    ]
+
+
 def shifted(path, seconds, folder):
     """A transport stream whose clock begins later."""
     with (
