@@ -12,7 +12,7 @@ from data.dataset.cholec80 import PHASES
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
-from tests.data.common.test_cli import call
+from tests.support.forked_commands import call
 from tests.support.places import ROOT
 from tests.support.small_dicoms import JPEG, jpegs, write_dicom
 from tests.support.small_videos import write_video
@@ -33,7 +33,7 @@ def test_videos_with_everything(models, tmp_path):
     (tmp_path / "videos" / "c.mp4").write_bytes(b"no video")
     (tmp_path / "videos" / "notes.txt").write_text("x")
     result = call(
-        "inference",
+        "inference.py",
         f"--model_path={models / 'model'}",
         f"--video_path={tmp_path / 'videos'}",
         "--fps=2",
@@ -72,13 +72,13 @@ def test_operations_in_parts_give_the_table_of_the_dataset(models, tmp_path, is_
     listed.write_text("file,operation,order\nop_part2.mp4,Galle,1\nop_part1.mp4,Galle,2\n")
     joining = f"--operations={listed}" if is_listed else "--join_parts"
     names = [f"--data_rootdir={tmp_path}", "--name=ours"]
-    made = call("prepare", *names, f"--videos={recordings}", joining, "--format=png")
+    made = call("prepare.py", *names, f"--videos={recordings}", joining, "--format=png")
     assert made.returncode == 0, made.stderr
     tables = []
     for inputs in (names, [f"--video_path={recordings}", joining]):
         output = tmp_path / f"{len(tables)}.npz"
         model = f"--model_path={models / 'encoder'}"
-        result = call("inference", model, *inputs, f"--output={output}")
+        result = call("inference.py", model, *inputs, f"--output={output}")
         assert result.returncode == 0, result.stderr
         assert "look like parts" not in result.stderr
         with np.load(output) as table:
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert not (tmp_path / "a.parquet").exists()
-    result = call("inference", *arguments)
+    result = call("inference.py", *arguments)
     assert result.returncode == 0, result.stderr
     assert "[56, 12]" in result.stdout
     assert "were there from earlier runs" in result.stdout
@@ -125,14 +125,14 @@ def test_a_killed_run_goes_on(models, small_dataset, tmp_path):
 def test_a_stream(models, tmp_path):
     video = write_video(tmp_path / "op.mp4", frames=100)
     result = call(
-        "inference", f"--model_path={models / 'model'}", f"--stream={video}", cwd=tmp_path
+        "inference.py", f"--model_path={models / 'model'}", f"--stream={video}", cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("0:00  ")
     assert "latency " in result.stdout
     assert [file.name for file in tmp_path.iterdir()] == ["op.mp4"]
     call(
-        "inference",
+        "inference.py",
         f"--model_path={models / 'model'}",
         f"--stream={video}",
         f"--output={tmp_path / 'out' / 'live.npz'}",
@@ -165,7 +165,7 @@ def test_wrong_input_is_one_line(models, small_dataset, tmp_path, arguments, nam
     (tmp_path / "notes.txt").write_text("x")
     for name, path in places.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
-    result = call("inference", f"--model_path={models / 'encoder'}", *arguments, cwd=tmp_path)
+    result = call("inference.py", f"--model_path={models / 'encoder'}", *arguments, cwd=tmp_path)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert named in line
@@ -173,7 +173,7 @@ def test_wrong_input_is_one_line(models, small_dataset, tmp_path, arguments, nam
 
 
 def test_help_shows_an_example_of_every_input():
-    result = call("inference", "--help")
+    result = call("inference.py", "--help")
     assert result.returncode == 0
     for name in ("--image_path ", "--video_path ", "--data_rootdir ", "--stream "):
         assert name in result.stdout

@@ -11,7 +11,7 @@ import pytest
 
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
-from tests.data.common.test_cli import call
+from tests.support.forked_commands import call
 from tests.support.places import ROOT
 from tests.support.small_videos import write_video
 
@@ -69,7 +69,7 @@ def assert_same(one, other):
 
 
 def test_killed_shards_are_made_again_and_the_last_one_writes_the_table(asked, tmp_path):
-    whole = call("inference", *asked, f"--output={tmp_path}/whole.npz")
+    whole = call("inference.py", *asked, f"--output={tmp_path}/whole.npz")
     assert whole.returncode == 1, whole.stderr
 
     output = tmp_path / "shared.npz"
@@ -80,22 +80,22 @@ def test_killed_shards_are_made_again_and_the_last_one_writes_the_table(asked, t
 
     # Meanwhile nobody else makes the same videos.
     for others in ([], ["--shard=1/3"], ["--shard=2/4"]):
-        refused = call("inference", *asked, *others)
+        refused = call("inference.py", *asked, *others)
         assert refused.returncode == 75
         assert "another run is writ" in refused.stderr or "is being made" in refused.stderr
         assert refused.stderr.count("\n") == 1
 
-    second = call("inference", *asked, "--shard=2/3")
+    second = call("inference.py", *asked, "--shard=2/3")
     assert "shard           2 of 3: " in second.stdout
     assert "not done yet    shard 1/3, 3/3; the last one writes the table" in second.stdout
     assert killed.poll() is None
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
 
-    third = call("inference", *asked, "--shard=3/3")
+    third = call("inference.py", *asked, "--shard=3/3")
     assert third.returncode == 1 or "broken" not in third.stdout
     assert not output.exists()
-    last = call("inference", *asked, "--shard=1/3")
+    last = call("inference.py", *asked, "--shard=1/3")
     assert last.returncode == 1, last.stderr
     assert "were there" in last.stdout
     assert "broken.mp4: 8 bytes that are not a video" in last.stdout
@@ -110,11 +110,11 @@ def test_shards_of_another_night_start_anew(asked, tmp_path):
         write_video(videos / f"{name}.mp4", frames=30)
     asked = [asked[0], f"--video_path={videos}", f"--output={tmp_path}/nightly.npz"]
     for number in (1, 2):
-        result = call("inference", *asked, f"--shard={number}/2")
+        result = call("inference.py", *asked, f"--shard={number}/2")
         assert result.returncode == 0, result.stderr
     assert set(table(tmp_path / "nightly.npz")["video"]) == {"x", "y"}
     write_video(videos / "z.mp4", frames=60, first=9)
-    first, second = (call("inference", *asked, f"--shard={number}/2") for number in (1, 2))
+    first, second = (call("inference.py", *asked, f"--shard={number}/2") for number in (1, 2))
     assert "not done yet    shard 2/2" in first.stdout
     assert "written to" in second.stdout
     assert table(tmp_path / "nightly.npz")["video"].tolist().count("z") == 3
@@ -127,10 +127,10 @@ def test_a_video_that_comes_between_two_starts(asked, tmp_path):
         write_video(videos / f"{name}.mp4", frames=30, first=night)
     asked = [asked[0], f"--video_path={videos}", f"--output={tmp_path}/nightly.npz"]
     for name in "uv":
-        first = call("inference", *asked, "--shard=1/2")
+        first = call("inference.py", *asked, "--shard=1/2")
         assert "not done yet    shard 2/2" in first.stdout, first.stderr
         write_video(videos / f"{name}.mp4", frames=60, first=9)
-        second = call("inference", *asked, "--shard=2/2")
+        second = call("inference.py", *asked, "--shard=2/2")
         assert second.returncode == 0, second.stderr
         assert "shard 1/2: done with other videos than this one found" in second.stderr
         assert "written to" in second.stdout
@@ -141,7 +141,7 @@ def test_a_video_that_comes_between_two_starts(asked, tmp_path):
 
 def whole_table(asked, folder):
     """The table of one process that begins from nothing."""
-    result = call("inference", *asked[:-1], f"--output={folder}/of_one.npz")
+    result = call("inference.py", *asked[:-1], f"--output={folder}/of_one.npz")
     assert result.returncode == 0, result.stderr
     return table(folder / "of_one.npz")
 
@@ -153,26 +153,26 @@ def test_a_shard_that_is_started_again_keeps_no_table_from_being_written(asked, 
         write_video(videos / f"{number}.mp4", frames=frames, first=number)
     asked = [asked[0], f"--video_path={videos}", "--fps=5", "--batch_size=4"]
     asked += [f"--output={tmp_path}/a.npz"]
-    assert "not done yet" in call("inference", *asked, "--shard=1/2").stdout
+    assert "not done yet" in call("inference.py", *asked, "--shard=1/2").stdout
     write_video(videos / "0.mp4", frames=210, first=3)  # so that it has something to do
     again = start_and_stay(*asked, "--shard=1/2")
     until(lambda: len(list((tmp_path / "a.npz.parts").glob("0-*"))) == 2)
-    second = call("inference", *asked, "--shard=2/2")
+    second = call("inference.py", *asked, "--shard=2/2")
     assert second.returncode == 0, second.stderr
     assert "not done yet    shard 1/2" in second.stdout
     assert not (tmp_path / "a.npz").exists()
     os.kill(again.pid, signal.SIGKILL)
     again.communicate()
-    assert "written to" in call("inference", *asked, "--shard=1/2").stdout
+    assert "written to" in call("inference.py", *asked, "--shard=1/2").stdout
     assert_same(table(tmp_path / "a.npz"), whole_table(asked, tmp_path))
 
 
 def test_frames_of_a_dataset(encoder, small_dataset, tmp_path):
     asked = [f"--model_path={encoder}", f"--data_rootdir={small_dataset.parent}"]
-    whole = call("inference", *asked, f"--output={tmp_path}/whole.npz")
+    whole = call("inference.py", *asked, f"--output={tmp_path}/whole.npz")
     assert whole.returncode == 0, whole.stderr
     for number in (2, 1):
-        result = call("inference", *asked, f"--output={tmp_path}/a.npz", f"--shard={number}/2")
+        result = call("inference.py", *asked, f"--output={tmp_path}/a.npz", f"--shard={number}/2")
         assert result.returncode == 0, result.stderr
     assert_same(table(tmp_path / "whole.npz"), table(tmp_path / "a.npz"))
 
@@ -180,7 +180,7 @@ def test_frames_of_a_dataset(encoder, small_dataset, tmp_path):
 def test_more_shards_than_videos(encoder, tmp_path):
     write_video(tmp_path / "a.mp4", frames=30)
     asked = [f"--model_path={encoder}", f"--video_path={tmp_path}", f"--output={tmp_path}/a.npz"]
-    first, second = (call("inference", *asked, f"--shard={number}/2") for number in (2, 1))
+    first, second = (call("inference.py", *asked, f"--shard={number}/2") for number in (2, 1))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
     assert "2 of 2: 0 videos" in first.stdout
     assert len(table(tmp_path / "a.npz")["video"]) == 2
@@ -188,12 +188,12 @@ def test_more_shards_than_videos(encoder, tmp_path):
 
 def test_a_video_that_two_processes_have_written_is_made_again(asked, tmp_path):
     output = tmp_path / "a.npz"
-    assert call("inference", *asked, f"--output={output}").returncode == 1
+    assert call("inference.py", *asked, f"--output={output}").returncode == 1
     before = table(output)
     part = max((tmp_path / "a.npz.parts").glob("*/part_*"), key=lambda file: file.stat().st_size)
     number = int(part.stem.removeprefix("part_"))
     part.with_stem(f"part_{number - 1:012d}").write_bytes(part.read_bytes())
-    assert call("inference", *asked, f"--output={output}").returncode == 1
+    assert call("inference.py", *asked, f"--output={output}").returncode == 1
     assert_same(before, table(output))
 
 
@@ -206,7 +206,7 @@ def test_a_video_that_two_processes_have_written_is_made_again(asked, tmp_path):
 )
 def test_shards_that_cannot_be(asked, tmp_path, flags, line):
     inputs = asked[:1] if "--stream=0" in flags else asked
-    result = call("inference", *inputs, f"--output={tmp_path}/a.npz", *flags)
+    result = call("inference.py", *inputs, f"--output={tmp_path}/a.npz", *flags)
     assert result.returncode == 2
     assert line in result.stderr
     assert result.stderr.count("\n") == 1

@@ -24,8 +24,8 @@ from msn.networks.encoder import Encoder
 from msn.pretrain import kept_patches, pretrain
 from msn.training.initialisation import open_pretrained, origin_of
 from msn.workdir import checkpoint_files
-from tests.data.common.test_cli import call
 from tests.data.frames.test_opening import write_tfds
+from tests.support.forked_commands import call
 from tests.support.object_store import new_place
 from tests.support.places import ROOT
 from tests.support.record_files import write_records
@@ -225,7 +225,7 @@ def test_probe_and_inference_read_and_write_a_bucket(small_dataset, remote_datas
     encoder, bucket = Encoder(**TINY, seed=3), remote_dataset.parent
     encoders.save_encoder(encoder, bucket / "encoder", {})
     result = call(
-        "main",
+        "down_stream/main.py",
         "--config=configs/phase_demo.py",
         f"--config.data.root={remote_dataset}",
         f"--config.encoder={bucket}/encoder",
@@ -244,7 +244,7 @@ def test_probe_and_inference_read_and_write_a_bucket(small_dataset, remote_datas
     assert {"results.json", "predictions.csv", "report.html", "model"} <= names
 
     result = call(
-        "inference",
+        "inference.py",
         f"--model_path={bucket}/probe/model",
         f"--data_rootdir={bucket}",
         f"--output={bucket}/out/table.npz",
@@ -278,7 +278,7 @@ def test_probe_and_inference_read_and_write_a_bucket(small_dataset, remote_datas
 )
 def test_a_command_says_in_one_line_what_is_wrong_with_a_store(s3, flag, environment, named):
     result = call(
-        "inference",
+        "inference.py",
         f"--model_path={ROOT / 'tests' / 'golden' / 'encoders' / 'hf-dinov2'}",
         f"--{flag}",
         environment={"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"} | environment,

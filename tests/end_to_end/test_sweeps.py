@@ -8,19 +8,14 @@ import sys
 import pytest
 
 from data.common.configurations import ROOT
+from tests.support.forked_commands import call
 
 DATA = ("train_videos=('video01','video02')", "validation_videos=('video03',)")
 DATA += ("test_videos=('video04',)", "model.variant=vitmicro8", "model.image_size=16")
 
 
 def start(command, *arguments):
-    found = subprocess.run(
-        [sys.executable, *command, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ,
-    )
+    found = call(*command, *arguments)
     assert "Traceback" not in found.stderr, found.stderr
     return found
 

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,8 @@ from msn.formats.export import encoder_difference
 from msn.formats.files.torch_files import read_state
 from msn.networks.encoder import Encoder
 from msn.training.initialisation import origin_of
-from tests.support.places import GOLDEN, ROOT
+from tests.support import forked_commands
+from tests.support.places import GOLDEN
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads": 3}
 RAW = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}
@@ -134,13 +133,7 @@ def test_what_cannot_be_converted(source, tmp_path):
 
 
 def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "msn.convert", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return forked_commands.call("-m", "msn.convert", *arguments)
 
 
 def test_the_command(tmp_path):

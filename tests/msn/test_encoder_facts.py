@@ -1,8 +1,6 @@
 """What an encoder's file does not say is said once, in whichever way the encoder is opened."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +13,8 @@ from down_stream.inference.embeddings import Options, embed
 from msn import convert
 from msn.encoders import facts_in, load_encoder
 from msn.training.initialisation import open_pretrained
-from tests.support.places import GOLDEN, ROOT
+from tests.support.forked_commands import call
+from tests.support.places import GOLDEN
 
 MAE = GOLDEN / "encoders" / "mae.pth"  # says neither; 24 wide
 FACTS = {"num_heads": 3, "mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}
@@ -82,12 +81,6 @@ def test_the_message_names_flags_and_keys_that_there_are():
 def test_what_is_no_colour_is_refused(wrong, named):
     with pytest.raises(InputError, match=named):
         load_encoder(MAE, **FACTS | wrong)
-
-
-def call(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
 
 
 def test_commands_have_the_flags(small_dataset, tmp_path):

@@ -1,15 +1,12 @@
 """The command of a cell, run as it stands."""
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 
 from configs import encoder_comparison
-from data.common.configurations import ROOT
 from down_stream.cells.cell import command, make_cell
 from msn.workdir.run_directory import plain
+from tests.support.forked_commands import call
 
 
 def test_the_command_of_a_cell_runs_that_cell_and_nothing_else(small_dataset, tmp_path):
@@ -37,9 +34,7 @@ def test_the_command_of_a_cell_runs_that_cell_and_nothing_else(small_dataset, tm
     cell = make_cell(config, own | {"mode": "knn"}, {}, tmp_path / "cells" / "random")
 
     words = shlex.split(command(start, cell))
-    found = subprocess.run(
-        [sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, env=os.environ
-    )
+    found = call(*words[1:])
     assert found.returncode == 0, found.stderr
     results = json.loads((cell.directory / "results.json").read_text())
     assert results["config"] == plain(cell.config)

@@ -1,5 +1,6 @@
 """MSN goes on from an encoder of every family: masking, views, positions work with its options."""
 
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from msn import encoders
 from msn.pretrain import pretrain
 from msn.training.configuration import as_scalars, create_model
 from msn.workdir import checkpoint_files, checkpoints
+from tests.support.forked_commands import run_in_a_process
 from tests.support.golden_families import ENCODERS, NAMES, given, opened
 from tests.support.golden_files import relative_error
 from tests.support.small_msn import small_config
@@ -35,16 +37,16 @@ def views_of(random):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_steps_lower_the_loss_and_keep_what_the_encoder_is(name):
+def test_steps_lower_the_loss_and_keep_what_the_encoder_is(name, eagerly):
+    """Step by step: tracing a network of each family takes fifty times as long as its steps."""
     model, before = create_model(config_for(name)), opened(name)
     images = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
     assert relative_error(model.target_encoder(images)[0], before(images)[0]) <= 1e-5
     start = model.target_encoder.get_weights()
     views, schedule = views_of(np.random.default_rng(0)), as_scalars(SCHEDULE, "float32")
-    train = tf.function(model.train_step, autograph=False)
-    losses = [float(train(views, KEPT, schedule)["loss"]) for _ in range(12)]
+    losses = [float(model.train_step(views, KEPT, schedule)["loss"]) for _ in range(3)]
     assert np.isfinite(losses).all()
-    assert losses[-1] < losses[0] - 0.02, losses
+    assert losses[-1] < losses[0] - 0.2, losses
     assert not any(map(np.array_equal, start, model.target_encoder.get_weights()))
 
     config, known = model.target_encoder.get_config(), before.get_config()
@@ -98,16 +100,21 @@ def test_positions_for_another_size_than_the_images(tmp_path):
     assert relative_error(model.anchor_encoder(images)[0], encoder(images)[0]) <= 1e-5
 
 
+def train(name, root, changes, workdir):
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # in half the time
+    assert pretrain(config_for(name, root, **changes), workdir)
+
+
 def test_a_run_that_was_interrupted_ends_with_the_same_bits(small_dataset, tmp_path):
     """Of an encoder with registers, LayerScale, rotary positions, SwiGLU and average pooling."""
+    gated = ("timm-dinov3-gated", str(small_dataset))
     changes = {"compile_with_xla": True, "model__drop_path": 0.1}
-    config = config_for("timm-dinov3-gated", small_dataset, **changes)
-    assert pretrain(config, tmp_path / "run")
+    run_in_a_process(train, *gated, changes, tmp_path / "run")
     interrupted = shutil.copytree(tmp_path / "run", tmp_path / "interrupted")
     shutil.rmtree(interrupted / "encoder")
     *_, last = checkpoint_files.checkpoints(interrupted / "checkpoints")
     last.unlink()
-    assert pretrain(config, interrupted)
+    run_in_a_process(train, *gated, changes, interrupted)
     one, other = (
         encoders.load_encoder(run / "encoder").get_weights()
         for run in (tmp_path / "run", interrupted)
@@ -115,7 +122,8 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(small_dataset, tmp_p
     assert all(map(np.array_equal, one, other))
 
     # The file says what had to be given for the first one, and computes what the run ended with.
-    exported, model = encoders.load_encoder(tmp_path / "run" / "encoder"), create_model(config)
+    exported = encoders.load_encoder(tmp_path / "run" / "encoder")
+    model = create_model(config_for(*gated, **changes))
     checkpoints.restore_newest(tmp_path / "run" / "checkpoints", model)
     images = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
     for ours, theirs in zip(exported(images), model.target_encoder(images), strict=True):

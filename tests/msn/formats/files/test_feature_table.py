@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 import weakref
 from pathlib import PosixPath
 
@@ -20,7 +18,7 @@ from down_stream.inference.embeddings import Options, embed
 from msn.encoders import load_encoder, save_encoder
 from msn.formats.files.feature_table import FeatureTable
 from msn.networks.encoder import create_encoder
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 from tests.support.small_msn import VARIANT
 from tests.support.small_phases import small_config
 
@@ -224,19 +222,12 @@ def test_what_a_table_is_not_for_is_refused(tables, small_dataset, tmp_path):
 
 def test_the_commands(tables, small_dataset, tmp_path):
     """New video is refused in one line; a grid over few labels takes a table like an encoder."""
-
-    def call(*arguments):
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
-        )
-        return done.returncode, done.stdout, done.stderr
-
     images = f"--image_path={small_dataset / 'frames' / 'video01'}"
     output = f"--output={tmp_path / 'new.npz'}"
-    code, _, stderr = call("inference.py", f"--model_path={tables['.npz']}", images, output)
-    assert (code, stderr.count("\n")) == (2, 1)
-    assert "a table of features, not an encoder: it has none of other frames" in stderr
-    code, _, stderr = call(
+    done = call("inference.py", f"--model_path={tables['.npz']}", images, output)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "a table of features, not an encoder: it has none of other frames" in done.stderr
+    done = call(
         *("down_stream/main.py", "--config=configs/phase_low_shot.py"),
         f"--config.data.root={small_dataset}",
         f"--config.encoders=(('theirs', '{tables['.npz']}'),)",
@@ -245,5 +236,5 @@ def test_the_commands(tables, small_dataset, tmp_path):
         *("--config.validation_videos=video03", "--config.test_videos=video04"),
         *("--config.mode=logistic", f"--config.workdir={tmp_path / 'grid'}"),
     )
-    assert code == 0, stderr
+    assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "grid" / "low_shot.json").read_text())["table"]["theirs"].keys()
