@@ -151,7 +151,7 @@ def test_a_stream(models, tmp_path):
         (["--image_path=nowhere"], "nowhere"),
         (["--video_path=nowhere"], "nowhere"),
         (["--data_rootdir=nowhere"], "nowhere/cholec80"),
-        (["--video_path=FILE"], "no video"),
+        (["--video_path=FILE"], "not a video"),
         (["--stream=FILE"], "expected the model/ of an experiment for --stream"),
         (["--image_path=FRAMES", "--model_path=FOLDER"], "found: notes.txt"),
     ],

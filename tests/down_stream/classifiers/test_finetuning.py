@@ -60,7 +60,7 @@ def test_fine_tuning_changes_everything_and_learns(small_dataset):
     assert best == 29  # without validation the last epoch counts
 
 
-def test_the_best_epoch_is_kept_even_if_later_ones_are_worse(small_dataset):
+def test_the_best_epoch_is_kept_even_if_later_ones_are_worse(small_dataset, eagerly):
     model = small_model()
     scores = iter([0.2, 0.9, 0.1, 0.3])
     weights = []
@@ -76,7 +76,7 @@ def test_the_best_epoch_is_kept_even_if_later_ones_are_worse(small_dataset):
     assert any(changed(model.get_weights(), weights[3]))
 
 
-def test_tools_are_learnt_and_unknown_ones_ignored(small_dataset):
+def test_tools_are_learnt_and_unknown_ones_ignored(small_dataset, eagerly):
     """A label that is unknown in all frames leaves its part of the head as it is."""
     model = small_model()
     index = load_index(small_dataset)
@@ -100,13 +100,13 @@ def test_class_weights_reach_the_loss(small_dataset):
     assert np.asarray(model(images)).argmax() == 3
 
 
-def test_a_loss_that_is_not_finite_ends_the_fit(small_dataset):
+def test_a_loss_that_is_not_finite_ends_the_fit(small_dataset, eagerly):
     sgd = ADAM | {"name": "sgd", "learning_rate": 1e30, "warmup": 0.0}
     with pytest.raises(InputError, match=r"epoch [12]; lower the learning rate"):
         fit(small_model(), small_dataset, optimizer=sgd)
 
 
-def test_frames_that_cannot_be_read_are_not_learnt_from(tmp_path):
+def test_frames_that_cannot_be_read_are_not_learnt_from(tmp_path, eagerly):
     """With all of them broken nothing moves, and the fit ends."""
     root = make_small_dataset(tmp_path, videos=1)
     for path in load_index(root).paths(slice(None)):
@@ -173,7 +173,7 @@ def test_a_scaled_step_is_that_of_an_optimizer_with_a_scaled_rate(name):
     np.testing.assert_array_equal(together[2], start[2])
 
 
-def test_layer_decay_of_zero_trains_the_head_and_the_last_norm_alone(small_dataset):
+def test_layer_decay_of_zero_trains_the_head_and_the_last_norm_alone(small_dataset, eagerly):
     model = small_model()
     before = model.encoder.get_weights()
     kernel = np.array(model.head.kernel)
@@ -217,7 +217,9 @@ def test_stopped_in_mid_epoch_it_goes_on_to_the_same_end(small_dataset, tmp_path
     assert not any(changed(model.get_weights(), other.get_weights()))
 
 
-def test_stopped_by_its_last_update_it_says_so_and_the_next_call_ends(small_dataset, tmp_path):
+def test_stopped_by_its_last_update_it_says_so_and_the_next_call_ends(
+    small_dataset, tmp_path, eagerly
+):
     """Who runs several of them must not go on with the next."""
     arguments = {"epochs": 1, "batch_size": 28, "directory": tmp_path}
     with pytest.raises(finetuning.StoppedError, match="after step 2"):
@@ -258,7 +260,7 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[-1] < 0.2
 
 
-def test_frames_that_an_earlier_start_could_not_read_still_count(small_dataset, tmp_path):
+def test_frames_that_an_earlier_start_could_not_read_still_count(small_dataset, tmp_path, eagerly):
     index = load_index(small_dataset)
     broken = tmp_path / "data"
     shutil.copytree(small_dataset, broken)

@@ -3,8 +3,6 @@
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,8 +16,7 @@ from msn.convert import convert
 from msn.encoders import load_encoder, save_encoder
 from msn.networks.encoder import resample_of
 from msn.training.initialisation import open_pretrained
-from tests.support import onnx_files
-from tests.support.places import ROOT
+from tests.support import forked_commands, onnx_files
 from tests.support.small_phases import small_config
 
 needs_onnx = pytest.mark.skipif(
@@ -103,13 +100,8 @@ def test_it_is_probed_and_its_frame_model_opens_in_a_new_process(small_dataset, 
     assert results["features"] == "cls"
     model, images = tmp_path / "probe" / "model", small_dataset / "frames" / "video04"
     output = tmp_path / "video04.npz"
-    done = subprocess.run(
-        [
-            *(sys.executable, "inference.py", f"--model_path={model}", f"--output={output}"),
-            f"--image_path={images}",
-        ],
-        **{"cwd": ROOT, "capture_output": True, "text": True, "timeout": 300},
-    )
+    words = (f"--model_path={model}", f"--output={output}", f"--image_path={images}")
+    done = forked_commands.call("inference.py", *words)
     assert done.returncode == 0, done.stderr
     rows = (tmp_path / "probe" / "predictions.csv").read_text().splitlines()[1:]
     predicted = [int(row.split(",")[3]) for row in rows]
