@@ -1,4 +1,4 @@
-"""Times as people type them: seconds, mm:ss, hh:mm:ss, hh:mm:ss.mmm."""
+"""Times as people type and read them: seconds, mm:ss, hh:mm:ss, hh:mm:ss.mmm."""
 
 import re
 
@@ -31,3 +31,18 @@ def parse_times(texts: list[str], decimal_comma: bool) -> tuple[np.ndarray, bool
         elif _NUMBER.fullmatch(text):
             times[place] = float(text)
     return times, any(clocks)
+
+
+def clock(seconds: float, decimals: int = 2, is_full: bool = False) -> str:
+    """A time in a video: 754 -> "12:34", 3725.25 -> "1:02:05.25".
+
+    Args:
+      seconds: of it.
+      decimals: how many a second that is not whole has.
+      is_full: whether hours and decimals are written in any case, so that nobody takes it for a
+        number of frames: 754 -> "0:12:34.00".
+    """
+    whole, rest = divmod(round(10**decimals * seconds), 10**decimals)
+    minutes, second = divmod(whole, 60)
+    begin = f"{minutes // 60}:{minutes % 60:02d}" if is_full or minutes >= 60 else f"{minutes}"
+    return f"{begin}:{second:02d}" + (f".{rest:0{decimals}d}" if is_full or rest else "")

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from data.annotation_formats.clock_times import clock
 from data.frames.frames import Frames
 
 MAX_ROWS = 40  # videos or classes on a sheet
@@ -46,15 +47,6 @@ def choose_strips(frames: Frames) -> tuple[list[Strip], str]:
     return strips, _said(len(kept), len(frames.videos), "videos", f"{len(frames):,} frames")
 
 
-def clock(seconds: float) -> str:
-    """h:mm:ss, or m:ss below an hour; with tenths where they are not whole."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    second = f"{rest // 10:02d}" + (f".{rest % 10}" if rest % 10 else "")
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{second}" if hours else f"{minutes}:{second}"
-
-
 def _said(kept: int, total: int, what: str, frames: str) -> str:
     if kept == total:
         return f"{total:,} {what}, {frames}"
@@ -83,7 +75,7 @@ def _video_strips(frames: Frames, video: int, lines: int) -> list[Strip]:
     times = seconds if is_timed else np.arange(end - start, dtype=float)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     length = float(times[-1]) + step
-    about = f"{end - start:,} frames" + (f", {clock(length)}" if is_timed else "")
+    about = f"{end - start:,} frames" + (f", {clock(length, decimals=1)}" if is_timed else "")
     lines = max(1, min(lines, math.ceil((end - start) / PER_STRIP)))
     phases, strips, last = frames.phase[start:end], [], -1
     for line in range(lines):
@@ -91,7 +83,11 @@ def _video_strips(frames: Frames, video: int, lines: int) -> list[Strip]:
         count = min(PER_STRIP, end - start)
         wanted = begin + (np.arange(count) + 0.5) * (stop - begin) / count
         found = _nearest(times, wanted)
-        captions = [clock(times[k]) for k in found] if is_timed else _names(frames, start + found)
+        captions = (
+            [clock(times[k], decimals=1) for k in found]
+            if is_timed
+            else _names(frames, start + found)
+        )
         is_new = np.diff(found, prepend=last) > 0  # else there are no frames for a while
         is_new &= np.abs(times[found] - wanted) <= max((stop - begin) / count, step)
         last = found[-1]

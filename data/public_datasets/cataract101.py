@@ -15,10 +15,11 @@ Surgformer (datasets/data_preprosses/generate_labels_cataract101.py).
 
 from pathlib import Path
 
+from data.annotation_formats.clock_times import clock
 from data.annotation_formats.delimited import read_table
 from data.common.errors import InputError
 from data.dataset.audit import Strict
-from data.public_datasets.layout import Found, Rows, clock, matching
+from data.public_datasets.layout import Found, Rows, matching
 
 
 def find_cataract101(folder: Path) -> Found:
@@ -45,7 +46,7 @@ def _rows(file: Path, phases: dict[int, str], fps: dict[int, float]) -> Rows:
     for line, row in enumerate(_table(file), 2):
         try:
             video, phase = int(row["VideoID"]), phases[int(row["Phase"])]
-            yield f"case_{video}", clock(int(row["FrameNo"]) / fps[video]), phase
+            yield f"case_{video}", clock(int(row["FrameNo"]) / fps[video], 3, is_full=True), phase
         except (KeyError, ValueError) as error:
             found = ";".join(row.values())
             raise InputError(

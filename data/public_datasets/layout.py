@@ -71,10 +71,3 @@ def matching(folder: Path, example: str, *patterns: str) -> list[dict[str, Path]
         )
         raise InputError(f"{folder}: no file like {example} in it; {advice}")
     return found
-
-
-def clock(seconds: float) -> str:
-    """A time as h:mm:ss.mmm, which nobody takes for a number of frames."""
-    milliseconds = round(1000 * seconds)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest / 1000:06.3f}"

@@ -20,8 +20,9 @@ import json
 import pickle
 from pathlib import Path
 
+from data.annotation_formats.clock_times import clock
 from data.common.errors import InputError
-from data.public_datasets.layout import Found, Rows, Split, clock, matching
+from data.public_datasets.layout import Found, Rows, Split, matching
 
 PHASES = (
     *("preparation", "gastric_pouch_creation", "omentum_division", "gastrojejunal_anastomosis"),
@@ -69,7 +70,12 @@ def _phase_rows(labels: dict[str, Path]) -> Rows:
     for video, file in labels.items():
         for start, end, number in _spans(file, "phases"):
             if number < len(PHASES):
-                yield video, clock(start), clock(end), PHASES[number]
+                yield (
+                    video,
+                    clock(start, 3, is_full=True),
+                    clock(end, 3, is_full=True),
+                    PHASES[number],
+                )
 
 
 def _group_rows(file: Path) -> Rows:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
+from data.annotation_formats.clock_times import clock
 from data.batches.read_ahead import InputFrame
 from data.common.errors import InputError
 from data.frames.frames import Frames
@@ -35,7 +36,7 @@ from down_stream.report.figures import (
     width_of,
     wrapped,
 )
-from down_stream.report.wording import clock, words
+from down_stream.report.wording import words
 
 MAX_POINTS = 4000  # evenly over all frames: more could not be told apart, nor opened at once
 THUMBNAILS = "thumbnails"

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from data.annotation_formats.clock_times import clock
 from data.common.errors import InputError
 from data.images.image_io import frame_to_input
 from data.storage.locking import locked_file
@@ -28,7 +29,6 @@ from down_stream.features.extraction import frame_outputs
 from down_stream.inference.network import is_network, network_frames
 from down_stream.inference.options import check_stream
 from down_stream.inference.phase_files import describe, files_folder, open_temporal
-from down_stream.report.wording import clock
 from msn.networks.encoder import resample_of
 
 BIN = 1e-4  # seconds: latencies are kept as counts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.annotation_formats.clock_times import clock
 from data.common.progress import ProgressBar
 from data.images.names import natural_key
 from down_stream.lookup.contents import (
@@ -23,7 +24,7 @@ from down_stream.lookup.strips import STYLE, link_to, strip
 from down_stream.lookup.tables import Rows
 from down_stream.report.figures import colour_of
 from down_stream.report.page import Section, pairs, swatch, table, write_report
-from down_stream.report.wording import clock, duration, percent, words
+from down_stream.report.wording import duration, percent, words
 
 SHOWN = 4  # key frames of a video in the overview
 COLUMNS = 1200  # of a ribbon, at most

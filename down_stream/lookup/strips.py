@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.annotation_formats.clock_times import clock
 from data.images.names import is_image
 from data.storage.paths import is_remote
 from down_stream.lookup.pictures import Pictures
 from down_stream.lookup.tables import Rows
-from down_stream.report.wording import clock
 
 HEIGHT, QUALITY = 90, 70  # pixels, and of JPEG
 STYLE = """<style>

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
+from data.annotation_formats.clock_times import clock
 from data.overview.drawing import CLASS_COLOURS as CLASS_COLOURS
 from data.overview.drawing import SMALL, UNKNOWN_COLOUR, colour_of, save_figure, width_of
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
-from down_stream.report.wording import clock
 
 CURVE_COLOURS = ("#3B74E8", "#03967C", "#C77A00", "#A350B0", "#D0493C")  # on white and on black
 FAINT, RULE, GROUND = "#767676", "#E5E5E5", "#FEFEFE"  # that of GROUND is as good as white

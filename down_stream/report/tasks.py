@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from data.annotation_formats.clock_times import clock
 from down_stream.metrics.multi_label import MultiLabelPredictions
 from down_stream.metrics.predictions import Predictions
 from down_stream.report import class_scores, page, plots, timelines
 from down_stream.report.frames import most_wrong
 from down_stream.report.page import Section, drawn
-from down_stream.report.wording import clock, drawn_cases
+from down_stream.report.wording import drawn_cases
 
 ReadFrame = Callable[[int], np.ndarray | None]
 Sections = list[Section | None]

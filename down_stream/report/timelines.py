@@ -7,11 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 
+from data.annotation_formats.clock_times import clock
 from down_stream.metrics import statistics
 from down_stream.metrics.predictions import Predictions
 from down_stream.report import figures
 from down_stream.report.figures import SMALL, bare, new_figure, tell, wrapped
-from down_stream.report.wording import clock, words
+from down_stream.report.wording import words
 
 _STRIP, _GAP, _BETWEEN = 0.2, 0.025, 0.12  # inches
 _COLUMNS = 1200  # of a ribbon, at most: a longer video is drawn in steps of several seconds

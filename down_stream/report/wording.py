@@ -47,14 +47,6 @@ def words(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", lambda match: " " + match[0].lower(), name)
 
 
-def clock(second: float) -> str:
-    """A time in a video: 754 -> "12:34", 3725.25 -> "1:02:05.25"."""
-    seconds, hundredths = divmod(round(100 * second), 100)
-    minutes, seconds = divmod(seconds, 60)
-    text = f"{minutes // 60}:{minutes % 60:02d}" if minutes >= 60 else f"{minutes}"
-    return f"{text}:{seconds:02d}" + (f".{hundredths:02d}" if hundredths else "")
-
-
 def drawn_cases(results: Mapping, noun: str = "video") -> str:
     """What the intervals of an experiment's results draw: `data.splits.patients.counted`."""
     patients = results.get("patients") or {"by": ""}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data.annotation_formats.clock_times import clock
 from down_stream.lookup.pictures import Pictures
 from down_stream.lookup.strips import STYLE, figure, link_to, thumbnail
 from down_stream.report.page import Section, pairs, write_report
-from down_stream.report.wording import clock
 from down_stream.search_index.searching import Found
 
 HEIGHT = 180  # pixels of a picture

@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 from matplotlib.figure import Figure
 
+from data.annotation_formats.clock_times import clock
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
 from down_stream.inference.map import project
@@ -15,7 +16,6 @@ from down_stream.lookup.pictures import Pictures, files_before
 from down_stream.lookup.strips import STYLE, strip
 from down_stream.report.figures import FAINT, SMALL, bare, colour_of, new_figure
 from down_stream.report.page import Section, pairs, table, write_report
-from down_stream.report.wording import clock
 from down_stream.selection.candidates import Candidates
 from down_stream.selection.choosing import Choice
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from data.annotation_formats.clock_times import clock
 from data.dataset.frame_index import FrameIndex
 from data.storage.whole import whole_file
 from down_stream.lookup.strips import STYLE, figure, thumbnail
 from down_stream.report.frames import read_frame
 from down_stream.report.page import Section, pairs, swatch, table, write_report
-from down_stream.report.wording import clock, words
+from down_stream.report.wording import words
 from down_stream.suspicious.ranking import Suspicion
 
 COLUMNS = ("video", "start", "end", "annotated", "proposed", "score")

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.annotation_formats.clock_times import clock
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.frames.frames import Frames
@@ -11,7 +12,7 @@ from data.indexing.building import build_index
 from data.overview import sheet
 from data.overview.drawing import colour_of
 from data.overview.sheet import write_sheet
-from data.overview.sheet_strips import MAX_ROWS, PER_STRIP, choose_strips, clock
+from data.overview.sheet_strips import MAX_ROWS, PER_STRIP, choose_strips
 
 
 class Recorded(Frames):
@@ -53,7 +54,7 @@ def write_frames(root, video, colours, missing=()):
     ],
 )
 def test_the_time_of_a_frame_as_a_clock_has_it(seconds, said):
-    assert clock(seconds) == said
+    assert clock(seconds, decimals=1) == said
 
 
 def test_frames_are_evenly_apart_in_time_and_missing_ones_leave_a_place():

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from data.annotation_formats.clock_times import clock
 from down_stream.metrics import multi_label
 from down_stream.report.figures import CLASS_COLOURS, colour_of
 from down_stream.report.frames import most_wrong
-from down_stream.report.wording import clock
 from tests.support.small_reports import Page, frame, predictions_of
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from down_stream.report.wording import clock, points, say_difference
+from data.annotation_formats.clock_times import clock
+from down_stream.report.wording import points, say_difference
 
 
 @pytest.mark.parametrize(
