@@ -153,6 +153,7 @@ def run(
             raise
 
     open_standard_streams()
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # of damage we tell, with the file's name
     try:
         with ended_by_signals(kept):
             app.run(guarded, flags_parser=functools.partial(parse, positional=positional))

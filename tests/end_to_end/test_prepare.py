@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -207,6 +208,20 @@ def test_a_sheet_of_classes_that_are_there_needs_no_images(tmp_path):
     code, output, errors = prepare(*arguments, "--sheet=first.png")
     assert (code, output) == (0, "first.png: 2 classes, 4 images\n"), errors
     assert (tmp_path / "first.png").is_file()
+
+
+@pytest.mark.parametrize("kind", [".bmp", ".jpg", ".png", ".tiff", ".webp"])
+def test_nothing_is_said_of_a_damaged_image_but_with_its_name(tmp_path, kind):
+    image = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    content = cv2.imencode(kind, image)[1].tobytes()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / f"half{kind}").write_bytes(content[: len(content) // 2])
+    (tmp_path / "images" / f"whole{kind}").write_bytes(content)
+    code, said, errors = prepare(tmp_path, "--name=a", f"--videos={tmp_path}/images")
+    assert code == 1
+    assert f"not used: {tmp_path}/images/half{kind}: " in said
+    progress = r"20\d\d-\S+ \S+ (images|index): .*"
+    assert [line for line in errors.splitlines() if not re.fullmatch(progress, line)] == []
 
 
 def test_cleaning_and_splits(tmp_path):
