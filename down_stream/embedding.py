@@ -200,12 +200,13 @@ def _list(
     clocks = user_cache("clocks")
     if images := inputs["image_path"]:
         check_local("--image_path", images)
-        return list_images(str(images))
+        return list_images(str(to_path(str(images))))
     if videos := inputs["video_path"]:
         videos = [videos] if isinstance(videos, str | os.PathLike) else videos
         paths = [str(video) for video in videos]
         for path in paths:
             check_local("--video_path", path)
+        paths = [str(to_path(path)) for path in paths]
         parts = Path(str(operations)) if operations else None
         return list_videos(paths, fps, parts, join_parts, clocks, known_names(table), own)
     return list_dataset(to_path(inputs["data_rootdir"]) / name, fps, clocks, own)

@@ -1,8 +1,9 @@
 """How folders of images name classes, and perhaps the parts of a split.
 
 `class/image` needs no more. `train/`, `val/` or `validation/`, and `test/`, above or below the
-classes, are a split. Where images lie deeper, `polyps/adenoma/1.png` may be of the class adenoma,
-and `adenoma/patient 7/1.png` is not of the class patient 7: only the user knows.
+classes, are a split, and so are `training_set/` and the like. Where images lie deeper,
+`polyps/adenoma/1.png` may be of the class adenoma, and `adenoma/patient 7/1.png` is not of the
+class patient 7: only the user knows.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,13 @@ from data.images.folders import list_files
 from data.images.image_io import SUFFIXES
 from data.images.names import natural_key
 
-PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
 }
+_ENDINGS = ("", *(f"{sign}{noun}" for noun in ("set", "data", "images") for sign in ("", *"_- ")))
+PARTS = {f"{word}{end}": part for part in _WORDS for word in _WORDS[part] for end in _ENDINGS}
 UNREAD = {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".mpo", ".psd", ".ppm"}
 LEVELS = ("first", "last")
 

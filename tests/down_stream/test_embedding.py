@@ -46,7 +46,8 @@ def test_videos_and_datasets_become_tables_silently(
     assert (made.shape, made.videos, made.faults) == ((3, 12), ["op 1"], [])
     with np.load(tmp_path / "a.npz") as table:
         assert table["embeddings"].dtype == np.float32 and table["second"].tolist() == [0, 1, 2]
-    several = embed(encoder, tmp_path / "b.npz", video_path=[video], fps=2.0)
+    address = video.as_uri().replace("%20", " ")  # file://
+    several = embed(encoder, tmp_path / "b.npz", video_path=[address], fps=2.0)
     assert several.shape == (5, 12)
     parent, name = small_dataset.parent, small_dataset.name
     assert embed(encoder, tmp_path / "c.parquet", data_rootdir=parent, name=name).shape[0] == 56

@@ -188,3 +188,14 @@ def test_draws_of_data_sets_follow_the_seed_and_the_position_alone():
         np.testing.assert_array_equal(late, whole[41:])
         other, *_ = draw_sources(range(96), seed=1, **options)
         assert (other != whole).any()
+
+
+def test_equally_many_videos_of_two_data_sets_come_in_different_orders():
+    starts, of_video = np.arange(0, 33, 2), np.repeat([0, 1], 8)
+    sources = Sources.of(starts, of_video, is_balanced=True, batch_size=0, balance_videos=True)
+    rows = draw(lambda p: row_of_sources(p, 0, sources, starts), np.arange(64, dtype=np.int64))
+    video = np.searchsorted(starts, rows, side="right") - 1
+    one, other = video[video < 8], video[video >= 8] - 8
+    for begin in range(0, 32, 8):
+        assert sorted(one[begin : begin + 8]) == sorted(other[begin : begin + 8]) == list(range(8))
+    assert one.tolist() != other.tolist()

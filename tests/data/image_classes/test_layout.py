@@ -29,8 +29,12 @@ def test_nested_folders_are_read_as_the_user_says(tmp_path, nested):
 
 
 @pytest.mark.parametrize("pattern", ["{part}/{kind}", "{kind}/{part}"])
-def test_folders_of_a_split_are_the_split(tmp_path, pattern):
-    for part, number in (("Train", 8), ("val", 2), ("testing", 3)):
+@pytest.mark.parametrize(
+    "called",
+    [("Train", "val", "testing"), ("training_set", "Validation set", "testing-data")],
+)
+def test_folders_of_a_split_are_the_split(tmp_path, pattern, called):
+    for part, number in zip(called, (8, 2, 3), strict=True):
         for kind in ("a", "b"):
             for image in range(number):
                 place = tmp_path / "in" / pattern.format(part=part, kind=kind)

@@ -72,3 +72,10 @@ def test_many_groups_of_different_size_are_drawn_at_once():
     total = sum(sizes.values())
     shares = [sum(sizes[name] for name in drawn[part]) / total for part in PARTS]
     assert shares == pytest.approx([0.7, 0.1, 0.2], abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_small_ones_together_do_not_leave_a_part_without_any(seed):
+    """Both small ones would fit into a fifth."""
+    sizes = {"a": 1, "b": 1, "c": 100}
+    assert all(len(names) == 1 for names in draw(sizes, seed, sizes=sizes).values())

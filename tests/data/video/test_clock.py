@@ -33,6 +33,13 @@ def test_hours_of_a_constant_rate_drift_by_nothing(rate, fps):
     assert (len(taken) * step + Fraction(1, 2)).__floor__() >= frames, "none is left at the end"
 
 
+@pytest.mark.parametrize("frames", [1, 2, 12, 13, 14, 26, 38])
+def test_the_last_frame_taken_is_one_of_the_video(frames):
+    """At 2 a second of 25, every other one falls between two frames: 12.5 is frame 13."""
+    taken = Clock(Path("op.mp4"), np.arange(frames) / 25, Fraction(25), 0).source_frames(2)
+    assert taken.tolist() == [n for n in (0, 13, 25, 38) if n < frames]
+
+
 def test_a_rate_that_varies_is_none_and_the_nearest_frames_are_taken(tmp_path):
     video = write_video(tmp_path / "op.mp4", 25, 12)
     set_timing(video, [(8, 0.5), (4, 2.0)])  # every 0.02 s, then every 0.08 s
