@@ -190,7 +190,7 @@ $(PY):
 
 ifdef LOCKED
 $(RUN): requirements.lock | $(PY)
-	@echo "installing requirements.lock into .venv (a minute or two)"
+	@echo "installing requirements.lock into .venv (some minutes)"
 	$(PIP) --require-hashes -r requirements.lock
 	touch $@
 
@@ -198,7 +198,7 @@ $(DEV): $(RUN)
 	touch $@
 else
 $(RUN): requirements.txt | $(PY)
-	@echo "installing requirements.txt into .venv (a minute or two)"
+	@echo "installing requirements.txt into .venv (some minutes)"
 	$(PIP) -r requirements.txt
 	touch $@
 

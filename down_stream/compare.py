@@ -88,7 +88,7 @@ def table(run_dirs: Sequence[str | Path]) -> str:
     positive = dict.fromkeys(row.results.get("positive_class") for row in rows)
     said = [f"positive class: {name}" for name in positive if name]
     noted = [row.results for row in rows if "patients" in row.results]
-    drawn = dict.fromkeys(drawn_cases(results, _noun(results)) for results in noted)
+    drawn = dict.fromkeys(drawn_cases(results) for results in noted)
     said += [f"intervals over {text}" for text in drawn]
     return "\n".join([*lines, *said, *why, *_warnings(rows)])
 
@@ -151,11 +151,6 @@ def _difference(row: Row, first: Row) -> tuple[str, str]:
     if found != found or interval[0] != interval[0]:  # NaN
         return "-", "one test video or patient, or a score that is undefined"
     return say_difference(found, interval), ""
-
-
-def _noun(results: dict) -> str:
-    """What the frames of its task come in."""
-    return "sequence" if results["task"] == "classes" else "video"
 
 
 def _patients(results: dict) -> dict:

@@ -174,6 +174,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
     results = {
         "name": workdir.name,
         "task": task.name,
+        "unit": task.unit,
         "mode": config.mode,
         "encoder": describe_encoder(config.encoder, config.resnet_weights, config.model),
         **facts,

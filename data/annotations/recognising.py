@@ -1,7 +1,7 @@
 """Recognises the format of a file of annotations by its content, and says which videos it names.
 
-Another format gets a function here that gives its parts, and a condition in `parts_of`, before that
-of the general ones: whatever begins with "<" is ELAN's, with "[" or "{" Label Studio's.
+Another format gets a function here that gives its parts, and an entry of `FORMATS`, above the
+general ones: whatever begins with "<" is taken for ELAN's, with "[" or "{" for Label Studio's.
 """
 
 import codecs
@@ -57,17 +57,12 @@ def parts_of(file: Path, audit: Audit) -> list[Part]:
       InputError: it is of no format that is known, or damaged.
     """
     with file.open("rb") as opened:
-        start = opened.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
-    if start == b"<":
-        parts = _elan_parts(file)
-    elif start in (b"[", b"{"):
-        parts = _label_studio_parts(file, audit)
-    elif file.suffix.lower() in TABLES:
-        parts = _table_parts(file, audit)
-    else:
-        expected = f"{', '.join(sorted(TABLES))}, a file of ELAN or an export of Label Studio"
-        raise InputError(f"{file}: no annotations; expected {expected}")
-    return parts
+        head = opened.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()
+    for known in FORMATS:
+        if known.is_of(head, file):
+            return known.parts(file, audit)
+    expected = " or ".join(known.title for known in FORMATS)
+    raise InputError(f"{file}: no annotations; expected {expected}")
 
 
 def _table_parts(file: Path, audit: Audit) -> list[Part]:
@@ -80,7 +75,7 @@ def _table_parts(file: Path, audit: Audit) -> list[Part]:
     ]
 
 
-def _elan_parts(file: Path) -> list[Part]:
+def _elan_parts(file: Path, _: Audit) -> list[Part]:
     eaf = open_elan(file)
     names = [*linked_videos(eaf), file.stem]
     return [Part(names, str(file), "ELAN", functools.partial(read_elan, file, eaf))]
@@ -109,3 +104,34 @@ def _label_studio_parts(file: Path, audit: Audit) -> list[Part]:
         )
         for task in tasks
     ]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of annotations.
+
+    Attributes:
+      title: what the user is told to expect, where a file is of none.
+      is_of: (first bytes without white space before them, file) -> whether the file is of it.
+      parts: (file, audit) -> what it says, video by video; raises `InputError` where it is damaged.
+    """
+
+    title: str
+    is_of: Callable[[bytes, Path], bool]
+    parts: Callable[[Path, Audit], list[Part]]
+
+
+def _begins_with(starts: bytes) -> Callable[[bytes, Path], bool]:
+    return lambda head, _: bool(head) and head[0] in starts
+
+
+# The first that a file is of is taken.
+FORMATS = (
+    Format("a file of ELAN", _begins_with(b"<"), _elan_parts),
+    Format("an export of Label Studio", _begins_with(b"[{"), _label_studio_parts),
+    Format(
+        f"a table ({', '.join(sorted(TABLES))})",
+        lambda _, file: file.suffix.lower() in TABLES,
+        _table_parts,
+    ),
+)

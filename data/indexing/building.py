@@ -206,7 +206,8 @@ def _read_video(
     frames = np.array([numbers[file] for file in files], np.int32)
     counts = {"frames": len(files)}
     phases, presence = annotated.join(video, frames, is_official, counts, audit)
-    counts["labelled"] = int((phases >= 0).sum())
+    known = [phases >= 0, *((labels >= 0).any(axis=1) for labels in presence.values())]
+    counts["labelled"] = int(np.any(known, axis=0).sum())
     audit.videos[video] = counts
     if is_official:
         remark_gaps(root / "frames" / video, frames, audit)

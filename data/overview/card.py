@@ -83,7 +83,10 @@ def _facts(root: AnyPath, audit: Audit, is_rendered: bool) -> Iterable[tuple[str
 
 def _splits(manifest: Mapping) -> list[str]:
     """Tables of how many videos and frames each part of each split has."""
-    lines = ["| split | part | videos or sequences | frames | labelled |", "|---|---|---|---|---|"]
+    parts = manifest["protocols"][manifest["default"]]
+    labelled = "with a phase" if "phases" in parts["train"] else "labelled"
+    head = f"| split | part | videos or sequences | frames | {labelled} |"
+    lines = [head, "|---|---|---|---|---|"]
     for name, parts in manifest["protocols"].items():
         for part in PARTS:
             told = parts[part]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from data.common.configurations import flatten
 from data.storage.whole import whole_file
 from down_stream.report.figures import colour_of, inline_svg, save_png
-from down_stream.report.wording import drawn_cases, duration, percent
+from down_stream.report.wording import drawn_cases, duration, percent, unit_of
 
 _STYLE = Path(__file__).with_name("report.css")
 
@@ -119,14 +119,14 @@ def warnings(results: dict) -> Section | None:
     return Section("Warnings", f'<ul class="warnings">{items}</ul>')
 
 
-def summary(results: dict, headline: Mapping[str, tuple[str, str]], noun: str = "video") -> Section:
+def summary(results: dict, headline: Mapping[str, tuple[str, str]]) -> Section:
     """The numbers that matter, large, and what was fitted on what.
 
     Args:
       results: what results.json holds.
       headline: title -> (protocol, score) of each number.
-      noun: what frames come in.
     """
+    noun = unit_of(results)
     tiles = "".join(_tile(title, results["metrics"][p], s) for title, (p, s) in headline.items())
     names = dict.fromkeys(f"the protocol {protocol}" for protocol, _ in headline.values())
     facts = {
@@ -151,7 +151,7 @@ def summary(results: dict, headline: Mapping[str, tuple[str, str]], noun: str = 
         "Summary",
         f'<div class="tiles">{tiles}</div>{pairs(facts)}',
         f"On the test {noun}s, by {' and '.join(names)}; in brackets the 95% confidence interval "
-        f"(bootstrap over {drawn_cases(results, noun)}).",
+        f"(bootstrap over {drawn_cases(results)}).",
     )
 
 

@@ -40,7 +40,7 @@ def phases(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame)
         Section(
             "Phases over time", text=_RIBBONS, picture=ribbons, files={"phase_timeline.png": alone}
         ),
-        _bars("Each phase", scores, "per_phase.png", rule, drawn_cases(results, "video")),
+        _bars("Each phase", scores, "per_phase.png", rule, drawn_cases(results)),
         _confusion(tables[first]),
         most_wrong(tables[first], read_frame, clock),
     )
@@ -58,11 +58,10 @@ def classes(results: dict, tables: dict[str, Predictions], read_frame: ReadFrame
             "Balanced accuracy of frames": ("frame", "balanced_accuracy"),
             "AUC of frames": ("frame", "auc"),
         },
-        _bars("Each class", scores, "per_class.png", _POOLED, drawn_cases(results, "sequence")),
+        _bars("Each class", scores, "per_class.png", _POOLED, drawn_cases(results)),
         _confusion(first),
         drawn("ROC curve", plots.roc(first, results["positive_class"]), "roc.png", _ROC),
         most_wrong(first, read_frame, "frame {}".format),
-        noun="sequence",
     )
 
 
@@ -74,17 +73,18 @@ def labels(
     return _report(
         results,
         {"Mean average precision": ("tool", "average_precision"), "F1": ("tool", "f1")},
-        _bars("Each label", scores, "per_class.png", _POOLED, drawn_cases(results, "video")),
+        _bars("Each label", scores, "per_class.png", _POOLED, drawn_cases(results)),
         most_wrong(next(iter(tables.values())), read_frame, clock),
     )
 
 
-REPORTS = {"phases": phases, "classes": classes}  # of other tasks, multi-label groups, `labels`
+# By the protocol by which tables compare, the first of `chosen_by` of a task.
+REPORTS = {"video": phases, "frame": classes, "tool": labels}
 
 
 def write_task_report(results: dict, tables: dict, read_frame: ReadFrame, path: Path) -> None:
     """Writes the report of the task of the results, and its pictures beside it."""
-    sections = REPORTS.get(results["task"], labels)(results, tables, read_frame)
+    sections = REPORTS[results["chosen_by"][0]](results, tables, read_frame)
     title = f"{results['task']}: {results['name']}"
     subtitle = f"{results['encoder']}; features: {results['features']}"
     page.write_report(path, title, sections, subtitle)
@@ -103,12 +103,12 @@ _ROC = "Sensitivity and specificity at every threshold; the point is where the p
 _CURVES = "Solid: validation, or what was measured once an epoch; dashed: training."
 
 
-def _report(results: dict, headline: dict, *sections: Section | None, noun="video") -> Sections:
+def _report(results: dict, headline: dict, *sections: Section | None) -> Sections:
     """What is particular to a task, between what all have."""
     picture = plots.history(results["history"], results["best_epoch"])
     return [
         page.warnings(results),
-        page.summary(results, headline, noun),
+        page.summary(results, headline),
         *sections,
         drawn("Learning curves", picture, "history.png", _CURVES),
         page.protocols(results),

@@ -47,8 +47,15 @@ def words(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", lambda match: " " + match[0].lower(), name)
 
 
-def drawn_cases(results: Mapping, noun: str = "video") -> str:
+def unit_of(results: Mapping) -> str:
+    """What the frames of an experiment come in: "video" or "sequence"."""
+    # Earlier results do not say it.
+    return results.get("unit") or ("sequence" if results.get("task") == "classes" else "video")
+
+
+def drawn_cases(results: Mapping) -> str:
     """What the intervals of an experiment's results draw: `data.splits.patients.counted`."""
+    noun = unit_of(results)
     patients = results.get("patients") or {"by": ""}
     if not patients["by"]:
         number = len(results["videos"]["test"])

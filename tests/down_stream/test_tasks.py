@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,12 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.classes import CHOLEC80
 from data.dataset.frame_index import load_index
+from down_stream import experiment
+from down_stream.compare import table
 from down_stream.metrics import classification
-from down_stream.tasks import multi_label_group, open_task
+from down_stream.tasks import image_classes, multi_label_group, open_task
 from down_stream.tasks import phases as phases_of
+from tests.support.small_phases import small_config
 
 
 def phases():
@@ -129,3 +133,27 @@ def test_an_unknown_task_is_named(tmp_path):
         open_task("phase", (tmp_path,))
     with pytest.raises(InputError, match=r"data\.root is empty"):
         open_task("phases", ())
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_task_of_ones_own_needs_no_more_than_its_description(
+    small_dataset, tmp_path, monkeypatch
+):
+    """One label a frame, scored as classes are, of videos."""
+    late = replace(
+        image_classes(replace(CHOLEC80, classes=("early", "late")), positive_class="late"),
+        name="half",
+        labels=lambda index: (index.phase > 3).astype(np.int64),
+        unit="video",
+    )
+    monkeypatch.setattr(experiment, "open_task", lambda *_, **__: late)
+    results = experiment.run(small_config(small_dataset, mode="logistic"), tmp_path / "run")
+    assert (results["task"], results["unit"], results["positive_class"]) == (
+        "half",
+        "video",
+        "late",
+    )
+    text = re.sub("<[^>]*>", " ", (tmp_path / "run" / "report.html").read_text())
+    assert "Confusion matrix" in text and "On the test videos" in text
+    assert "bootstrap over 1 video" in text
+    assert "intervals over 1 video" in table([tmp_path / "run"])

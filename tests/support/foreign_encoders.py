@@ -1,7 +1,7 @@
 """Tiny random encoders of other families, written by the libraries themselves.
 
-`python -m tests.support.foreign_encoders`, in the environment of `make test-encoders`, wrote
-tests/golden/encoders/; that test writes them anew, in other sizes, and compares.
+`python -m tests.support.foreign_encoders tests/golden/encoders NAME`, in the environment of
+`make test-encoders`, wrote what is there; that test writes all anew, in other sizes, and compares.
 
 Beside each NAME stands NAME.npz: `image`, normalised, [2, size, size, 3]; `tokens` and `cls` as
 the library has them; for some `larger`, `larger_tokens`, an image of another size.
@@ -206,5 +206,5 @@ def write(name, folder, sizes=SIZES, seed=0):
 
 
 if __name__ == "__main__":
-    for one in NAMES:
+    for one in sys.argv[2:] or NAMES:
         write(one, sys.argv[1])

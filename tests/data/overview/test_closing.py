@@ -40,6 +40,19 @@ def test_videos_without_labels_are_all_seen(tmp_path):
     assert "data.exclude_videos" not in proposed
 
 
+def test_what_tests_events_is_not_pre_trained_on(tmp_path):
+    rows = ["video,start,end,bleeding"]
+    for number in range(5):
+        write_video(tmp_path / "in" / f"op{number}.mp4", frames=60)
+        rows.append(f"op{number},0,1,active")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    annotations = tmp_path / "labels.csv"
+    made = prepare(tmp_path, name="ours", videos=tmp_path / "in", annotations=annotations)
+    assert flags(made.lines)["data.exclude_videos"] == "splits.json"
+    frames = sum(of["frames"] for of in made.videos.values())
+    assert f"5 videos, {frames} frames, {frames} of them labelled" in "\n".join(made.lines)
+
+
 @pytest.mark.parametrize(
     "kind, few, many",
     [

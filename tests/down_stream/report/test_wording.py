@@ -1,7 +1,7 @@
 import pytest
 
 from data.annotation_formats.clock_times import clock
-from down_stream.report.wording import points, say_difference
+from down_stream.report.wording import points, say_difference, unit_of
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,9 @@ def test_nothing_has_no_sign():
 )
 def test_what_is_equal_is_called_so(difference, interval, text):
     assert say_difference(difference, interval) == text
+
+
+def test_frames_come_in_what_the_task_says_and_of_images_in_sequences():
+    assert unit_of({"task": "polyp sizes", "unit": "sequence"}) == "sequence"
+    assert unit_of({"task": "classes"}) == "sequence"  # of an earlier version
+    assert unit_of({"task": "tools"}) == "video"

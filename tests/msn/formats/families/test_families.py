@@ -1,6 +1,7 @@
 """Every family computes what its own library does, under each Keras backend."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from msn.encoders import load_encoder
 from msn.formats.families import checkpoints
 from msn.formats.families.checkpoints import encoder_of
 from msn.formats.files import torch_files
+from msn.formats.hugging_face import FAMILIES
 from tests.support.golden_families import (
     ASK,
     ENCODERS,
@@ -24,12 +26,19 @@ from tests.support.golden_families import (
 )
 from tests.support.golden_files import relative_error
 from tests.support.gradients import outputs_and_gradients
+from tests.support.places import ROOT
 
 FOLDERS = [name for name in NAMES if (ENCODERS / name).is_dir()]
 
 
 def test_every_golden_file_is_tested():
     assert sorted(FACTS) == NAMES
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_the_page_about_encoders_has_every_family(kind):
+    page = (ROOT / "docs" / "encoders.md").read_text()
+    assert re.search(rf"\b{FAMILIES[kind]({'model_type': kind}).title}\b", page)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +66,7 @@ def test_what_an_encoder_says_of_itself(name):
     assert [w.shape for w in again.weights] == [w.shape for w in encoder.weights]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if given(name)])
+@pytest.mark.parametrize("name", [name for name in FACTS if given(name)])
 def test_what_a_file_does_not_say_is_asked_for(name):
     normalisation, _, asks_heads, _ = FACTS[name]
     if not normalisation:
