@@ -183,8 +183,12 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     compiled_programs.use()
-    with _garbage_left():
-        _import_quietly()
+    try:
+        with _garbage_left():
+            _import_quietly()
+    except AssertionError as error:  # of Keras, which TensorFlow imports
+        file = os.path.join(os.environ.get("KERAS_HOME") or "~/.keras", "keras.json")  # noqa: PTH118
+        raise InputError(f"{file}: Keras refuses its values; mend or remove it") from error
     compiled_programs.wait()
     compiled_programs.xla_works()  # before this process takes the GPU's memory
     import keras  # of another project's ~/.keras/keras.json nothing holds here

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from data.common.errors import one_line
 from data.common.logs import logger
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
+
+_unkept: dict[str, object] = {}  # folders of which it was said that nothing can be kept there
 
 
 def cached_table(
@@ -54,5 +57,10 @@ def cached_table(
         with whole_file(path, writer=uuid.uuid4().hex) as side:  # readers may run side by side
             np.savez(side, files=now, **made)
     except OSError as error:
-        logger.warning("%s: cannot be kept, it will be made again: %s", path, error)
+        own = object()
+        if _unkept.setdefault(str(path.parent), own) is own:  # once, however many videos there are
+            reason = (error.strerror or one_line(error)).lower()
+            logger.warning(
+                "%s: nothing can be kept (%s), it will be made again", path.parent, reason
+            )
     return made

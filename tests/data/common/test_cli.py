@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.support.places import ROOT
+from tests.support.small_videos import write_video
 
 MODEL = f"--model_path={ROOT / 'tests' / 'golden' / 'encoders' / 'hf-dinov2'}"
 CONFIG = f"--config={ROOT}/configs/msn_demo.py"
@@ -285,3 +286,15 @@ def test_another_projects_keras_has_no_effect(tmp_path):
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert result.stdout == "float32 1e-07 float32 channels_last\n"
+
+
+@pytest.mark.parametrize("floatx", ["bfloat16", "half"])
+def test_another_projects_keras_that_keras_refuses_is_named(tmp_path, floatx):
+    (tmp_path / "keras.json").write_text(f'{{"floatx": "{floatx}"}}')
+    write_video(tmp_path / "op.mp4", frames=5)
+    arguments = [MODEL, f"--video_path={tmp_path}/op.mp4", f"--output={tmp_path}/a.npz"]
+    result = call("inference", *arguments, environment={"KERAS_HOME": str(tmp_path)})
+    assert result.returncode == 2
+    line = result.stderr.splitlines()[-1]
+    assert line == f"error: {tmp_path}/keras.json: Keras refuses its values; mend or remove it"
+    assert "Traceback" not in result.stderr

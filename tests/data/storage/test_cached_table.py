@@ -66,3 +66,14 @@ def test_it_is_made_again_where_a_folder_has_another_name(tmp_path):
     assert len(cached_table(cache, [folder / "rec.mp4"], make)["numbers"]) == 1
     folder = folder.rename(tmp_path / "op3")
     assert len(cached_table(cache, [folder / "rec.mp4"], make)["numbers"]) == 2
+
+
+def test_where_nothing_can_be_kept_that_is_said_once(tmp_path, files, caplog):
+    """A thousand videos would be a thousand lines."""
+    make = Maker()
+    for number in range(5):
+        cached_table(tmp_path / "nowhere" / f"{number}.npz", files, make)
+    assert make.calls == 5
+    (line,) = caplog.messages
+    reason = "no such file or directory"
+    assert line == f"{tmp_path}/nowhere: nothing can be kept ({reason}), it will be made again"
