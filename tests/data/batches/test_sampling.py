@@ -199,3 +199,10 @@ def test_equally_many_videos_of_two_data_sets_come_in_different_orders():
     for begin in range(0, 32, 8):
         assert sorted(one[begin : begin + 8]) == sorted(other[begin : begin + 8]) == list(range(8))
     assert one.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("batch_size", [0, 6])
+def test_in_a_data_set_each_round_of_its_frames_has_another_order(batch_size):
+    rows, _, source = draw_sources(range(3 * 84), batch_size=batch_size)
+    first, second = np.split(rows[source == 4], 2)
+    assert sorted(first) == sorted(second) and first.tolist() != second.tolist()

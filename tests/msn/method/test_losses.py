@@ -180,3 +180,14 @@ def test_the_defaults_are_the_papers_and_every_setting_counts():
     ):
         changed = losses.msn_loss(*arrays, **paper | change)
         assert not np.allclose(usual[name], changed[name], atol=1e-4), change
+
+
+def test_each_view_predicts_the_target_of_its_own_image():
+    rng = np.random.default_rng(0)
+    target, first, second = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    prototypes = rng.normal(size=(6, 5)).astype(np.float32)
+    one, other, both = (
+        float(losses.msn_loss(anchors, target, prototypes)["cross_entropy"])
+        for anchors in (first, second, np.concatenate([first, second]))
+    )
+    assert both == pytest.approx((one + other) / 2, rel=1e-5)
