@@ -38,8 +38,10 @@ def say_alike(names: Iterable[str], what: str) -> list[str]:
     if not alike:
         return []
     # On a terminal, two ways to write one accent look the same.
-    look_same = {name for group in alike if len(set(map(composed, group))) < len(group)
-                 for name in group}  # fmt: skip
+    look_same = set()
+    for group in alike:
+        if len(set(map(composed, group))) < len(group):
+            look_same.update(group)
     shown = [" and ".join(ascii(n) if n in look_same else n for n in group) for group in alike]
     return [
         f"{some(shown, '; ')}: told apart by case, or by how accents are written, alone; taken for "
