@@ -72,7 +72,7 @@ def named_errors(path: AnyPath, side: Path | None = None) -> Iterator[None]:
         if error.filename is not None and (side is None or error.filename != str(side)):
             raise
         number = error.errno or _number(error, side)
-        reason = os.strerror(number) if number else one_line(error)
+        reason = error.strerror or (os.strerror(number) if number else one_line(error))
         raise OSError(number or errno.EIO, reason, str(path)) from error
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from data.common.errors import InputError, one_line, some
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
+from data.storage.folders import local_copy
 from data.storage.paths import AnyPath
 from msn.formats.files.weight_files import TABLES
 
@@ -39,7 +40,7 @@ def open_table(path: AnyPath, given: dict) -> "FeatureTable":
 def metadata_of(path: AnyPath) -> dict:
     """What a table says of itself, as inference.py writes it; {} where it does not."""
     try:
-        with path.open("rb") as file:
+        with local_copy(path) as file:
             if path.suffix == ".npz":
                 with np.load(file, allow_pickle=False) as content:
                     told = str(content["metadata"]) if "metadata" in content.files else "{}"
@@ -200,9 +201,7 @@ def _read_npz(path):
 
 
 def _read_parquet(path):
-    with path.open("rb") as file:
-        # Not `read_table`: a thread of Arrow may let go of the file as late as when the interpreter
-        # ends, which aborts it (github.com/apache/arrow/issues/34314).
+    with local_copy(path) as file:  # no file of Python's: see `local_copy`
         content = pq.ParquetFile(file)
         table = content.read(_wanted(content.schema_arrow.names))
     if nulls := [name for name in table.column_names if table[name].null_count]:

@@ -255,7 +255,7 @@ def test_a_table_that_does_not_fit_is_said_before_anything_is_written(
         ({"teacher_alone": 1.5}, "teacher_alone is 1.5"),
         ({"teacher_weight": 0.0, "teacher_final_weight": 0.0}, "are 0; expected one above"),
         ({"teacher_weight": 0.0, "teacher_alone": 0.5}, "nothing would be learnt"),
-        ({"teacher_num_heads": 3}, "without num_heads"),
+        ({"teacher_num_heads": 3}, "num_heads given for a table of features"),
     ],
 )
 def test_what_cannot_teach_is_said(small_dataset, table, tmp_path, changes, named):
