@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.common.errors import one_line
+from data.common.errors import NO_ROOM, one_line
 from data.storage.folders import copy_file, copy_folder, remove_folder
 from data.storage.paths import AnyPath, is_remote
 
@@ -72,7 +72,9 @@ def named_errors(path: AnyPath, side: Path | None = None) -> Iterator[None]:
         if error.filename is not None and (side is None or error.filename != str(side)):
             raise
         number = error.errno or _number(error, side)
-        reason = error.strerror or (os.strerror(number) if number else one_line(error))
+        # A disk that is full is told by the system's words, not by Arrow's.
+        told = error.strerror or one_line(error)
+        reason = os.strerror(number) if number in NO_ROOM else told
         raise OSError(number or errno.EIO, reason, str(path)) from error
 
 
