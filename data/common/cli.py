@@ -186,8 +186,10 @@ def import_tensorflow() -> None:
     try:
         with _garbage_left():
             _import_quietly()
-    except AssertionError as error:  # of Keras, which TensorFlow imports
+    except AssertionError as error:  # by which Keras refuses values of this file
         file = os.path.join(os.environ.get("KERAS_HOME") or "~/.keras", "keras.json")  # noqa: PTH118
+        if not os.path.isfile(os.path.expanduser(file)):  # noqa: PTH111, PTH113
+            raise
         raise InputError(f"{file}: Keras refuses its values; mend or remove it") from error
     compiled_programs.wait()
     compiled_programs.xla_works()  # before this process takes the GPU's memory

@@ -65,9 +65,7 @@ def read_part(path: AnyPath, begin: int, end: int) -> bytes:
 def local_copy(path: AnyPath) -> Iterator[Path]:
     """Context with a local file or folder of this content: for libraries that open it themselves.
 
-    Of a local path it is the path itself. Arrow is one of them: a thread of it may let go of an
-    open file of Python's as late as when the interpreter ends, which aborts it
-    (github.com/apache/arrow/issues/34314).
+    Of a local path it is the path itself.
     """
     if not is_remote(path):
         yield path

@@ -1,10 +1,11 @@
 """Paths as users give them: pathlib's on a disk, remote ones where they begin with a scheme."""
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import IO, TYPE_CHECKING, Union
 
 from data.common.errors import InputError
 
@@ -48,6 +49,20 @@ def file_name(text: str) -> str:
 def is_remote(path: str | AnyPath) -> bool:
     """Whether a path is on an object store: begins with a scheme."""
     return _SCHEME.match(str(path)) is not None
+
+
+@contextlib.contextmanager
+def arrow_source(path: AnyPath) -> Iterator[AnyPath | IO[bytes]]:
+    """Context with what Arrow reads a file from: its path, or a remote file that is open.
+
+    A local file is opened by Arrow itself: a thread of it may let go of an open file of Python's as
+    late as when the interpreter ends, which aborts it (github.com/apache/arrow/issues/34314).
+    """
+    if is_remote(path):
+        with path.open("rb") as file:
+            yield file
+    else:
+        yield path
 
 
 def check_local(name: str, path: str | AnyPath, otherwise: str = "") -> None:

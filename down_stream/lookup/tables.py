@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.common.errors import InputError, one_line
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, arrow_source
 from msn.formats.files.feature_table import is_table, metadata_of
 
 ROWS_AT_ONCE = 65_536
@@ -203,8 +203,8 @@ def _rows(file, shape, dtype, count):
 
 
 def _facts_parquet(path):
-    with path.open("rb") as file:
-        content = pq.ParquetFile(file)
+    with arrow_source(path) as source:
+        content = pq.ParquetFile(source)
         schema, length = content.schema_arrow, content.metadata.num_rows
         schema.field("video")
         kind, shape = schema.field("embeddings").type, []
@@ -219,8 +219,8 @@ def _facts_parquet(path):
 
 
 def _parts_parquet(path, rows):
-    with path.open("rb") as file:
-        content = pq.ParquetFile(file)
+    with arrow_source(path) as source:
+        content = pq.ParquetFile(source)
         names = [name for name in _COLUMNS if name in content.schema_arrow.names]
         for batch in content.iter_batches(rows, columns=names):
             columns = {}

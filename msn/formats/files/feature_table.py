@@ -16,7 +16,7 @@ from data.common.errors import InputError, one_line, some
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex
 from data.storage.folders import local_copy
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, arrow_source
 from msn.formats.files.weight_files import TABLES
 
 EMBEDDINGS, VIDEO = "embeddings", "video"
@@ -40,12 +40,12 @@ def open_table(path: AnyPath, given: dict) -> "FeatureTable":
 def metadata_of(path: AnyPath) -> dict:
     """What a table says of itself, as inference.py writes it; {} where it does not."""
     try:
-        with local_copy(path) as file:
-            if path.suffix == ".npz":
-                with np.load(file, allow_pickle=False) as content:
-                    told = str(content["metadata"]) if "metadata" in content.files else "{}"
-            else:
-                told = (pq.read_schema(file).metadata or {}).get(b"metadata", b"{}")
+        if path.suffix == ".npz":
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+                told = str(content["metadata"]) if "metadata" in content.files else "{}"
+        else:
+            with arrow_source(path) as source:
+                told = (pq.read_schema(source).metadata or {}).get(b"metadata", b"{}")
         found = json.loads(told)
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, pa.ArrowException):
@@ -201,7 +201,7 @@ def _read_npz(path):
 
 
 def _read_parquet(path):
-    with local_copy(path) as file:  # no file of Python's: see `local_copy`
+    with local_copy(path) as file:  # a remote one as well is read whole
         content = pq.ParquetFile(file)
         table = content.read(_wanted(content.schema_arrow.names))
     if nulls := [name for name in table.column_names if table[name].null_count]:

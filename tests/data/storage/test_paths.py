@@ -9,11 +9,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.common.errors import InputError
 from data.storage.folders import copy_folder, local_copy, read_part, remove_folder
-from data.storage.paths import check_local, check_output_folder, is_remote, to_path
+from data.storage.paths import arrow_source, check_local, check_output_folder, is_remote, to_path
 from data.storage.whole import whole_file
 from tests.support.object_store import new_place
 from tests.support.places import ROOT
@@ -208,6 +210,14 @@ def test_a_local_copy_has_name_and_content_and_goes(root):
         assert copy.read_bytes() == b"content"
         assert not is_remote(copy)
     assert copy.exists() is not is_remote(root)
+
+
+def test_arrow_reads_a_file_wherever_it_is(root):
+    pq.write_table(pa.table({"a": [1, 2]}), buffer := io.BytesIO())
+    (root / "table.parquet").write_bytes(buffer.getvalue())
+    with arrow_source(root / "table.parquet") as source:
+        assert pq.ParquetFile(source).read()["a"].to_pylist() == [1, 2]
+        assert hasattr(source, "read") is is_remote(root)
 
 
 def test_where_only_local_paths_can_be_used(tmp_path):

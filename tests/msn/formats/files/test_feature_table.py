@@ -14,6 +14,7 @@ from data.dataset.frame_index import load_index
 from data.frames.listing import list_dataset
 from down_stream.experiment import run
 from down_stream.inference.embeddings import Options, embed
+from down_stream.lookup.tables import Table
 from msn.encoders import load_encoder, save_encoder
 from msn.formats.files.feature_table import FeatureTable, metadata_of
 from msn.networks.encoder import create_encoder
@@ -107,9 +108,10 @@ def test_no_file_of_pythons_is_given_to_arrow(tmp_path):
         def open(self, *_):
             raise AssertionError("opened by Python")
 
-    table = Watched(tmp_path / "table.parquet")
-    assert FeatureTable(table).key == "frame"
-    assert metadata_of(table) == {}
+    path = Watched(tmp_path / "table.parquet")
+    assert FeatureTable(path).key == "frame"
+    assert metadata_of(path) == {}
+    assert len(Table(path).read()) == 1
 
 
 def test_frames_may_be_counted_from_0(small_dataset, tmp_path):
