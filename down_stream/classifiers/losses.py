@@ -1,14 +1,20 @@
 """Losses of classifiers: one class per frame (softmax), or any number of them (sigmoid).
 
-Both take label -1 as unknown: it adds nothing to the loss and is not counted.
+Both take label -1 as unknown: it adds nothing to the loss and is not counted. They are not one: in
+the first the classes share a probability of 1, in the second each has one of its own.
 """
 
 import numpy as np
 from keras import ops
 
+from msn.method.losses import cross_entropies
+
 
 def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0, frame_weights=None):
     """Cross-entropy of frames that have one class each.
+
+    With p = softmax(logits) and the target t, 1 for the label's class before it is smoothed, that
+    is -sum_k t_k log p_k: `msn.method.losses.cross_entropies`, as in MSN, whose targets are soft.
 
     Args:
       labels: int [frames], class ids, -1 where unknown.
@@ -26,7 +32,7 @@ def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0, fra
     labels = ops.maximum(labels, 0)
     targets = ops.one_hot(labels, classes, dtype=logits.dtype)
     targets = targets * (1 - label_smoothing) + label_smoothing / classes
-    losses = -ops.sum(targets * ops.log_softmax(logits), axis=-1)
+    losses = cross_entropies(ops.log_softmax(logits), targets)
     if weights is not None:
         losses = losses * ops.take(ops.convert_to_tensor(weights, logits.dtype), labels)
     if frame_weights is not None:
@@ -36,7 +42,9 @@ def softmax_cross_entropy(labels, logits, weights=None, label_smoothing=0.0, fra
 
 
 def sigmoid_cross_entropy(labels, logits, weights=None, label_smoothing=0.0, frame_weights=None):
-    """Cross-entropy of frames that have any number of classes.
+    """Cross-entropy of frames that have any number of classes, each present or absent.
+
+    With p = sigmoid(logit) and the target t of a class, that is -(t log p + (1 - t) log(1 - p)).
 
     Args:
       labels: int [frames, classes], 1 present, 0 absent, -1 unknown.

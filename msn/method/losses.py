@@ -44,9 +44,14 @@ def sinkhorn(log_assignments, iterations=3):
     return log_assignments
 
 
+def cross_entropies(log_probabilities, targets):
+    """H(t, p) = -sum_k t_k log p_k of each row; predictions as logs and targets [n, k] -> [n]."""
+    return -ops.sum(targets * log_probabilities, axis=-1)
+
+
 def cross_entropy(log_probabilities, targets):
     """Mean over rows of H(target, prediction) (eq. 2); both [n, k], predictions as logs."""
-    return -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
+    return ops.mean(cross_entropies(log_probabilities, targets))
 
 
 def log_power_law(k, exponent):
@@ -77,8 +82,8 @@ def log_mean_prediction(log_probabilities):
 
 
 def entropy(log_probabilities):
-    """Mean entropy of the single predictions, [n, k] logs -> scalar."""
-    return -ops.mean(ops.sum(ops.exp(log_probabilities) * log_probabilities, axis=-1))
+    """Mean entropy of the single predictions, H(p, p), [n, k] logs -> scalar."""
+    return cross_entropy(log_probabilities, ops.exp(log_probabilities))
 
 
 def target_assignments(target_embeddings, prototypes, temperature, sharpening, use_sinkhorn):
