@@ -9,8 +9,6 @@ in which nothing moves are named, as are videos that show the same as others.
 Exit code: 0 done, 1 some videos could not be read, 2 nothing could be done.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from data.common import cli, summary
@@ -24,20 +22,20 @@ summary.define_summary()
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    from data.storage.paths import check_local, check_output_folder, to_paths
+    from data.storage.paths import check_local, output_folder, to_paths
     from down_stream.lookup.overview import write_overview
     from down_stream.lookup.tables import read_tables
 
     check_local("--output", OUTPUT.value)
-    check_output_folder("output", OUTPUT.value)
+    output = output_folder("output", OUTPUT.value)
     rows, classes, fps = read_tables(to_paths(TABLES.value))
-    names, faults = write_overview(Path(OUTPUT.value), rows, classes, fps)
-    print(f"{len(names)} videos: {some(names)}; open {Path(OUTPUT.value, 'index.html')}")
+    names, faults = write_overview(output, rows, classes, fps)
+    print(f"{len(names)} videos: {some(names)}; open {output / 'index.html'}")
     for line in faults[:3]:
         print(line)
     if len(faults) > 3:
         print(f"and {len(faults) - 3} more")
-    summary.note(faults, done=names, outputs=[Path(OUTPUT.value)])
+    summary.note(faults, done=names, outputs=[output])
     return cli.DONE_IN_PART if faults else cli.DONE
 
 

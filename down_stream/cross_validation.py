@@ -27,7 +27,7 @@ from data.splits.parts import PARTS
 from data.splits.patients import NOBODY, Patients
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
-from data.storage.paths import AnyPath, check_local, check_output_folder, to_paths
+from data.storage.paths import AnyPath, local_folder, to_paths
 from data.storage.whole import whole_file
 from down_stream.cells.finished import forget
 from down_stream.checks import check, check_folds
@@ -69,9 +69,7 @@ def cross_validate(config: ConfigDict, workdir: str | AnyPath, run: Callable) ->
       InputError: as of `down_stream.experiment.run`; or fewer videos with labels than folds.
     """
     check(config)
-    check_local("workdir", workdir)
-    check_output_folder("workdir", workdir)
-    workdir = Path(str(workdir))
+    workdir = local_folder("workdir", workdir)
     roots = to_paths(config.data.root)
     task = open_task(config.task, roots, config.positive_class, **model_labels(config))
     index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)

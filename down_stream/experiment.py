@@ -16,7 +16,7 @@ from data.common.stopping import StoppedError, StopSignal
 from data.splits.parts import PARTS
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.locking import locked
-from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
+from data.storage.paths import AnyPath, output_folder, to_paths
 from data.storage.whole import whole_file
 from down_stream import cross_validation
 from down_stream.cells.cell import without_grid_keys
@@ -111,8 +111,7 @@ def run(config: ConfigDict, workdir: str | AnyPath) -> dict[str, Any]:
     started = time.monotonic()
     # ---- input ---------------------------------------------------------------------------------
     check(config)
-    check_output_folder("workdir", workdir)
-    workdir = to_path(workdir)
+    workdir = output_folder("workdir", workdir)
     with locked(workdir):
         results = _run(config, workdir, started)
         send_finished(workdir, config.track)

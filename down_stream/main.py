@@ -98,7 +98,7 @@ def main() -> int:
 
 def check_before(config, is_grid: bool, is_comparison: bool) -> None:
     """Raises `InputError` for what cannot work, before TensorFlow's import, which takes seconds."""
-    from data.storage.paths import check_output_folder
+    from data.storage.paths import output_folder
     from down_stream import checks
     from down_stream.cells.cell import without_grid_keys
     from down_stream.comparison import checks as of_comparisons
@@ -110,7 +110,7 @@ def check_before(config, is_grid: bool, is_comparison: bool) -> None:
         (of_comparisons.check if is_comparison else of_grids.check_grid)(config)
     else:
         checks.check(without_grid_keys(config))
-    check_output_folder("workdir", config.workdir)
+    output_folder("workdir", config.workdir)
     inputs = config.copy_and_resolve_references()
     if is_comparison:  # which leaves it out by itself where frames have no order in time
         inputs.temporal = ""
@@ -188,13 +188,12 @@ def comparison(config) -> int:
 
 def sweep(config) -> int:
     """Runs a sweep, and prints the table of its experiments."""
-    from data.storage.paths import check_output_folder
+    from data.storage.paths import local_folder
     from down_stream.cells.sweep import plan_sweep, run_sweep
     from msn.sweep import read_shard, read_sweep
 
-    check_output_folder("workdir", config.workdir)
-    shard = read_shard(SHARD.value)
-    cells, task = plan_sweep(config, read_sweep(SWEEP.value, config), config.workdir)
+    workdir, shard = local_folder("workdir", config.workdir), read_shard(SHARD.value)
+    cells, task = plan_sweep(config, read_sweep(SWEEP.value, config), workdir)
     cli.import_tensorflow()
     from down_stream import compare
     from down_stream.cells.running import failures

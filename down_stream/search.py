@@ -39,7 +39,7 @@ OUTPUT = flags.DEFINE_string("output", "search.html", "page to write")
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    from data.storage.paths import check_local, check_output_folder, to_paths
+    from data.storage.paths import check_local, output_file, to_paths
     from down_stream.search_index.building import build_index
     from down_stream.search_index.page import place_of, write_page
     from down_stream.search_index.query import find, query_of_images, query_of_rows
@@ -49,11 +49,8 @@ def main() -> int:
         raise InputError("input: expected --embeddings, or --index, where one was built")
     if bool(IMAGES.value) == bool(VIDEO.value) or bool(VIDEO.value) != bool(SECONDS.value):
         raise InputError("what to look for: expected either --image, or --video with --second")
-    output = Path(OUTPUT.value)
     check_local("--output", OUTPUT.value)
-    if output.suffix != ".html":
-        raise InputError(f"--output={output}: expected a name that ends in .html")
-    check_output_folder("output", output.parent)
+    output = output_file("output", OUTPUT.value, ".html")
     tables = to_paths(TABLES.value or [])
     folder = Path(INDEX.value or f"{TABLES.value[0]}.index")
     check_local("--index", str(folder))

@@ -60,15 +60,12 @@ summary.define_summary()
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    from data.storage.paths import check_output_folder, to_path, to_paths
+    from data.storage.paths import output_file, to_path, to_paths
     from down_stream.selection.selecting import Wanted, select
 
     if bool(TABLES.value) == bool(MODEL.value):
         raise InputError("input: expected either --embeddings or --model_path")
-    output = to_path(OUTPUT.value)
-    if output.suffix != ".csv":
-        raise InputError(f"--output={output}: expected a name that ends in .csv")
-    check_output_folder("output", output.parent)
+    output = output_file("output", OUTPUT.value, ".csv")
     root = to_path(DATA.value) / NAME.value if DATA.value else None
     faults = []
     tables = to_paths(TABLES.value) if TABLES.value else [_embed(root, output, faults)]

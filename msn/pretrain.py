@@ -22,7 +22,7 @@ from data.frames.frames import Frames
 from data.overview.looks import say_differences
 from data.pretraining import UnreadableFrames, check_sources, pretraining_dataset, whole_batches
 from data.storage.locking import locked
-from data.storage.paths import AnyPath, check_output_folder, to_path, to_paths
+from data.storage.paths import AnyPath, check_output_folder, output_folder, to_paths
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views
 from msn import encoders
@@ -84,14 +84,13 @@ def pretrain(
     # ---- input: everything that can be checked is checked before anything is written ----------
     config = configured(config, overrides, "configs/msn_demo.py")
     check(config)
-    for folder in (workdir, to_path(workdir) / CHECKPOINTS if workdir else ""):
-        check_output_folder("workdir", folder)
-    workdir = to_path(workdir)
+    workdir, roots = output_folder("workdir", workdir), to_paths(config.data.root)
+    check_output_folder("workdir", workdir / CHECKPOINTS)
     check_writable(workdir)
     by_xla = compiled_programs.compiles_with_xla(config.compile_with_xla)
     distribution = create_distribution(config.strategy, config.wait_minutes)
     source, views = open_frames(config), Views(**config.views)
-    sources = source_of_videos(source, to_paths(config.data.root))
+    sources = source_of_videos(source, roots)
     if config.data.balance_sources or config.data.one_source_per_batch:
         check_sources(sources)
     steps_per_epoch = whole_batches(source, config.batch_size)
@@ -107,7 +106,7 @@ def pretrain(
     distribution.check(config.batch_size, config.accumulation, bool(backbone.stem_channels))
     train_step = distribution.create_step(model, config.accumulation, by_xla)
     origin = describe_origin(config, source, total_steps)
-    probes = create_probes(config, model, source, origin["videos"])
+    probes = create_probes(config, model, source, roots, origin["videos"])
     check_room(workdir, model, config.keep_checkpoints, config.keep_every, total_steps)
 
     following = Following(workdir, config.track if distribution.is_chief else "")
@@ -126,7 +125,7 @@ def pretrain(
         if distribution.is_chief:
             origin["videos"] = seen_by_run(workdir, origin["videos"], goes_on=step > 0)
         is_first = distribution.is_chief and not step
-        if is_first and (text := say_differences(source, sources, to_paths(config.data.root))):
+        if is_first and (text := say_differences(source, sources, roots)):
             logger.warning("%s", text)
         said = teacher.features(workdir, stop) if teacher else None
         if teacher and said is None:

@@ -16,7 +16,7 @@ from data.common.errors import InputError, some
 from data.dataset.classes import Classes, frame_rate, new_ids, read_classes
 from data.dataset.index_columns import INDEX, LABEL, PRETRAINING_INDEX, column_of, index_schema
 from data.images.names import natural_key
-from data.storage.paths import AnyPath, is_remote, to_paths
+from data.storage.paths import AnyPath, is_remote, to_path, to_paths
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,10 @@ class FrameIndex:
         return [
             t.format(n, n - 1) for t, n in zip(templates, self.frame[rows].tolist(), strict=True)
         ]
+
+    def files(self, rows) -> list[AnyPath]:
+        """The same as paths that can be opened, on a disk or an object store."""
+        return [to_path(path) for path in self.paths(rows)]
 
     def select(
         self,

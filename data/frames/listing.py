@@ -28,7 +28,7 @@ from data.images.names import first_number, place_in_video, plain_path
 from data.preparation.media import find_videos, name_found
 from data.preparation.operations import find_operations, join_operations
 from data.storage.locking import scratch_folder
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath
 from data.tfrecords.files import find_records
 from data.tfrecords.tfds_shards import TFDS_INFO
 from data.video.clocks import kept_contents, kept_timings, read_clocks, read_parts
@@ -211,7 +211,7 @@ def _find_no_room(videos: Mapping[str, VideoFiles], folder: Path) -> dict[str, s
 
 
 def list_dataset(
-    root: str | AnyPath,
+    root: AnyPath,
     fps: float = 1.0,
     kept: Path | None = None,
     own: Callable[[Mapping[str, int]], Collection[str]] | None = None,
@@ -226,7 +226,6 @@ def list_dataset(
     Raises:
       InputError: `root` is no dataset.
     """
-    root = to_path(root)
     if (root / INDEX).is_file() or not root.is_dir():
         return ImageFrames(load_index(root), frame_rate(root))
     if (root / TFDS_INFO).is_file():

@@ -36,7 +36,7 @@ from data.indexing.kept import Kept, Rows
 from data.indexing.numbering import drop_repeated, number_files, remark_gaps, remark_strays
 from data.indexing.reading import VIDEOS_AT_ONCE, read_elsewhere, read_here
 from data.splits.remarks import audit_patients
-from data.storage.paths import is_remote, to_path
+from data.storage.paths import AnyPath, is_remote
 from data.storage.whole import whole_file
 
 MAX_PIXELS = 1_000_000  # 2.5 times those of Cholec80's frames, 854x480
@@ -44,7 +44,7 @@ NO_CLEANING = Cleaning()
 
 
 def build_index(
-    root: str | Path,
+    root: AnyPath,
     audit: Audit | None = None,
     cleaning: Cleaning = NO_CLEANING,
     annotation_fps: float | None = None,
@@ -69,7 +69,6 @@ def build_index(
     Raises:
       InputError: `root` holds no usable frame, or cleaning leaves none; nothing was written.
     """
-    root = to_path(root)
     audit = Audit() if audit is None else audit
     folders = list_videos(root, audit)
     for remark in say_alike(folders, "videos"):

@@ -22,13 +22,13 @@ from data.splits.overlaps import SYNTHETIC
 from data.splits.parts import PARTS, check_disjoint
 from data.splits.patients import read_patients
 from data.storage.folders import local_copy
-from data.storage.paths import to_path
+from data.storage.paths import AnyPath
 from data.storage.whole import write_json
 
 PROTOCOLS = "protocols.json"  # published splits, {name: {part: videos}}, the default first
 
 
-def write_splits(root: str | Path) -> dict:
+def write_splits(root: AnyPath) -> dict:
     """Writes `root/splits.json`, from the index of the data set.
 
     Returns:
@@ -39,7 +39,6 @@ def write_splits(root: str | Path) -> dict:
     Raises:
       InputError: an operation would be in two splits.
     """
-    root = to_path(root)
     phases = read_classes(root).phases
     counts = count_phases(root, len(phases))
     videos = sorted(counts, key=natural_key)

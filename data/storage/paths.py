@@ -71,15 +71,44 @@ def check_local(name: str, path: str | AnyPath, otherwise: str = "") -> None:
         raise InputError(f"{name}={path}: is remote; expected a local path{otherwise}")
 
 
-def check_output_folder(name: str, path: str | AnyPath) -> None:
-    """Raises `InputError` if a folder cannot be made, or written to, at `path`; makes nothing."""
+def output_folder(name: str, path: str | AnyPath) -> AnyPath:
+    """The path of a folder to be written to, as the user gave it, as `to_path` has it.
+
+    Raises:
+      InputError: as `check_output_folder`, or the path is empty.
+    """
     if not str(path):
         raise InputError(f"{name} is empty; expected a folder")
     folder = to_path(path)
+    check_output_folder(name, folder)
+    return folder
+
+
+def local_folder(name: str, path: str | AnyPath) -> Path:
+    """The same of a folder that must be on a disk; raises `InputError` for a remote one, too."""
+    check_local(name, path)
+    return output_folder(name, path)
+
+
+def output_file(name: str, path: str | AnyPath, suffix: str) -> AnyPath:
+    """The path of a file to be written, as the user gave it, as `to_path` has it.
+
+    Raises:
+      InputError: its name ends otherwise, or `check_output_folder` refuses its folder.
+    """
+    file = to_path(path)
+    if file.suffix != suffix:
+        raise InputError(f"--{name}={file}: expected a name that ends in {suffix}")
+    check_output_folder(name, file.parent)
+    return file
+
+
+def check_output_folder(name: str, folder: AnyPath) -> None:
+    """Raises `InputError` if a folder cannot be made, or written to; makes nothing."""
     for place in (folder,) if is_remote(folder) else (folder, *folder.parents):
         if place.exists():
             if not place.is_dir():
-                raise InputError(f"{name}={path}: {place} is a file; expected a folder")
+                raise InputError(f"{name}={folder}: {place} is a file; expected a folder")
             if not is_remote(folder) and not os.access(place, os.W_OK | os.X_OK):
-                raise InputError(f"{name}={path}: no permission to write to {place}")
+                raise InputError(f"{name}={folder}: no permission to write to {place}")
             return

@@ -7,25 +7,21 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.storage.locking import locked
-from data.storage.paths import check_local
 from down_stream import checks
 from down_stream.cells.cell import Cell, make_cell
 from down_stream.tasks import Task
 from msn.sweep import Line, Shard
 
 
-def plan_sweep(
-    config: ConfigDict, lines: Sequence[Line], workdir: str | Path
-) -> tuple[list[Cell], Task]:
+def plan_sweep(config: ConfigDict, lines: Sequence[Line], workdir: Path) -> tuple[list[Cell], Task]:
     """The experiments of a sweep, in folders of `workdir`; and what all of them recognise.
 
     Raises:
       InputError: one of them cannot work, as far as names, values and labels tell; or their tasks
         differ, whose scores no table compares.
     """
-    check_local("workdir", workdir)
     cells = [
-        make_cell(config, line.overrides, {"name": line.name}, Path(workdir) / line.name)
+        make_cell(config, line.overrides, {"name": line.name}, workdir / line.name)
         for line in lines
     ]
     tasks = {}

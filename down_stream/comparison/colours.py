@@ -22,7 +22,7 @@ from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.dataset.frame_index import FrameIndex, load_index
 from data.images.image_io import read_image, resize
-from data.storage.paths import to_path
+from data.storage.paths import output_file, to_path
 from data.storage.whole import whole_file
 
 SIZE = 64  # pixels: a histogram needs no more
@@ -83,9 +83,7 @@ def main() -> None:
     """Writes the table of --data_rootdir."""
     if ROOT.value is None:
         raise InputError("--data_rootdir is missing; expected the folder of a data set")
-    path = to_path(OUTPUT.value)
-    if path.suffix != ".parquet":
-        raise InputError(f"--output={path}: expected a name that ends in .parquet")
+    path = output_file("output", OUTPUT.value, ".parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_colours(load_index([to_path(ROOT.value) / NAME.value]), path, THUMBNAIL.value)
     print(f"written to {path}")

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from data.common.errors import InputError, LockedError, some
 from data.common.logs import logger
 from data.storage.locking import locked, owner_of
-from data.storage.paths import check_local, check_output_folder
+from data.storage.paths import local_folder
 from data.storage.whole import whole_file
 from down_stream.cells.cell import Cell, command
 from down_stream.cells.finished import finished
@@ -75,9 +75,7 @@ def run_comparison(
         `workdir` holds cells of another configuration.
     """
     check(config)
-    check_local("workdir", workdir)
-    check_output_folder("workdir", workdir)
-    workdir, shard = Path(workdir), shard or Shard()
+    workdir, shard = local_folder("workdir", workdir), shard or Shard()
     note = "lock" if shard.count == 1 else f"lock.{shard.number}of{shard.count}"
     with locked(workdir, note):
         return _run(config, workdir, run, task, start, shard, in_folds)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from data.splits.overlaps import overlaps
 from data.splits.parts import PAIRS, PARTS, expand
 from data.splits.patients import NOBODY, SAID_BY, Patients, read_patients
 from data.splits.remarks import SEEN
-from data.storage.paths import AnyPath, is_remote, to_path
+from data.storage.paths import AnyPath, is_remote
 from down_stream.tasks import Task
 from msn.workdir.seen import Seen, seen_of
 
@@ -136,21 +136,21 @@ def labels_fingerprint(task: Task, splits: Mapping[str, FrameIndex]) -> str:
 
 def images_fingerprint(splits: Mapping[str, FrameIndex]) -> str:
     """A text that changes with the size or a time of change of any local image of the splits."""
-    digest = hashlib.sha256()
-    for index in splits.values():
-        for start in range(0, len(index), STATED_AT_ONCE):
-            for path in index.paths(slice(start, start + STATED_AT_ONCE)):
-                digest.update(f"{file_state(to_path(path), by_ctime=True)}\n".encode())
-    return digest.hexdigest()[:32]
+    return _digest(splits, lambda file: f"{file_state(file, by_ctime=True)}\n".encode())
 
 
 def contents_fingerprint(splits: Mapping[str, FrameIndex]) -> str:
     """The same of what local images hold, wherever they lie and whenever they were written."""
+    return _digest(splits, _content)
+
+
+def _digest(splits: Mapping[str, FrameIndex], say: Callable[[AnyPath], bytes]) -> str:
+    """A text that changes with what is said of any image of the splits."""
     digest = hashlib.sha256()
     for index in splits.values():
         for start in range(0, len(index), STATED_AT_ONCE):
-            for path in map(to_path, index.paths(slice(start, start + STATED_AT_ONCE))):
-                digest.update(_content(path))
+            for file in index.files(slice(start, start + STATED_AT_ONCE)):
+                digest.update(say(file))
     return digest.hexdigest()[:32]
 
 

@@ -18,7 +18,7 @@ from data.annotation_writers.writing import check_folder, write_annotations
 from data.common.errors import InputError, some
 from data.frames.frames import Frames
 from data.images.names import is_image
-from data.storage.paths import AnyPath, to_path
+from data.storage.paths import AnyPath
 from data.video.names import is_video
 
 if TYPE_CHECKING:  # of TensorFlow's, which what is wanted is checked before
@@ -117,7 +117,8 @@ def _media(frames: Frames, rows: np.ndarray) -> str:
     if not is_image(path):
         return path if path == last and is_video(PurePath(path).name) else ""  # of DICOM, a name
     video = frames.videos[frames.video[rows[0]]]
-    folder = to_path(path).parent.parent.parent / "videos"  # of a dataset
+    (file,) = frames.files(rows[:1])
+    folder = file.parent.parent.parent / "videos"  # of a dataset
     files = sorted(folder.glob(f"{video}.*")) if folder.is_dir() else []
     return str(files[0]) if files else ""
 

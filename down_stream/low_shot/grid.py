@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from data.common.errors import LockedError, some
 from data.storage.locking import locked
-from data.storage.paths import check_local, check_output_folder
+from data.storage.paths import local_folder
 from data.storage.whole import whole_file
 from down_stream.cells.finished import FAILED, finished
 from down_stream.cells.opening import Encoders
@@ -63,10 +63,9 @@ def run_grid(
         configuration; nothing is changed then.
     """
     check_grid(config)
-    check_local("workdir", workdir)
-    check_output_folder("workdir", workdir)
-    with locked(Path(workdir)):
-        return _run_grid(config, Path(workdir), run, score, unit)
+    workdir = local_folder("workdir", workdir)
+    with locked(workdir):
+        return _run_grid(config, workdir, run, score, unit)
 
 
 def _run_grid(

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from data.common.errors import InputError
-from data.storage.paths import to_path
 from down_stream.lookup.tables import Table
 from down_stream.search_index.searching import Found, SearchIndex, unit_vectors
 
@@ -41,7 +40,7 @@ def query_of_images(index: SearchIndex, images: Sequence[Path], model: str | Non
         listed = Path(folder, "images.txt")
         listed.write_text("\n".join(str(image.absolute()) for image in images) + "\n")
         options = Options(features=features if features in FEATURES else None)
-        output = to_path(str(Path(folder, "query.npz")))
+        output = Path(folder, "query.npz")
         result = embed(encoder_path(model), list_images(listed), output, options)
         if result.faults:
             raise InputError("; ".join(result.faults))

@@ -34,14 +34,11 @@ flags.mark_flags_as_required(["encoder", "data_rootdir"])
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    from data.storage.paths import check_local, check_output_folder, to_path
+    from data.storage.paths import check_local, output_file, to_path
     from down_stream.tasks import open_task
 
     check_local("--output", OUTPUT.value)
-    output = to_path(OUTPUT.value)
-    if output.suffix != ".csv":
-        raise InputError(f"--output={output}: expected a name that ends in .csv")
-    check_output_folder("output", output.parent)
+    output = output_file("output", OUTPUT.value, ".csv")
     roots = [to_path(ROOT.value) / NAME.value]
     # What a model has labelled is asked about, too.
     task = open_task("phases", roots, trust_model_labels=True)

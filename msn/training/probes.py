@@ -9,7 +9,7 @@ from data.common import compiled_programs
 from data.common.errors import InputError
 from data.common.logs import logger
 from data.frames.frames import Frames
-from data.storage.paths import to_paths
+from data.storage.paths import AnyPath, to_paths
 from msn.method.model import MSN
 from msn.training.knn_probe import KnnProbe
 from msn.training.source_probe import SourceProbe
@@ -18,8 +18,16 @@ from msn.workdir.metrics_file import last_with
 Probe = SourceProbe | KnnProbe
 
 
-def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str]) -> list[Probe]:
-    """The probes of the target encoder that `config.probe_every` asks for: of sources, and k-NN."""
+def create_probes(
+    config: ConfigDict, model: MSN, source: Frames, roots: list[AnyPath], seen: list[str]
+) -> list[Probe]:
+    """The probes of the target encoder that `config.probe_every` asks for: of sources, and k-NN.
+
+    Args:
+      config: of the run.
+      model, source, roots: its model, frames and dataset directories.
+      seen: names of the videos that the encoder will have seen.
+    """
     if not config.probe_every:
         return []
     probe, encoder = config.probe, model.target_encoder
@@ -27,7 +35,7 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
         encoder.represent, jit_compile=compiled_programs.xla_works(), autograph=False
     )
     sizes = {"image_size": encoder.image_size, "max_frames": probe.max_frames}
-    sources = SourceProbe(represent, source, to_paths(config.data.root), **sizes)
+    sources = SourceProbe(represent, source, roots, **sizes)
     if sources.number < 2:
         logger.warning(
             "probe_every=%d: no source_knn: found one data set, and in it %d video%s with two "
@@ -40,7 +48,9 @@ def create_probes(config: ConfigDict, model: MSN, source: Frames, seen: list[str
         raise InputError(
             "probe.root is empty; expected the dataset directories with labelled frames"
         )
-    roots, videos = probe.root or config.data.root, (probe.train_videos, probe.test_videos)
+    if probe.root:
+        roots = to_paths(probe.root)
+    videos = probe.train_videos, probe.test_videos
     return [sources, KnnProbe(represent, roots, probe.task, *videos, seen, **sizes)]
 
 

@@ -142,7 +142,7 @@ def digests_of_images(paths: Sequence[str], until: float = math.inf) -> np.ndarr
     Returns:
       uint64 [n], 0 of what cannot be told; None where they are not all images, one in a file.
     """
-    if not all(is_image(PurePath(path).name) and not is_remote(to_path(path)) for path in paths):
+    if not all(is_image(PurePath(path).name) and not is_remote(path) for path in paths):
         return None
 
     def digest(path):
