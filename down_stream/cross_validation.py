@@ -9,7 +9,6 @@ folds together are scored as those of one experiment are.
 
 import contextlib
 import functools
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +27,7 @@ from data.splits.patients import NOBODY, Patients
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, local_folder, to_paths
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 from down_stream.cells.finished import forget
 from down_stream.checks import check, check_folds
 from down_stream.choices import RESULTS
@@ -230,8 +229,7 @@ def _write(
         write_task_report(
             results, tables, functools.partial(read_frame, frames), folder / "report.html"
         )
-        with whole_file(folder / RESULTS, durable=True) as side:
-            side.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+        write_json(folder / RESULTS, results, indent=2, allow_nan=False, durable=True)
     return results
 
 

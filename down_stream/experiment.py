@@ -1,7 +1,6 @@
 """One down-stream experiment: fit a classifier on some videos, evaluate it on others."""
 
 import functools
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from data.splits.parts import PARTS
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.locking import locked
 from data.storage.paths import AnyPath, output_folder, to_paths
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 from down_stream import cross_validation
 from down_stream.cells.cell import without_grid_keys
 from down_stream.cells.finished import finished_results, forget
@@ -216,9 +215,8 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
             if sequences:
                 save_temporal(sequences.model, model / "temporal")
             write_model_card(model, statistics.plain(results), licence)
-        content = json.dumps(statistics.plain(results), indent=2, allow_nan=False) + "\n"
-        with whole_file(folder / RESULTS, durable=True) as side:
-            side.write_text(content)
+        content = statistics.plain(results)
+        write_json(folder / RESULTS, content, indent=2, allow_nan=False, durable=True)
     remove_folder(workdir / CHECKPOINTS)
     return results
 

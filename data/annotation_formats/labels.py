@@ -5,6 +5,7 @@ Their `group` is "phase", of which a frame has one, or a multi-label group such 
 names a frame has any number.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,13 @@ PHASE = "phase"  # the group of which a frame has one label
 MULTI_LABEL = "multi_label_"  # before a group, in tracks and columns that a model has written
 OF_LABEL = " / "  # between it and a label, in a track for one label
 HUMAN, MODEL = "human", "model"  # who labels are by
+
+
+def stretches(*columns: np.ndarray) -> list[tuple[int, int]]:
+    """(first row, row behind the last) of the parts in which all columns, [n], stay as they are."""
+    is_new = np.any([np.diff(column) != 0 for column in columns], axis=0)
+    edges = [0, *(np.flatnonzero(is_new) + 1).tolist(), len(columns[0])]
+    return list(itertools.pairwise(edges))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,13 @@ model was asked about is "human".
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data.annotation_formats.labels import HUMAN, MODEL, PHASE, Intervals
+from data.annotation_formats.labels import HUMAN, MODEL, PHASE, Intervals, stretches
 from data.common.errors import InputError
 from data.storage.paths import AnyPath
 from data.storage.whole import write_json
@@ -85,7 +85,7 @@ def _compare(said: Rows, now: Rows, ids: Mapping[str, int], length: float):
     is_kept = before == after
     kept = float(seconds[is_kept & (before >= 0)].sum())
     moved = changed = 0.0
-    for first, behind in _stretches(before, after):
+    for first, behind in stretches(before, after):
         if is_kept[first]:
             continue
         beside = {
@@ -106,13 +106,6 @@ def _at(rows: Rows, ids: Mapping[str, int], times: np.ndarray) -> np.ndarray:
         if label in ids:
             found[(times >= start) & (times < end)] = ids[label]
     return found
-
-
-def _stretches(before: np.ndarray, after: np.ndarray) -> Iterable[tuple[int, int]]:
-    """(first, behind the last) of the parts in which both stay what they are."""
-    is_new = (np.diff(before) != 0) | (np.diff(after) != 0)
-    edges = (np.flatnonzero(is_new) + 1).tolist()
-    yield from zip([0, *edges], [*edges, len(before)], strict=True)
 
 
 def author_of(file_says: str, correction: Correction | None) -> str:

@@ -1,6 +1,5 @@
 """What a user, or the places of files, say about patients, written into a dataset."""
 
-import csv
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -20,7 +19,7 @@ from data.splits.patients import (
     read_rows,
     suggested_patient,
 )
-from data.storage.whole import whole_file
+from data.storage.whole import write_csv
 from data.video.names import folder_digest, is_video
 
 CALLED = ("video", "sequence", "image", "file", "path")  # columns that say what is of a patient
@@ -103,11 +102,8 @@ def take_patients(
     if not rows:
         (root / PATIENTS).unlink(missing_ok=True)
         return
-    with whole_file(root / PATIENTS) as side, side.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for video in sorted(rows, key=natural_key):
-            writer.writerow((video, *rows[video]))
+    of_videos = ((video, *rows[video]) for video in sorted(rows, key=natural_key))
+    write_csv(root / PATIENTS, [COLUMNS, *of_videos])
 
 
 def _given(

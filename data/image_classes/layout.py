@@ -24,7 +24,6 @@ _WORDS = {
 _ENDINGS = ("", *(f"{sign}{noun}" for noun in ("set", "data", "images") for sign in ("", *"_- ")))
 PARTS = {f"{word}{end}": part for part in _WORDS for word in _WORDS[part] for end in _ENDINGS}
 UNREAD = {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".mpo", ".psd", ".ppm"}
-LEVELS = ("first", "last")
 
 
 class Layout(NamedTuple):

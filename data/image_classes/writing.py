@@ -173,7 +173,7 @@ def make_protocols(
         split = draw_stratified(counts, seed, patients, drawn_before(root, DRAWN))
         if len(set(group_sizes(counts, patients).values())) > 1:
             images = {name: int(of.sum()) for name, of in counts.items()}
-            say_shares(DRAWN, split, images, audit)
+            say_shares(split, images, audit)
         _remark_little(split, counts, classes, audit)
         return {DRAWN: split}
     groups = {}

@@ -33,7 +33,7 @@ def audit_patients(root: Path, audit: Audit) -> None:
     remark_groups(patients, videos, "video", audit)
     if len({len(group) for group in patients.group(videos).groups.values()}) > 1:
         frames = {video: counts["frames"] for video, counts in audit.videos.items()}
-        say_shares(DRAWN, protocols[DRAWN], frames, audit)
+        say_shares(protocols[DRAWN], frames, audit)
 
 
 def remark_groups(patients: Patients, videos: Sequence[str], unit: str, audit: Audit) -> None:
@@ -68,16 +68,14 @@ def say_torn_patients(
                 say(f"split {name}: {text}; {SEEN}; {ELSE_USED}")
 
 
-def say_shares(
-    protocol: str, split: Mapping[str, Iterable[str]], frames: Mapping[str, int], audit: Audit
-) -> None:
+def say_shares(split: Mapping[str, Iterable[str]], frames: Mapping[str, int], audit: Audit) -> None:
     """Says what shares of all frames, {video: number}, came out of a draw of groups."""
     sizes = {part: sum(frames[name] for name in split[part]) for part in PARTS}
     total = sum(sizes.values())
     if total:
         said = ", ".join(f"{100 * sizes[part] / total:.0f} % {part}" for part in PARTS)
         audit.remark(
-            f"split {protocol}: {said} of {total} frames, as near as whole groups of different "
+            f"split {DRAWN}: {said} of {total} frames, as near as whole groups of different "
             "size come"
         )
 

@@ -6,12 +6,13 @@ reader takes, and is overwritten by the next one that writes the same file.
 """
 
 import contextlib
+import csv
 import errno
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data.common.errors import NO_ROOM, one_line
@@ -89,10 +90,31 @@ def _number(error: OSError, side: Path | None) -> int | None:
     return None
 
 
-def write_json(path: AnyPath, content) -> None:
-    """Writes what JSON can hold as a whole file, a value a line."""
-    with whole_file(path) as side:
-        side.write_text(json.dumps(content, indent=1) + "\n")
+def write_json(
+    path: AnyPath,
+    content,
+    *,
+    indent: int | None = 1,
+    allow_nan: bool = True,
+    durable: bool = False,
+    writer: str = "",
+) -> None:
+    """Writes what JSON can hold as a whole file, a value a line.
+
+    Args:
+      path, durable, writer: as for `whole_file`.
+      content: of names, numbers, lists and dicts.
+      indent: spaces; None for all in one line.
+      allow_nan: whether NaN is written, which not every reader of JSON takes.
+    """
+    with whole_file(path, durable, writer) as side:
+        side.write_text(json.dumps(content, indent=indent, allow_nan=allow_nan) + "\n")
+
+
+def write_csv(path: AnyPath, rows: Iterable[Sequence], line_end: str = "\n") -> None:
+    """Writes rows, the header first, as a whole file of comma-separated text in UTF-8."""
+    with whole_file(path) as side, side.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator=line_end).writerows(rows)
 
 
 @contextlib.contextmanager

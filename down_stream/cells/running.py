@@ -1,6 +1,5 @@
 """Runs the cells of a grid: those that are not done, one after another, or some of them each."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError, LockedError, one_line
 from data.common.logs import logger
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 from down_stream.cells.cell import Cell
 from down_stream.cells.finished import (
     FAILED,
@@ -103,6 +102,5 @@ def _run(run, cell: Cell, protocol: str, name: str) -> dict | None:
     noted |= {"metrics": {protocol: {name: None}}}
     cell.directory.mkdir(parents=True, exist_ok=True)
     known = {"labels_fingerprint": Labels().fingerprint(cell.config)}
-    with whole_file(note) as side:
-        side.write_text(json.dumps(noted | known | {"config": plain(cell.config)}) + "\n")
+    write_json(note, noted | known | {"config": plain(cell.config)}, indent=None)
     return noted

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.common.logs import logger
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 from down_stream.cells.cell import Cell
 from down_stream.cells.opening import Encoders, open_configured
 from down_stream.choices import ATTENTIVE
@@ -43,8 +43,7 @@ def measure_costs(described: dict, cells: Sequence[Cell], encoders: Encoders, pa
         if key not in known:
             known[key] = _measure(open_configured(cell.config), cell.config.features)
         described[name] |= known[key] | {"device": device}
-    with whole_file(path) as side:
-        side.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write_json(path, known)
 
 
 def _read(path: Path) -> dict:

@@ -4,7 +4,6 @@ What is compared is the score of the task on the same test videos, with interval
 the difference of each encoder to a baseline on the same draws of the videos.
 """
 
-import json
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from data.common.errors import InputError, LockedError, some
 from data.common.logs import logger
 from data.storage.locking import locked, owner_of
 from data.storage.paths import local_folder
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 from down_stream.cells.cell import Cell, command
 from down_stream.cells.finished import finished
 from down_stream.cells.opening import Encoders
@@ -88,8 +87,7 @@ def _run(config, workdir: Path, run, task: Task, start, shard: Shard, in_folds) 
     for one in skipped:
         logger.info("not compared: %s, %s: %s", one.encoder, one.what, one.why)
     found = finished(cells, encoders)
-    with whole_file(workdir / MANIFEST, writer=uuid.uuid4().hex) as side:
-        side.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_json(workdir / MANIFEST, manifest, writer=uuid.uuid4().hex)
 
     for who in _others(workdir, shard):
         logger.warning("%s is still running; the cells that it has begun are left to it", who)
@@ -149,8 +147,7 @@ def _write(config, workdir, task, start, encoders, cells, results, skipped) -> d
     summary = statistics.plain(summary)
     write_rows(workdir / "comparison.csv", rows)
     write_page(workdir / PAGE, summary)
-    with whole_file(workdir / SUMMARY, durable=True) as side:
-        side.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(workdir / SUMMARY, summary, indent=2, allow_nan=False, durable=True)
     return summary
 
 

@@ -20,7 +20,7 @@ def write_page(path: Path, summary: dict) -> None:
     most = _of_most_labels(summary)
     picture = overview(most, _title(summary))
     sections = [
-        warnings(summary),
+        warnings("Warnings", summary["warnings"]),
         Section(
             "At a glance",
             text=f"{_labels(summary)}; the line is the 95% interval over the test "

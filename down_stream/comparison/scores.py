@@ -1,13 +1,12 @@
 """The rows of a comparison: scores over seeds, with intervals and differences to the baseline."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data.common.errors import InputError
-from data.storage.whole import whole_file
+from data.storage.whole import write_csv
 from down_stream.cells.cell import Cell
 from down_stream.cells.finished import FAILED
 from down_stream.metrics import draws, multi_label, predictions
@@ -138,10 +137,9 @@ def _difference(
 
 def write_rows(path: Path, rows: Sequence[dict]) -> None:
     """Writes comparison.csv: a line for each row."""
-    with whole_file(path) as side, side.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for row in rows:
-            lists = {name: row[name] for name in ("interval", "difference_interval", "cells")}
-            texts = {name: " ".join(map(str, value or ())) for name, value in lists.items()}
-            writer.writerow(row | texts)
+    lines = [COLUMNS]
+    for row in rows:
+        lists = {name: row[name] for name in ("interval", "difference_interval", "cells")}
+        texts = {name: " ".join(map(str, value or ())) for name, value in lists.items()}
+        lines.append([(row | texts)[name] for name in COLUMNS])
+    write_csv(path, lines, line_end="\r\n")

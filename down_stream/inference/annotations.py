@@ -5,14 +5,13 @@ or more, the one that is most likely by the frames' probabilities is taken (Vite
 runs of a least length). It looks at the whole video, so it is not causal.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.annotation_formats.labels import PHASE
+from data.annotation_formats.labels import PHASE, stretches
 from data.annotation_writers.intervals import Interval, VideoIntervals
 from data.annotation_writers.writing import check_folder, write_annotations
 from data.common.errors import InputError, some
@@ -80,10 +79,10 @@ class Wanted:
         if least is None:
             least = 0.0 if temporal else MIN_SECONDS
         order = np.lexsort((frames.second[rows], frames.video[rows]))
-        starts = np.flatnonzero(np.diff(frames.video[rows][order], prepend=-1))
         found = [
             _video(frames, rows[places], probabilities[places], model, least)
-            for places in np.split(order, starts[1:])
+            for first, behind in stretches(frames.video[rows][order])
+            for places in [order[first:behind]]
         ]
         check_folder(self.folder, self.form)  # again: hours may have passed
         write_annotations(self.folder, self.form, found)
@@ -154,7 +153,7 @@ def find_intervals(
         )
         for column, each in columns:
             labels = smoothed(each, frames)
-            for first, behind in _runs(labels):
+            for first, behind in stretches(labels):
                 value = int(labels[first])
                 if column is not None and value == 0:
                     continue
@@ -162,12 +161,6 @@ def find_intervals(
                 place = value if column is None else column
                 found.append((float(times[first]), float(times[behind]), place, confidence))
     return found
-
-
-def _runs(labels: np.ndarray) -> Iterator[tuple[int, int]]:
-    """(first, behind the last) of each run of one label."""
-    edges = np.flatnonzero(np.diff(labels)) + 1
-    yield from zip([0, *edges.tolist()], [*edges.tolist(), len(labels)], strict=True)
 
 
 def smoothed(probabilities: np.ndarray, least: int) -> np.ndarray:

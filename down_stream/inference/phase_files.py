@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data.annotation_formats.labels import UNKNOWN
+from data.annotation_formats.labels import UNKNOWN, stretches
 from data.common.errors import InputError, some
 from data.dataset.classes import new_ids
 from data.frames.frames import Frames
@@ -128,8 +128,8 @@ def write_phase_files(
     _forget(folder, kept=set(frames.video_names(rows)))
     write = (multi_label if model.multi_label else predictions).write_predictions
     order = np.argsort(frames.video[rows], kind="stable")
-    starts = np.flatnonzero(np.diff(frames.video[rows][order], prepend=-1))
-    for places in np.split(order, starts[1:]):
+    for first, behind in stretches(frames.video[rows][order]):
+        places = order[first:behind]
         table = by_second(frames, rows[places], probabilities[places], model)
         file, picture = (folder / f"{table.videos[0]}{suffix}" for suffix in (".csv", ".png"))
         before = file.read_bytes() if file.is_file() else None

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from data.annotation_formats.labels import stretches
 from data.indexing.cleaning import LEAST_LIT, LEAST_TISSUE, measure_image
 from down_stream.lookup.key_frames import AT_MOST, key_frames
 from down_stream.lookup.pictures import Pictures
@@ -90,8 +91,8 @@ def _standing(features: np.ndarray) -> np.ndarray:
     change = np.linalg.norm(np.diff(features, axis=0), axis=1)
     usual = np.median(change[change > 1e-6]) if (change > 1e-6).any() else 0
     same = np.concatenate([[False], change <= STILL * usual])
-    for first, stop in _runs(same):
-        if stop - first + 1 >= SHORTEST:
+    for first, stop in stretches(same):
+        if same[first] and stop - first + 1 >= SHORTEST:
             is_still[first - 1 : stop] = True
     return is_still
 
@@ -135,13 +136,11 @@ def judge(image: np.ndarray) -> str:
 
 
 def _stretches(is_it, what, time, step) -> list[Part]:
-    return [Part(what, float(time[a]), float(time[b - 1] + step)) for a, b in _runs(is_it)]
-
-
-def _runs(is_it: np.ndarray) -> list[tuple[int, int]]:
-    """(first, stop) of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_it.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    return [
+        Part(what, float(time[first]), float(time[stop - 1] + step))
+        for first, stop in stretches(is_it)
+        if is_it[first]
+    ]
 
 
 def with_same(contents: Sequence[Contents]) -> list[Contents]:

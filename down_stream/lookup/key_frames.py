@@ -15,13 +15,12 @@ def normalised(features: np.ndarray) -> np.ndarray:
     return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
 
 
-def key_frames(features: np.ndarray, number: int, seed: int = 0) -> np.ndarray:
+def key_frames(features: np.ndarray, number: int) -> np.ndarray:
     """Positions of the frames nearest to the centres of clusters in features and time.
 
     Args:
       features: [n, width], of a video in the order of time.
       number: how many are wanted.
-      seed: of the clusters.
 
     Returns:
       int64 [min(number, n)] or fewer, where frames are the same; ascending.
@@ -33,7 +32,7 @@ def key_frames(features: np.ndarray, number: int, seed: int = 0) -> np.ndarray:
     points = np.hstack([normalised(features[rows]), time])
     number = min(number, len(np.unique(points, axis=0)))
     with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the cores
-        found = KMeans(number, n_init=1, random_state=seed).fit(points)
+        found = KMeans(number, n_init=1, random_state=0).fit(points)
     distance = np.linalg.norm(points - found.cluster_centers_[found.labels_], axis=1)
     order = np.lexsort((distance, found.labels_))
     _, first = np.unique(found.labels_[order], return_index=True)

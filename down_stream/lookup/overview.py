@@ -1,6 +1,5 @@
 """A page for each video, and one of all: what is in a folder of recordings."""
 
-import itertools
 import re
 from collections.abc import Sequence
 from html import escape
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotation_formats.clock_times import clock
+from data.annotation_formats.labels import stretches
 from data.common.progress import ProgressBar
 from data.images.names import natural_key
 from down_stream.lookup.contents import (
@@ -127,13 +127,12 @@ def _ribbon(best: np.ndarray, seconds: np.ndarray, classes: Sequence[str]) -> st
     """The most likely class over time, as an SVG element: some ms for each of 400 pages."""
     columns = np.linspace(0, len(best) - 1, min(len(best), COLUMNS)).astype(int)
     kinds = best[columns]
-    edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(kinds)]
     pieces = "".join(
         f'<rect x="{first}" width="{stop - first}" height="40" '
         f'fill="{colour_of(int(kinds[first]))}">'
         f"<title>{escape(words(classes[kinds[first]]))}, {clock(seconds[columns[first]])} to "
         f"{clock(seconds[columns[stop - 1]])}</title></rect>"
-        for first, stop in itertools.pairwise(edges)
+        for first, stop in stretches(kinds)
     )
     return (
         f'<svg viewBox="0 0 {len(kinds)} 40" width="100%" height="40" preserveAspectRatio="none" '

@@ -4,7 +4,6 @@ Answers how much annotation pre-training saves (Hirsch et al., arXiv 2308.12394,
 """
 
 import itertools
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ml_collections import ConfigDict
 from data.common.errors import LockedError, some
 from data.storage.locking import locked
 from data.storage.paths import local_folder
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 from down_stream.cells.finished import FAILED, finished
 from down_stream.cells.opening import Encoders
 from down_stream.cells.running import failures, run_cells
@@ -120,7 +119,7 @@ def _run_grid(
         ]
         + _torn_patients(lasts.values()),
     }
-    _write_json(workdir / "low_shot.json", summary)
+    write_json(workdir / "low_shot.json", summary, indent=2, durable=True)
     write_cells(workdir / "low_shot.csv", rows)
     save_png(
         low_shot_curve(summary, seeds_of(summary), sentences(summary)), workdir / "low_shot.png"
@@ -133,8 +132,3 @@ def _torn_patients(cells: Iterable[dict]) -> list[str]:
     """Patients in two parts of the split, a line once."""
     lines = (results.get("patients", {}).get("in_two_parts", ()) for results in cells)
     return list(dict.fromkeys(itertools.chain.from_iterable(lines)))
-
-
-def _write_json(path: Path, content: dict) -> None:
-    with whole_file(path, durable=True) as side:
-        side.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

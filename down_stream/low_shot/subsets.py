@@ -13,7 +13,7 @@ from pathlib import Path
 from data.batches.seeds import generator
 from data.common.errors import InputError, check_range
 from data.images.names import natural_key
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 
 FORMAT = "label subsets 1"
 
@@ -72,9 +72,7 @@ def draw_subsets(
 
 def write_subsets(path: str | Path, manifest: dict) -> None:
     """Writes a manifest as JSON; what is there is replaced at once."""
-    path = Path(path)
-    with whole_file(path) as side:
-        side.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_json(Path(path), manifest)
 
 
 def read_subsets(path: str | Path) -> dict:

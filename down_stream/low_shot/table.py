@@ -1,11 +1,10 @@
 """The table of a low-shot grid: means and deviations over seeds."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
-from data.storage.whole import whole_file
+from data.storage.whole import write_csv
 from down_stream.low_shot.savings import sentences
 
 
@@ -64,9 +63,6 @@ def _shown(one: dict) -> str:
 
 def write_cells(path: Path, rows: list[dict]) -> None:
     """Writes low_shot.csv: a line per cell."""
-    with whole_file(path) as side, side.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            file, [key for key in rows[0] if key != "warnings"], extrasaction="ignore"
-        )
-        writer.writeheader()
-        writer.writerows(rows)
+    columns = [key for key in rows[0] if key != "warnings"]
+    lines = [[row[key] for key in columns] for row in rows]
+    write_csv(path, [columns, *lines], line_end="\r\n")

@@ -6,14 +6,13 @@ The file has the columns video, second, label and prediction. The table on the s
 --output gets all scores.
 """
 
-import json
 from pathlib import Path
 
 from absl import flags
 
 from data.common import cli
 from data.common.errors import InputError
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 from down_stream.metrics.phases import evaluate, summary
 from down_stream.metrics.predictions import read_predictions, spacing_remarks
 
@@ -24,8 +23,7 @@ def main(predictions: str) -> None:
     table = read_predictions(predictions)
     results = evaluate(table)
     if output:
-        with whole_file(Path(output)) as side:
-            side.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+        write_json(Path(output), results, allow_nan=False)
     print(summary(results))
     for remark in spacing_remarks(table):
         print(f"remark: {remark}")

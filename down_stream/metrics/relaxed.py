@@ -7,6 +7,7 @@ included; `relaxed_fixed` mends the error, which `EXPLANATIONS` describes.
 
 import numpy as np
 
+from data.annotation_formats.labels import stretches
 from data.dataset.cholec80 import PHASES
 
 _RULE = (
@@ -43,8 +44,9 @@ def accepted(
         accept as many frames in as many places at its beginning.
     """
     ahead = prediction.astype(int) - label
-    for frames in np.split(np.arange(len(label)), np.flatnonzero(np.diff(label)) + 1):
-        phase, time, segment = label[frames[0]], second[frames], ahead[frames]
+    for first, behind in stretches(label):
+        frames = slice(first, behind)
+        phase, time, segment = label[first], second[frames], ahead[frames]
         if phase < 0:
             continue
         begins = time - time[0] < _BOUNDARY_SECONDS

@@ -10,6 +10,7 @@ from down_stream.metrics.predictions import Predictions
 # {class: {name of a score: (value, low, high)}}, fractions; NaN where undefined.
 ClassScores = dict[str, dict[str, tuple[float, float, float]]]
 
+DRAWS = 1000
 _SHOWN = {"Precision": "precision", "Recall": "recall", "F1": "f1"}
 
 
@@ -17,8 +18,6 @@ def of_predictions(
     predictions: Predictions,
     *,
     pooled: bool,
-    draws: int = 1000,
-    seed: int = 0,
     patients: Mapping[str, Hashable] | None = None,
 ) -> ClassScores:
     """Precision, recall and F1 of each class, and 95% intervals (bootstrap over videos).
@@ -26,9 +25,7 @@ def of_predictions(
     Args:
       predictions: with labels.
       pooled: over all frames at once; else the mean over the videos, as the protocol `phase` has
-        it. Videos are drawn either way.
-      draws: how often they are drawn with replacement.
-      seed: of these draws.
+        it. Videos are drawn either way, DRAWS times with replacement.
       patients: {video: patient}; those of one are drawn together.
     """
     tables = [predictions.of_video(name)[1:] for name in predictions.videos]
@@ -41,7 +38,7 @@ def of_predictions(
         return {k: statistics.mean(np.swapaxes(v[index], -2, -1)) for k, v in of_video.items()}
 
     groups = statistics.groups_of(predictions.videos, patients)
-    drawn = statistics.score_draws(score, statistics.draw_groups(groups, draws, seed))
+    drawn = statistics.score_draws(score, statistics.draw_groups(groups, DRAWS, seed=0))
     values = score(np.arange(len(tables)))
     return {
         name: {

@@ -111,12 +111,10 @@ def write_report(
         side.write_text(page, encoding="utf-8")
 
 
-def warnings(results: dict) -> Section | None:
-    """What a reader must know before believing a number; None if there is nothing."""
-    if not results["warnings"]:
-        return None
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in results["warnings"])
-    return Section("Warnings", f'<ul class="warnings">{items}</ul>')
+def warnings(title: str, lines: Sequence[str]) -> Section | None:
+    """What a reader must know before believing what is shown; None if there is nothing."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return Section(title, f'<ul class="warnings">{items}</ul>') if items else None
 
 
 def summary(results: dict, headline: Mapping[str, tuple[str, str]]) -> Section:

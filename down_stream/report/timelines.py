@@ -1,13 +1,12 @@
 """The classes of videos over time, as ribbons: the truth, and what models say."""
 
-from itertools import pairwise
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 
 from data.annotation_formats.clock_times import clock
+from data.annotation_formats.labels import stretches
 from down_stream.metrics import statistics
 from down_stream.metrics.predictions import Predictions
 from down_stream.report import figures
@@ -82,7 +81,7 @@ def _ribbon(axes: Axes, second, number, top: float, names: list[str]) -> None:
     stride = -(-len(frame) // _COLUMNS)
     shown = np.where(frame < 0, -2, number[frame])[::stride]
     _paint(axes, shown[np.newaxis], stride, top)
-    for start, end in pairwise([0, *(np.flatnonzero(np.diff(shown)) + 1).tolist(), len(shown)]):
+    for start, end in stretches(shown):
         x, until = start * stride, min(end * stride, len(frame))
         if shown[start] > -2 and until - x > axes.get_xlim()[1] / _POINTED_AT:
             name = "Unknown" if shown[start] < 0 else names[shown[start]]

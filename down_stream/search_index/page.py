@@ -1,7 +1,6 @@
 """The page of a search: what was asked for, and the frames that are like it."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from data.annotation_formats.clock_times import clock
 from down_stream.lookup.pictures import Pictures
 from down_stream.lookup.strips import STYLE, figure, link_to, thumbnail
-from down_stream.report.page import Section, pairs, write_report
+from down_stream.report.page import Section, pairs, warnings, write_report
 from down_stream.search_index.searching import Found
 
 HEIGHT = 180  # pixels of a picture
@@ -46,14 +45,13 @@ def write_page(
         for number, one in enumerate(found, 1)
     ]
     pictures.close()
-    lost = "".join(f"<li>{escape(why)}</li>" for why in list(pictures.missing.values())[:3])
     write_report(
         path,
         "Frames like this one" if len(queries) == 1 else f"Frames like these {len(queries)}",
         [
             Section("Asked for", STYLE + _grid(queries) + pairs(facts)),
             Section("Found", _grid(hits), "Best first; a picture opens its recording at its time."),
-            Section("No picture", f'<ul class="warnings">{lost}</ul>') if lost else None,
+            warnings("No picture", list(pictures.missing.values())[:3]),
         ],
     )
 

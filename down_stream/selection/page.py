@@ -1,6 +1,5 @@
 """selection.csv and its page: what is chosen, in order, and why."""
 
-import csv
 from collections.abc import Sequence
 from html import escape
 
@@ -9,13 +8,13 @@ from matplotlib.figure import Figure
 
 from data.annotation_formats.clock_times import clock
 from data.storage.paths import AnyPath
-from data.storage.whole import whole_file
+from data.storage.whole import write_csv
 from down_stream.inference.map import project
 from down_stream.lookup.key_frames import key_frames
 from down_stream.lookup.pictures import Pictures, files_before
 from down_stream.lookup.strips import STYLE, strip
 from down_stream.report.figures import FAINT, SMALL, bare, colour_of, new_figure
-from down_stream.report.page import Section, pairs, table, write_report
+from down_stream.report.page import Section, pairs, table, warnings, write_report
 from down_stream.selection.candidates import Candidates
 from down_stream.selection.choosing import Choice
 
@@ -40,14 +39,13 @@ def write_table(path: AnyPath, candidates: Candidates, choices: Sequence[Choice]
     column = "sequence" if candidates.kind == "sequence" else "video"
     times = ["start", "end"] if candidates.kind == "interval" else []
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as side, side.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["order", column, *times, *reasons])
-        for order, choice in enumerate(choices, 1):
-            span = candidates.start[choice.unit], candidates.end[choice.unit]
-            shown = [f"{second:g}" for second in span] if times else []
-            values = [_number(choice.reason.get(name)) for name in reasons]
-            writer.writerow([order, candidates.names[choice.unit], *shown, *values])
+    rows = [["order", column, *times, *reasons]]
+    for order, choice in enumerate(choices, 1):
+        span = candidates.start[choice.unit], candidates.end[choice.unit]
+        shown = [f"{second:g}" for second in span] if times else []
+        values = [_number(choice.reason.get(name)) for name in reasons]
+        rows.append([order, candidates.names[choice.unit], *shown, *values])
+    write_csv(path, rows)
 
 
 def write_page(
@@ -75,9 +73,8 @@ def write_page(
         strips.append(_strip(candidates, choice, order, pictures))
     pictures.close()
     lost = [f"no picture: {why}" for why in list(pictures.missing.values())[:3]]
-    warnings = "".join(f"<li>{escape(line)}</li>" for line in [*remarks, *lost])
     sections = [
-        Section("Not used", f'<ul class="warnings">{warnings}</ul>') if warnings else None,
+        warnings("Not used", [*remarks, *lost]),
         Section("What was chosen", pairs(facts) + _list(candidates, choices)),
         Section(
             "Where they are",

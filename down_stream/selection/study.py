@@ -8,7 +8,6 @@ chosen videos of the pool and scored on the test. `random` is drawn several time
 their mean counts. A draw that is done is kept in draws/ and not run again.
 """
 
-import csv
 import hashlib
 import json
 from pathlib import Path
@@ -28,7 +27,7 @@ from data.dataset.frame_index import load_index
 from data.splits.patients import read_patients
 from data.storage.locking import locked
 from data.storage.paths import check_local, to_path
-from data.storage.whole import whole_file, write_json
+from data.storage.whole import write_csv, write_json
 from down_stream.lookup.tables import Rows
 from down_stream.metrics.phases import video_macro_f1
 from down_stream.report.figures import CURVE_COLOURS, bare, legend_below, new_figure, save_png
@@ -225,10 +224,7 @@ def _write(config, rows, workdir):
     ]
     summary = {"score": config.score, "draws": config.draws, "table": table}
     write_json(workdir / "study.json", summary)
-    with whole_file(workdir / "study.csv") as side, side.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(workdir / "study.csv", [list(rows[0]), *(row.values() for row in rows)])
     save_png(curves(summary), workdir / "study.png")
     return summary
 

@@ -1,12 +1,12 @@
 """What classifiers think of videos that they have not learnt from."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
+from data.annotation_formats.labels import stretches
 from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from down_stream.classifiers.linear_head import standardisation
@@ -27,8 +27,7 @@ def with_neighbours(
       around: seconds before and behind a frame.
     """
     means = np.empty_like(features)
-    edges = np.flatnonzero(np.diff(video, prepend=-1, append=-1))
-    for first, behind in itertools.pairwise(edges):
+    for first, behind in stretches(video):
         rows = slice(first, behind)
         total = np.zeros((behind - first + 1, features.shape[1]))
         np.cumsum(features[rows], axis=0, out=total[1:])

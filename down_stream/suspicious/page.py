@@ -1,6 +1,5 @@
 """suspicious.csv and its page: what to look at first."""
 
-import csv
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from data.annotation_formats.clock_times import clock
 from data.dataset.frame_index import FrameIndex
-from data.storage.whole import whole_file
+from data.storage.whole import write_csv
 from down_stream.lookup.strips import STYLE, figure, thumbnail
 from down_stream.report.frames import read_frame
 from down_stream.report.page import Section, pairs, swatch, table, write_report
@@ -31,13 +30,12 @@ def write_table(
     path: Path, index: FrameIndex, ranked: Sequence[Suspicion], classes: Sequence[str]
 ) -> None:
     """Writes a row for each annotated interval, the most suspicious ones first."""
-    with whole_file(path) as side, side.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in ranked:
-            times = [f"{time:.10g}" for time in times_of(index, one)]
-            names = [classes[one.annotated], classes[one.proposed]]
-            writer.writerow([index.videos[one.video], *times, *names, f"{one.score:.3f}"])
+    rows = [COLUMNS]
+    for one in ranked:
+        times = [f"{time:.10g}" for time in times_of(index, one)]
+        names = [classes[one.annotated], classes[one.proposed]]
+        rows.append((index.videos[one.video], *times, *names, f"{one.score:.3f}"))
+    write_csv(path, rows)
 
 
 def first_seconds(

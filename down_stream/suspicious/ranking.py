@@ -10,11 +10,12 @@ that a proposal adds costs what one is worth, the logarithm of how rare it is; a
 follow one another say the same, evidence is divided by the root of their number.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from data.annotation_formats.labels import stretches
 
 LEAST = 1e-3  # probability of a frame that counts: one frame alone settles nothing
 
@@ -77,11 +78,11 @@ def rank(probabilities: np.ndarray, video: np.ndarray, labels: np.ndarray) -> li
     thresholds = confident_thresholds(probabilities, labels)
     evidence = np.log(np.maximum(probabilities, LEAST)) - np.log(np.maximum(thresholds, LEAST))
     evidence = evidence - evidence[np.arange(len(labels)), labels][:, np.newaxis]
-    edges = edges_of(video, labels)
+    intervals = stretches(video, labels)
     classes = probabilities.shape[1]
-    cost = np.log(len(labels) / (len(edges) - 1) * (classes - 1))  # frames an interval lasts
+    cost = np.log(len(labels) / len(intervals) * (classes - 1))  # frames an interval lasts
     found = []
-    for first, behind in itertools.pairwise(edges):
+    for first, behind in intervals:
         own = int(labels[first])
         before = labels[first - 1] if first and video[first - 1] == video[first] else -1
         after = labels[behind] if behind < len(labels) and video[behind] == video[first] else -1
@@ -93,12 +94,6 @@ def rank(probabilities: np.ndarray, video: np.ndarray, labels: np.ndarray) -> li
         score, start, stop, other = best
         found.append(Suspicion(int(video[first]), start, stop, (first, behind), own, other, score))
     return sorted(found, key=lambda one: -one.score)
-
-
-def edges_of(video: np.ndarray, labels: np.ndarray) -> list[int]:
-    """Rows at which intervals begin, and the number of rows."""
-    is_new = (np.diff(labels) != 0) | (np.diff(video) != 0)
-    return [0, *(np.flatnonzero(is_new) + 1).tolist(), len(labels)]
 
 
 def _most_suspicious(

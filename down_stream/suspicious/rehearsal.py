@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from down_stream.suspicious.ranking import Suspicion, edges_of
+from data.annotation_formats.labels import stretches
+from down_stream.suspicious.ranking import Suspicion
 
 TOP = 0.1  # of the list
 
@@ -34,12 +35,12 @@ def alter(
       seed: of what is done to which.
     """
     random = np.random.default_rng(seed)
-    edges = edges_of(video, labels)
-    number = len(edges) - 1
+    intervals = stretches(video, labels)
+    number = len(intervals)
     chosen = random.choice(number, max(1, round(share * number)), replace=False)
     changed, done = labels.copy(), []
     for count, place in enumerate(chosen.tolist()):
-        first, behind = edges[place], edges[place + 1]
+        first, behind = intervals[place]
         before = changed.copy()
         if count % 2:
             others = [k for k in range(classes) if k != labels[first] and (labels == k).any()]

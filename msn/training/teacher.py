@@ -25,7 +25,7 @@ from data.common.stopping import StopSignal
 from data.frames.frames import Frames
 from data.frames.image_frames import ImageFrames
 from data.storage.paths import AnyPath
-from data.storage.whole import whole_file
+from data.storage.whole import whole_file, write_json
 from msn.encoders import facts_in, load_encoder
 from msn.formats.files.feature_table import FeatureTable, is_table, open_table
 from msn.formats.hub import encoder_path
@@ -111,8 +111,7 @@ class Teacher:
         Raises:
           InputError: not one frame can be read, or it says the same of all.
         """
-        with whole_file(workdir / CONTENT_FILE) as side:
-            side.write_text(json.dumps({"content": self.content}) + "\n")
+        write_json(workdir / CONTENT_FILE, {"content": self.content}, indent=None)
         if self._said is not None:
             said, self._said = self._said, None
             return said

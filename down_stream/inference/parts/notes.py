@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from data.storage.paths import AnyPath
-from data.storage.whole import whole_file
+from data.storage.whole import write_json
 
 SUFFIX = ".parts"
 MADE_WITH, VIDEO = "made_with.json", "video.json"
@@ -17,8 +17,7 @@ def parts_folder(output: AnyPath) -> AnyPath:
 
 def write_note(path: AnyPath, content: Mapping) -> None:
     """Writes a note."""
-    with whole_file(path, durable=True) as side:
-        side.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(path, content, durable=True)
 
 
 def read_note(path: AnyPath) -> dict:

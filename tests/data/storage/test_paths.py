@@ -15,7 +15,7 @@ import pytest
 
 from data.common.errors import InputError
 from data.storage.folders import copy_folder, local_copy, read_part, remove_folder
-from data.storage.paths import arrow_source, check_local, check_output_folder, is_remote, to_path
+from data.storage.paths import arrow_source, check_local, is_remote, output_folder, to_path
 from data.storage.whole import whole_file
 from tests.support.object_store import new_place
 from tests.support.places import ROOT
@@ -68,7 +68,7 @@ def test_for_local_paths_nothing_of_remote_ones_is_imported(tmp_path):
     ],
 )
 def test_what_cannot_be_reached_is_said_in_one_line(path, named):
-    for refused in (to_path, lambda path: check_output_folder("workdir", path)):
+    for refused in (to_path, lambda path: output_folder("workdir", path)):
         with pytest.raises(InputError, match=f"{path}: .*{named}") as refusal:
             refused(path)
         assert "\n" not in str(refusal.value)
