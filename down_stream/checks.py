@@ -17,19 +17,13 @@ from data.splits.patients import Patients
 from data.storage.paths import check_local
 from data.views.randaug import TRANSFORMATIONS
 from down_stream.choices import ATTENTIVE, FEATURES, MODES, OPTIMIZERS, TEMPORAL_MODELS
-from down_stream.features.labelled_splits import (
-    labelled_frames,
-    labelled_splits,
-    patients_of,
-    seen_by,
-)
+from down_stream.features.labelled_splits import frames_to_fold, labelled_splits
 from down_stream.tasks import CHOICES as CHOSEN_BY
-from down_stream.tasks import Task, model_labels, open_task
-from msn.formats.files.recognising import check_encoder
-from msn.formats.hub import encoder_path
+from down_stream.tasks import Task, labels_of
 from msn.networks.options import check_sizes
 from msn.networks.variants import RESNET, variant_arguments
 from msn.tracking.trackers import tracker_names
+from msn.workdir.seen import check_encoder_at
 
 CHOICES = {
     "mode": MODES,
@@ -134,17 +128,15 @@ def check_inputs(config: ConfigDict) -> Task:
       InputError: a data set, its index or labels are missing, a part of the split has no such
         videos, the folds cannot be drawn; or no encoder is at a path.
     """
-    roots = check_roots(config.data.root)
+    check_roots(config.data.root)
     for path in filter(None, (config.encoder, config.model.like)):
-        check_encoder(encoder_path(path))
-        seen_by(encoder_path(path))
-    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
+        check_encoder_at(path)
+    roots, videos, task = labels_of(config)
     if config.temporal:
         check_time(config.temporal, task)
-    videos = {part: config[f"{part}_videos"] for part in PARTS}
     if config.folds:
-        index = labelled_frames(roots, videos, task)
-        check_folds(task, index, config.folds, patients_of(roots, {"test": index}))
+        index, patients = frames_to_fold(roots, videos, task)
+        check_folds(task, index, config.folds, patients)
     else:
         labelled_splits(roots, videos, task)
     return task

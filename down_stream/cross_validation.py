@@ -26,7 +26,7 @@ from data.splits.parts import PARTS
 from data.splits.patients import NOBODY, Patients
 from data.storage.folders import filled_folder
 from data.storage.locking import locked
-from data.storage.paths import AnyPath, local_folder, to_paths
+from data.storage.paths import AnyPath, local_folder
 from data.storage.whole import write_json
 from down_stream.cells.finished import forget
 from down_stream.checks import check, check_folds
@@ -34,16 +34,15 @@ from down_stream.choices import RESULTS
 from down_stream.classifiers.fitting import UNREADABLE
 from down_stream.features.labelled_splits import (
     describe_patients,
-    labelled_frames,
+    frames_to_fold,
     labels_fingerprint,
-    patients_of,
 )
 from down_stream.low_shot.subsets import draw_videos
 from down_stream.metrics import multi_label, predictions, statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
 from down_stream.report.wording import duration
-from down_stream.tasks import Task, model_labels, open_task
+from down_stream.tasks import Task, labels_of
 from msn.tracking.sending import send_finished
 from msn.workdir.run_directory import plain
 
@@ -69,10 +68,8 @@ def cross_validate(config: ConfigDict, workdir: str | AnyPath, run: Callable) ->
     """
     check(config)
     workdir = local_folder("workdir", workdir)
-    roots = to_paths(config.data.root)
-    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
-    index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)
-    patients = patients_of(roots, {"test": index})
+    *where, task = labels_of(config)
+    index, patients = frames_to_fold(*where, task)
     splits = draw_splits(task, index, config.folds, config.seed, patients)
     if config.fold_videos:
         splits = [with_few_labels(split, config.fold_videos, config.seed) for split in splits]
@@ -124,11 +121,10 @@ def with_few_labels(split: dict, number: int, seed: int) -> dict:
     return split | {"train": list(draw_videos(split["train"], number, seed))}
 
 
-def training_videos(config: ConfigDict, task: Task, seeds: Iterable[int]) -> list[int]:
+def training_videos(config: ConfigDict, seeds: Iterable[int]) -> list[int]:
     """How many videos there are to train on in each of the folds that these seeds draw."""
-    roots = to_paths(config.data.root)
-    index = labelled_frames(roots, {part: config[f"{part}_videos"] for part in PARTS}, task)
-    patients = patients_of(roots, {"test": index})
+    *where, task = labels_of(config)
+    index, patients = frames_to_fold(*where, task)
     return [
         len(split["train"])
         for seed in seeds

@@ -12,10 +12,9 @@ from ml_collections import ConfigDict
 from data.common.configurations import configured
 from data.common.machine import user_cache
 from data.common.stopping import StoppedError, StopSignal
-from data.splits.parts import PARTS
 from data.storage.folders import filled_folder, remove_folder
 from data.storage.locking import locked
-from data.storage.paths import AnyPath, output_folder, to_paths
+from data.storage.paths import AnyPath, output_folder
 from data.storage.whole import write_json
 from down_stream import cross_validation
 from down_stream.cells.cell import without_grid_keys
@@ -45,7 +44,7 @@ from down_stream.features.labelled_splits import (
 from down_stream.metrics import statistics
 from down_stream.report.frames import read_frame
 from down_stream.report.tasks import write_task_report
-from down_stream.tasks import Task, model_labels, open_task
+from down_stream.tasks import Task, labels_of
 from down_stream.temporal.fitting import fit_sequences
 from down_stream.temporal.model import save_temporal
 from msn.formats.hub import encoder_path
@@ -121,12 +120,10 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
     """What `run` does after its first checks; nobody else writes to `workdir` meanwhile."""
     if (workdir / CHECKPOINTS).exists():  # of fine-tuning that was stopped
         check_configuration(workdir, config)
-    roots = to_paths(config.data.root)
     path = encoder_path(config.encoder) if config.encoder else None
-    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
+    roots, videos, task = labels_of(config)
     if config.temporal:
         check_time(config.temporal, task)
-    videos = {part: config[f"{part}_videos"] for part in PARTS}
     splits = select_splits(roots, videos, task)
     task = task.choosing(splits["validation"], config.choose_by)
     encoder = open_configured(config)

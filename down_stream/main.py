@@ -130,18 +130,23 @@ def set_by_user() -> set[str]:
     return keys
 
 
+def name_training_videos(config):
+    """The task of a grid, in whose configuration the training videos with labels are named now."""
+    from down_stream.features.labelled_splits import labelled_videos
+    from down_stream.tasks import labels_of
+
+    roots, videos, task = labels_of(config)
+    config.train_videos = labelled_videos(roots, "train", videos["train"], task)
+    return task
+
+
 def low_shot(config) -> int:
     """Runs a grid of experiments, and prints its table."""
-    from data.storage.paths import to_paths
     from down_stream.experiment import run
-    from down_stream.features.labelled_splits import labelled_videos
     from down_stream.low_shot.grid import run_grid
     from down_stream.low_shot.table import text_table
-    from down_stream.tasks import model_labels, open_task
 
-    roots, videos = to_paths(config.data.root), config.train_videos
-    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
-    config.train_videos = labelled_videos(roots, "train", videos, task)
+    task = name_training_videos(config)
     table = run_grid(config, config.workdir, run=run, score=task.chosen_by, unit=task.unit)
     print(text_table(table))
     print(f"table, curve and all experiments: {config.workdir}")
@@ -150,18 +155,13 @@ def low_shot(config) -> int:
 
 def comparison(config) -> int:
     """Compares encoders, and prints the table of those with all labels."""
-    from data.storage.paths import to_paths
     from down_stream.comparison.grid import run_comparison
     from down_stream.comparison.page import text_table
     from down_stream.cross_validation import training_videos
     from down_stream.experiment import experiment
-    from down_stream.features.labelled_splits import labelled_videos
-    from down_stream.tasks import model_labels, open_task
     from msn.sweep import read_shard
 
-    roots, videos = to_paths(config.data.root), config.train_videos
-    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
-    config.train_videos = labelled_videos(roots, "train", videos, task)
+    task = name_training_videos(config)
     found, failed = run_comparison(
         config,
         config.workdir,
@@ -169,7 +169,7 @@ def comparison(config) -> int:
         task=task,
         start=["python", "down_stream/main.py", *sys.argv[1:]],
         shard=read_shard(SHARD.value),
-        in_folds=training_videos(config, task, config.seeds) if config.folds else (),
+        in_folds=training_videos(config, config.seeds) if config.folds else (),
     )
     if found is None:
         print(

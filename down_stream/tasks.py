@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from data.annotation_formats.labels import MODEL, PHASE
 from data.annotations.corrections import read_labelled_by
 from data.common.errors import InputError
 from data.dataset.classes import CLASSES_FILE, Classes, read_classes
 from data.dataset.frame_index import FrameIndex
-from data.storage.paths import AnyPath
+from data.splits.parts import PARTS
+from data.storage.paths import AnyPath, to_paths
 from down_stream.metrics import classification, multi_label, statistics
 from down_stream.metrics import phases as phase_metrics
 from down_stream.metrics.positive import find_positive
@@ -243,6 +245,20 @@ def open_task(
     )
     by_models = frozenset(video for video, of in authors.items() if of.get(group) == MODEL)
     return dataclasses.replace(task, by_models=by_models, pseudo_labels=pseudo_labels)
+
+
+def labels_of(config: ConfigDict) -> tuple[list[AnyPath], dict[str, Sequence[str]], Task]:
+    """What the configuration of an experiment says of labels.
+
+    Returns:
+      Its dataset directories; {part of the split: names or patterns of videos}; and its task.
+
+    Raises:
+      InputError: as of `open_task`.
+    """
+    roots = to_paths(config.data.root)
+    task = open_task(config.task, roots, config.positive_class, **model_labels(config))
+    return roots, {part: config[f"{part}_videos"] for part in PARTS}, task
 
 
 def model_labels(config: Mapping) -> dict:

@@ -6,7 +6,6 @@ checksum, order of the phases in its records); Czempiel et al., "TeCNO", MICCAI 
 split); Hirsch et al., MICCAI 2023, section 4 (Cholec80 protocol).
 """
 
-NUM_VIDEOS = 80
 SOURCE_FPS = 25  # frame rate of the videos and of the phase annotations
 LABEL_FPS = 1  # rate at which frames are extracted and at which tools are annotated
 

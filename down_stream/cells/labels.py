@@ -5,13 +5,12 @@ import json
 from ml_collections import ConfigDict
 
 from data.splits.parts import PARTS
-from data.storage.paths import to_paths
 from down_stream.features.labelled_splits import (
     labelled_frames,
     labelled_splits,
     labels_fingerprint,
 )
-from down_stream.tasks import model_labels, open_task
+from down_stream.tasks import labels_of, model_labels
 
 
 class Labels:
@@ -26,12 +25,11 @@ class Labels:
         Raises:
           InputError: a part of the split has no labels, or such as are no classes.
         """
-        videos = {part: tuple(config[f"{part}_videos"]) for part in PARTS}
-        parts = [config.task, config.positive_class, list(config.data.root), videos]
+        parts = [config.task, config.positive_class, list(config.data.root)]
+        parts += [list(config[f"{part}_videos"]) for part in PARTS]
         key = json.dumps([*parts, bool(config.folds), model_labels(config)])
         if key not in self._known:
-            roots = to_paths(config.data.root)
-            task = open_task(config.task, roots, config.positive_class, **model_labels(config))
+            roots, videos, task = labels_of(config)
             split = (
                 {"all": labelled_frames(roots, videos, task)}
                 if config.folds

@@ -4,9 +4,8 @@ from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
-from data.common.configurations import flatten, unknown_part
-from data.common.errors import InputError, check_choices, one_line
-from down_stream.cells.cell import without_grid_keys
+from data.common.configurations import flatten
+from data.common.errors import InputError, check_choices
 from down_stream.choices import ATTENTIVE, FEATURES, MODES
 from down_stream.low_shot import checks as low_shot
 
@@ -32,7 +31,8 @@ def check(config: ConfigDict) -> None:
             f"settings: {sorted(unknown)[0]!r} is not a mode; expected {', '.join(MODES)}"
         )
     for mode in config.settings:
-        _check_settings(config, mode)
+        settings = flatten(config.settings[mode].to_dict())
+        low_shot.check_keys(config, settings, f"settings.{mode}", ".")
     for name, path, *own in config.encoders:
         for mode in config.modes:
             keys = {"encoder": path, "model.like": None} if path else {"model.like": name}
@@ -69,15 +69,3 @@ def keys_of(config: ConfigDict, mode: str, temporal: str, features: str | None) 
     keys = {"mode": mode, "temporal": temporal}
     keys |= {"features": features} if features else {}
     return keys | (flatten(settings.to_dict()) if settings else {})
-
-
-def _check_settings(config: ConfigDict, mode: str) -> None:
-    """Raises `InputError` for keys of a mode that no experiment has, or of another kind."""
-    for key, value in flatten(config.settings[mode].to_dict()).items():
-        experiment = without_grid_keys(config)
-        if unknown := unknown_part(experiment, key):
-            raise InputError(f"settings.{mode}: {unknown}")
-        try:
-            experiment.update_from_flattened_dict({key: value})
-        except (TypeError, ValueError) as error:
-            raise InputError(f"settings.{mode}.{key} is {value!r}; {one_line(error)}") from error

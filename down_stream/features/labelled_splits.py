@@ -124,6 +124,14 @@ def labelled_frames(
     return task.labelled(index.select(videos=names))
 
 
+def frames_to_fold(
+    roots: Sequence[AnyPath], videos: Mapping[str, Sequence[str]], task: Task
+) -> tuple[FrameIndex, Patients]:
+    """What folds are drawn of: `labelled_frames`, and what is known of their patients."""
+    index = labelled_frames(roots, videos, task)
+    return index, patients_of(roots, {"test": index})
+
+
 def labels_fingerprint(task: Task, splits: Mapping[str, FrameIndex]) -> str:
     """A text that changes with the frames of any split, and with their labels."""
     digest = hashlib.sha256()

@@ -9,9 +9,7 @@ from data.common.errors import InputError, one_line
 from data.storage.paths import file_name
 from down_stream import checks as of_experiments
 from down_stream.cells.cell import make_cell, without_grid_keys
-from down_stream.features.labelled_splits import seen_by
-from msn.formats.files.recognising import check_encoder
-from msn.formats.hub import encoder_path
+from msn.workdir.seen import check_encoder_at
 
 # What all encoders of a grid have in common, or the grid sets in each cell.
 COMMON = (
@@ -78,19 +76,31 @@ def check_folders(names: Sequence[str]) -> None:
 
 def _check_own(config: ConfigDict, name: str, own: Mapping) -> None:
     """Raises `InputError` for keys that no encoder alone can have."""
-    for key, value in own.items():
+    check_keys(config, own, f"encoders: {name}", ": ")
+    if common := [key for key in own if key.split(".")[0] in COMMON]:
+        raise InputError(
+            f"encoders: {name}: {common[0]} in its third place; expected keys of this encoder "
+            f"alone: {', '.join(COMMON)} are not"
+        )
+
+
+def check_keys(config: ConfigDict, keys: Mapping, where: str, joint: str) -> None:
+    """Raises `InputError` for keys that no experiment has, or values of another kind.
+
+    Args:
+      config: of a grid.
+      keys: {dotted key: value}, of some of its cells.
+      where: they are said, for the message.
+      joint: what is between it and a key there.
+    """
+    for key, value in keys.items():
         experiment = without_grid_keys(config)
         if unknown := unknown_part(experiment, key):
-            raise InputError(f"encoders: {name}: {unknown}")
-        if key.split(".")[0] in COMMON:
-            raise InputError(
-                f"encoders: {name}: {key} in its third place; expected keys of this encoder "
-                f"alone: {', '.join(COMMON)} are not"
-            )
+            raise InputError(f"{where}: {unknown}")
         try:
             experiment.update_from_flattened_dict({key: value})
         except (TypeError, ValueError) as error:
-            raise InputError(f"encoders: {name}: {key} is {value!r}; {one_line(error)}") from error
+            raise InputError(f"{where}{joint}{key} is {value!r}; {one_line(error)}") from error
 
 
 def check_paths(config: ConfigDict) -> None:
@@ -99,8 +109,7 @@ def check_paths(config: ConfigDict) -> None:
     for name, path, *_ in config.encoders:
         for seed in config.seeds if path else ():
             try:
-                check_encoder(place := encoder_path(path.replace("{seed}", str(seed))))
-                seen_by(place)
+                check_encoder_at(path.replace("{seed}", str(seed)))
             except InputError as error:
                 wrong.setdefault(name, str(error))
     if wrong:

@@ -19,7 +19,7 @@ from data.common.errors import InputError
 from data.images.image_io import BILINEAR
 from data.storage.paths import AnyPath
 from msn.formats.families import dinov2, dinov3, ijepa, mae, timm, vit
-from msn.formats.families.family import Family, State, agree
+from msn.formats.families.family import Family, agree
 from msn.formats.files.cropping import (
     PREPROCESSOR_FILE,
     remarks_on_cropping,
@@ -209,16 +209,14 @@ def write_timm(encoder: Encoder, path: Path) -> None:
 
 
 def to_hugging_face(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `from_hugging_face`."""
+    """Weights under facebookresearch/msn's names -> those of a ViTMSN.
+
+    The inverse of `VIT_MSN.translate`.
+    """
     weights = {}
     for _, name, theirs in vit.VIT_MSN.entries(sizes_of_state(state)["depth"]):
         weights |= zip(theirs, np.split(state[name], len(theirs)), strict=True)
     return weights
-
-
-def from_hugging_face(weights: dict[str, np.ndarray]) -> State:
-    """Weights of a ViTMSN under facebookresearch/msn's names."""
-    return vit.VIT_MSN.translate(weights)[0]
 
 
 def configured_sizes(sizes: dict, config: dict) -> dict:

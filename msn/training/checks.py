@@ -8,11 +8,9 @@ from data.common.configurations import flatten
 from data.common.errors import InputError, check_choices, check_names, check_ranges
 from data.frames.opening import SOURCES
 from data.views.masking import num_kept
-from msn.formats.files.recognising import check_encoder
-from msn.formats.hub import encoder_path
 from msn.networks.variants import variant_arguments
 from msn.tracking.trackers import tracker_names
-from msn.workdir.seen import seen_of
+from msn.workdir.seen import check_encoder_at
 
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # of `precision`
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
@@ -102,14 +100,9 @@ def check(config: ConfigDict) -> None:
 
 
 def check_encoders(config: ConfigDict) -> None:
-    """Raises `InputError` where no encoder is at `init` or `teacher`.
-
-    Or where what lies with it about its own training cannot be read: the run's encoder says that,
-    too, at its end.
-    """
+    """Raises `InputError` where no encoder that can be used is at `init` or `teacher`."""
     for path in filter(None, (config.init, config.teacher)):
-        check_encoder(place := encoder_path(path))
-        seen_of(place)
+        check_encoder_at(path)
 
 
 def check_teacher(config: ConfigDict) -> None:

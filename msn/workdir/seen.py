@@ -15,8 +15,9 @@ from data.storage.cards import CARD, head_of
 from data.storage.paths import AnyPath
 from data.storage.whole import write_json
 from msn.formats.files.feature_table import is_table, metadata_of
-from msn.formats.files.recognising import ENCODER_FILE
+from msn.formats.files.recognising import ENCODER_FILE, check_encoder
 from msn.formats.files.recognising import HUGGING_FACE_FILE as CONFIG_FILE
+from msn.formats.hub import encoder_path
 from msn.formats.model_card import VIDEOS
 
 RUN_VIDEOS = "videos.json"  # in a run directory: those it has been trained on
@@ -107,6 +108,17 @@ def one_line_of(value) -> str:
     """A value from a file, cut, for a message."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def check_encoder_at(path: str) -> None:
+    """Raises `InputError` where no encoder is at a path, as a user gave it.
+
+    Or where what lies with it about its own training cannot be read: what is made with it says
+    that, too, at its end.
+    """
+    place = encoder_path(path)
+    check_encoder(place)
+    seen_of(place)
 
 
 def seen_of(path: AnyPath) -> Seen:

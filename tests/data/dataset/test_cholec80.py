@@ -7,7 +7,6 @@ import pytest
 from data.dataset.cholec80 import (
     DEFAULT_SPLIT,
     LABEL_FPS,
-    NUM_VIDEOS,
     PHASES,
     SOURCE_FPS,
     SPLITS,
@@ -17,7 +16,7 @@ from data.dataset.cholec80 import (
     video_name,
 )
 
-ALL_VIDEOS = [video_name(number) for number in range(1, NUM_VIDEOS + 1)]
+ALL_VIDEOS = [video_name(number) for number in range(1, 81)]
 
 
 def test_videos_are_named_as_in_the_release():

@@ -64,7 +64,7 @@ def folds_config(root, folder, **changes):
 def compared(config, workdir, run=experiment):
     task = open_task("classes", to_paths(config.data.root))
     arguments = {"task": task, "start": ["python", "down_stream/main.py"], "run": run}
-    in_folds = training_videos(config, task, config.seeds)
+    in_folds = training_videos(config, config.seeds)
     return run_comparison(config, workdir, in_folds=in_folds, **arguments)[0]
 
 
@@ -116,7 +116,7 @@ def test_cells_of_another_configuration_are_named_with_what_to_do(done):
 
 def test_labelled_videos_of_a_fold(lesions, folder, tmp_path):
     config = folds_config(lesions, folder, numbers=(2,), seeds=(0, 1))
-    in_folds = training_videos(config, open_task("classes", [lesions]), config.seeds)
+    in_folds = training_videos(config, config.seeds)
     assert in_folds == [IN_A_FOLD] * 4
     labels = plan_labels(config, tmp_path, in_folds)[1]
     assert [(one.number, one.seed) for one in labels] == [

@@ -8,8 +8,8 @@ import safetensors.numpy
 
 from data.common.errors import InputError
 from msn.encoders import load_encoder, save_encoder
+from msn.formats.families.vit import VIT_MSN
 from msn.formats.hugging_face import (
-    from_hugging_face,
     to_hugging_face,
     write_directory,
     write_timm,
@@ -37,7 +37,7 @@ def weights_of(directory):
 
 def test_names_are_a_bijection(directory):
     weights = weights_of(directory)
-    back = to_hugging_face(from_hugging_face(weights))
+    back = to_hugging_face(VIT_MSN.translate(weights)[0])
     assert back.keys() == weights.keys()
     assert all(np.array_equal(back[name], weights[name]) for name in weights)
 
