@@ -1,8 +1,5 @@
 import json
 import re
-import subprocess
-import sys
-import tarfile
 from zipfile import ZipFile
 
 import cv2
@@ -12,30 +9,8 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.frames.opening import open_source
-from tests.support.places import ROOT
-from tests.support.record_files import write_records
+from tests.support.prepared import prepare, write_image
 from tests.support.small_videos import read_numbers, write_video
-
-PREPARE = ROOT / "prepare.py"
-
-
-def prepare(data_rootdir, *arguments):
-    """(exit code, stdout, stderr) of the command."""
-    done = subprocess.run(
-        [sys.executable, PREPARE, f"--data_rootdir={data_rootdir}", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=data_rootdir.parent,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout, done.stderr
-
-
-def write_image(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((24, 32, 3), 90, np.uint8))
-    return path
 
 
 @pytest.fixture
@@ -118,30 +93,6 @@ def test_patients_from_a_file_are_kept_in_the_dataset(tmp_path):
     assert code == 2 and "expected video, patient" in errors and not (tmp_path / "x").exists()
 
 
-def test_patients_of_images_in_classes(tmp_path):
-    rows = ["image,patient"]
-    for kind in ("benign", "cancer"):
-        for number in range(12):
-            write_image(tmp_path / "in" / kind / f"{number}.png")
-            rows.append(f"{kind}/{number}.png,P{number // 3}")
-    (tmp_path / "given.csv").write_text("\n".join(rows))
-    folder = (f"--images={tmp_path / 'in'}", f"--patients={tmp_path / 'given.csv'}")
-    code, stdout, _ = prepare(tmp_path, "--dataset=classes", "--name=ours", *folder)
-    assert code == 0, stdout
-    splits = json.loads((tmp_path / "ours" / "splits.json").read_text())
-    parts = splits["protocols"][splits["default"]].values()
-    of = [{int(name.split("_")[1][:-4]) // 3 for name in part["videos"]} for part in parts]
-    assert sum(map(len, of)) == 4 and all(of)
-    rows = [
-        "image,split",
-        *(f"{row.split(',')[0]},{'test' if n % 2 else 'train'}" for n, row in enumerate(rows[1:])),
-    ]
-    (tmp_path / "split.csv").write_text("\n".join(rows))
-    given = f"--split={tmp_path / 'split.csv'}"
-    code, stdout, _ = prepare(tmp_path, "--dataset=classes", "--name=torn", *folder, given)
-    assert code == 1 and "in test, of patients who are in train by patients.csv" in stdout
-
-
 def test_a_dry_run_says_it_all_and_writes_nothing(tmp_path, recordings):
     arguments = (tmp_path / "out", "--name=ours", f"--videos={recordings}")
     code, output, errors = prepare(*arguments, "--dry_run")
@@ -195,19 +146,6 @@ def test_a_sheet_is_drawn_at_the_end_or_of_what_is_there(tmp_path):
     assert not (tmp_path / "fourth.png").exists()
     sizes = [cv2.imread(str(tmp_path / name)).shape for name in ("first.jpg", "second.png")]
     assert sizes[0] == sizes[1]
-
-
-def test_a_sheet_of_classes_that_are_there_needs_no_images(tmp_path):
-    for place in range(4):
-        write_image(tmp_path / "in" / "ab"[place % 2] / f"{place}.png")
-    arguments = (tmp_path / "out", "--dataset=classes")
-    code, _, errors = prepare(*arguments, "--sheet=first.png")
-    assert code == 2 and "--dataset=classes: needs --images" in errors
-    code, _, errors = prepare(*arguments, f"--images={tmp_path / 'in'}")
-    assert code == 0, errors
-    code, output, errors = prepare(*arguments, "--sheet=first.png")
-    assert (code, output) == (0, "first.png: 2 classes, 4 images\n"), errors
-    assert (tmp_path / "first.png").is_file()
 
 
 @pytest.mark.parametrize("kind", [".bmp", ".jpg", ".png", ".tiff", ".webp"])
@@ -309,170 +247,6 @@ def test_wrong_input_writes_nothing(tmp_path, arguments, message):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "op.mp4").write_text("not a video")
     (tmp_path / "empty").mkdir()
-    code, output, errors = prepare(tmp_path / "out", *arguments)
-    last = errors.strip().splitlines()[-1]
-    assert code == 2
-    assert last.startswith("error:")
-    assert message in last
-    assert output == ""
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture
-def archive(tmp_path):
-    """The official layout in a .tar.gz, with one video and its phases."""
-    folder = tmp_path / "packed" / "cholec80"
-    write_video(folder / "videos" / "video01.mp4", 25, 60)
-    (folder / "phase_annotations").mkdir()
-    rows = "".join(f"{frame}\tClippingCutting\n" for frame in range(60))
-    (folder / "phase_annotations" / "video01-phase.txt").write_text(f"Frame\tPhase\n{rows}")
-    path = tmp_path / "served" / "cholec80.tar.gz"
-    path.parent.mkdir()
-    with tarfile.open(path, "w:gz") as tar:
-        tar.add(folder, "cholec80")
-    return path
-
-
-def test_an_archive_that_is_there_is_kept(tmp_path, archive):
-    code, output, errors = prepare(tmp_path / "out", f"--archive={archive}")
-    assert code == 0, errors
-    assert "1 videos, 3 frames, 3 of them labelled" in output
-    assert load_index(tmp_path / "out" / "cholec80").phase.tolist() == [2, 2, 2]
-    assert archive.exists()
-    assert not (tmp_path / "out" / "cholec80" / ".unpacking").exists()
-
-
-def test_an_interrupted_unpacking_goes_on(tmp_path, archive):
-    whole = archive.read_bytes()
-    archive.write_bytes(whole[: len(whole) // 2])
-    code, _, errors = prepare(tmp_path / "out", f"--archive={archive}")
-    assert code == 2
-    assert "cholec80.tar.gz" in errors.splitlines()[-1]
-    archive.write_bytes(whole)
-    (tmp_path / "out" / "cholec80" / "videos").mkdir(exist_ok=True)
-    (tmp_path / "out" / "cholec80" / "videos" / "video00.mp4").touch()  # as if unpacked before
-    code, output, _ = prepare(tmp_path / "out", f"--archive={archive}")
-    assert code == 1  # the empty video00
-    assert "1 videos, 3 frames, 3 of them labelled" in output
-
-
-def test_a_wrong_checksum_unpacks_nothing(tmp_path, archive):
-    code, _, errors = prepare(tmp_path / "out", f"--archive={archive}", "--verify_checksum")
-    assert code == 2
-    assert "MD5" in errors.splitlines()[-1]
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_archive_of_records_becomes_frames_and_annotations(tmp_path, small_dataset):
-    """As TF-Cholec80 reads its own archive: the record files lie in the folder itself."""
-    files = write_records(load_index(small_dataset), tmp_path / "packed")
-    files[3].write_bytes(b"cut off")
-    archive = tmp_path / "cholec80.tar"
-    with tarfile.open(archive, "w") as tar:
-        for file in files:
-            tar.add(file, file.name)
-    code, output, errors = prepare(tmp_path / "out", f"--archive={archive}")
-    assert code == 1, errors
-    assert "3 videos, 42 frames, 42 of them labelled" in output
-    assert "video04.tfrecord: ends after 0 bytes" in output.splitlines()[-1]
-    root = tmp_path / "out" / "cholec80"
-    np.testing.assert_array_equal(load_index(root).phase, load_index(small_dataset).phase[:42])
-    assert (root / "video01.tfrecord").is_file()
-
-
-def test_polyps_rendered_and_cropped(tmp_path):
-    """The miniature, then the crops of it as a data set of their own."""
-    arguments = ("--dataset=polypsset", "--synthetic", "--synthetic_videos=6")
-    code, output, errors = prepare(tmp_path / "out", *arguments)
-    assert code == 0, errors
-    root = tmp_path / "out" / "polypsset"
-    index = load_index(root)
-    known = np.count_nonzero(index.label >= 0)
-    assert f"{len(index.videos)} sequences, {len(index)} frames, {known} of them" in output
-    assert "--config=configs/msn_polyps_demo.py" in output
-    assert "hyperplastic" in output.splitlines()[-3]
-    assert prepare(tmp_path / "out", "--dataset=polypsset")[0] == 0  # it is there
-
-    crops = ("--dataset=polypsset", "--name=crops", f"--archive={root}", "--crop_margin=0.1")
-    assert prepare(tmp_path / "out", *crops)[0] == 0
-    cropped = load_index(tmp_path / "out" / "crops")
-    assert len(cropped) < len(index)
-    assert all("/crops/cropped/" in path for path in cropped.paths(slice(None)))
-
-
-def test_a_folder_of_classes(tmp_path):
-    for number in range(6):
-        write_image(tmp_path / "in" / "ab"[number % 2] / f"{number}.png")
-    rows = "".join(f"{'ab'[n % 2]}/{n}.png,p{n % 3}\n" for n in range(6))
-    (tmp_path / "patients.csv").write_text("image,sequence\n" + rows)
-    flags = ("--dataset=classes", f"--images={tmp_path / 'in'}")
-    code, output, errors = prepare(
-        *(tmp_path / "out", *flags, f"--sequences={tmp_path / 'patients.csv'}", "--name=ours")
-    )
-    assert code == 0, errors
-    assert "ours: 3 sequences, 6 frames, 6 of them labelled" in output
-    (tmp_path / "in" / "a" / "0.png").write_bytes(b"")
-    code, output, _ = prepare(tmp_path / "out", *flags)
-    assert code == 1
-    assert "not used:" in output
-    assert load_index(tmp_path / "out" / "classes").videos[0] == "a_2.png"
-
-
-def test_phases_need_time_and_classes_do_not(tmp_path):
-    """Phases of images whose names tell no time; then phases for images that are in classes."""
-    for place in range(12):
-        write_image(tmp_path / "in" / "ab"[place % 2] / f"shot {place}.png")
-    phases = tmp_path / "phases.csv"
-    phases.write_text("video,start,end,phase\na,0,3,Zugang\nb,0,3,Naht\n")
-    arguments = (f"--videos={tmp_path / 'in'}", f"--annotations={phases}")
-    code, output, _ = prepare(tmp_path / "out", "--name=videos", *arguments)
-    assert code == 1
-    said = [line for line in output.splitlines() if line.startswith("not used: ")]
-    assert len(set(said)) == 1
-    assert "annotations of a, b: phases need the time of each image" in said[0]
-    assert said[0].endswith("classes need none: --dataset=classes")
-
-    images = ("--dataset=classes", f"--images={tmp_path / 'in'}")
-    assert prepare(tmp_path / "out", "--name=images", *images)[0] == 0
-    before = load_index(tmp_path / "out" / "images").label.tolist()
-    for name, others, message in (
-        ("images", arguments, "a dataset of images in classes, without the time that phases need"),
-        ("images", arguments[1:], "a dataset of images in classes, without the time"),
-        ("videos", images, "a dataset of videos; expected another --name for classes"),
-    ):
-        code, _, errors = prepare(tmp_path / "out", f"--name={name}", *others)
-        assert code == 2
-        assert message in errors
-    assert load_index(tmp_path / "out" / "images").label.tolist() == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--dataset=classes"], "needs --images"),
-        (["--dataset=classes", "--images=absent"], "absent: no such folder"),
-        (["--dataset=classes", "--images=in", "--crop_margin=1"], "--crop_margin: without effect"),
-        (["--dataset=polypsset"], "no PolypsSet in it"),
-        (["--dataset=polypsset", "--archive=absent.zip"], "absent.zip: no such file"),
-        (["--dataset=polypsset", "--synthetic", "--archive=in"], "expected one of them at a time"),
-        (["--dataset=polypsset", "--synthetic", "--synthetic_videos=1"], "sequences"),
-        (["--dataset=polypsset", "--synthetic", "--crop_margin=-1"], "crop_margin"),
-        (["--dataset=polypsset", "--drop_black"], "--drop_black: without effect"),
-        (
-            ["--images=in"],
-            "--images: without effect for --dataset=cholec80; expected --dataset=classes",
-        ),
-        (["--crop_margin=1"], "expected --dataset=polypsset"),
-        (
-            ["--dataset=classes", "--images=in", "--annotations=a.csv"],
-            "--annotations: without effect for --dataset=classes; phases need the time of each",
-        ),
-        (["--dataset=polypsset", "--phases=a.txt"], "phases need the time of each image"),
-        (["--dataset=kvasir"], "cholec80"),
-    ],
-)
-def test_wrong_data_sets_of_classes_write_nothing(tmp_path, arguments, message):
-    (tmp_path / "in").mkdir()
     code, output, errors = prepare(tmp_path / "out", *arguments)
     last = errors.strip().splitlines()[-1]
     assert code == 2

@@ -10,7 +10,7 @@ import pytest
 from data.dataset.frame_index import load_index
 from data.images.states import READ_VIDEOS
 from data.video.dicom import read_header
-from tests.end_to_end.test_prepare import prepare
+from tests.support.prepared import prepare
 from tests.support.small_dicoms import (
     H264,
     JPEG,

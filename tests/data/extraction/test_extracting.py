@@ -1,4 +1,3 @@
-import os
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -8,14 +7,12 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_log, write_log
-from data.extraction import extracting, one_video
-from data.extraction.extracting import changed_names, extract_frames
+from data.extraction import one_video
+from data.extraction.extracting import extract_frames
 from data.extraction.stillness import Stillness
 from data.images import image_io
 from data.video.clock import Clock
 from data.video.decoding import read_frames
-from data.video.names import KnownNames, content_digest, name_videos, sources_of
 from data.video.parts import VideoFiles
 from tests.support.encoded_videos import encode
 from tests.support.small_videos import (
@@ -246,181 +243,6 @@ def test_two_videos_with_one_name_are_refused(tmp_path):
     assert extract_frames(videos[:1], tmp_path / "frames") == {}
     other = write_video(tmp_path / "c" / "op.mp4", frames=60)
     assert "rename" in extract_frames([other], tmp_path / "frames")["op"]
-
-
-def test_a_video_that_has_changed_is_extracted_again(tmp_path):
-    def extracted(folder):
-        videos, frames = {"op": VideoFiles((folder / "op.mp4",))}, tmp_path / "frames"
-        changed = changed_names(videos, frames, read_log(frames)["videos"])
-        problems = extract_frames(videos, tmp_path / "frames", format="png")
-        return changed, problems, list(read_numbers(tmp_path / "frames" / "op").values())
-
-    write_video(tmp_path / "in" / "op.mp4", frames=80)
-    assert extracted(tmp_path / "in") == ([], {}, [0, 25, 50, 75])
-    assert extracted(tmp_path / "in") == ([], {}, [0, 25, 50, 75])
-    write_video(tmp_path / "in" / "op.mp4", frames=60, first=100)
-    assert extracted(tmp_path / "in") == (["op"], {}, [100, 125, 150])
-    write_video(tmp_path / "other" / "op.mp4", frames=30)
-    changed, problems, numbers = extracted(tmp_path / "other")
-    assert (changed, numbers) == ([], [100, 125, 150])
-    assert "another video has this name" in problems["op"]
-
-
-def test_a_file_with_the_size_and_time_of_the_one_before_is_noticed(tmp_path):
-    """`cp -p` and `rsync --times` leave such files; rights and links change no content."""
-    video, frames = write_video(tmp_path / "op.mp4", frames=60), tmp_path / "frames"
-    assert extract_frames([video], frames) == {}
-    first = next((frames / "op").iterdir())
-    made = first.stat().st_mtime_ns
-
-    def extracted(problems=0):
-        assert len(extract_frames([video], frames)) == problems
-        return first.stat().st_mtime_ns
-
-    log = read_log(frames)
-    del log["videos"]["op"]["changed"]  # as earlier versions left it
-    write_log(frames, log)
-    assert extracted() == made
-    video.chmod(0o600)
-    assert extracted() == made
-    noted = read_log(frames)["videos"]["op"]["changed"]
-    assert noted == [video.stat().st_ctime]
-
-    whole, time = video.read_bytes(), video.stat().st_mtime_ns
-    damaged = bytearray(whole)
-    damaged[len(whole) // 2] ^= 1
-    for content, problems in ((damaged, 1), (whole, 0)):
-        video.write_bytes(content)
-        os.utime(video, ns=(time, time))
-        again = extracted(problems)
-        assert again > made
-        made = again
-
-
-def test_what_workers_got_is_not_that_of_a_file_which_was_replaced_since(tmp_path):
-    """`Spread` keeps results of a run that was killed, by their keys."""
-    video, keys = write_video(tmp_path / "op.mp4", frames=30), []
-    time = video.stat().st_mtime_ns
-
-    def spread(stage, calls, by):
-        keys.append(by["op"])
-        yield "op", InputError("killed")
-
-    for _ in range(2):
-        extract_frames([video], tmp_path / "frames", spread=spread)
-        content = bytearray(video.read_bytes())
-        content[len(content) // 2] ^= 1
-        video.write_bytes(content)
-        os.utime(video, ns=(time, time))
-    assert keys[0] != keys[1]
-
-
-@pytest.mark.parametrize("first", [0, 1])  # the plain path, and that of earlier logs
-def test_a_place_is_the_same_however_it_is_written(tmp_path, first):
-    write_video(tmp_path / "in" / "op.mp4", frames=30)
-    paths = [tmp_path / "in" / "op.mp4", tmp_path / "in" / ".." / "in" / "op.mp4"]
-    frames = tmp_path / "frames"
-    assert extract_frames([paths[first]], frames) == {}
-    log = read_log(frames)
-    log["videos"]["op"]["source"] = sources_of(paths[first])[first]
-    write_log(frames, log)
-    write_video(paths[0], frames=60)
-    assert extract_frames([paths[1]], frames) == {}
-    assert len(read_numbers(frames / "op")) == 3
-    write_video(paths[0], frames=130)
-    assert extract_frames([paths[0]], frames) == {}
-    assert len(read_numbers(frames / "op")) == 6
-
-
-def test_frames_stay_until_the_changed_file_is_known_to_be_a_video(tmp_path, monkeypatch):
-    def extracted():
-        problems = extract_frames(videos, tmp_path / "frames", format="png")
-        return problems, list(read_numbers(tmp_path / "frames" / "op").values())
-
-    file = write_video(tmp_path / "op.mp4", frames=60)
-    videos = {"op": VideoFiles((file,))}
-    assert extracted() == ({}, [0, 25, 50])
-    file.write_bytes(b"no video")
-    for _ in range(2):
-        problems, numbers = extracted()
-        assert numbers == [0, 25, 50]
-        assert problems["op"].endswith("; the frames of the file before it stay")
-    write_video(file, frames=30, first=100)
-    with monkeypatch.context() as patch:
-        patch.setattr(extracting, "remove_folder", lambda folder: None)  # root may remove all
-        problems, numbers = extracted()
-    assert numbers == [0, 25, 50]
-    assert "frames/op: cannot be removed" in problems["op"]
-    assert extracted() == ({}, [100, 125])
-
-
-@pytest.mark.parametrize("number", [3, 2])  # of frames that are there: all, or some
-def test_frames_that_were_not_extracted_here_are_never_removed(tmp_path, number):
-    file, frames = write_video(tmp_path / "op.mp4", frames=60), tmp_path / "frames"
-    (frames / "op").mkdir(parents=True)
-    for n in range(1, number + 1):
-        cv2.imwrite(str(frames / "op" / f"op_{n:06d}.png"), draw_number(7))
-    assert extract_frames([file], frames, format="png") == {}
-    before = read_numbers(frames / "op")
-    write_video(file, frames=130)
-    reasons = extract_frames([file], frames, format="png")
-    assert "op: its file has changed, and its frames, which were not extracted" in reasons["op"]
-    assert read_numbers(frames / "op") == before
-    (frames / "op").rename(tmp_path / "removed")
-    assert extract_frames([file], frames, format="png") == {}
-    assert len(read_numbers(frames / "op")) == 6
-
-
-def test_names_come_from_folders_where_stems_are_not_enough(tmp_path):
-    files = [tmp_path / "x.mp4", tmp_path / "case 1" / "left.avi", tmp_path / "case 2" / "left.avi"]
-    files += [tmp_path / side / "case 3" / "right.avi" for side in "ab"]
-    files += [tmp_path / "case 3" / "y.avi"]
-    names = ["x", "case 1_left", "case 2_left", "a_case 3_right", "b_case 3_right", "y"]
-    for folder in (tmp_path, tmp_path.parent):
-        remarks = []
-        assert list(name_videos(folder, files, remarks)) == names
-        assert len(remarks) == 4
-        assert remarks[0] == f"{files[1]}: named case 1_left, as other videos are called left"
-    assert list(name_videos(files[5].parent, files[5:], [])) == ["y"]
-
-
-def test_a_name_that_is_known_stays_and_nobody_else_gets_it(tmp_path):
-    files = [write_video(tmp_path / name / "left.mp4", frames=5) for name in ("a", "b")]
-    known = KnownNames({sources_of(files[1])[0]: "left"}, {}, frozenset({"left", "gone"}))
-    assert name_videos(tmp_path, files, [], known) == {"left": files[1], "a_left": files[0]}
-    (tmp_path / "c").mkdir()
-    new = write_video(tmp_path / "c" / "gone.mp4", frames=5)
-    assert name_videos(tmp_path, [new], [], known) == {"c_gone": new}
-    size, content = new.stat().st_size, content_digest(new)
-    for name in ("gone", "c_gone"):  # of a moved file; as earlier versions named it
-        for noted in (content, None):
-            moved = KnownNames({}, {(name, size): noted}, frozenset({name}))
-            assert name_videos(tmp_path, [new], [], moved) == {name: new}
-    other = KnownNames({}, {("gone", size): "another"}, frozenset({"gone"}))
-    assert name_videos(tmp_path, [new], [], other) == {"c_gone": new}
-
-
-def test_names_that_would_be_one_are_kept_apart_and_said(tmp_path):
-    names = ("a/b.mp4", "b.mp4", "a_b.mp4", "a_b.mkv", "a_b_mkv.avi", "op.avi", "op.mkv")
-    remarks = []
-    files = [tmp_path / name for name in names]
-    assert list(name_videos(tmp_path, files, remarks)) == [
-        *("a_b", f"{tmp_path.name}_b", "a_b_mp4", "a_b_2", "a_b_mkv", "op", "op_mkv")
-    ]
-    assert len(remarks) == 5
-    assert remarks[4] == f"{files[6]}: named op_mkv, as op is {files[5]}"
-
-
-def test_a_file_is_said_to_have_one_name(tmp_path):
-    """Of two of one stem in a folder, where a third is called so elsewhere."""
-    files = [tmp_path / name for name in ("a/op.avi", "a/op.mp4", "b/op.mp4")]
-    remarks = []
-    found = name_videos(tmp_path, files, remarks)
-    assert list(found) == ["a_op", "a_op_mp4", "b_op"]
-    said = dict(line.split(": named ") for line in remarks)
-    assert len(said) == len(remarks) == 3
-    for name, file in found.items():
-        assert said[str(file)].startswith(f"{name}, as ")
 
 
 def test_pictures_that_stand_still_are_said(tmp_path):

@@ -16,7 +16,6 @@ from data.image_classes.coloured_masks import LEAST, find_objects
 from data.image_classes.neopolyp import NAMES, prepare_neopolyp
 from data.images.image_io import image_size, read_image
 from data.kinds.plan_archives import plan_neopolyp
-from tests.end_to_end.test_prepare import prepare
 from tests.support.polyp_archives import (
     SIZE,
     make_neopolyp,
@@ -24,6 +23,7 @@ from tests.support.polyp_archives import (
     write,
     write_sequences,
 )
+from tests.support.prepared import prepare
 
 RED, GREEN, YELLOW = (255, 0, 0), (0, 255, 0), (255, 255, 0)
 

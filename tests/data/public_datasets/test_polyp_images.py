@@ -9,8 +9,8 @@ from data.dataset.audit import read_videos
 from data.frames.opening import open_source
 from data.public_datasets.polyp_images import CVC_LAST
 from tests.data.public_datasets.test_preparing import make, prepared
-from tests.end_to_end.test_prepare import prepare
 from tests.support.polyp_archives import make_cvc_clinicdb
+from tests.support.prepared import prepare
 
 NAMES = ("kvasir_seg", "cvc_clinicdb", "polypgen", "endotect")
 

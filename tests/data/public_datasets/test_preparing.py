@@ -14,8 +14,8 @@ from data.dataset.frame_index import load_index
 from data.kinds.kinds import KINDS, PUBLIC
 from data.public_datasets import preparing
 from data.public_datasets.multibypass140 import find_multibypass140
-from tests.end_to_end.test_prepare import prepare
 from tests.support import public_archives
+from tests.support.prepared import prepare
 
 
 def make(tmp_path, name):
