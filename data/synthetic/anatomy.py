@@ -210,20 +210,19 @@ class Anatomy:
         inside = self.layers["bed"][..., 3]
         rim = 1 - cv2.GaussianBlur(inside, (0, 0), 0.05 * self.scale) / 255
         crusts = np.clip((self._clouds("bed", 0.05) + 0.9 * rim - 0.7) * 4, 0, 1)
-        black = np.full((*inside.shape, 3), (18, 24, 34), np.uint8)
-        self._add("char", texture.layer(black, crusts * inside * 0.9))
+        self._add_plain("char", (18, 24, 34), crusts * inside * 0.9)
         self.shift["char"] = self.shift["bed"]
 
     def _draw_blots(self):
         """Spilt blood, and the darkness of a gap."""
         radius, _ = self._polar()
         blot = texture.fractal(self.rng, radius.shape, 0.12 * self.scale, 4)
-        self._add_blot("blood", self.colour["blood"], (1.15 * blot - 0.9 * radius) * 9, 225)
-        self._add_blot("dark", (8, 6, 14), 1.2 - 1.2 * radius, 235)
+        spilt = np.clip((1.15 * blot - 0.9 * radius) * 9, 0, 1)
+        self._add_plain("blood", self.colour["blood"], spilt * 225)
+        self._add_plain("dark", (8, 6, 14), np.clip(1.2 - 1.2 * radius, 0, 1) * 235)
 
-    def _add_blot(self, name: str, colour, alpha: np.ndarray, opacity: int) -> None:
-        plain = np.full((*alpha.shape, 3), colour, np.uint8)
-        self._add(name, texture.layer(plain, np.clip(alpha, 0, 1) * opacity))
+    def _add_plain(self, name: str, colour, alpha: np.ndarray) -> None:
+        self._add(name, texture.layer(np.full((*alpha.shape, 3), colour, np.uint8), alpha))
 
     def _draw_hardware(self):
         """A titanium clip, and a trocar seen from within."""
@@ -237,8 +236,8 @@ class Anatomy:
         ring = np.clip((1 - radius) * 30, 0, 1) - hole
         glints = np.cos(3 * angle + 1) * np.sin((radius - bore) / (1 - bore) * np.pi)
         image = (ring * (140 + 100 * glints))[..., None] + hole[..., None] * (12, 10, 16)
-        image = np.uint8(np.clip(image, 0, 255))
-        self._add("trocar", texture.layer(image, np.clip(ring + hole, 0, 1) * 255))
+        alpha = np.clip(ring + hole, 0, 1) * 255
+        self._add("trocar", texture.layer(texture.whole_pixels(image), alpha))
 
     def _polar(self) -> tuple[np.ndarray, np.ndarray]:
         """Distance from the centre and angle, float64 [height, width], of a layer half a unit wide.

@@ -13,7 +13,7 @@ import numpy as np
 from data.dataset.cholec80 import SOURCE_FPS, TOOLS
 from data.synthetic.anatomy import Anatomy
 from data.synthetic.scene import TROCAR, Scenery
-from data.synthetic.texture import fractal, pose
+from data.synthetic.texture import fractal, pose, whole_pixels
 from data.synthetic.tools import draw_tool, draw_tools
 
 STEP = 5  # frames between two drawn scenes
@@ -117,7 +117,7 @@ class Endoscope:
         inside = np.clip((radius - distance) / edge, 0, 1)
         hot = np.hypot(x - rng.normal(0, 0.12), y - rng.normal(0, 0.1))
         light = 1.15 / (1 + (hot / rng.uniform(0.45, 0.9)) ** 2) + 0.1
-        self.light = cv2.merge([np.uint8(np.clip(inside * light * 220, 0, 255))] * 3)
+        self.light = cv2.merge([whole_pixels(inside * light * 220)] * 3)
 
         warmth, tint = rng.uniform((-0.18, -0.06), (0.18, 0.06))
         gains = np.exp((-warmth, tint, warmth))
@@ -127,10 +127,10 @@ class Endoscope:
         ramp = np.clip((ramp - 0.35) * contrast + 0.35, 0, 1) * gains
         table = 255 * np.where(ramp < 0.7, ramp, 0.7 + 0.3 * np.tanh((ramp - 0.7) / 0.4))
         table[0] = 0
-        self.table = np.uint8(np.clip(table, 0, 255))[:, None]
+        self.table = whole_pixels(table)[:, None]
 
         grain = rng.normal(0, rng.uniform(1, 4), (height + 64, width + 64, 3))
-        self.grain = np.uint8(np.clip(grain + 128, 0, 255))
+        self.grain = whole_pixels(grain + 128)
         self.grain_at = rng.integers(0, 64, (self.count, 2))
         self.haze = np.uint8(255 * fractal(rng, (2 * height, 2 * width), 0.4 * height))
         self.haze_at = np.stack([wander(rng, self.count, 4, 0.25) for _ in range(2)], 1)
@@ -194,31 +194,23 @@ class Endoscope:
         shown = dict(zip(TOOLS, self.timeline.shown(frame / SOURCE_FPS), strict=True))
         size = 0.7 * zoom / DENSITY
 
-        def reach(name, hand):
-            """Where an instrument's tip should be, and where it is while it comes or goes."""
-            places = getattr(SHOTS[phase], hand) or SHOTS[phase].work
-            start, end = places[:2], places[-2:]
-            target = np.add(start, progress * np.subtract(end, start)) + self.hands[name][frame]
-            goal, port = (view @ (*target, 1))[:2], self.ports[hand]
-            return goal, port + (goal - port) * shown[name]
-
         for name in STACK:
             if shown[name] == 0:
-                continue
-            if name == "SpecimenBag" and phase == "GallbladderRetraction":
-                goal, tip = reach(name, "bag")
-                trocar = (view @ (*self.patient.place("trocar", *TROCAR), 1))[:2]
-                # The thread of the closed bag leads into the trocar.
-                draw_tool(
-                    image, self.tools["ClosedBag"], tip, tip + trocar - goal, self.height, size
-                )
                 continue
             hands = {"SpecimenBag": ["bag"], "Grasper": ["hold", "assist"]}.get(name, ["work"])
             for hand in hands:
                 if hand == "assist" and not self.assisted[phase]:
                     continue
-                _, tip = reach(name, hand)
-                draw_tool(image, self.tools[name], tip, self.ports[hand], self.height, size)
+                places = getattr(SHOTS[phase], hand) or SHOTS[phase].work
+                start, end = places[:2], places[-2:]
+                target = np.add(start, progress * np.subtract(end, start)) + self.hands[name][frame]
+                goal, port = (view @ (*target, 1))[:2], self.ports[hand]
+                tip, drawn = port + (goal - port) * shown[name], name
+                if hand == "bag" and phase == "GallbladderRetraction":
+                    # It is closed, and its thread leads into the trocar.
+                    trocar = (view @ (*self.patient.place("trocar", *TROCAR), 1))[:2]
+                    drawn, port = "ClosedBag", tip + trocar - goal
+                draw_tool(image, self.tools[drawn], tip, port, self.height, size)
 
     def _veil(self, image: np.ndarray, frame: int) -> np.ndarray:
         """The image through smoke that drifts."""

@@ -21,7 +21,8 @@ from data.common.machine import available_cores
 from data.common.progress import ProgressBar
 from data.common.stopping import leave_to_parent
 from data.dataset.cholec80 import PHASES, SOURCE_FPS, TOOLS, video_name
-from data.storage.whole import whole_file
+from data.splits.overlaps import SYNTHETIC
+from data.storage.whole import whole_file, write_json
 from data.synthetic.camera import Endoscope
 from data.video.clock import read_clock
 
@@ -169,7 +170,7 @@ def make_dataset(
 
 def _claim(root: Path, settings: dict) -> None:
     """Note in `root` how its videos are made; raise InputError where it holds other videos."""
-    note, text = root / "synthetic.json", json.dumps(settings)
+    note, text = root / SYNTHETIC, json.dumps(settings)
     if note.is_file():
         if (found := note.read_text().strip()) != text:
             raise InputError(
@@ -179,8 +180,7 @@ def _claim(root: Path, settings: dict) -> None:
         raise InputError(f"{root} holds videos that were not rendered here: use another folder")
     else:
         root.mkdir(parents=True, exist_ok=True)
-        with whole_file(note) as side:
-            side.write_text(text + "\n")
+        write_json(note, settings, indent=None)
 
 
 def _video_file(root: Path, number: int) -> Path:

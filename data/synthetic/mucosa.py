@@ -6,7 +6,7 @@ Lengths are in units of the frame's height, as in `data/synthetic/texture.py`.
 import cv2
 import numpy as np
 
-from data.synthetic.texture import fill, fractal, relief, shade, smooth_outline, vessels
+from data.synthetic import texture
 
 CANVAS = 2.4  # units: side of the piece of wall that is drawn
 DENSITY = 1.3  # pixels of the canvas per pixel of the frame: some reserve for zooming in
@@ -30,7 +30,7 @@ class Polyp:
         side = round(CANVAS * self.scale)
         self.colour, self.height = draw_wall(random, side, self.scale)
         self.mask = draw_polyp(random, kind, self.colour, self.height, self.scale)
-        self.wet = fractal(random, (side, side), 0.05 * self.scale)
+        self.wet = texture.fractal(random, (side, side), 0.05 * self.scale)
         self._draw_camera()
 
     def _draw_camera(self) -> None:
@@ -60,7 +60,7 @@ class Polyp:
         colour = cv2.warpAffine(self.colour, matrix, **options)
         relief_now = cv2.warpAffine(self.height, matrix, **options) * float(self.zoom[number])
         wet = cv2.warpAffine(self.wet, matrix, **options)
-        image = shade(colour, relief_now, height, self.lamp, 0.8, wet).astype(np.float32)
+        image = texture.shade(colour, relief_now, height, self.lamp, 0.8, wet).astype(np.float32)
         image *= self._vignette()[..., None]
         if self.blur[number] > 0.35:
             image = cv2.GaussianBlur(image, (0, 0), float(self.blur[number]))
@@ -70,7 +70,7 @@ class Polyp:
         image += self.random.normal(0, self.grain, image.shape)
         image[~inside] = 0
         mask = cv2.warpAffine(self.mask, matrix, self.size)
-        return np.clip(image, 0, 255).astype(np.uint8), self._box(mask, matrix)
+        return texture.whole_pixels(image), self._box(mask, matrix)
 
     def _view(self, number: int) -> np.ndarray:
         """Affine matrix [2, 3] from canvas to frame; the polyp is at the canvas' centre."""
@@ -120,11 +120,13 @@ def draw_wall(random, side: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """
     shape = (side, side)
     pink = np.array([random.uniform(95, 130), random.uniform(115, 150), random.uniform(195, 230)])
-    mottled = fractal(random, shape, 0.5 * scale) + 0.4 * fractal(random, shape, 0.05 * scale, 2)
+    mottled = texture.fractal(random, shape, 0.5 * scale) + 0.4 * texture.fractal(
+        random, shape, 0.05 * scale, 2
+    )
     colour = pink.astype(np.float32) * (0.8 + 0.25 * mottled[..., None])
     twigs = np.zeros(shape, np.float32)
     for count, width in ((4, 0.014), (7, 0.007)):
-        twigs = np.maximum(twigs, vessels(random, shape, count, width * scale))
+        twigs = np.maximum(twigs, texture.vessels(random, shape, count, width * scale))
     blood = np.array([0.45, 0.4, 0.12], np.float32) * random.uniform(0.6, 1.0)
     colour *= 1 - blood * cv2.GaussianBlur(twigs, (0, 0), 0.004 * scale)[..., None]
 
@@ -132,9 +134,9 @@ def draw_wall(random, side: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
     lumen = random.uniform(0.75, 1.1) * np.array([np.cos(angle), np.sin(angle)])
     x, y = np.meshgrid(*[(np.arange(side) / scale - CANVAS / 2).astype(np.float32)] * 2)
     radius = np.hypot(x - lumen[0], y - lumen[1]) + 0.16 * (
-        fractal(random, shape, 0.5 * scale) - 0.5
+        texture.fractal(random, shape, 0.5 * scale) - 0.5
     )
-    height = 0.015 * fractal(random, shape, 0.15 * scale)
+    height = 0.015 * texture.fractal(random, shape, 0.15 * scale)
     fold = random.uniform(0.3, 0.45)
     for _ in range(4):
         width = random.uniform(0.05, 0.09)
@@ -153,18 +155,18 @@ def draw_polyp(random, kind: str, colour, height, scale: float) -> np.ndarray:
     ripple = 0.12 * np.sin(random.integers(4, 7) * corners + random.uniform(0, 6)) * is_lobed
     reach = radius * (1 + ripple + random.normal(0, 0.06 if is_lobed else 0.03, 16))
     outline = np.stack([np.cos(corners) * reach * stretch, np.sin(corners) * reach / stretch], 1)
-    mask = fill(smooth_outline(outline), height.shape, scale)
+    mask = texture.fill(texture.smooth_outline(outline), height.shape, scale)
     soft = cv2.GaussianBlur(mask, (0, 0), 0.01 * scale).astype(np.float32) / 255
 
     pattern = grooves(random, mask.shape, scale) if is_lobed else pits(random, mask.shape, scale)
     inside = pattern[mask > 127]
     pattern = (pattern - inside.mean()) / inside.std() * soft
     tint = 1 + random.normal(0, 0.04, 3) + random.uniform(-0.06, 0.1)
-    mottled = 0.92 + 0.16 * fractal(random, mask.shape, 0.12 * scale)
+    mottled = 0.92 + 0.16 * texture.fractal(random, mask.shape, 0.12 * scale)
     own = np.median(colour[mask > 127], axis=0) * tint.astype(np.float32) * mottled[..., None]
     colour += soft[..., None] * (own - colour)
     colour *= 1 + CONTRAST * np.clip(pattern, -2, 2)[..., None]
-    rise = relief(mask, scale, radius * (0.5 if is_lobed else 0.3))
+    rise = texture.relief(mask, scale, radius * (0.5 if is_lobed else 0.3))
     height += rise * (0.7 if is_lobed else 0.55) - 0.002 * pattern
     # Steep surfaces reflect less: without this, the higher polyps would be the darker ones.
     slopes = np.stack(np.gradient(height, 1 / scale))

@@ -76,6 +76,11 @@ def fill(points, shape, scale: float) -> np.ndarray:
     return mask
 
 
+def whole_pixels(values) -> np.ndarray:
+    """Values of any size as a picture has them, uint8: cut at 0 and 255, fractions dropped."""
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
 def layer_size(extent, scale: float) -> tuple[int, int]:
     """(width, height) in pixels of a layer of `extent` = (width, height) units."""
     return max(4, round(extent[0] * scale)), max(4, round(extent[1] * scale))
@@ -113,7 +118,7 @@ def shade(colour, height, scale: float, light, gloss: float, wet) -> np.ndarray:
     mirrored = np.clip(2 * facing * normal_z - light[2] * near, 0, 1)
     glare = np.clip((mirrored**30 * (0.25 + 1.1 * wet) - 0.6) * 4, 0, 1) * 255 * gloss
     lit = colour * (0.15 + 0.9 * np.clip(facing, 0, 1))[..., None] + glare[..., None]
-    return np.clip(lit, 0, 255).astype(np.uint8)
+    return whole_pixels(lit)
 
 
 def layer(image, alpha) -> np.ndarray:

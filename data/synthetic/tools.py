@@ -8,7 +8,7 @@ it came through. What they look like follows the seven tools that are annotated 
 import cv2
 import numpy as np
 
-from data.synthetic.texture import fractal, layer, layer_size, paste, pose, smooth_outline
+from data.synthetic import texture
 
 EXTENT = (2.2, 0.7)  # (width, height) of an instrument's layer, in units
 TIP = 0.7  # how far left of the layer's centre the tip is, in units
@@ -27,7 +27,7 @@ class Drawing:
     """One instrument on its layer, `image`; positions and widths in units from its tip."""
 
     def __init__(self, scale: float):
-        width, height = layer_size(EXTENT, scale)
+        width, height = texture.layer_size(EXTENT, scale)
         self.image, self.scale = np.zeros((height, width, 4), np.uint8), scale
         self.origin = np.array((width / 2 - TIP * scale, height / 2))
 
@@ -40,8 +40,8 @@ class Drawing:
 
     def over(self, top: np.ndarray) -> None:
         """Paint a layer over what is there."""
-        keep = cv2.merge([cv2.bitwise_not(cv2.extractChannel(top, 3))] * 4)
-        self.image[...] = cv2.add(cv2.multiply(self.image, keep, scale=1 / 255), top)
+        through = cv2.bitwise_not(cv2.extractChannel(top, 3))
+        self.image[...] = cv2.add(texture.fade(self.image, through), top)
 
     def rod(self, start: float, end: float, radii, colour, shine: float = 1.0) -> None:
         """A round rod along x that tapers from radii[1] at its end to radii[0] at its start."""
@@ -54,8 +54,8 @@ class Drawing:
         # Polished and lit by the camera: bright along its middle, dark at its edges.
         bright = 0.35 + 0.45 * np.exp(-(((across + 0.2) / 0.35) ** 2)) + 0.12 * (across > 0.6)
         glare = shine * 150 * np.exp(-(((across + 0.25) / 0.14) ** 2))
-        painted = np.clip(np.float32(colour) * bright[..., None] + glare[..., None], 0, 255)
-        self.over(layer(np.uint8(painted), np.clip(inside + 0.5, 0, 1) * 255))
+        painted = texture.whole_pixels(np.float32(colour) * bright[..., None] + glare[..., None])
+        self.over(texture.layer(painted, np.clip(inside + 0.5, 0, 1) * 255))
 
     def plate(self, points, colour) -> None:
         """A flat piece with a dark rim."""
@@ -82,27 +82,23 @@ class Drawing:
         centre = [int(value) for value in self._pixels((x, y))]
         cv2.circle(self.image, centre, self._thick(radius) * 16, (*BLACK, 255), -1, cv2.LINE_AA, 4)
 
-    def loop(self, x: float, radius: float, width: float) -> None:
-        """A white ring around x, seen at a slant."""
+    def loop(self) -> None:
+        """The white ring that holds a bag open, seen at a slant."""
         turn = np.linspace(0, 2 * np.pi, 40)
-        points = np.stack([x + 0.25 * radius * np.cos(turn), radius * np.sin(turn)], 1)
-        self._lines([self._pixels(points)], (240, 240, 240), self._thick(width))
+        points = np.stack([-0.19 + 0.07 * np.cos(turn), 0.28 * np.sin(turn)], 1)
+        self._lines([self._pixels(points)], (240, 240, 240), self._thick(0.016))
 
     def foil(self, rng, outline, opacity: float) -> None:
         """A piece of translucent, creased white foil."""
         shape = self.image.shape[:2]
-        pixels = [self._pixels(smooth_outline(outline, 2))]
+        pixels = [self._pixels(texture.smooth_outline(outline, 2))]
         mask = np.zeros(shape, np.uint8)
         cv2.fillPoly(mask, pixels, 255, cv2.LINE_AA, 4)
-        distance = np.abs(fractal(rng, shape, 0.16 * self.scale, 2) - 0.5)
+        distance = np.abs(texture.fractal(rng, shape, 0.16 * self.scale, 2) - 0.5)
         crease = np.exp(-((distance / 0.05) ** 2))
-        white = 175 + 60 * crease - 60 * fractal(rng, shape, 0.1 * self.scale)
-        self.over(
-            layer(
-                cv2.merge([np.uint8(np.clip(white, 0, 255))] * 3),
-                mask * np.clip(opacity + 0.2 * crease, 0, 1),
-            )
-        )
+        white = 175 + 60 * crease - 60 * texture.fractal(rng, shape, 0.1 * self.scale)
+        alpha = mask * np.clip(opacity + 0.2 * crease, 0, 1)
+        self.over(texture.layer(cv2.merge([texture.whole_pixels(white)] * 3), alpha))
         self._lines(pixels, (225, 225, 225), 1, closed=True)
 
     def jet(self) -> None:
@@ -183,7 +179,7 @@ def draw_tools(rng, scale: float) -> dict[str, np.ndarray]:
     bag = [(-0.2, -0.28), (-0.02, -0.3), (0.2, -0.2), (0.36, 0.02), (0.2, 0.2), (-0.02, 0.3)]
     tools["SpecimenBag"].rod(0.3, FAR, (0.05, 0.08), CERAMIC, 0.2)
     tools["SpecimenBag"].foil(rng, [*bag, (-0.2, 0.28), (-0.14, 0)], 0.5)
-    tools["SpecimenBag"].loop(-0.19, 0.28, 0.016)
+    tools["SpecimenBag"].loop()
     # Full and tied up; its thread is to the right.
     bag = [(-0.2, -0.05), (-0.1, -0.15), (0.05, -0.2), (0.2, -0.12), (0.3, 0.04), (0.16, 0.16)]
     tools["ClosedBag"].wire([(0.3, 0), (0.6, 0.04), (0.9, -0.02), (FAR, 0)], CERAMIC, 0.02)
@@ -206,4 +202,6 @@ def draw_tool(image, source, tip, port, scale: float, size: float) -> None:
     degrees = np.degrees(np.arctan2(port[1] - tip[1], port[0] - tip[0]))
     # `paste` reckons in pixels of the image: so is the tip's distance from the layer's centre.
     centre = source.shape[1] / EXTENT[0] * TIP / scale
-    paste(image, source, pose(*tip, degrees, size, size) @ pose(centre, 0), scale)
+    texture.paste(
+        image, source, texture.pose(*tip, degrees, size, size) @ texture.pose(centre, 0), scale
+    )
