@@ -107,7 +107,7 @@ def _report(results: dict, headline: dict, *sections: Section | None) -> Section
     """What is particular to a task, between what all have."""
     picture = plots.history(results["history"], results["best_epoch"])
     return [
-        page.warnings(results),
+        page.warnings("Warnings", results["warnings"]),
         page.summary(results, headline),
         *sections,
         drawn("Learning curves", picture, "history.png", _CURVES),
