@@ -119,7 +119,7 @@ def test_headline_numbers_and_protocols_are_those_of_the_results():
 
 
 def test_nothing_is_shown_where_there_is_nothing():
-    assert report_page.warnings(results_of({})) is None
+    assert report_page.warnings("Warnings", results_of({})["warnings"]) is None
     assert report_page.drawn("Curves", None, "history.png", "") is None
     single = results_of(phase_metrics.evaluate(predictions_of(("a",))))  # one video: no interval
     assert "[" not in report_page.summary(single, {"F1": ("video", "f1")}).html
