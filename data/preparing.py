@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.common import summary
-from data.dataset.audit import Audit, read_videos
+from data.dataset.audit import AUDIT, Audit, read_audit
 from data.kinds.kinds import OF_CLASSES
 from data.kinds.request import Request, check
 from data.storage.locking import locked
@@ -188,16 +188,16 @@ def _make(request: Request) -> Prepared:
     kind, root = request.dataset, request.root
     is_of_classes = kind in OF_CLASSES
     check_kind(root, is_of_classes)
-    before, audit = read_videos(root), Audit()
+    before, audit = read_audit(root), Audit()
     manifest = make_dataset(request, audit)
-    new = [name for name in audit.videos if name not in before]
+    new = [name for name in audit.videos if name not in before["videos"]]
     summary.note(audit.problems, done=audit.videos, new=new)
     summary.note(changed=audit.changed, gone=audit.gone)
     packed = [pack_frames(root, request.pack_size)] if request.pack else []
     if not request.pack:
         remark_packed(root, audit)
-    if new or audit.changed:
-        remark_folders(root, audit)
+    remark_folders(root, audit, {} if new or audit.changed else before["looks"])
+    audit.write(root / AUDIT)  # with what was remarked since it was written with the index
     write_dataset_card(root, audit, manifest)
     lines = closing_lines(root, audit, manifest, kind, request.synthetic)
     return Prepared(

@@ -1,11 +1,10 @@
 """Cholec80's archive: fetched, checked and unpacked into a dataset directory."""
 
-import tarfile
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlparse
 
 from data.archives import fetch, unpack_tar
-from data.archives.unpacking import filling
+from data.archives.unpacking import TARS, check_kind, filling, is_tar
 from data.common.errors import InputError
 from data.common.logs import logger
 from data.dataset import cholec80
@@ -31,12 +30,19 @@ def unpack_archive(root: Path, url: str, archive: Path | None, verify: bool, kee
         path = fetch.fetch(url, target, md5=md5, bytes_needed=needed)
     else:
         path = archive
-        if not tarfile.is_tarfile(path):
-            raise InputError(f"{path}: not a tar archive (.tar, .tar.gz, .tar.bz2, .tar.xz)")
+        check_archive(path)
         if md5:
             fetch.verify(path, md5)
+    check_kind(path, TARS)
     with filling(root):
         unpack_tar.unpack(path, root)
     if archive is None and not keep:
         path.unlink()
         logger.info("%s: unpacked and deleted", path)
+
+
+def check_archive(path: Path) -> None:
+    """Raises `InputError` for a file that `unpack_archive` cannot take."""
+    check_kind(path, TARS)
+    if not is_tar(path):
+        raise InputError(f"{path}: not a tar archive ({', '.join(TARS)}), or cut off")

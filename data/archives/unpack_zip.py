@@ -27,11 +27,6 @@ def unpack_zip(archive: Path, target: Path) -> None:
         folder, leads out of the target, or needs more than the free space.
     """
     with _opened(archive) as opened:
-        if any(member.flag_bits & ENCRYPTED for member in opened.infolist()):
-            raise InputError(
-                f"{archive}: encrypted; expected an archive without a password, or the folder with "
-                "what is in it"
-            )
         places = {member: _destination(archive, member, target) for member in opened.infolist()}
         wanted = {member: path for member, path in places.items() if _is_wanted(member)}
         for name, count in Counter(map(_name, wanted)).items():
@@ -52,15 +47,26 @@ def unpack_zip(archive: Path, target: Path) -> None:
 
 
 def list_zip(archive: Path) -> list[str]:
-    """Names of what a zip archive holds; raises `InputError` where it is damaged."""
+    """Names of what a zip archive holds; raises `InputError` where it is damaged or encrypted."""
     with _opened(archive) as opened:
         return [_name(member) for member in opened.infolist()]
+
+
+def unpacked_bytes(archive: Path) -> int:
+    """The size of all that a zip archive holds; raises what `list_zip` raises."""
+    with _opened(archive) as opened:
+        return sum(member.file_size for member in opened.infolist())
 
 
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as opened:
+            if any(member.flag_bits & ENCRYPTED for member in opened.infolist()):
+                raise InputError(
+                    f"{archive}: encrypted; expected an archive without a password, or the folder "
+                    "with what is in it"
+                )
             yield opened
     except _UNREADABLE as error:
         raise InputError(f"{archive}: cannot be unpacked ({error}); is it complete?") from error

@@ -7,7 +7,10 @@ appears under its name when it is whole, so that an unpacking that was stopped g
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import tarfile
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 from zipfile import is_zipfile
@@ -17,14 +20,15 @@ from data.common.errors import InputError
 from data.storage.whole import whole_file
 
 UNPACKING = ".unpacking"  # in a dataset directory while it is being filled
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+SUFFIXES = (".zip", *TARS)
 UNREAD = {  # by first bytes
     b"PK\x03\x04": "a zip archive that is cut off or damaged",
     b"(\xb5/\xfd": "compressed by Zstandard, which is not read",
     b"7z\xbc\xaf'\x1c": "a 7z archive, which is not read",
     b"Rar!": "a RAR archive, which is not read",
-    b"<": "a web page, perhaps one that asks for a login",
 }
+WEB_PAGE = "a web page, perhaps one that asks for a login"
 
 
 def is_zip(path: Path) -> bool:
@@ -34,14 +38,32 @@ def is_zip(path: Path) -> bool:
     return not is_tar and is_zipfile(path)
 
 
-def check_kind(path: Path) -> None:
-    """Raises `InputError` for a file that begins as something else than a tar archive does."""
+def is_tar(path: Path) -> bool:
+    """Whether a file begins as a tar archive does, compressed or not."""
+    try:
+        return tarfile.is_tarfile(path)
+    except (EOFError, zlib.error):  # compressed, and cut off in its first header
+        return False
+
+
+def check_kind(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Raises `InputError` for a file that begins as something else than an archive that is read.
+
+    Args:
+      path: of the file.
+      suffixes: of the archives that are.
+    """
     with path.open("rb") as file:
-        begin = file.read(8)
-    for magic, kind in UNREAD.items():
-        if begin.lstrip().startswith(magic) and not is_zip(path):
-            expected = f"expected {', '.join(SUFFIXES)}, or the folder with what is in it"
-            raise InputError(f"{path}: {kind}; {expected}")
+        begin = file.read(1024)
+    kinds = [kind for magic, kind in UNREAD.items() if begin.startswith(magic)]
+    kinds += [WEB_PAGE] if begin.removeprefix(BOM_UTF8).lstrip().startswith(b"<") else []
+    if is_zip(path):
+        kinds = [] if ".zip" in suffixes else ["a zip archive"]
+    elif kinds and is_tar(path):  # the first member's name begins so
+        kinds = []
+    if kinds:
+        expected = f"expected {', '.join(suffixes)}, or the folder with what is in it"
+        raise InputError(f"{path}: {kinds[0]}; {expected}")
 
 
 @contextlib.contextmanager

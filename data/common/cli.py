@@ -11,7 +11,6 @@ import gc
 import itertools
 import logging
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -37,6 +36,7 @@ from data.common.errors import (
     is_utf8,
     one_line,
     printable,
+    say_full,
 )
 from data.common.logs import caught_stderr, open_standard_streams
 from data.common.stopping import TRY_AGAIN, ended_by_signals
@@ -45,9 +45,6 @@ STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log eac
 
 DONE, DONE_IN_PART, WRONG_INPUT = 0, 1, 2
 FAILED = 1  # Python's own, after a stack trace
-
-# How TensorFlow tells of a file that cannot be written, in whatever it raises.
-_FULL = re.compile(r"(/[^\n;]*); (No space left on device|Disk quota exceeded|File too large)")
 
 _default_config = None
 _groups = {}  # title -> names of the flags that `flag_group` was open for
@@ -145,8 +142,7 @@ def run(
         except OSError as error:
             return told.end(refuse(describe(error)), DONE_IN_PART, describe(error))
         except BaseException as error:  # a signal, or a mistake of ours
-            if full := _FULL.search(str(error)):
-                line = f"{full[2].lower()}: {full[1]}"
+            if line := say_full(error):
                 return told.end(refuse(line), DONE_IN_PART, line)
             code = TRY_AGAIN if isinstance(error, KeyboardInterrupt) else FAILED
             told.end(getattr(error, "code", code), DONE_IN_PART, one_line(error))

@@ -7,11 +7,15 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 # How messages say that an input was used in part; others mean that it was not used.
 PARTLY_USED, ELSE_USED, USED_UP_TO = "used as far as it goes", "all else is used", "used up to part"
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, or a limit of a file
+# How TensorFlow tells of a file that cannot be written, and before it names of its operations.
+_FULL = re.compile(r"^(.*?); (No space left on device|Disk quota exceeded|File too large)", re.M)
+_OPERATIONS = re.compile(r"^\s*(?:\[*{{.*?}}\]*\s*)+")
 TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
@@ -38,7 +42,7 @@ def one_line(error: Exception, length: int = 200) -> str:
     message = str(error)
     if message.startswith("Graph execution error"):  # TensorFlow: where in the code, then what
         message = message.rpartition("\n\n")[2]
-    message = re.sub(r"^({{.*?}}\s*)+", "", message)  # TensorFlow's name of the operation
+    message = _OPERATIONS.sub("", message)
     return " ".join(message.split())[:length] or type(error).__name__
 
 
@@ -50,6 +54,20 @@ def describe(error: OSError) -> str:
     if error.strerror and path is not None:
         return f"{error.strerror.lower()}: {path}"
     return str(error)
+
+
+def say_full(error: BaseException) -> str:
+    """'no space left on device: x.png' of what another library says of a full disk, else "".
+
+    Without the path where it is not all that stands before the reason.
+    """
+    found = _FULL.search(str(error))
+    if not found:
+        return ""
+    path = _OPERATIONS.sub("", found[1])
+    begin = Path(*Path(path).parts[: 2 if path.startswith("/") else 1])
+    is_path = path and os.path.lexists(begin)
+    return f"{found[2].lower()}: {path}" if is_path else found[2].lower()
 
 
 def some(things: Sequence, separator: str = ", ", limit: int = 3) -> str:

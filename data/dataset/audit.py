@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from data.common.errors import InputError, say_problem
 from data.storage.whole import write_json
@@ -36,6 +37,8 @@ class Audit:
       folders: video -> the folder, directly in the one with all videos, that its files are in.
       changed, gone: names of videos that were extracted again since their files have changed, and
         of those whose files are not among the usable ones any more.
+      looks: how the folders differ in looks, and of what that was measured, as
+        `data.overview.looks.remark_folders` keeps it; empty where it has not been measured.
     """
 
     remarks: list[str] = field(default_factory=list)
@@ -46,6 +49,7 @@ class Audit:
     folders: dict[str, str] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    looks: dict[str, Any] = field(default_factory=dict)
 
     def remark(self, text: str) -> None:
         """Adds a remark."""
@@ -81,6 +85,8 @@ class Audit:
             "problems": self.problems,
             "remarks": self.remarks + self.neighbours,
         }
+        if self.looks:
+            content["looks"] = self.looks
         sizes = {f"{width}x{height}": n for (width, height), n in self.sizes.most_common()}
         write_json(path, {**content, "sizes": sizes, "videos": self.videos})
 
@@ -147,9 +153,12 @@ def _and_more(count: int, what: str) -> list[str]:
     return [f"... and {count} more {what}: audit.json"] if count > 0 else []
 
 
-def read_videos(root: Path) -> set[str]:
-    """The names of the videos in the audit of a data set, as far as there is one."""
+def read_audit(root: Path) -> dict[str, Any]:
+    """The "videos" and "looks" in the audit of a data set; empty as far as there is none."""
     try:
-        return set(json.loads((root / AUDIT).read_text())["videos"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+        content = json.loads((root / AUDIT).read_text())
+    except (OSError, ValueError):
+        content = {}
+    is_read = isinstance(content, dict)
+    found = {name: content.get(name) if is_read else None for name in ("videos", "looks")}
+    return {name: value if isinstance(value, dict) else {} for name, value in found.items()}

@@ -27,7 +27,6 @@ frames or crops; whole frames are the default here.
 """
 
 import itertools
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +35,15 @@ from pathlib import Path
 from data.annotation_formats.labels import UNKNOWN
 from data.archives import unpack_tar
 from data.archives.unpack_zip import list_zip, unpack_zip
-from data.archives.unpacking import SUFFIXES, UNPACKING, filling, is_zip, needs_archive
+from data.archives.unpacking import (
+    SUFFIXES,
+    UNPACKING,
+    check_kind,
+    filling,
+    is_tar,
+    is_zip,
+    needs_archive,
+)
 from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.image_classes.polypsset_frames import (
@@ -132,7 +139,8 @@ def check_polyps(root: Path, source: Path | None, crop_margin: float | None) -> 
     if source is not None and (root / SYNTHETIC).is_file():
         raise InputError(f"{root}: holds rendered polyps; use another --name for {source}")
     if source is not None and source.is_file():
-        if not is_zip(source) and not tarfile.is_tarfile(source):
+        check_kind(source)
+        if not is_zip(source) and not is_tar(source):
             raise InputError(f"{source}: neither a zip nor a tar archive, or cut off")
         if is_zip(source) and needs_archive(root, find_layout):
             _check_members(source, list_zip(source))

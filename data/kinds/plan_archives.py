@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import ZipFile
 
 from data.archives.room import say_bytes
-from data.archives.unpacking import is_zip
+from data.archives.unpack_zip import unpacked_bytes
+from data.archives.unpacking import check_kind, is_zip
 from data.common.errors import InputError
 from data.dataset import cholec80
 from data.dataset.audit import Audit
@@ -78,7 +78,7 @@ def plan_archive(archive: Path | None, root: Path) -> Plan:
     """An archive that is to be unpacked into `root`; None is Cholec80's, to be fetched.
 
     Raises:
-      InputError: no such file.
+      InputError: no such file, or it is no archive that is read.
     """
     if archive is None:
         needed = cholec80.ARCHIVE_BYTES_NEEDED
@@ -89,11 +89,9 @@ def plan_archive(archive: Path | None, root: Path) -> Plan:
         return Plan([f"{archive}: {len(files)} files, to be linked or read"], is_certain=True)
     if not archive.is_file():
         raise InputError(f"--archive={archive}: no such file or folder")
-    if is_zip(archive):
-        with ZipFile(archive) as opened:
-            size = sum(member.file_size for member in opened.infolist())
-    else:
-        size = archive.stat().st_size  # how far it is compressed shows when it is unpacked
+    check_kind(archive)
+    # How far a tar archive is compressed shows when it is unpacked.
+    size = unpacked_bytes(archive) if is_zip(archive) else archive.stat().st_size
     there = sum(file.stat().st_size for file in list_files(root, [])) if root.is_dir() else 0
     line = f"{archive}: to be unpacked, {say_bytes(size)}; then frames are extracted, or used"
     return Plan([line], max(0, size - there), is_certain=False)

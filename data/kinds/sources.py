@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from data.archives.cholec80_archive import check_archive
 from data.archives.unpacking import needs_archive
 from data.dataset.audit import Audit
 from data.kinds.request import Request
@@ -27,4 +28,7 @@ def find_sources(
         workers=request.workers,
         audit=audit,
     )
-    return media, not (media or request.synthetic) and needs_archive(request.root, has_media)
+    is_to_unpack = not (media or request.synthetic) and needs_archive(request.root, has_media)
+    if archive and is_to_unpack:
+        check_archive(archive)
+    return media, is_to_unpack

@@ -7,8 +7,8 @@ tissue.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,26 +104,39 @@ def say_differences(frames: Frames, of_video: np.ndarray, roots: Sequence[AnyPat
     )
 
 
-def remark_folders(root: AnyPath, audit: Audit) -> None:
+def remark_folders(root: AnyPath, audit: Audit, before: Mapping[str, Any]) -> None:
     """Says how the folders that a dataset's videos come from differ, as those of hospitals do.
 
     Args:
       root: dataset directory, with its index.
-      audit: with the videos' `folders`; receives a remark, the first of all.
+      audit: with the videos' `folders`; receives a remark, the first of all, and its `looks`.
+      before: the `looks` of an audit of the same frames, which are not measured again; of
+        videos that are not given again they stay. Empty where there is none.
     """
     counts = Counter(audit.folders.values())
     names = [name for name, count in counts.items() if count >= FEWEST_VIDEOS]
-    if not 2 <= len(names) <= len(counts) <= MOST_FOLDERS or is_remote(root):
+    is_asked = 2 <= len(names) <= len(counts) <= MOST_FOLDERS and not is_remote(root)
+    if audit.folders and not is_asked:
         return
     names.sort(key=natural_key)
-    frames = open_source("images", [root])
-    place = {name: number for number, name in enumerate(names)}
-    of_video = np.array([place.get(audit.folders.get(name), -1) for name in frames.videos])
-    measured = _measure_all(frames, of_video, names)
-    if told := _told(measured):
-        text = f"{root}: these {len(measured)} folders of its videos look different: {told}; "
+    of = {"folders": {name: counts[name] for name in names}, "cleaned": audit.cleaned()}
+    if not audit.folders or before.items() >= of.items():
+        audit.looks = dict(before)
+    else:
+        audit.looks = of | {"differences": _compare_folders(root, audit.folders, names)}
+    if told := audit.looks.get("differences"):
+        number = len(audit.looks["folders"])
+        text = f"{root}: these {number} folders of its videos look different: {told}; "
         text += f"{LEARNT}: if each is a data set, prepare it by a --name of its own, and a run on "
         audit.remarks.insert(0, f"{text}all of them says how well it tells them, and can balance")
+
+
+def _compare_folders(root: AnyPath, folders: Mapping[str, str], names: Sequence[str]) -> str:
+    """In words, what folders differ in; `folders` are those of the videos."""
+    frames = open_source("images", [root])
+    place = {name: number for number, name in enumerate(names)}
+    of_video = np.array([place.get(folders.get(name), -1) for name in frames.videos])
+    return _told(_measure_all(frames, of_video, names))
 
 
 def _measure_all(frames: Frames, of_video: np.ndarray, names: Sequence[str]) -> dict:

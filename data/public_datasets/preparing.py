@@ -98,11 +98,11 @@ def open_archive(archive: Path, root: Path) -> Path:
     if not archive.is_file():
         raise InputError(f"--archive={archive}: no such file or folder")
     folder = root / UNPACKED
-    folder.mkdir(parents=True, exist_ok=True)
     if is_zip(archive):
         unpack_zip(archive, folder)
     else:
         unpack(archive, folder)
+    folder.mkdir(parents=True, exist_ok=True)  # of an archive with nothing in it
     return folder
 
 

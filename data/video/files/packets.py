@@ -14,7 +14,10 @@ from data.video.files.opening import VideoFile
 UNKNOWN = np.iinfo(np.int64).min
 GAP = 1.0  # seconds from which on the clock of an MPEG stream may have jumped ahead
 STILL = 600.0  # seconds for which a frame may be shown in other files
+UNEVEN = 0.4  # of the usual duration of a frame: by less, rates that alternate differ from it
 SLOW = 10  # times the usual duration of a frame: what is shorter is no jump
+# Codecs whose B frames are shown when they are decoded, and others when the next of these is.
+SHOWN_IN_TURN = ("mpeg1video", "mpeg2video")
 FEW_PACKETS, FEW_FRAMES = 300, 16  # that are decoded to see in which order frames come
 
 
@@ -63,6 +66,8 @@ def read_packets(file: VideoFile) -> Packets:
         for packet in file.packets()
     ]
     stamps, decoding, position, size, is_key, is_hidden = np.array(rows, np.int64).reshape(-1, 6).T
+    if file.may_jump and file.stream.codec_context.name in SHOWN_IN_TURN:
+        _mend_references(stamps, decoding)
     if "matroska" in file.container.format.name:
         decoding = np.full(len(rows), UNKNOWN)
     return Packets(
@@ -74,6 +79,28 @@ def read_packets(file: VideoFile) -> Packets:
         shown=np.flatnonzero(is_hidden == 0),
         may_jump=file.may_jump,
     )
+
+
+def _mend_references(stamps: np.ndarray, decoding: np.ndarray) -> None:
+    """Sets the time stamps of frames that are shown last before the clock jumps, and come earlier.
+
+    Where a program stream does not say when a frame is shown that is no B frame, FFmpeg takes the
+    time at which the next one of a later time is decoded. Behind a jump that is of another clock.
+    """
+    known = np.flatnonzero((stamps != UNKNOWN) & (decoding != UNKNOWN))
+    steps = np.diff(decoding[known])
+    if not (steps > 0).any():
+        return
+    usual = float(np.median(steps[steps > 0]))
+    ends = np.flatnonzero((steps < 0) | (steps > SLOW * usual)) + 1
+    for start, stop in itertools.pairwise((0, *ends)):
+        part = known[start:stop]
+        references = part[stamps[part] != decoding[part]]
+        if not len(references):
+            continue
+        later = stamps[references[-1]] - decoding[part[-1]]
+        if abs(later - usual) > UNEVEN * usual:
+            stamps[references[-1]] = decoding[part[-1]] + round(usual)
 
 
 def unroll(packets: Packets, unit: float) -> tuple[np.ndarray | None, tuple[int, ...]]:

@@ -1,8 +1,6 @@
 """Members of an archive that would be written outside of the target."""
 
 import io
-import subprocess
-import sys
 import tarfile
 import zipfile
 
@@ -10,11 +8,11 @@ import pytest
 
 from data.archives.unpack_tar import unpack
 from data.archives.unpack_zip import unpack_zip
-from data.archives.unpacking import is_zip
+from data.archives.unpacking import is_tar, is_zip
 from data.common.errors import InputError
+from data.preparing import prepare
 from data.public_datasets.layout import matching
 from tests.support.archives import FILES, check_unpacked, make_tar, names, one_line
-from tests.support.places import ROOT
 
 FOLDER = {"type": tarfile.DIRTYPE}
 
@@ -93,26 +91,73 @@ with zipfile.ZipFile(INNER, "w") as opened:
     opened.writestr("images/1.png", b"inner")
 
 
-@pytest.mark.parametrize(
-    ("begin", "said"),
-    [
-        (b"PK\x03\x04" + bytes(1000), "a zip archive that is cut off or damaged"),
-        (b"(\xb5/\xfd" + bytes(1000), "compressed by Zstandard"),
-        (b"7z\xbc\xaf\x27\x1c" + bytes(1000), "a 7z archive"),
-        (b"Rar!\x1a\x07" + bytes(1000), "a RAR archive"),
-        (b"\n<html><body>Please log in", "a web page"),
-    ],
-)
-def test_what_is_no_archive_that_is_read_is_called_by_its_kind(tmp_path, begin, said):
+KINDS = [
+    (b"PK\x03\x04" + bytes(1000), "a zip archive that is cut off or damaged"),
+    (b"(\xb5/\xfd" + bytes(1000), "compressed by Zstandard"),
+    (b"7z\xbc\xaf\x27\x1c" + bytes(1000), "a 7z archive"),
+    (b"Rar!\x1a\x07" + bytes(1000), "a RAR archive"),
+    (b"\n<html><body>Please log in", "a web page"),
+    (b"\xef\xbb\xbf" + 20 * b"\r\n" + b"<!doctype html>", "a web page"),
+]
+
+
+def refused(tmp_path, archive, **given):
+    """The line with which an archive is refused before anything is written."""
+    with pytest.raises(InputError) as error:
+        prepare(tmp_path / "data", archive=archive, **given)
+    assert [p.name for p in tmp_path.rglob("data/*/*") if p.name != ".lock"] == []
+    assert one_line(error)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("dataset", ["cholec80", "polypsset", "kvasir_seg", "neopolyp"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_no_archive_that_is_read_is_called_by_its_kind(tmp_path, dataset, dry_run):
     archive = tmp_path / "images.tar.gz"
-    archive.write_bytes(begin)
-    command = [sys.executable, ROOT / "prepare.py", f"--data_rootdir={tmp_path}/data"]
-    command += ["--dataset=kvasir_seg", f"--archive={archive}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {archive}: {said}")
-    assert ".tar.bz2, .tar.xz, or the folder with what is in it" in line
+    for begin, said in KINDS:
+        archive.write_bytes(begin)
+        line = refused(tmp_path, archive, dataset=dataset, dry_run=dry_run)
+        assert line.startswith(f"{archive}: {said}")
+        assert ".tar.bz2, .tar.xz, or the folder with what is in it" in line
+
+
+@pytest.mark.parametrize("dataset", ["polypsset", "kvasir_seg"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_encrypted_zip_is_called_so_by_every_kind(tmp_path, dataset, dry_run):
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(encrypted_zip())
+    line = refused(tmp_path, archive, dataset=dataset, dry_run=dry_run)
+    assert line.startswith(f"{archive}: encrypted; expected an archive without a password")
+
+
+def test_cholec80_is_no_zip_archive(tmp_path):
+    (tmp_path / "cholec80.zip").write_bytes(INNER.getvalue())
+    line = refused(tmp_path, tmp_path / "cholec80.zip")
+    assert line == (
+        f"{tmp_path}/cholec80.zip: a zip archive; expected .tar, .tar.gz, .tgz, .tar.bz2, "
+        ".tar.xz, or the folder with what is in it"
+    )
+
+
+@pytest.mark.parametrize("kept", [0, 5, 40])
+def test_an_archive_that_ends_in_its_first_header_is_none(tmp_path, kept):
+    content = make_tar(tmp_path / "whole.tar.gz", FILES, "w:gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(content[:kept])
+    assert is_tar(tmp_path / "whole.tar.gz") and not is_tar(tmp_path / "cut.tar.gz")
+
+
+@pytest.mark.parametrize("name", ["<x>", " <x>", "Rar!", "7z\xbc"])
+@pytest.mark.parametrize("has_magic", [True, False])
+def test_a_tar_archive_is_one_whatever_its_first_member_is_called(tmp_path, name, has_magic):
+    make_tar(tmp_path / "a.tar", {name: b"content"})
+    if not has_magic:  # as before POSIX
+        content = bytearray((tmp_path / "a.tar").read_bytes())
+        content[257:265] = bytes(8)
+        content[148:156] = b" " * 8
+        content[148:156] = b"%06o\0 " % sum(content[:512])
+        (tmp_path / "a.tar").write_bytes(content)
+    unpack(tmp_path / "a.tar", tmp_path / "out")
+    assert names(tmp_path / "out") == [name]
 
 
 @pytest.mark.parametrize("name", ["images.tar", "PK.tar"])
@@ -125,11 +170,16 @@ def test_a_tar_archive_that_ends_with_a_zip_is_a_tar_archive(tmp_path, name):
         matching(tmp_path / "out", "images/1.png", r"images/(\d+)\.png")
 
 
-def test_an_encrypted_zip_is_called_so_before_anything_is_written(tmp_path):
+def encrypted_zip():
+    """The content of one whose headers say that it is."""
     content = bytearray(INNER.getvalue())
     for header in (b"PK\x03\x04", b"PK\x01\x02"):
         content[content.index(header) + (6 if header.endswith(b"\4") else 8)] |= 1
-    (tmp_path / "a.zip").write_bytes(content)
+    return content
+
+
+def test_an_encrypted_zip_is_called_so_before_anything_is_written(tmp_path):
+    (tmp_path / "a.zip").write_bytes(encrypted_zip())
     with pytest.raises(InputError, match=r"a\.zip: encrypted; expected .* without a password"):
         unpack_zip(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()

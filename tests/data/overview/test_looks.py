@@ -1,3 +1,4 @@
+import json
 import logging
 import re
 
@@ -154,7 +155,49 @@ def test_folders_of_one_dataset_that_look_different_are_said(tmp_path, options, 
     assert "(Bergamo è)" in line and "(Ulm)" in line and "\n" not in line
     assert prepared.remarks[0] == line
     assert any(line in text for text in prepared.lines), "printed, too"
-    assert not remarks(tmp_path)[0], "said once, not every night"
+
+
+def stored(root):
+    return json.loads((root / "audit.json").read_text())["remarks"]
+
+
+def test_what_is_said_of_folders_is_in_the_audit_of_every_call(tmp_path, monkeypatch):
+    place(tmp_path / "given" / "Bergamo", 6)
+    place(tmp_path / "given" / "Ulm", 6, 1, **DARK)
+    (line,), prepared = remarks(tmp_path)
+    assert stored(prepared.root) == prepared.remarks
+    compared = []
+    compare = looks._compare_folders
+    monkeypatch.setattr(looks, "_compare_folders", lambda *a: compared.append(a) or compare(*a))
+    again = remarks(tmp_path)
+    assert again[0] == [line]
+    assert stored(prepared.root) == again[1].remarks
+    without_videos = prepare(data_rootdir=tmp_path / "data", name="ours")
+    assert without_videos.remarks[0] == line
+    assert stored(prepared.root) == without_videos.remarks
+    assert not compared, "frames that are as they were are not looked at again"
+    place(tmp_path / "given" / "Ulm" / "new", 1, **DARK)
+    assert remarks(tmp_path)[0] == [line]
+    assert len(compared) == 1
+
+
+def test_folders_of_cropped_frames_are_compared_again(tmp_path):
+    place(tmp_path / "given" / "a", 5)
+    place(tmp_path / "given" / "b", 5, 1, border=8)
+    assert "black border 0% (a) to" in remarks(tmp_path)[0][0]
+    given = {"data_rootdir": tmp_path / "data", "name": "ours", "videos": tmp_path / "given"}
+    assert "black border" not in str(prepare(**given, crop_borders=True))
+    assert "black border 0% (a) to" in remarks(tmp_path)[0][0]
+
+
+def test_a_remark_on_packed_frames_is_in_the_audit(tmp_path):
+    place(tmp_path / "given" / "a", 3)
+    given = {"data_rootdir": tmp_path / "data", "name": "ours", "videos": tmp_path / "given"}
+    prepare(**given, pack=True)
+    place(tmp_path / "given" / "b", 1)
+    prepared = prepare(**given)
+    assert any("--pack packs these again" in remark for remark in prepared.remarks)
+    assert stored(prepared.root) == prepared.remarks
 
 
 def test_folders_that_look_alike_or_are_one_are_not_spoken_of(tmp_path):

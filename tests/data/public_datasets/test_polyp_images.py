@@ -5,7 +5,7 @@ import shutil
 import cv2
 import pytest
 
-from data.dataset.audit import read_videos
+from data.dataset.audit import read_audit
 from data.frames.opening import open_source
 from data.public_datasets.polyp_images import CVC_LAST
 from tests.data.public_datasets.test_preparing import make, prepared
@@ -86,7 +86,7 @@ def test_messages_do_not_list_images_one_by_one(tmp_path):
     assert "44 videos of 1 frame" in output
     assert output.count("endotect_") == 0
     assert "remark" not in output
-    assert len(read_videos(tmp_path / "datasets" / "endotect")) == 44
+    assert len(read_audit(tmp_path / "datasets" / "endotect")["videos"]) == 44
 
 
 @pytest.mark.parametrize("name", NAMES)
