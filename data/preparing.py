@@ -182,7 +182,6 @@ def _make(request: Request) -> Prepared:
     from data.kinds.making import make_dataset
     from data.overview.card import write_dataset_card
     from data.overview.closing import closing_lines
-    from data.overview.looks import remark_folders
     from data.tfrecords.packing import pack_frames, remark_packed
 
     kind, root = request.dataset, request.root
@@ -197,6 +196,8 @@ def _make(request: Request) -> Prepared:
     if not request.pack:
         remark_packed(root, audit)
     if new or audit.changed:
+        from data.overview.looks import remark_folders
+
         remark_folders(root, audit)
     write_dataset_card(root, audit, manifest)
     lines = closing_lines(root, audit, manifest, kind, request.synthetic)

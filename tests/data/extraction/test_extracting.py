@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_log, write_log
+from data.dataset.extraction_log import changed_names, other_files, read_log, write_log
 from data.extraction import extracting, one_video
-from data.extraction.extracting import changed_names, extract_frames
+from data.extraction.extracting import extract_frames
 from data.extraction.stillness import Stillness
 from data.images import image_io
 from data.video.clock import Clock
@@ -251,7 +251,8 @@ def test_two_videos_with_one_name_are_refused(tmp_path):
 def test_a_video_that_has_changed_is_extracted_again(tmp_path):
     def extracted(folder):
         videos, frames = {"op": VideoFiles((folder / "op.mp4",))}, tmp_path / "frames"
-        changed = changed_names(videos, frames, read_log(frames)["videos"])
+        done = read_log(frames)["videos"]
+        changed = changed_names(other_files(videos, done), frames, done)
         problems = extract_frames(videos, tmp_path / "frames", format="png")
         return changed, problems, list(read_numbers(tmp_path / "frames" / "op").values())
 
