@@ -82,8 +82,7 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
       audit: receives a problem for each file that is none, a remark for each video that only the
         annotations have.
     """
-    videos, noted = set(videos), read_log(root / "frames")["videos"]
-    folders = {video: noted.get(video, {}).get("folder") for video in videos}
+    videos = set(videos)
     found: dict[str, list[Source]] = {}
     for folder in sorted(root.glob(f"*{OFFICIAL_SUFFIX}")):
         kind = folder.name.removesuffix(OFFICIAL_SUFFIX)
@@ -94,6 +93,8 @@ def find_annotations(root: Path, videos: Iterable[str], audit: Audit) -> dict[st
                 read = functools.partial(_official, file, group)
                 found.setdefault(video, []).append(Source(file, read))
     files = list_files(root / FOLDER, audit.problems) if (root / FOLDER).is_dir() else []
+    noted = read_log(root / "frames")["videos"] if files else {}
+    folders = {video: noted.get(video, {}).get("folder") for video in videos}
     said = _what_models_said(files, videos, audit)
     files = [file for file in files if file.name not in (SAID, CONFIGURATION)]
     others, are_about_videos = [], False

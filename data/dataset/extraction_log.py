@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -140,14 +141,15 @@ def is_complete(
 
 
 def taken_names(
-    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
+    others: Mapping[str, bool], frames_dir: Path, done: Mapping[str, Mapping]
 ) -> dict[str, str]:
     """{name: reason} of the videos under whose name there are frames that are to stay.
 
     Another file was extracted under it before, or they were there before anything was extracted.
+    `others` are as `other_files` returns them.
     """
     reasons = {}
-    for name, is_same_place in _others(videos, done).items():
+    for name, is_same_place in others.items():
         if not is_same_place:
             reasons[name] = f"{name}: another video has this name in this dataset; rename one"
         elif _is_found(name, frames_dir, done):
@@ -159,10 +161,9 @@ def taken_names(
 
 
 def changed_names(
-    videos: Mapping[str, VideoFiles], frames_dir: Path, done: Mapping[str, Mapping]
+    others: Mapping[str, bool], frames_dir: Path, done: Mapping[str, Mapping]
 ) -> list[str]:
-    """The names of the videos whose files have changed since they were extracted here."""
-    others = _others(videos, done)
+    """The names of those `other_files` that are videos extracted here, changed since."""
     return [name for name in others if others[name] and not _is_found(name, frames_dir, done)]
 
 
@@ -171,7 +172,7 @@ def _is_found(name: str, frames_dir: Path, done: Mapping[str, Mapping]) -> bool:
     return done[name].get("found", False) and (frames_dir / name).is_dir()
 
 
-def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, bool]:
+def other_files(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> dict[str, bool]:
     """{name: whether it is the same video} of the videos of which another file was extracted.
 
     It is where the file lies where it lay, or the one before was damaged and began as it does. One
@@ -179,16 +180,17 @@ def _others(videos: Mapping[str, VideoFiles], done: Mapping[str, Mapping]) -> di
     """
     others = {}
     for name, video in videos.items():
-        if name in done and (sizes := video.sizes):
+        if name in done and (states := video.found()):
             noted = _noted_sizes(done[name])
-            if sizes[: len(noted)] != noted or _is_later(video, done[name]):
+            sizes = [state.st_size for state in states]
+            if sizes[: len(noted)] != noted or _is_later(video, states, done[name]):
                 others[name] = done[name].get("source") in video.sources or _is_mended(
                     video, done[name]
                 )
     return others
 
 
-def _is_later(video: VideoFiles, noted: Mapping) -> bool:
+def _is_later(video: VideoFiles, states: Sequence[os.stat_result], noted: Mapping) -> bool:
     """Whether a file has other contents since it was noted when it was changed last.
 
     A file that was only touched, or copied, has the same. Earlier versions noted neither. Samples
@@ -196,10 +198,10 @@ def _is_later(video: VideoFiles, noted: Mapping) -> bool:
     counts as later.
     """
     content = noted.get("content", ())
-    if _is_touched(video, noted):
+    if _is_touched(states, noted):
         if "fault" in noted and noted.get("source") in video.sources:
             return True
-    elif not content or not _is_changed(video, noted):
+    elif not content or not _is_changed(states, noted):
         return False
     return not content or video.content[: len(content)] != content
 
@@ -209,15 +211,15 @@ def _is_mended(video: VideoFiles, noted: Mapping) -> bool:
     return bool(head := noted.get("head")) and head == video.head
 
 
-def _is_touched(video: VideoFiles, noted: Mapping) -> bool:
-    pairs = zip(video.modified, noted.get("modified", ()), strict=False)
-    return any(abs(now - then) > ROUGH for now, then in pairs)
+def _is_touched(states: Sequence[os.stat_result], noted: Mapping) -> bool:
+    pairs = zip(states, noted.get("modified", ()), strict=False)
+    return any(abs(now.st_mtime - then) > ROUGH for now, then in pairs)
 
 
-def _is_changed(video: VideoFiles, noted: Mapping) -> bool:
+def _is_changed(states: Sequence[os.stat_result], noted: Mapping) -> bool:
     """Whether a file may have been replaced by one with its times; earlier versions cannot say."""
     then = noted.get("changed", ())
-    return video.changed[: len(then)] != then or not then
+    return [state.st_ctime for state in states[: len(then)]] != then or not then
 
 
 def is_extracted(
@@ -239,21 +241,25 @@ def _noted_sizes(noted: Mapping) -> list[int]:
 
 
 def note_state(videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict) -> None:
-    """Notes the state of files that were touched or moved, or whose state was not noted."""
-    done, others = log["videos"], _others(videos, log["videos"])
-    late = [
-        name
-        for name, video in videos.items()
-        if name in done
-        and name not in others
-        and (
-            "modified" not in done[name]
-            or _is_touched(video, done[name])
-            or _is_changed(video, done[name])
-            or done[name].get("source") not in video.sources
-        )
-        and len(video.sizes) == len(video.files)
-    ]
+    """Notes the state of files that were touched or moved, or whose state was not noted.
+
+    Args:
+      videos: those that are none of `other_files`.
+      frames_dir: where the log is.
+      log: as `read_log` returns it.
+    """
+    done, late = log["videos"], []
+    for name, video in videos.items():
+        if name not in done or len(states := video.found()) < len(video.files):
+            continue
+        noted = done[name]
+        if (
+            "modified" not in noted
+            or _is_touched(states, noted)
+            or _is_changed(states, noted)
+            or noted.get("source") not in video.sources
+        ):
+            late.append(name)
     for name in late:
         done[name] |= videos[name].state | {"source": videos[name].sources[0]}
     if late:

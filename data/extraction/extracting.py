@@ -23,6 +23,7 @@ from data.dataset.extraction_log import (
     growing_log,
     is_extracted,
     note_state,
+    other_files,
     read_log,
     taken_names,
     write_log,
@@ -87,9 +88,12 @@ def extract_frames(
             f"fps={fps}: {frames_dir} holds frames already, most likely at 1 fps; "
             "use another --name or --fps=1"
         )
-    reasons = _forget_changed(videos, frames_dir, log)
-    reasons |= taken_names(videos, frames_dir, log["videos"])
-    note_state(videos, frames_dir, log)
+    others = other_files(videos, log["videos"])
+    reasons = _forget_changed(videos, others, frames_dir, log)
+    others = {name: others[name] for name in others if name in log["videos"]}
+    reasons |= taken_names(others, frames_dir, log["videos"])
+    same = {name: video for name, video in videos.items() if name not in others}
+    note_state(same, frames_dir, log)
     free = {name: video for name, video in videos.items() if name not in reasons}
     todo = {
         name: video
@@ -203,7 +207,7 @@ def noted_faults(names: Iterable[str], log: Mapping) -> dict[str, str]:
 
 
 def _forget_changed(
-    videos: Mapping[str, VideoFiles], frames_dir: Path, log: dict
+    videos: Mapping[str, VideoFiles], others: Mapping[str, bool], frames_dir: Path, log: dict
 ) -> dict[str, str]:
     """Removes what was extracted of files that have changed since.
 
@@ -211,7 +215,7 @@ def _forget_changed(
       {name: reason} of those of which it stays, since the new file is no video, or it cannot be
       removed.
     """
-    reasons, changed = {}, changed_names(videos, frames_dir, log["videos"])
+    reasons, changed = {}, changed_names(others, frames_dir, log["videos"])
     try:
         for name in changed:
             folder = frames_dir / name

@@ -1,6 +1,7 @@
 """Whether image files can be used: each is decoded, once."""
 
 import contextlib
+import itertools
 import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from data.storage.whole import whole_file
 
 WHOLE_IMAGES = ".whole_images.npy"  # in a dataset directory
 SEVERAL = {".tif": "TIFF files", ".tiff": "TIFF files", ".webp": "WebP files"}
+AT_ONCE = 16  # images that a thread is given: one by one, that would take longer than to ask
 SUBFILE, REDUCED = 254, 1  # a tag of TIFF, and what it has of a version that is smaller
 
 
@@ -89,9 +91,15 @@ def fault_finder(note: Path) -> Iterator[Callable[[Iterable[Path]], Iterator[str
             found.append(state)
         return fault
 
+    def find_faults(paths):
+        paths = list(paths)
+        groups = [paths[first : first + AT_ONCE] for first in range(0, len(paths), AT_ONCE)]
+        faults = pool.map(lambda group: [fault_of(path) for path in group], groups)
+        return itertools.chain.from_iterable(faults)
+
     with ThreadPoolExecutor(available_cores()) as pool:  # decoding leaves Python's lock to others
         try:
-            yield lambda paths: pool.map(fault_of, paths)
+            yield find_faults
         finally:
             if found:
                 with contextlib.suppress(OSError), whole_file(note) as side, side.open("wb") as out:

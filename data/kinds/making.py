@@ -26,10 +26,8 @@ def make_dataset(request: Request, audit: Audit) -> dict[str, Any]:
 
 def _videos(request: Request, audit: Audit) -> dict[str, Any]:
     """Makes Cholec80, its miniature, or a dataset of any other videos; returns its splits."""
-    from data.archives.cholec80_archive import unpack_archive
     from data.kinds.sources import find_sources
     from data.preparation.pipeline import prepare_videos, take_annotations
-    from data.synthetic.cholec80 import make_dataset as render
 
     root, path, workers = request.root, request.path, request.workers
     settings, archive = request.settings, path("archive")
@@ -37,9 +35,13 @@ def _videos(request: Request, audit: Audit) -> dict[str, Any]:
     media, is_to_unpack = find_sources(request, settings, audit)
     take_annotations(root, path("annotations"), path("phases"), path("phase_map"), audit)
     if request.synthetic:
+        from data.synthetic.cholec80 import make_dataset as render
+
         rendered = request.synthetic_videos, request.seed, request.synthetic_seconds
         render(root, *rendered, workers=workers)
     elif is_to_unpack:
+        from data.archives.cholec80_archive import unpack_archive
+
         fetching = request.verify_checksum, request.keep_archive
         unpack_archive(root, request.url, archive, *fetching)
     elif archive:

@@ -19,6 +19,7 @@ from data.dataset.extraction_log import (
     changed_names,
     frame_numbers,
     is_extracted,
+    other_files,
     read_log,
     taken_names,
 )
@@ -71,11 +72,12 @@ def plan_videos(
     videos = {name: file for name, file in own_videos(root, audit).items() if name not in records}
     videos |= media.videos if media else {}
     log = read_log(frames_dir, settings)["videos"]
-    changed = changed_names(videos, frames_dir, log)
+    others = other_files(videos, log)
+    changed = changed_names(others, frames_dir, log)
     for name in changed:
         audit.remark(f"{name}: its file has changed; its frames would be extracted again")
-        del log[name]
-    taken = taken_names(videos, frames_dir, log)
+        del log[name], others[name]
+    taken = taken_names(others, frames_dir, log)
     audit.problems += taken.values()
     audit.problems += noted_faults(
         [name for name in videos if name in log], {"videos": log}

@@ -94,9 +94,9 @@ def find_media(
         have the same name, or the table is wrong.
     """
     before = len(audit.problems)
-    found, dicoms, images, others = _search(folder, audit, outside=root)
-    is_whole = len(audit.problems) == before
     known = known_names(root / "frames")
+    found, dicoms, images, others = _search(folder, audit, outside=root, known=known)
+    is_whole = len(audit.problems) == before
     linked = linked_videos(root) - images.keys()  # images of earlier runs, from elsewhere
     known = replace(known, taken=known.taken | linked)
     files = name_found(folder, found, dicoms, audit, known)
@@ -184,7 +184,7 @@ def _nothing(folder: Path, expected: str, audit: Audit) -> str:
 
 
 def _search(
-    folder: Path, audit: Audit, outside: Path | None = None
+    folder: Path, audit: Audit, outside: Path | None = None, known: KnownNames = NONE_KNOWN
 ) -> tuple[list[Path], dict[str, Path], dict[str, list[Path]], list[Path]]:
     """Videos, {name: DICOM video}, {video: its images}; others, whose paths name no patient."""
     if folder.is_file():
@@ -208,7 +208,6 @@ def _search(
         audit.problem(f"{folder}: {len(dicoms)} DICOM files; expected those on a disk")
         files, dicoms = [file for file in files if file not in set(dicoms)], []
     rest = [file for file in files if file not in set(dicoms)]
-    known = known_names(outside / "frames") if outside else NONE_KNOWN
     found = find_dicoms(folder, dicoms, known)
     audit.problems += found.problems
     is_nameable = [not names_patient(fault, found.patient) for fault in faults]
@@ -241,6 +240,8 @@ def own_videos(root: Path, audit: Audit) -> dict[str, VideoFiles]:
     folder = root / "videos"
     files = list_files(folder, audit.problems) if folder.is_dir() else []
     files = [file for file in files if is_video(file.name)]
+    if not files:
+        return {}
     found = _short(name_videos(folder, files, audit.remarks, known_names(root / "frames")), audit)
     return {name: VideoFiles((file,)) for name, file in found.items()}
 

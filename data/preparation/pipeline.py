@@ -11,7 +11,14 @@ from data.annotations.patients import take_patients
 from data.archives.unpacking import needs_archive
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
-from data.dataset.extraction_log import LOG, NONE_KNOWN, changed_names, read_log, write_log
+from data.dataset.extraction_log import (
+    LOG,
+    NONE_KNOWN,
+    changed_names,
+    other_files,
+    read_log,
+    write_log,
+)
 from data.extraction.calls import Spread
 from data.extraction.extracting import extract_frames
 from data.images.completeness import say_several
@@ -19,12 +26,7 @@ from data.images.linking import drop_replaced, link_images
 from data.indexing.building import build_index, list_videos
 from data.indexing.cleaning import Cleaning
 from data.indexing.kept import Kept
-from data.preparation.media import (
-    Media,
-    find_media,
-    has_media,
-    own_videos,
-)
+from data.preparation.media import Media, find_media, has_media, own_videos
 from data.preparation.present_frames import check_present_frames
 from data.splits.overlaps import SYNTHETIC
 from data.splits.protocols import write_splits
@@ -176,13 +178,15 @@ def prepare_videos(
     frames_dir = root / "frames"
     if settings["fps"] != 1 and frames_dir.is_dir() and not (frames_dir / LOG).is_file():
         write_log(frames_dir, {**settings, "videos": {}})  # of what `check_sources` has found there
-    changed = changed_names(videos, frames_dir, read_log(frames_dir)["videos"])
+    done = read_log(frames_dir)["videos"]
+    changed = changed_names(other_files(videos, done), frames_dir, done)
     read = None if spread or is_remote(root) else Kept(root, cleaning)
     known = read.complete if read else NONE_KNOWN
     how = {"workers": workers, "spread": spread, "known": known}
     audit.problems += extract_frames(videos, frames_dir, **how, **settings).values()
     done = read_log(frames_dir)["videos"]
-    kept = changed_names(videos, frames_dir, done)  # the new file is no video
+    still = other_files({name: videos[name] for name in changed}, done)
+    kept = changed_names(still, frames_dir, done)  # the new file is no video
     audit.changed = [name for name in changed if name not in kept]
     for name in audit.changed:
         audit.remark(f"{name}: its file has changed; its frames are extracted again")

@@ -75,11 +75,16 @@ def write_protocols(root: Path, protocols: Mapping[str, Mapping[str, Sequence[st
 
 def count_phases(root: Path, number: int) -> dict[str, np.ndarray]:
     """{video: int64 [number + 1]}, its frames by phase id; the last are those without a phase."""
-    with local_copy(root / INDEX) as index:
-        table = pq.read_table(index, columns=["video", "phase"], read_dictionary=["video"])
-    table = table.unify_dictionaries()  # each group of rows has one of its own
-    groups = table.group_by(["video", "phase"]).aggregate([([], "count_all")]).to_pydict()
-    counts = {video: np.zeros(number + 1, np.int64) for video in groups["video"]}
-    for video, phase, count in zip(*groups.values(), strict=True):
-        counts[video][phase] = count  # unknown is -1, the last
+    counts: dict[str, np.ndarray] = {}
+    with local_copy(root / INDEX) as path, pq.ParquetFile(path, read_dictionary=["video"]) as index:
+        for group in range(index.num_row_groups):  # tens of millions of rows would take gigabytes
+            table = index.read_row_group(group, ["video", "phase"]).unify_dictionaries()
+            videos, phases = (column.combine_chunks() for column in table.columns)
+            # By DLPack, for Arrow's `to_numpy` imports pandas, which takes most of a second.
+            ids = np.from_dlpack(phases).astype(np.int64) % (number + 1)  # unknown is -1, the last
+            cells = np.from_dlpack(videos.indices) * (number + 1) + ids
+            size = (len(videos.dictionary), number + 1)
+            found = np.bincount(cells, minlength=size[0] * size[1]).reshape(size)
+            for video, row in zip(videos.dictionary.to_pylist(), found, strict=True):
+                counts[video] = counts.get(video, 0) + row
     return counts

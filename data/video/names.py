@@ -164,8 +164,13 @@ def sources_of(file: Path) -> tuple[str, str]:
     One of the plain path; and one of the path as it is written, "..", too, which earlier logs have.
     """
     plain = plain_path(file)
-    paths = plain, plain if is_remote(file) else file.absolute()
-    return tuple(hashlib.sha256(os.fsencode(path)).hexdigest()[:16] for path in paths)
+    written = plain if is_remote(file) else file.absolute()
+    source = _digest_of(plain)
+    return source, source if written == plain else _digest_of(written)
+
+
+def _digest_of(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def folder_digest(name: str) -> str:

@@ -7,6 +7,7 @@ before it ends. What was not recorded in between has no time.
 import bisect
 import contextlib
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,15 +37,19 @@ class VideoFiles:
     files: tuple[AnyPath, ...]
     fault: str = ""
 
+    def found(self) -> list[os.stat_result]:
+        """The states of the files, as far as they are there, asked for now."""
+        return [file.stat() for file in self.files if file.is_file()]
+
     @property
     def sizes(self) -> list[int]:
         """The files' bytes, as far as they are there: by them the video is known again."""
-        return [file.stat().st_size for file in self.files if file.is_file()]
+        return [state.st_size for state in self.found()]
 
     @property
     def modified(self) -> list[float]:
         """When the files were changed last, in seconds, as far as they are there."""
-        return [file.stat().st_mtime for file in self.files if file.is_file()]
+        return [state.st_mtime for state in self.found()]
 
     @property
     def changed(self) -> list[float]:
@@ -52,7 +57,7 @@ class VideoFiles:
 
         Programs that copy files cannot set them, as they set `modified`.
         """
-        return [file.stat().st_ctime for file in self.files if file.is_file()]
+        return [state.st_ctime for state in self.found()]
 
     @property
     def content(self) -> list[str]:

@@ -6,9 +6,9 @@ import cv2
 import pytest
 
 from data.common.errors import InputError
-from data.dataset.extraction_log import read_log, write_log
+from data.dataset.extraction_log import changed_names, other_files, read_log, write_log
 from data.extraction import extracting
-from data.extraction.extracting import changed_names, extract_frames
+from data.extraction.extracting import extract_frames
 from data.video.names import sources_of
 from data.video.parts import VideoFiles
 from tests.support.small_videos import (
@@ -21,7 +21,8 @@ from tests.support.small_videos import (
 def test_a_video_that_has_changed_is_extracted_again(tmp_path):
     def extracted(folder):
         videos, frames = {"op": VideoFiles((folder / "op.mp4",))}, tmp_path / "frames"
-        changed = changed_names(videos, frames, read_log(frames)["videos"])
+        done = read_log(frames)["videos"]
+        changed = changed_names(other_files(videos, done), frames, done)
         problems = extract_frames(videos, tmp_path / "frames", format="png")
         return changed, problems, list(read_numbers(tmp_path / "frames" / "op").values())
 
