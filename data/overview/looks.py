@@ -8,6 +8,7 @@ tissue.
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.images.names import natural_key
+from data.images.names import are_numbered, natural_key
 from data.indexing.cleaning import LIT, measure_image
 from data.storage.paths import AnyPath, is_remote
 
@@ -32,7 +33,8 @@ KINDS = {
 }
 # Folders that are compared: with fewer videos each, or more of them, they are operations, patients
 # or days. Two operations of one hospital can differ in all of `KINDS` (Cholec80's 68 and 70 do).
-FEWEST_VIDEOS, MOST_FOLDERS = 5, 20
+# Images whose names do not number them are no video, and so many in a folder may be a data set.
+FEWEST_VIDEOS, FEWEST_IMAGES, MOST_FOLDERS = 5, SAMPLED, 20
 LEARNT = "a network can learn that in place of tissue"
 
 
@@ -112,18 +114,34 @@ def remark_folders(root: AnyPath, audit: Audit) -> None:
       audit: with the videos' `folders`; receives a remark, the first of all.
     """
     counts = Counter(audit.folders.values())
-    names = [name for name, count in counts.items() if count >= FEWEST_VIDEOS]
-    if not 2 <= len(names) <= len(counts) <= MOST_FOLDERS or is_remote(root):
+    if not 2 <= len(counts) <= MOST_FOLDERS or is_remote(root):
         return
-    names.sort(key=natural_key)
     frames = open_source("images", [root])
+    images = _images_of_no_video(frames, audit)
+    names = [
+        name
+        for name, count in counts.items()
+        if count >= FEWEST_VIDEOS or images[name] >= FEWEST_IMAGES
+    ]
+    names.sort(key=natural_key)
     place = {name: number for number, name in enumerate(names)}
     of_video = np.array([place.get(audit.folders.get(name), -1) for name in frames.videos])
     measured = _measure_all(frames, of_video, names)
     if told := _told(measured):
-        text = f"{root}: these {len(measured)} folders of its videos look different: {told}; "
+        what = "images" if all(images[name] for name in names) else "videos"
+        text = f"{root}: these {len(measured)} folders of its {what} look different: {told}; "
         text += f"{LEARNT}: if each is a data set, prepare it by a --name of its own, and a run on "
         audit.remarks.insert(0, f"{text}all of them says how well it tells them, and can balance")
+
+
+def _images_of_no_video(frames: Frames, audit: Audit) -> Counter[str]:
+    """{folder of `audit.folders`: its images in flat folders whose names do not number them}."""
+    found = Counter()
+    for name, first, end in zip(frames.videos, frames.starts, frames.starts[1:], strict=False):
+        if name in audit.folders and end - first >= FEWEST_IMAGES:
+            stems = [PurePath(path).stem for path in frames.paths(range(first, end))]
+            found[audit.folders[name]] += 0 if are_numbered(stems) else len(stems)
+    return found
 
 
 def _measure_all(frames: Frames, of_video: np.ndarray, names: Sequence[str]) -> dict:
