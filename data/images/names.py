@@ -60,6 +60,16 @@ def trailing_number(stem: str) -> str | None:
     return match and match[1]
 
 
+def are_numbered(stems: Iterable[str]) -> bool:
+    """Whether each of a folder's names ends with a number that no other has, as frames' names do.
+
+    Else the images are no video: "0a2fd84b-e62b", "cju0qkwl35pi".
+    """
+    digits = {stem: trailing_number(stem) for stem in stems}
+    numbers = [int(number) for number in digits.values() if number]
+    return len(set(numbers)) == len(digits)
+
+
 def official_number(stem: str, video: str) -> int | None:
     """NNNNNN of a file named `<video>_NNNNNN`, None if it is named otherwise."""
     digits = stem.removeprefix(f"{video}_")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset.audit import Audit
-from data.images.names import official_number, trailing_number
+from data.images.names import are_numbered, official_number, trailing_number
 
 MAX_NUMBER = np.iinfo(np.int32).max
 
@@ -19,11 +19,10 @@ def number_files(video: str, files: list[Path], audit: Audit) -> tuple[dict[Path
         return _from_one(video, named, audit), True
     if not files:
         return {}, False
-    digits = [trailing_number(file.stem) for file in files]
-    numbers = [int(number) for number in digits if number]
-    stems = {file.stem for file in files}
-    if len(numbers) == len(files) and len(set(numbers)) == len(stems) and max(numbers) < MAX_NUMBER:
-        return _from_one(video, dict(zip(files, numbers, strict=True)), audit), False
+    if are_numbered(file.stem for file in files):
+        numbers = {file: int(trailing_number(file.stem)) for file in files}
+        if max(numbers.values()) < MAX_NUMBER:
+            return _from_one(video, numbers, audit), False
     if len(files) > 1:
         audit.remark(f"{files[0]}: names do not number the frames of {video}; counted in order")
     return {file: place for place, file in enumerate(files, 1)}, False

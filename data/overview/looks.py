@@ -8,6 +8,7 @@ tissue.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from data.common.errors import InputError
 from data.dataset.audit import Audit
 from data.frames.frames import Frames
 from data.frames.opening import open_source
-from data.images.names import natural_key
+from data.images.names import are_numbered, natural_key
 from data.indexing.cleaning import LIT, measure_image
 from data.storage.paths import AnyPath, is_remote
 
@@ -32,7 +33,8 @@ KINDS = {
 }
 # Folders that are compared: with fewer videos each, or more of them, they are operations, patients
 # or days. Two operations of one hospital can differ in all of `KINDS` (Cholec80's 68 and 70 do).
-FEWEST_VIDEOS, MOST_FOLDERS = 5, 20
+# Images whose names do not number them are no video, and so many in a folder may be a data set.
+FEWEST_VIDEOS, FEWEST_IMAGES, MOST_FOLDERS = 5, SAMPLED, 20
 LEARNT = "a network can learn that in place of tissue"
 
 
@@ -114,29 +116,52 @@ def remark_folders(root: AnyPath, audit: Audit, before: Mapping[str, Any]) -> No
         videos that are not given again they stay. Empty where there is none.
     """
     counts = Counter(audit.folders.values())
-    names = [name for name, count in counts.items() if count >= FEWEST_VIDEOS]
-    is_asked = 2 <= len(names) <= len(counts) <= MOST_FOLDERS and not is_remote(root)
+    is_asked = 2 <= len(counts) <= MOST_FOLDERS and not is_remote(root)
     if audit.folders and not is_asked:
         return
-    names.sort(key=natural_key)
-    of = {"folders": {name: counts[name] for name in names}, "cleaned": audit.cleaned()}
+    of = {"folders": dict(counts), "cleaned": audit.cleaned()}
     if not audit.folders or before.items() >= of.items():
         audit.looks = dict(before)
     else:
-        audit.looks = of | {"differences": _compare_folders(root, audit.folders, names)}
+        audit.looks = of | _compare_folders(root, audit.folders, counts)
     if told := audit.looks.get("differences"):
-        number = len(audit.looks["folders"])
-        text = f"{root}: these {number} folders of its videos look different: {told}; "
+        number, what = len(audit.looks["compared"]), audit.looks["what"]
+        text = f"{root}: these {number} folders of its {what} look different: {told}; "
         text += f"{LEARNT}: if each is a data set, prepare it by a --name of its own, and a run on "
         audit.remarks.insert(0, f"{text}all of them says how well it tells them, and can balance")
 
 
-def _compare_folders(root: AnyPath, folders: Mapping[str, str], names: Sequence[str]) -> str:
-    """In words, what folders differ in; `folders` are those of the videos."""
+def _compare_folders(root: AnyPath, folders: Mapping[str, str], counts: Counter[str]) -> dict:
+    """Which folders were `compared`, `what` they hold, and their `differences`, in words.
+
+    Args:
+      root: dataset directory, with its index.
+      folders: {video: its folder}.
+      counts: {folder: its videos}.
+    """
     frames = open_source("images", [root])
+    images = _images_of_no_video(frames, folders)
+    names = [
+        name
+        for name, count in counts.items()
+        if count >= FEWEST_VIDEOS or images[name] >= FEWEST_IMAGES
+    ]
+    names.sort(key=natural_key)
     place = {name: number for number, name in enumerate(names)}
     of_video = np.array([place.get(folders.get(name), -1) for name in frames.videos])
-    return _told(_measure_all(frames, of_video, names))
+    measured = _measure_all(frames, of_video, names)
+    what = "images" if all(images[name] for name in names) else "videos"
+    return {"compared": list(measured), "what": what, "differences": _told(measured)}
+
+
+def _images_of_no_video(frames: Frames, folders: Mapping[str, str]) -> Counter[str]:
+    """{folder of `folders`: its images in flat folders whose names do not number them}."""
+    found = Counter()
+    for name, first, end in zip(frames.videos, frames.starts, frames.starts[1:], strict=False):
+        if name in folders and end - first >= FEWEST_IMAGES:
+            stems = [PurePath(path).stem for path in frames.paths(range(first, end))]
+            found[folders[name]] += 0 if are_numbered(stems) else len(stems)
+    return found
 
 
 def _measure_all(frames: Frames, of_video: np.ndarray, names: Sequence[str]) -> dict:

@@ -223,3 +223,39 @@ def test_many_folders_are_no_data_sets(tmp_path, monkeypatch):
     assert remarks(tmp_path, "few")[0]
     monkeypatch.setattr(looks, "MOST_FOLDERS", 2)
     assert not remarks(tmp_path, "many")[0]
+
+
+def images(folder, count=24, seed=0, name="{:032x}", **options):
+    """A flat folder of single images; their names are hashes, if nothing else is said."""
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for number in range(count):
+        file = folder / f"{name.format(0xABCDEF * (number + 1))}.png"
+        assert cv2.imwrite(str(file), draw(random, **options)[..., ::-1])
+
+
+def test_flat_folders_of_single_images_that_look_different_are_said(tmp_path):
+    """As public sets come: a folder each, which is one video to the index."""
+    images(tmp_path / "given" / "kvasir")
+    images(tmp_path / "given" / "endotect", seed=1, border=4)
+    images(tmp_path / "given" / "few", 23, seed=2, border=8)
+    (line,), prepared = remarks(tmp_path)
+    assert (
+        "these 2 folders of its images look different: black border 0% (kvasir) to 41% (endotect);"
+        in line
+    )
+    assert prepared.remarks[0] == line
+    assert not remarks(tmp_path)[0], "said once"
+
+
+def test_flat_folders_of_numbered_frames_are_two_operations(tmp_path):
+    images(tmp_path / "given" / "a", name="{:d}")
+    images(tmp_path / "given" / "b", seed=1, name="{:d}", border=4)
+    assert not remarks(tmp_path)[0]
+
+
+def test_images_and_operations_are_compared(tmp_path):
+    images(tmp_path / "given" / "a")
+    place(tmp_path / "given" / "b", 5, 1, border=4)
+    (line,), _ = remarks(tmp_path)
+    assert "these 2 folders of its videos look different: black border 0% (a) to 41% (b);" in line
