@@ -15,7 +15,6 @@ from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.image_classes.image_table import (
     SEQUENCE,
-    SPLIT,
     given_places,
     numbers_of,
     read_tables,
@@ -163,8 +162,8 @@ def _take_patients(
 ) -> Patients:
     """Notes who is the patient of which sequence, and says what is known of them.
 
-    Folders that name a class, a part of a split or a fold say nothing of patients, and none does where the
-    user has said what belongs together; nor do DICOM files then.
+    Folders that name a class, a part of a split or a fold say nothing of patients, and none does
+    where the user has said what belongs together; nor do DICOM files then.
     """
     aliases, places, dicoms = {}, {}, {}
     said = {*classes, *PART_NAMES}
