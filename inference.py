@@ -51,6 +51,11 @@ Exit code: 0 done, 1 some input could not be used, 2 nothing could be done, 75 s
 or Ctrl-C, or another process is making the same output.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from absl import flags
 
 from data.annotation_writers.forms import FORMS

@@ -83,6 +83,11 @@ Exit codes: 0 done; 1 done, but something could not be used (listed last); 2 wro
 that were extracted before it was found stay).
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from absl import flags
 
 from data.common import cli, summary

@@ -14,6 +14,11 @@ which a run goes on, is never listed and never removed, nor is what is newer.
   checkpoints   of pre-training and fine-tuning, but for the newest; those of keep_every, too
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import contextlib
 import os
 import re

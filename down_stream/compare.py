@@ -9,6 +9,11 @@ rows beside what is compared (image size, patch, features, mode, data, split) is
 table, and which patients are in two parts of a split.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

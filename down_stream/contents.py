@@ -9,6 +9,11 @@ in which nothing moves are named, as are videos that show the same as others.
 Exit code: 0 done, 1 some videos could not be read, 2 nothing could be done.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from absl import flags
 
 from data.common import cli, summary

@@ -16,12 +16,18 @@ every key; --model, --optimizer, --learning_rate, --weight_decay and --workdir o
 Results, predictions, report.html, pictures and the model go to the workdir.
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script, from any folder
+# As a script, from any folder; pathlib would take long to import.
+sys.path.insert(0, os.path.realpath(f"{__file__}/../.."))
 # Last of all its own folder, in which `select` has the name of a module of Python's.
-sys.path.sort(key=lambda place: Path(place) == Path(__file__).resolve().parent)
+sys.path.sort(key=lambda place: os.path.realpath(place) == os.path.realpath(f"{__file__}/.."))
+
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
 
 from absl import flags
 from ml_collections import config_flags

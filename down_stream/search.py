@@ -13,6 +13,11 @@ The page has pictures and times, and opens recordings at these times where they 
 Exit code: 0 done, 2 nothing could be done.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from pathlib import Path
 
 from absl import flags

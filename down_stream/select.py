@@ -19,6 +19,11 @@ shows where the chosen ones are among all, and key frames of each.
 Exit code: 0 done, 1 some videos could not be read or used, 2 nothing could be done.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from absl import flags
 
 from data.common import cli, summary

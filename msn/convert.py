@@ -31,6 +31,11 @@ What was written is read back, and stays only if it computes the same: exports o
 rendered, or on those of --image_path.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import functools
 import importlib.util
 from collections.abc import Callable

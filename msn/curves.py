@@ -3,6 +3,11 @@
 python -m msn.curves runs/demo/msn runs/demo/other --output=curves.png
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import json
 import math
 from collections.abc import Iterable, Sequence

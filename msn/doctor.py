@@ -6,6 +6,11 @@ Each line ends with OK, or with what to do. Nothing is changed and nothing is fe
 packages are missing or broken, too: modules that need them are imported where they are looked at.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import importlib.metadata
 import itertools
 import os

@@ -5,6 +5,11 @@ Example:
       --image=runs/demo/data/cholec80/frames/video13/video13_000040.jpg --output=method.png
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import json
 from pathlib import Path
 

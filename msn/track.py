@@ -8,6 +8,11 @@ With --config.track=mlflow, msn.train and down_stream/main.py do it by themselve
 This is for runs that were made without, and for what a tracker missed that was away at the end.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import sys
 
 from absl import flags

@@ -11,6 +11,11 @@ With --sweep=FILE, each line of the file (key=value key=value ...) is a run in W
 --summary=FILE.json tells other programs how it ended.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from absl import flags
 
 from data.common import cli, summary

@@ -39,7 +39,7 @@ from data.common.errors import (
     say_full,
 )
 from data.common.logs import caught_stderr, open_standard_streams
-from data.common.stopping import TRY_AGAIN, ended_by_signals
+from data.common.stopping import TRY_AGAIN, ended_by_signals, has_ended
 
 STORES = ("aiobotocore", "azure", "botocore", "httpx2")  # packages that log each request
 
@@ -153,8 +153,14 @@ def run(
     try:
         with ended_by_signals(kept):
             app.run(guarded, flags_parser=functools.partial(parse, positional=positional))
+    except SystemExit as end:
+        has_ended(end.code or DONE)
+        raise
+    except OSError as error:  # an answer of --help that cannot be told
+        sys.exit(refuse(describe(error)))
     except KeyboardInterrupt as error:
         print(error, file=sys.stderr)
+        has_ended(TRY_AGAIN)
         sys.exit(TRY_AGAIN)
 
 

@@ -4,11 +4,15 @@ SIGTERM (batch systems, containers), SIGHUP (a terminal that is closed), SIGUSR1
 --signal=USR1@90) and Ctrl-C ask for the same. What a process was started to ignore, as SIGHUP under
 nohup, it goes on to ignore.
 
+Commands call `end_at_once` before they import anything else: until their work begins, and again
+when it has ended, a signal ends them in the middle of whatever Python is about.
+
 Those are the commands' signals. In a program that calls this as a library, signals are that
 program's: only Ctrl-C, the stop button of a notebook, is noted until work is saved, and that where
 nobody has a handler of his own, as Python's `asyncio.run` does.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -24,6 +28,7 @@ SIGNALS = {
 TRY_AGAIN = 75  # exit code, EX_TEMPFAIL: stopped, or another process is at work at the same place
 
 _commands = []  # of this process, as long as they run: one or none
+_outside = {"code": TRY_AGAIN, "line": "nothing was begun; start it again"}  # of a command's work
 
 
 class StoppedError(KeyboardInterrupt):
@@ -82,6 +87,30 @@ def ended_by_signals(kept: str) -> Iterator[None]:
             yield
     finally:
         _commands.pop()
+
+
+def end_at_once() -> None:
+    """Has signals end the process with one line and code 75, outside of `ended_by_signals`.
+
+    Without an exception: one that comes up in an import is a stack trace, or an error of the
+    module's, or nothing at all where a library passes over it.
+    """
+
+    def end(number, _):
+        if _outside["line"]:
+            os.write(2, f"stopped by {SIGNALS[number]}: {_outside['line']}\n".encode())
+        os._exit(_outside["code"])
+
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
+    # Python, when it ends, goes back to what it finds set by nobody: to be killed by Ctrl-C.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+
+def has_ended(code: int) -> None:
+    """A command has ended with this code, which a signal of `end_at_once` does not change now."""
+    _outside.update(code=code, line="")
 
 
 def leave_to_parent() -> None:

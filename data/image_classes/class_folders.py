@@ -15,13 +15,12 @@ from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.image_classes.image_table import (
     SEQUENCE,
-    SPLIT,
     given_places,
     numbers_of,
     read_tables,
 )
+from data.image_classes.layout import FOLD, read_layout
 from data.image_classes.layout import PARTS as PART_NAMES
-from data.image_classes.layout import read_layout
 from data.image_classes.writing import (
     LabelledImage,
     count_classes,
@@ -93,8 +92,8 @@ def prepare_classes(
             "--patients nor names or folders tell them"
         )
     places, are_folds = given_places(split or sequences, columns)
-    if SPLIT not in columns and layout.parts:
-        places, are_folds = layout.parts, False
+    if places is None and layout.parts:
+        places, are_folds = layout.parts, layout.are_folds
     numbered = numbers_of(sequences or split, columns)
     with fault_finder(root / WHOLE_IMAGES) as find_faults:
         faults = dict(zip(files, find_faults(files), strict=True))
@@ -163,8 +162,8 @@ def _take_patients(
 ) -> Patients:
     """Notes who is the patient of which sequence, and says what is known of them.
 
-    Folders that name a class or a part of a split say nothing of patients, and none does where the
-    user has said what belongs together; nor do DICOM files then.
+    Folders that name a class, a part of a split or a fold say nothing of patients, and none does
+    where the user has said what belongs together; nor do DICOM files then.
     """
     aliases, places, dicoms = {}, {}, {}
     said = {*classes, *PART_NAMES}
@@ -176,7 +175,11 @@ def _take_patients(
             dicoms.setdefault(image.sequence, []).append(file)
         else:
             parts = file.relative_to(folder).parts
-            above = (part for part in parts[:-1] if part not in said and part.lower() not in said)
+            above = (
+                part
+                for part in parts[:-1]
+                if part not in said and part.lower() not in said and not FOLD.fullmatch(part)
+            )
             places.setdefault(image.sequence, PurePath(*above, parts[-1]))
     by_name = Counter(file.name for file, _ in rows)
     aliases |= {file.name: image.sequence for file, image in rows if by_name[file.name] == 1}

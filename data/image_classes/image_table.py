@@ -20,7 +20,7 @@ from data.annotation_formats.clock_times import parse_times
 from data.common.errors import InputError, some
 from data.dataset.audit import Audit
 from data.image_classes.layout import PARTS
-from data.images.names import composed
+from data.images.names import composed, named_below
 from data.storage.texts import read_any_text
 
 IMAGE = "image"
@@ -71,7 +71,8 @@ def read_images(
     for line, row in rows:
         image = row[IMAGE].strip()
         values = {column: row[column].strip() for column in columns}
-        matching = by_name.get(composed(image.replace("\\", "/").removeprefix("./")), [])
+        name = named_below(image.replace("\\", "/").removeprefix("./"), folder)
+        matching = by_name.get(composed(name), [])
         if not image or not all(values.values()):
             empty = next((c for c in (IMAGE, *columns) if not row[c].strip()), IMAGE)
             unfit.setdefault(f"{empty} is empty", []).append(f"line {line}")

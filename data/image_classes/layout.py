@@ -1,11 +1,13 @@
 """How folders of images name classes, and perhaps the parts of a split.
 
 `class/image` needs no more. `train/`, `val/` or `validation/`, and `test/`, above or below the
-classes, are a split, and so are `training_set/` and the like. Where images lie deeper,
+classes, are a split, and so are `training_set/` and the like; `fold1/`, `fold_2/`, `Fold 3/`,
+`cv1/` or `split1/` there are folds. Where images lie deeper,
 `polyps/adenoma/1.png` may be of the class adenoma, and `adenoma/patient 7/1.png` is not of the
 class patient 7: only the user knows.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,7 @@ _WORDS = {
 }
 _ENDINGS = ("", *(f"{sign}{noun}" for noun in ("set", "data", "images") for sign in ("", *"_- ")))
 PARTS = {f"{word}{end}": part for part in _WORDS for word in _WORDS[part] for end in _ENDINGS}
+FOLD = re.compile(r"(?:k[ _-]?)?(fold|cv|split)s?[ _-]?(\d+)", re.IGNORECASE)
 UNREAD = {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".mpo", ".psd", ".ppm"}
 
 
@@ -31,11 +34,13 @@ class Layout(NamedTuple):
 
     Attributes:
       images: {class: its images}, in natural order.
-      parts: {image: "train", "validation" or "test"}; empty where folders do not say.
+      parts: {image: "train", "validation" or "test", or its fold}; empty where folders do not say.
+      are_folds: whether these are folds.
     """
 
     images: dict[str, list[Path]]
     parts: dict[Path, str]
+    are_folds: bool
 
 
 def read_layout(folder: Path, level: str | None, faults: list[str]) -> Layout:
@@ -70,7 +75,9 @@ def read_layout(folder: Path, level: str | None, faults: list[str]) -> Layout:
         names = some([file.name for file in loose])
         faults.append(f"{folder}: {len(loose)} images in no class's folder: {names}")
         places = {file: place for file, place in places.items() if place}
-    parts = _take_parts(folder, places)
+    parts, are_folds = _take_folds(folder, places), True
+    if not parts:
+        parts, are_folds = _take_parts(folder, places), False
     named = {file: _class_of(place, level) for file, place in places.items()}
     depths = {len(place) for place in places.values()}
     if level is None and max(depths, default=0) > 1:
@@ -94,7 +101,29 @@ def read_layout(folder: Path, level: str | None, faults: list[str]) -> Layout:
             f"{folder}: folders with images: {names}; one per class, two at least"
             + (f"; {some(faults, '; ')}" if faults else "")
         )
-    return Layout(images, parts)
+    return Layout(images, parts, are_folds)
+
+
+def _take_folds(folder: Path, places: dict[Path, list[str]]) -> dict[Path, str]:
+    """Takes the names of folds out of the folders of all images, at one depth."""
+    for depth in range(min(map(len, places.values()), default=0)):
+        found = {file: FOLD.fullmatch(place[depth]) for file, place in places.items()}
+        if not all(found.values()) or len({fold[0] for fold in found.values()}) < 2:
+            continue
+        names = sorted({fold[0] for fold in found.values()}, key=natural_key)
+        for place in places.values():
+            del place[depth]
+        if not all(places.values()):
+            raise InputError(
+                f"{folder}: images in {some(names)} itself; expected a folder for each class there"
+            )
+        if any(name.lower() in PARTS for place in places.values() for name in place):
+            raise InputError(
+                f"{folder}: {some(names)} with a split of their own in each; expected one of them, "
+                f"as in --images={folder / names[0]}"
+            )
+        return {file: f"{fold[1].lower()}{int(fold[2])}" for file, fold in found.items()}
+    return {}
 
 
 def _take_parts(folder: Path, places: dict[Path, list[str]]) -> dict[Path, str]:

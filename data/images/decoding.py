@@ -9,8 +9,9 @@ so. Here:
 - PNG has checksums, which are compared.
 - TIFF is decoded by Pillow, too, which notices more; and libtiff takes three samples that are
   tagged as grey for one, and L*a*b* for RGB that differs by 14 levels.
-- OpenCV decodes the rest, and what is turned by its EXIF data. WebP tells where it is damaged or
-  cut off, BMP where it is cut off; neither has checksums.
+- OpenCV decodes the rest, and what is turned by its EXIF data. WebP and BMP have no checksums. What
+  is cut off is found. Noise in a lossy WebP is, as its decoder runs out of bits; zeros there, and
+  half of what is damaged in a lossless one, no decoder can tell from a picture.
 - .npy: arrays of uint8 [height, width, 3], RGB. DICOM: `data/images/dicom_stills.py`.
 """
 

@@ -100,7 +100,8 @@ def _listed_images(place: Path, faults: list[str]) -> tuple[list[Path], Path, in
     if remark:
         logger.warning("%s", remark)
     lines = [line.strip() for line in text.split("\n")]
-    files = [place.parent / line for line in lines if line and not line.startswith("#")]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    files = [place.parent / os.path.expanduser(line) for line in lines]  # noqa: PTH111
     files = [file for file in files if not file.exists() or is_usable(file, faults)]
     if not files:
         raise InputError(f"{place}: no paths in it; expected one per line")

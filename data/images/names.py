@@ -111,6 +111,14 @@ def place_in_video(file: Path, root: Path) -> tuple[str, int | None]:
     return video, official_number(file.stem, parts[-1] if parts else video)
 
 
+def named_below(name: str, folder: AnyPath) -> str:
+    """What a table calls a file of a folder, from there; absolute paths and `~` are taken, too."""
+    path = os.path.expanduser(name)  # noqa: PTH111, not every name is a path
+    base = plain_path(folder)
+    is_below = os.path.isabs(path) and plain_path(path).is_relative_to(base)  # noqa: PTH117
+    return plain_path(path).relative_to(base).as_posix() if is_below else name
+
+
 def plain_path(path: AnyPath) -> Path:
     """The absolute path without "..", for names: one folder is one video, however it is written.
 

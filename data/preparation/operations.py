@@ -13,7 +13,7 @@ from pathlib import Path
 from data.annotation_formats.delimited import read_table
 from data.common.errors import USED_UP_TO, InputError, some
 from data.dataset.audit import Audit
-from data.images.names import composed, natural_key, plain_path
+from data.images.names import composed, named_below, natural_key, plain_path
 from data.video.clock import estimate_seconds
 from data.video.parts import VideoFiles
 
@@ -100,7 +100,8 @@ def read_operations(
                 f"{where}: operation {operation!r}, order {order!r}; expected a name without "
                 "slashes, and 1, 2, 3, ..."
             )
-        same = by_path.get(composed(file)) or by_name.get(composed(file), [])
+        below = composed(named_below(file, folder))
+        same = by_path.get(below) or by_name.get(below, [])
         name = same[0] if len(same) == 1 else None
         if name is None:
             audit.problem(f"{where}: {len(same) or 'no'} videos of this name in {folder}; not used")

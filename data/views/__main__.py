@@ -1,5 +1,10 @@
 """Draws what the networks see of a dataset: `python -m data.views`."""
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from absl import flags
 
 from data.common import cli

@@ -7,6 +7,11 @@ that stands where an encoder would (--config.encoder=colours.parquet, or in a co
 --thumbnail=8 the frame follows, 8 by 8 pixels: where the colours are.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import json
 from pathlib import Path
 

@@ -6,6 +6,11 @@ The file has the columns video, second, label and prediction. The table on the s
 --output gets all scores.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from pathlib import Path
 
 from absl import flags

@@ -16,6 +16,8 @@ from data.storage.texts import read_any_text
 
 LARGEST_GAP = 5.0  # seconds between two rows, in the tables of our field
 LONGEST_VIDEO = 12 * 3600.0  # seconds
+MOST_ROWS = 40.0  # a second, of a video that is annotated at its own rate
+SHORTEST_VIDEO = 240.0  # seconds of a whole operation; as minutes, four hours
 COLUMNS = ("video", "second", "label", "prediction")
 
 
@@ -130,11 +132,11 @@ def read_predictions(path: str | Path) -> Predictions:
 
 
 def spacing_remarks(predictions: Predictions) -> list[str]:
-    """What looks as if `second` counted frames: a line for each kind, with the first such video.
+    """What looks as if `second` counted anything else: a line a kind, with the first such video.
 
     Relaxed scores tolerate ten seconds around a change of phase: in other units they are others.
     """
-    apart, long = {}, {}
+    apart, long, close = {}, {}, {}
     for video in dict.fromkeys(predictions.video.tolist()):
         seconds = np.sort(predictions.second[predictions.video == video])
         gap = float(np.median(np.diff(seconds))) if len(seconds) > 2 else 1.0
@@ -142,6 +144,8 @@ def spacing_remarks(predictions: Predictions) -> list[str]:
             apart[video] = gap
         elif seconds[-1] - seconds[0] > LONGEST_VIDEO:
             long[video] = seconds[-1] / 3600
+        elif gap < 1 / MOST_ROWS and seconds[-1] - seconds[0] < SHORTEST_VIDEO:
+            close[video] = gap
     ask = "if `second` counts frames, divide it by the frame rate, for the relaxed scores"
     lines = []
     if apart:
@@ -150,6 +154,12 @@ def spacing_remarks(predictions: Predictions) -> list[str]:
     if long:
         video, hours = next(iter(long.items()))
         lines.append(f"{len(long)} videos last for hours, as {video} for {hours:.1f}; {ask}")
+    if close:
+        video, gap = next(iter(close.items()))
+        lines.append(
+            f"rows are {gap:.3g} s apart in {len(close)} videos, as in {video}; if `second` counts "
+            "minutes or hours, multiply it by 60 or 3600, for the relaxed scores"
+        )
     return lines
 
 

@@ -8,6 +8,11 @@ chosen videos of the pool and scored on the test. `random` is drawn several time
 their mean counts. A draw that is done is kept in draws/ and not run again.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 import hashlib
 import json
 from pathlib import Path

@@ -12,6 +12,11 @@ many of these are in the first tenth of the list: whether it would work here.
 Exit code: 0 done, 2 nothing could be done.
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from data.common import stopping
+
+    stopping.end_at_once()
+
 from absl import flags
 
 from data.common import cli

@@ -158,3 +158,13 @@ def test_streams_that_are_closed_stop_nothing(tmp_path):
     script = f"{command} --videos={tmp_path}/videos <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", script], timeout=120).returncode == 0
     assert (tmp_path / "a" / "index.parquet").is_file()
+
+
+@pytest.mark.parametrize("answer", ["--help", "--list_configs"])
+def test_an_answer_that_cannot_be_told_is_one_line(answer):
+    command = f"{sys.executable} {ROOT / 'down_stream/main.py'} {answer} >/dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: no space left on device: standard output\n",
+    )

@@ -161,3 +161,63 @@ def test_the_signal_that_follows_is_for_who_comes_after():
         assert stop.requested == "SIGTERM"
         signal.raise_signal(signal.SIGUSR1)
     assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+COMMANDS = [
+    file.relative_to(ROOT)
+    for package in (".", "data/views", "msn", "down_stream/*", "down_stream")
+    for file in sorted(ROOT.glob(f"{package}/*.py"))
+    if "__main__" in (text := file.read_text()) and "cli.run(" in text
+]
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=str)
+def test_ctrl_c_while_a_command_imports_is_one_line(tmp_path, file):
+    """Of the first package that is none of ours or Python's, one that takes its time stands in."""
+    (tmp_path / "absl").mkdir()
+    slow = "import time; print('importing', flush=True); time.sleep(30)"
+    (tmp_path / "absl" / "__init__.py").write_text(slow)
+    module = ".".join(file.with_suffix("").parts).removesuffix(".__main__")
+    command = [file] if file.name in ("prepare.py", "inference.py", "main.py") else ["-m", module]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, **pipes)
+    while process.stdout.readline() not in ("importing\n", ""):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert err.splitlines()[-1:] == ["stopped by Ctrl-C: nothing was begun; start it again"]
+    assert "Traceback" not in err
+    assert process.returncode == 75
+
+
+def test_all_commands_are_tried():
+    assert len(COMMANDS) == 19, COMMANDS
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_ctrl_c_after_its_work_changes_nothing_of_a_command(tmp_path, code):
+    script = tmp_path / "command.py"
+    script.write_text(f"""
+from data.common import stopping
+stopping.end_at_once()
+import atexit, time
+from data.common import cli
+
+def end():
+    print("ending", flush=True)
+    time.sleep(30)
+
+def main():
+    atexit.register(end)
+    return {code}
+
+cli.run(main, ())
+""")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, script], env=environment, **pipes)
+    assert process.stdout.readline() == "ending\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (err, process.returncode) == ("", code)

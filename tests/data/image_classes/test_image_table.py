@@ -24,6 +24,17 @@ def test_what_does_not_fit_is_named_and_not_used(tmp_path, folder, patients):
         assert sum(text in problem for problem in audit.problems) == 1, text
 
 
+def test_images_are_called_by_whole_paths_and_from_home_too(
+    tmp_path, folder, patients, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    head, first, second, *rest = patients.read_text().splitlines()
+    lines = [head, f"~/{folder.name}/{first}", f"{folder}/../{folder.name}/{second}", *rest]
+    patients.write_text("\n".join(lines))
+    index, _, audit = prepare(tmp_path / "out", folder, patients)
+    assert (len(index), audit.problems) == (30, [])
+
+
 def test_semicolons_and_bare_names_as_spreadsheets_write_them(tmp_path, folder):
     for number in range(10):
         for kind in ("cyst", "normal", "polyp10"):

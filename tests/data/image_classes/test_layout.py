@@ -47,6 +47,50 @@ def test_folders_of_a_split_are_the_split(tmp_path, pattern, called):
     assert all("testing" in name for name in split["test"]["videos"])
 
 
+@pytest.mark.parametrize("pattern", ["{fold}/{kind}", "{kind}/{fold}"])
+@pytest.mark.parametrize("called", ["fold{}", "fold_{}", "Fold 0{}", "cv{}", "split{}", "5-fold{}"])
+def test_folders_of_folds_are_folds(tmp_path, pattern, called):
+    for fold in (1, 2, 10):
+        for kind in ("a", "b"):
+            place = tmp_path / "in" / pattern.format(fold=called.format(fold), kind=kind)
+            for image in range(4):
+                write_image(place / f"{fold}_{image}.png")
+    if called.startswith("5"):  # a name that may be anything
+        with pytest.raises(InputError, match="expected --class_folders=last"):
+            prepare(tmp_path / "out", tmp_path / "in")
+        return
+    _, manifest, audit = prepare(tmp_path / "out", tmp_path / "in")
+    assert classes_of(manifest) == ["a", "b"]
+    assert not [remark for remark in audit.remarks if "of patients who" in remark]
+    name = called[:2].lower()
+    tests = {
+        protocol: {image.rsplit("_", 1)[0].rsplit("/")[-1] for image in split["test"]["videos"]}
+        for protocol, split in manifest["protocols"].items()
+    }
+    assert len(tests) == 3
+    assert all(protocol.split()[-1].startswith(name) for protocol in tests)
+    assert len(set(map(frozenset, tests.values()))) == 3
+
+
+def test_folds_with_a_split_in_each_or_without_classes_are_refused(tmp_path):
+    for fold in ("fold1", "fold2"):
+        write_image(tmp_path / "loose" / fold / "1.png")
+        for part in ("train", "test"):
+            for kind in ("a", "b"):
+                write_image(tmp_path / "each" / fold / part / kind / "1.png")
+    with pytest.raises(InputError, match=f"expected one of them, as in --images={tmp_path}/each/f"):
+        prepare(tmp_path / "out", tmp_path / "each")
+    with pytest.raises(InputError, match="images in fold1, fold2 itself; expected a folder for"):
+        prepare(tmp_path / "out", tmp_path / "loose")
+
+
+def test_one_folder_that_is_called_as_a_fold_is_a_class(tmp_path):
+    for kind in ("split1", "whole"):
+        write_image(tmp_path / "in" / kind / "1.png")
+    _, manifest, _ = prepare(tmp_path / "out", tmp_path / "in")
+    assert classes_of(manifest) == ["split1", "whole"]
+
+
 def test_a_validation_part_is_drawn_of_the_training_where_none_is_given(tmp_path):
     for part, number in (("train", 16), ("test", 3)):
         for kind in ("a", "b"):

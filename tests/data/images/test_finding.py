@@ -171,6 +171,14 @@ def test_a_list_of_paths_keeps_its_order_and_what_is_missing(tmp_path):
     assert root == tmp_path
 
 
+def test_a_list_of_paths_from_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    here = write_image(tmp_path / "home" / "x" / "a.png")
+    (tmp_path / "all.txt").write_text("~/x/a.png\n~b.png\n")
+    files, _, _ = find_images(tmp_path / "all.txt", [])
+    assert files == [here, tmp_path / "~b.png"]
+
+
 def test_a_list_of_paths_from_any_editor(tmp_path):
     text = "\ufeff# of op1\r\n\r\n  op1/a b_1.png \r\n../lists/op1/c_2.png\r\n#x.png\r\n"
     (tmp_path / "lists").mkdir()

@@ -77,6 +77,16 @@ def test_parts_are_joined_in_order_and_the_rest_stays(files):
     assert joined["op"] == VideoFiles(tuple(videos[f"op_part{k}"] for k in range(1, 11)))
 
 
+def test_a_table_may_have_whole_paths_and_such_from_home(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    videos = files("a/x.mp4", "b/x.mp4")
+    table = tmp_path / "t.csv"
+    table.write_text(f"file,operation,order\n~/b/x.mp4,op,1\n{tmp_path}/a/x.mp4,op,2\n")
+    audit = Audit()
+    assert read_operations(table, tmp_path, videos, audit) == {"op": {1: "b_x", 2: "a_x"}}
+    assert audit.problems == []
+
+
 def test_a_missing_part_is_named_and_what_is_before_it_used(files):
     videos = files("op_part1.mp4", "op_part2.mp4", "op_part4.mp4", "x_part2.mp4", "x_part3.mp4")
     joined = join_files(videos, find_parts(videos), set())

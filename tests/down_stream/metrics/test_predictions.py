@@ -157,6 +157,16 @@ def test_phases_without_probabilities_are_those_in_the_rows(tmp_path):
         (5, 100, []),
         (25, 100, ["rows are 25 s apart in 1 videos"]),
         (1, 50000, ["1 videos last for hours, as a for 13.9"]),
+        (1000, 100, ["rows are 1000 s apart in 1 videos"]),
+        (
+            1 / 60,
+            3000,
+            ["rows are 0.0167 s apart in 1 videos, as in a; if `second` counts minutes"],
+        ),
+        (1 / 120, 3000, ["rows are 0.00833 s apart in 1 videos"]),
+        (1 / 3600, 3000, ["rows are 0.000278 s apart in 1 videos"]),
+        (1 / 25, 3000, []),
+        (1 / 60, 60 * 300, []),  # at 60 frames a second, for five minutes
     ],
 )
 def test_seconds_that_count_frames_are_said(step, rows, said):
