@@ -245,7 +245,7 @@ def test_flat_folders_of_single_images_that_look_different_are_said(tmp_path):
         in line
     )
     assert prepared.remarks[0] == line
-    assert not remarks(tmp_path)[0], "said once"
+    assert remarks(tmp_path)[0] == [line], "said again"
 
 
 def test_flat_folders_of_numbered_frames_are_two_operations(tmp_path):
