@@ -158,3 +158,13 @@ def test_streams_that_are_closed_stop_nothing(tmp_path):
     script = f"{command} --videos={tmp_path}/videos <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", script], timeout=120).returncode == 0
     assert (tmp_path / "a" / "index.parquet").is_file()
+
+
+@pytest.mark.parametrize("command", ["prepare.py --help", "-m msn.train --help"])
+@pytest.mark.parametrize("question", [">/dev/full", "| head -0"])
+def test_help_that_cannot_be_told_is_an_error(command, question):
+    script = f"set -o pipefail; cd {ROOT}; (sleep 0.2; exec {sys.executable} {command}) {question}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    full = "error: no space left on device: standard output\n"
+    assert done.stderr == ("" if "head" in question else full)
