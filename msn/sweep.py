@@ -17,7 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from data.common.configurations import unknown_part, with_overrides
-from data.common.errors import InputError, one_line
+from data.common.errors import InputError, one_line, reason_of
 from data.storage.paths import file_name
 
 LONGEST_NAME = 100  # of a folder, in characters
@@ -70,7 +70,7 @@ def read_sweep(path: str | Path, config: ConfigDict) -> list[Line]:
     except UnicodeDecodeError as error:
         raise InputError(f"--sweep={path}: not UTF-8; expected a text file") from error
     except OSError as error:
-        reason = error.strerror.lower()
+        reason = reason_of(error)
         raise InputError(f"--sweep={path}: {reason}; expected a text file") from error
     lines, places = [], {}
     for number, row in enumerate(text.splitlines(), 1):

@@ -8,6 +8,7 @@ another process is at work at the same place.
 import contextlib
 import functools
 import gc
+import io
 import itertools
 import logging
 import os
@@ -156,8 +157,6 @@ def run(
     except SystemExit as end:
         has_ended(end.code or DONE)
         raise
-    except OSError as error:  # an answer of --help that cannot be told
-        sys.exit(refuse(describe(error)))
     except KeyboardInterrupt as error:
         print(error, file=sys.stderr)
         has_ended(TRY_AGAIN)
@@ -248,21 +247,23 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
         argv = [argv[0], f"--config={_default_config}", *argv[1:]]
     sys.argv = argv  # where ml_collections looks for overrides
     if _default_config and "--list_configs" in argv:
-        print(list_configs(str(_default_config.relative_to(ROOT))))
-        sys.exit(DONE)
+        with _answering():
+            print(list_configs(str(_default_config.relative_to(ROOT))))
     if _groups and "--help" in argv:
-        print(sys.modules["__main__"].__doc__, *map(_group_help, _groups), sep="\n")
-        sys.exit(DONE)
+        with _answering():
+            print(sys.modules["__main__"].__doc__, *map(_group_help, _groups), sep="\n")
     flags.FLAGS.set_gnu_getopt(bool(positional))  # flags may follow what is positional
     try:
         keys = [arg[len("--config.") :] for arg in argv if arg.startswith("--config.")]
         check_config(_config_files(argv), keys, _default_config)
-        rest = flags.FLAGS(argv)
+        with contextlib.redirect_stdout(io.StringIO()) as said:  # absl hides a pipe that is closed
+            rest = flags.FLAGS(argv)
         check_finite({f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS})
         if _default_config:
             expand_homes(flags.FLAGS.config)
     except SystemExit:  # absl ends --help with code 1; a question that was answered is no error
-        sys.exit(DONE)
+        with _answering():
+            print(said.getvalue(), end="")
     except (
         flags.Error,
         AttributeError,
@@ -280,6 +281,22 @@ def parse(argv: list[str], positional: str = "") -> list[str]:
     if len(rest) > most and "..." not in positional:
         sys.exit(refuse(f"unexpected argument {rest[most]!r}: options are given as --name=value"))
     return rest
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """Context in which a question is answered, as --help is; the process ends with it.
+
+    What cannot be told is an error; of a pipe that is closed, as by `head`, nobody wants a word.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(WRONG_INPUT)
+    except OSError as error:
+        sys.exit(refuse(describe(error)))
+    sys.exit(DONE)
 
 
 def _group_help(title: str) -> str:

@@ -28,7 +28,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from data.common.errors import InputError
+from data.common.errors import InputError, one_line, reason_of
 from data.common.logs import logger
 from data.common.machine import kind_of_machine, user_cache
 from data.common.progress import ProgressBar
@@ -70,7 +70,7 @@ def use() -> None:
         _try_to_write(own)
     except OSError as error:  # a home that is read-only or full: compiled anew each time
         shutil.rmtree(own, ignore_errors=True)
-        reason = (error.strerror or "").lower()
+        reason = reason_of(error)
         logger.info("%s: compiled programs are not kept (%s)", store, reason)
         return
     os.environ["TF_XLA_FLAGS"] = f"{flags} {_FLAG}{own} {_TYPES}".strip()
@@ -171,7 +171,7 @@ def product_compiles(device: str) -> str:
         with tf.device(device):
             result = product(2.0 * tf.eye(64))
     except tf.errors.OpError as error:
-        return str(error).splitlines()[0]
+        return one_line(error)
     return "" if bool(tf.reduce_all(result == 4.0 * tf.eye(64))) else "its product is wrong"
 
 

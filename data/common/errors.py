@@ -46,13 +46,18 @@ def one_line(error: Exception, length: int = 200) -> str:
     return " ".join(message.split())[:length] or type(error).__name__
 
 
+def reason_of(error: OSError) -> str:
+    """'no such file or directory': why something was not possible, without the path."""
+    return (error.strerror or one_line(error)).lower()
+
+
 def describe(error: OSError) -> str:
     """'no such file or directory: x.png' instead of '[Errno 2] ...'."""
     path = error.filename
     if error.errno in NO_ROOM and error.filename2 is not None:  # `shutil` names what it copies, too
         path = error.filename2
     if error.strerror and path is not None:
-        return f"{error.strerror.lower()}: {path}"
+        return f"{reason_of(error)}: {path}"
     return str(error)
 
 

@@ -64,13 +64,15 @@ def open_standard_streams() -> None:
     """Errors of standard output, as of a full disk or a closed pipe, name it from now on.
 
     Streams that are closed (`2>&-`) go nowhere: a file that gets their number would receive what
-    libraries in C write to them. Names of files that are printed can be any bytes.
+    libraries in C write to them, and so would one of a process that is started from here. Names of
+    files that are printed can be any bytes.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.set_inheritable(opened, True)
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     output = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     is_unbuffered = getattr(output, "write_through", False)  # python -u

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data.common.errors import InputError
+from data.common.errors import InputError, reason_of
 from data.common.logs import logger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def begin(argv: list[str]) -> "Summary":
     try:
         _summary = Summary(argv, path, known)
     except OSError as error:
-        raise InputError(f"--summary={path}: cannot be written: {_reason(error)}") from error
+        raise InputError(f"--summary={path}: cannot be written: {reason_of(error)}") from error
     return _summary
 
 
@@ -108,7 +108,7 @@ class Summary:
             self._write(code, error, known=keys & self._known if is_over else self._known)
         except OSError as failure:  # the disk is full: what the command has to say matters more
             text = "--summary=%s: the end is not written: %s"
-            logger.error(text, self.path, _reason(failure))
+            logger.error(text, self.path, reason_of(failure))
         return code
 
     def _write(self, code: int | None, error: str | None, known: Iterable[str]) -> None:
@@ -151,16 +151,12 @@ def _read_known(path: Path) -> set[str]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        reason = _reason(error)
+        reason = reason_of(error)
         raise InputError(f"--known_problems={path}: cannot be read: {reason}") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
             f"--known_problems={path}: not a summary; expected a file that --summary has written"
         ) from error
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, reason_of
 from data.images.decoding import Reduction, Shape, shrink
 from data.storage.paths import AnyPath, is_remote, to_path
 
@@ -110,7 +110,7 @@ class Frames(abc.ABC):
             except InputError as error:
                 item = error
             except OSError as error:
-                item = InputError(f"{self.name(row)}: {(error.strerror or str(error)).lower()}")
+                item = InputError(f"{self.name(row)}: {reason_of(error)}")
             yield item
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[range]:

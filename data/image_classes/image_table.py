@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotation_formats.clock_times import parse_times
-from data.common.errors import InputError, some
+from data.common.errors import InputError, reason_of, some
 from data.dataset.audit import Audit
 from data.image_classes.layout import PARTS
 from data.images.names import composed, named_below
@@ -100,7 +100,7 @@ def _rows(
     try:
         text, remark = read_any_text(path)
     except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"{path}: {reason_of(error)}") from error
     if remark:
         audit.remark(remark)
     head = text.partition("\n")[0]

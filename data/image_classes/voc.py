@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data.common.errors import InputError
+from data.common.errors import InputError, reason_of
 
 MAX_BYTES = 1 << 20  # an annotation has about a thousand
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -46,7 +46,7 @@ def read_voc(file: Path) -> VocAnnotation:
             raise InputError(f"{file}: {size} bytes; an annotation has a few thousand at most")
         root = ElementTree.fromstring(file.read_bytes())
     except OSError as error:
-        raise InputError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"{file}: {reason_of(error)}") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{file}: not readable as XML ({error})") from error
     if root.tag != "annotation":

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.common.errors import some
+from data.common.errors import reason_of, some
 from data.common.machine import available_cores
 from data.images.decoding import PILLOW_ERRORS, find_damage
 from data.images.image_io import read_bytes
@@ -28,7 +28,7 @@ def find_fault(path: Path) -> str | None:
     try:
         return find_damage(read_bytes(path).tobytes())
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return reason_of(error)
 
 
 def say_several(files: Iterable[Path]) -> list[str]:
@@ -82,7 +82,7 @@ def fault_finder(note: Path) -> Iterator[Callable[[Iterable[Path]], Iterator[str
         try:
             state = _state(path)
         except OSError as error:
-            return (error.strerror or str(error)).lower()
+            return reason_of(error)
         place = np.searchsorted(known, state)
         if place < len(known) and known[place] == state:
             return None

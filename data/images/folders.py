@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from data.common.errors import has_controls, is_utf8, printable
+from data.common.errors import has_controls, is_utf8, printable, reason_of
 from data.images.names import natural_key
 from data.storage.folders import files_below
 from data.storage.paths import AnyPath, is_remote
@@ -69,7 +69,7 @@ def list_folder(folder: AnyPath, faults: list[str]) -> tuple[list[AnyPath], list
     try:
         names = sorted(os.listdir(folder), key=natural_key)  # noqa: PTH208
     except OSError as error:
-        faults.append(f"{printable(folder)}: {_reason(error)}")
+        faults.append(f"{printable(folder)}: {reason_of(error)}")
         return [], []
     folders, files = [], []
     for path in (folder / name for name in names if not name.startswith(".")):
@@ -89,7 +89,7 @@ def _usable_mode(path: Path, faults: list[str]) -> int | None:
         mode, fault = path.stat().st_mode, None
     except OSError as error:
         is_link = path.is_symlink() and isinstance(error, FileNotFoundError)
-        mode, fault = None, "a link to nothing" if is_link else _reason(error)
+        mode, fault = None, "a link to nothing" if is_link else reason_of(error)
     fault = _find_fault_of_name(path) or fault or _find_obstacle(path, mode)
     if not fault:
         return mode
@@ -117,7 +117,3 @@ def _find_obstacle(path: Path, mode: int) -> str | None:
 def _identity(path: Path) -> tuple[int, int]:
     state = path.stat()
     return state.st_dev, state.st_ino
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

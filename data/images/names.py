@@ -1,5 +1,6 @@
 """What the names of image files say: the video, the number of the frame, the order."""
 
+import fnmatch
 import os
 import re
 import unicodedata
@@ -22,6 +23,11 @@ def natural_key(name: str) -> tuple:
 def composed(name: str) -> str:
     """A name in which a letter with an accent is one letter; as Macs write names it is two."""
     return unicodedata.normalize("NFC", name)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern stands for a name, however the accents of both are written."""
+    return fnmatch.fnmatchcase(composed(name), composed(pattern))
 
 
 def say_alike(names: Iterable[str], what: str) -> list[str]:

@@ -1,10 +1,9 @@
 """The parts of a split: which there are, and the names and patterns of the videos in them."""
 
-import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 
 from data.common.errors import InputError
-from data.images.names import composed, natural_key
+from data.images.names import composed, matches, natural_key
 from data.splits.overlaps import identity
 
 PARTS = ("train", "validation", "test")
@@ -30,7 +29,8 @@ def expand(names: Iterable[str], videos: Sequence[str]) -> tuple[str, ...]:
             same = [video for video in videos if composed(video) == composed(name)]
             matching = same if len(same) == 1 else [name]
         if matching == [name] and name not in videos and any(sign in name for sign in SIGNS):
-            matching = sorted(fnmatch.filter(videos, name), key=natural_key)
+            matching = [video for video in videos if matches(video, name)]
+            matching.sort(key=natural_key)
         found += [video for video in matching if video not in found]
     return tuple(found)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data.common.errors import one_line
+from data.common.errors import reason_of
 from data.common.logs import logger
 from data.storage.paths import AnyPath
 from data.storage.whole import whole_file
@@ -59,7 +59,7 @@ def cached_table(
     except OSError as error:
         own = object()
         if _unkept.setdefault(str(path.parent), own) is own:  # once, however many videos there are
-            reason = (error.strerror or one_line(error)).lower()
+            reason = reason_of(error)
             logger.warning(
                 "%s: nothing can be kept (%s), it will be made again", path.parent, reason
             )

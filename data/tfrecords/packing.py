@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.archives.room import require_space
-from data.common.errors import InputError, check_range, some
+from data.common.errors import InputError, check_range, reason_of, some
 from data.common.progress import ProgressBar
 from data.dataset.audit import Audit
 from data.dataset.frame_index import FrameIndex, load_index
@@ -268,7 +268,7 @@ def _read(path: Path) -> tuple[int, bytes]:
         with path.open("rb", buffering=0) as file:
             return os.fstat(file.fileno()).st_mtime_ns, file.read()
     except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"{path}: {reason_of(error)}") from error
 
 
 def _state(path: Path) -> tuple[int, int] | None:

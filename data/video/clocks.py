@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.errors import InputError, one_line, say_problem
+from data.common.errors import InputError, reason_of, say_problem
 from data.common.logs import logger
 from data.common.machine import available_cores
 from data.common.progress import ProgressBar
@@ -66,7 +66,7 @@ def read_parts(
             return None, str(error).replace(f"{scratch}/", "")
         except OSError as error:  # of a disk that is full or away; the other videos go on
             files.forget(name, scratch)
-            reason = (error.strerror or one_line(error)).lower()
+            reason = reason_of(error)
             return None, f"{name}: {reason}, where it was read, or copied to {scratch.parent}"
         return parts, parts.fault.replace(f"{scratch}/", "")
 
@@ -93,7 +93,7 @@ def _read_clock(file: Path) -> tuple[Clock | None, str | None]:
     except InputError as error:
         return clock, str(error)
     except OSError as error:  # a network disk is away
-        return clock, f"{file}: {(error.strerror or one_line(error)).lower()}"
+        return clock, f"{file}: {reason_of(error)}"
     return clock, None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.common.errors import InputError
+from data.common.errors import InputError, reason_of
 from data.images.dicom_stills import DAMAGE, PREAMBLE, has_still, is_dicom_data, silent_pydicom
 from data.storage.folders import read_part
 from data.video.clock import MAX_DENOMINATOR, Clock, read_clock
@@ -116,7 +116,7 @@ def _opened(file: Path, name: Path | str = "a DICOM file") -> Iterator[tuple]:
     try:
         opened = file.open("rb")
     except OSError as error:
-        raise InputError(f"{name}: {(error.strerror or 'not readable').lower()}") from None
+        raise InputError(f"{name}: {reason_of(error)}") from None
     with opened:
         try:
             yield silent_pydicom().dcmread(opened, stop_before_pixels=True), opened

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.batches.seeds import generator
-from data.common.errors import InputError, check_range
+from data.common.errors import InputError, check_range, reason_of
 from data.images.names import natural_key
 from data.storage.whole import write_json
 
@@ -91,7 +91,7 @@ def read_subsets(path: str | Path) -> dict:
                 if wrong or not int(seed) >= 0 or len(set(names)) != int(size):
                     raise ValueError(f"subset of {size} videos, seed {seed}: {names}")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({reason_of(error)})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a manifest of label subsets ({error})") from error
     return manifest

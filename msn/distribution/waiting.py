@@ -8,7 +8,7 @@ import re
 import socket
 import time
 
-from data.common.errors import InputError, some
+from data.common.errors import InputError, reason_of, some
 from data.common.logs import logger
 
 POLL_SECONDS = 0.5
@@ -85,7 +85,7 @@ def listening(address: str, port: int):
         server = socket.create_server(("", port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise InputError(
-            f"{address}, this worker: {error.strerror}; expected a port that no other process has"
+            f"{address}, this worker: {reason_of(error)}; expected a port that no other process has"
         ) from error
     with server:
         server.setblocking(False)

@@ -1,13 +1,20 @@
 import pytest
 import tensorflow as tf
 
-from data.common.errors import one_line, say_full, some
+from data.common.errors import describe, one_line, reason_of, say_full, some
 
 
 def test_what_others_say_becomes_one_line_that_is_never_empty():
     assert one_line(ValueError("\n no  head \nsecond line")) == "no head second line"
     assert one_line(ValueError("{{node x}} \n{{node y}} why" + 300 * "y"), 5) == "whyyy"
     assert one_line(EOFError()) == "EOFError"
+
+
+def test_why_something_was_not_possible_is_said_in_the_words_of_the_system():
+    assert reason_of(OSError(2, "No such file or directory", "x")) == "no such file or directory"
+    assert reason_of(OSError("Broken\n stream")) == "broken stream"
+    assert reason_of(OSError()) == "oserror"
+    assert describe(OSError(13, "Permission denied", "X.png")) == "permission denied: X.png"
 
 
 def test_of_many_things_three_are_named():

@@ -31,6 +31,12 @@ def test_what_looks_alike_is_one_line():
     assert line.startswith("a and A; b and B; c and C and 4 more: ")
 
 
+def test_a_pattern_stands_for_names_however_accents_are_written():
+    videos = [f"{OTHERS}_1", f"{MAC}_2", "other"]
+    for pattern in (f"{MAC}*", f"{OTHERS}*", f"?id{MAC[3:]}_[12]"):
+        assert set(expand((pattern,), videos)) == set(videos[:2])
+
+
 @pytest.mark.parametrize("names", [("Op", "op"), (MAC, OTHERS)])
 @pytest.mark.parametrize("kind", ["videos", "classes"])
 def test_the_audit_says_it(tmp_path, names, kind):

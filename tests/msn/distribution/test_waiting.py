@@ -69,7 +69,7 @@ def test_addresses_without_a_port_are_said(wrong):
 
 def test_a_port_that_another_process_has_is_said():
     places = addresses(2)
-    said = f"{places[0]}, this worker: Address already in use"
+    said = f"{places[0]}, this worker: address already in use"
     other = socket.create_server(("", int(places[0].rpartition(":")[2])))
     with other, pytest.raises(InputError, match=said):
         wait_for_workers(places, 0, 0)
