@@ -110,7 +110,9 @@ def _joined(known: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Both, sorted, each once; of tens of millions, `np.union1d` would take gigabytes."""
     states = np.concatenate([known, found])
     states.sort()
-    return states[np.diff(states, prepend=states[0] - 1) != 0]
+    is_first = np.ones(len(states), bool)
+    np.not_equal(states[1:], states[:-1], out=is_first[1:])
+    return states[is_first]
 
 
 def _state(path: Path) -> int:
