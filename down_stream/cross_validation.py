@@ -31,7 +31,7 @@ from data.storage.whole import write_json
 from down_stream.cells.finished import forget
 from down_stream.checks import check, check_folds
 from down_stream.choices import RESULTS
-from down_stream.classifiers.fitting import UNREADABLE
+from down_stream.classifiers.fitting import CHOSEN_ON, UNREADABLE
 from down_stream.features.labelled_splits import (
     describe_patients,
     frames_to_fold,
@@ -159,7 +159,7 @@ def _run_fold(config: ConfigDict, workdir: Path, split: dict, number: int, run: 
         cell[f"{part}_videos"] = tuple(names)
     cell.workdir = str(workdir)
     started = time.monotonic()
-    results = run(cell, workdir)
+    results = run(cell, workdir, is_fold=True)
     logger.info(
         "fold %d of %d: %s in %s",
         *(number, config.folds, _score(results), duration(time.monotonic() - started)),
@@ -230,9 +230,19 @@ def _write(
 
 
 def _warnings(folds: Sequence[dict]) -> list[str]:
-    """Those of all folds; that frames cannot be read is the last, once."""
+    """Those of all folds; how few videos were chosen on, and what cannot be read, last and once."""
     texts = [text for fold in folds for text in fold["warnings"]]
-    texts = [text for text in dict.fromkeys(texts) if not text.endswith(UNREADABLE)]
+    few = [text.removeprefix(CHOSEN_ON) for text in texts if text.startswith(CHOSEN_ON)]
+    texts = [
+        text
+        for text in dict.fromkeys(texts)
+        if not text.startswith(CHOSEN_ON) and not text.endswith(UNREADABLE)
+    ]
+    if few:
+        counts = sorted((int(text.split()[0]), text.partition(" ")[2]) for text in few)
+        (fewest, _), (most, rest) = counts[0], counts[-1]
+        span = f"{most}" if fewest == most else f"{fewest} to {most}"
+        texts.append(f"in {len(few)} of {len(folds)} folds {CHOSEN_ON}{span} {rest}")
     count = sum(fold["unreadable_frames"]["test"] for fold in folds)
     return texts + [f"{count} frames {UNREADABLE}"] * (count > 0)
 

@@ -90,12 +90,13 @@ def experiment(
 
 
 @usual_keras()
-def run(config: ConfigDict, workdir: str | AnyPath) -> dict[str, Any]:
+def run(config: ConfigDict, workdir: str | AnyPath, *, is_fold: bool = False) -> dict[str, Any]:
     """Fits and evaluates a classifier; writes results, predictions, pictures and the model.
 
     Args:
       config: see configs/phase_base.py, which explains every key.
       workdir: receives results.json, predictions.csv, report.html, the pictures and model/.
+      is_fold: whether it is a part of a cross-validation, which is then no advice.
 
     Returns:
       What results.json holds; fine-tuning that is finished is not done again.
@@ -111,12 +112,12 @@ def run(config: ConfigDict, workdir: str | AnyPath) -> dict[str, Any]:
     check(config)
     workdir = output_folder("workdir", workdir)
     with locked(workdir):
-        results = _run(config, workdir, started)
+        results = _run(config, workdir, started, is_fold)
         send_finished(workdir, config.track)
         return results
 
 
-def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]:
+def _run(config: ConfigDict, workdir: AnyPath, started: float, is_fold: bool) -> dict[str, Any]:
     """What `run` does after its first checks; nobody else writes to `workdir` meanwhile."""
     if (workdir / CHECKPOINTS).exists():  # of fine-tuning that was stopped
         check_configuration(workdir, config)
@@ -162,7 +163,7 @@ def _run(config: ConfigDict, workdir: AnyPath, started: float) -> dict[str, Any]
     }
     if sequences:
         tables[config.temporal] = task.table(test, sequences.probabilities(features, test))
-    warnings += fitting.remarks(task, fitted, frames)
+    warnings += fitting.remarks(task, fitted, frames, is_fold)
     facts_of_time = sequences.facts if sequences else {}
     known = describe_patients(patients, splits)
     scores = {name: task.evaluate(table, patients=known["test"]) for name, table in tables.items()}

@@ -22,6 +22,7 @@ from down_stream.tasks import FEW, Task
 from msn.formats.files.feature_table import FeatureTable
 
 UNREADABLE = "cannot be read and do not count"  # how the remark on such frames ends
+CHOSEN_ON = "what is tested was chosen on "
 
 
 def fit_head(
@@ -118,8 +119,11 @@ def fit_end_to_end(
     return Fitted(model, history=history, best_epoch=best_epoch, model=model)
 
 
-def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
-    """What a reader of the results should know about how they came about; also in the log."""
+def remarks(task: Task, fitted: Fitted, frames: SplitFeatures, is_fold: bool = False) -> list[str]:
+    """What a reader of the results should know about how they came about; also in the log.
+
+    Of a fold of a cross-validation, no advice to cross-validate.
+    """
     texts = []
     scores = fitted.history.get(f"val_{task.score_name}", [0])
     if np.isnan(scores).all():
@@ -131,10 +135,10 @@ def remarks(task: Task, fitted: Fitted, frames: SplitFeatures) -> list[str]:
         by = "their score, much of which is luck"
         if task.score_name == "log_likelihood":
             by = "the likelihood of their labels, which depends less on luck than the score"
+        advice = "" if is_fold else f"; --config.folds=5 tests every {task.unit} once"
         texts.append(
-            f"what is tested was chosen on {groups} validation {task.unit}"
-            f"{'s' if groups > 1 else ''}, fewer than {FEW[task.unit]}, by {by}; --config.folds=5 "
-            f"tests every {task.unit} once"
+            f"{CHOSEN_ON}{groups} validation {task.unit}{'s' if groups > 1 else ''}, fewer than "
+            f"{FEW[task.unit]}, by {by}{advice}"
         )
     if counts := [f"{count} {part} frames" for part, count in frames.unreadable.items() if count]:
         texts.append(f"{', '.join(counts)} {UNREADABLE}")

@@ -90,13 +90,18 @@ def test_folds_have_the_classes_in_like_shares_and_no_lesion_twice(lesions):
     assert splits == draw_splits(task, index, 5, seed=0)
 
 
-def test_lesions_are_cross_validated(lesions, tmp_path):
+def test_lesions_are_cross_validated(lesions, tmp_path, caplog):
+    """Who cross-validates is not told to."""
     config = small_config(lesions, mode="logistic", folds=2, task="classes")
     for part in ("train", "validation", "test"):
         config[f"{part}_videos"] = ("splits.json",)
     results = experiment(config, tmp_path)
     assert results["frames"] == {"test": 60}
     assert results["metrics"]["sequence"]["interval"]["accuracy"][0] is not None
+    (warning,) = [text for text in results["warnings"] if "chosen on" in text]
+    assert warning.startswith("in 2 of 2 folds what is tested was chosen on 2 validation sequences")
+    assert warning in (tmp_path / "report.html").read_text()
+    assert "folds=5" not in caplog.text + warning
 
 
 def test_videos_of_one_patient_by_their_names_stay_together(lesions):
@@ -134,3 +139,18 @@ def test_what_cannot_be_read_is_said_once_and_last():
     other = {"unreadable_frames": {"test": 0}, "warnings": ["1 train frames " + text[12:], "b"]}
     assert _warnings([fold, other]) == ["a", "b", "1 frames cannot be read and do not count"]
     assert _warnings([other]) == ["b"]
+
+
+def test_on_how_few_it_was_chosen_is_said_once():
+    few = "what is tested was chosen on {} validation {}, fewer than 30, by luck"
+    folds = [
+        {"unreadable_frames": {"test": 0}, "warnings": warnings}
+        for warnings in (
+            [few.format(1, "sequence"), "a"],
+            [few.format(11, "sequences")],
+            ["a"],
+            [few.format(9, "sequences")],
+        )
+    ]
+    assert _warnings(folds) == ["a", f"in 3 of 4 folds {few.format('1 to 11', 'sequences')}"]
+    assert _warnings(folds[:1]) == ["a", f"in 1 of 1 folds {few.format(1, 'sequence')}"]

@@ -153,9 +153,9 @@ def tiny(place, monkeypatch, eager):
         if "cholec80" not in config.data.root[0]:
             config.update(own)
 
-    def small_run(config, workdir):
+    def small_run(config, workdir, **given):
         shrink(config)
-        return run(config, workdir)
+        return run(config, workdir, **given)
 
     check_inputs = down_stream.checks.check_inputs
 
