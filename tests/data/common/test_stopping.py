@@ -195,21 +195,52 @@ def test_all_commands_are_tried():
     assert len(COMMANDS) == 19, COMMANDS
 
 
+def test_what_is_ignored_stays_ignored_while_a_command_imports(tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text("""
+from data.common import stopping
+stopping.end_at_once()
+import time
+print("importing", flush=True)
+time.sleep(1)
+""")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, script],
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        **pipes,
+    )
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=20)
+    assert (err, process.returncode) == ("", 0)
+
+
+END = {
+    "exit": "atexit.register(end)",
+    "module": "kept = type('Kept', (), {'__del__': lambda self, end=end: end()})()",
+}
+
+
+@pytest.mark.parametrize("end", END)
 @pytest.mark.parametrize("code", [0, 1])
-def test_ctrl_c_after_its_work_changes_nothing_of_a_command(tmp_path, code):
+def test_ctrl_c_after_its_work_changes_nothing_of_a_command(tmp_path, code, end):
     script = tmp_path / "command.py"
     script.write_text(f"""
 from data.common import stopping
 stopping.end_at_once()
-import atexit, time
+import atexit, os, time
 from data.common import cli
 
-def end():
-    print("ending", flush=True)
-    time.sleep(30)
+def end(write=os.write, sleep=time.sleep):
+    write(1, b"ending\\n")
+    sleep(2)
 
 def main():
-    atexit.register(end)
+    global kept
+    {END[end]}
     return {code}
 
 cli.run(main, ())

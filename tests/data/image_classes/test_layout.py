@@ -89,6 +89,18 @@ def test_one_folder_that_is_called_as_a_fold_is_a_class(tmp_path):
         write_image(tmp_path / "in" / kind / "1.png")
     _, manifest, _ = prepare(tmp_path / "out", tmp_path / "in")
     assert classes_of(manifest) == ["split1", "whole"]
+    for kind in ("a", "b"):
+        write_image(tmp_path / "alone" / "split1" / kind / "1.png")
+    with pytest.raises(InputError, match="expected --class_folders=last"):
+        prepare(tmp_path / "other", tmp_path / "alone")
+
+
+def test_a_fold_is_one_however_its_number_is_written(tmp_path):
+    for place in ("a/fold1", "a/fold2", "b/Fold 01", "b/Fold 02"):
+        for image in range(4):
+            write_image(tmp_path / "in" / place / f"{image}.png")
+    _, manifest, _ = prepare(tmp_path / "out", tmp_path / "in")
+    assert [name.split()[-1] for name in manifest["protocols"]] == ["fold1", "fold2"]
 
 
 def test_a_validation_part_is_drawn_of_the_training_where_none_is_given(tmp_path):
