@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 import tarfile
 from zipfile import ZipFile
 
@@ -12,22 +10,15 @@ import pytest
 from data.common.errors import InputError
 from data.dataset.frame_index import load_index
 from data.frames.opening import open_source
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 from tests.support.record_files import write_records
 from tests.support.small_videos import read_numbers, write_video
-
-PREPARE = ROOT / "prepare.py"
 
 
 def prepare(data_rootdir, *arguments):
     """(exit code, stdout, stderr) of the command."""
-    done = subprocess.run(
-        [sys.executable, PREPARE, f"--data_rootdir={data_rootdir}", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=data_rootdir.parent,
-    )
+    words = (f"--data_rootdir={data_rootdir}", *arguments)
+    done = call("prepare.py", *words, cwd=data_rootdir.parent)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 

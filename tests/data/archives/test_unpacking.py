@@ -1,8 +1,6 @@
 """Members of an archive that would be written outside of the target."""
 
 import io
-import subprocess
-import sys
 import tarfile
 import zipfile
 
@@ -14,7 +12,7 @@ from data.archives.unpacking import is_zip
 from data.common.errors import InputError
 from data.public_datasets.layout import matching
 from tests.support.archives import FILES, check_unpacked, make_tar, names, one_line
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 
 FOLDER = {"type": tarfile.DIRTYPE}
 
@@ -106,9 +104,8 @@ with zipfile.ZipFile(INNER, "w") as opened:
 def test_what_is_no_archive_that_is_read_is_called_by_its_kind(tmp_path, begin, said):
     archive = tmp_path / "images.tar.gz"
     archive.write_bytes(begin)
-    command = [sys.executable, ROOT / "prepare.py", f"--data_rootdir={tmp_path}/data"]
-    command += ["--dataset=kvasir_seg", f"--archive={archive}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    words = (f"--data_rootdir={tmp_path}/data", "--dataset=kvasir_seg", f"--archive={archive}")
+    done = call("prepare.py", *words)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {archive}: {said}")
