@@ -4,8 +4,6 @@ import inspect
 import logging
 import re
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from data.dataset.frame_index import load_index
 from data.kinds.request import Request
 from data.preparing import prepare
 from tests.support import documented
+from tests.support.forked_commands import call
 from tests.support.places import ROOT
 from tests.support.small_videos import write_video
 
@@ -52,10 +51,8 @@ def test_a_folder_of_videos_becomes_a_dataset_silently(videos, tmp_path, capfd, 
 
 
 def test_it_says_what_the_command_says(videos, tmp_path):
-    command = [sys.executable, ROOT / "prepare.py", "--name=ours", f"--videos={videos}"]
-    done = subprocess.run(
-        [*command, f"--data_rootdir={tmp_path}"], capture_output=True, text=True, cwd=tmp_path
-    )
+    words = ("--name=ours", f"--videos={videos}", f"--data_rootdir={tmp_path}")
+    done = call("prepare.py", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     made = prepare(tmp_path, name="ours", videos=videos)
     assert done.stdout == f"{made}\n"
@@ -102,11 +99,7 @@ def test_wrong_input_raises_the_line_that_the_command_prints(arguments, tmp_path
     with pytest.raises(InputError) as raised:
         prepare(tmp_path, **arguments)
     words = [f"--{name}={value}" for name, value in arguments.items()]
-    done = subprocess.run(
-        [sys.executable, ROOT / "prepare.py", f"--data_rootdir={tmp_path}", *words],
-        capture_output=True,
-        text=True,
-    )
+    done = call("prepare.py", f"--data_rootdir={tmp_path}", *words)
     assert (done.returncode, done.stderr) == (2, f"error: {raised.value}\n")
     assert list(tmp_path.iterdir()) == []
 

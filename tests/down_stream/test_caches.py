@@ -9,6 +9,7 @@ import pytest
 from data.storage.locking import locked
 from down_stream.caches import find_groups, remove, table
 from msn.workdir.checkpoint_files import checkpoints, read_newest, save_state
+from tests.support.forked_commands import call
 from tests.support.places import ROOT
 
 DAY = 24 * 3600
@@ -150,8 +151,7 @@ with locked(Path(sys.argv[1])):
 
 
 def run(place, *arguments):
-    command = [sys.executable, "-m", "down_stream.caches", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return call("-m", "down_stream.caches", *arguments)
 
 
 def test_the_command_removes_only_when_it_is_told_to(place):

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -13,7 +11,7 @@ from down_stream.metrics import phases
 from down_stream.metrics.draws import paired_difference
 from down_stream.metrics.predictions import read_predictions, write_predictions
 from down_stream.report.wording import duration
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 from tests.support.small_reports import predictions_of
 
 
@@ -180,12 +178,7 @@ def test_files_of_other_kinds_are_refused(tmp_path, content, message):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "down_stream.compare", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return call("-m", "down_stream.compare", *arguments)
 
 
 def test_command_prints_the_table(tmp_path):

@@ -15,6 +15,7 @@ from down_stream.experiment import experiment
 from msn.checkpoint import load_encoder
 from msn.pretrain import pretrain
 from tests.support import small_msn
+from tests.support.forked_commands import call
 from tests.support.places import ROOT
 from tests.support.small_phases import small_config
 from tests.support.small_videos import write_video
@@ -90,12 +91,7 @@ def test_wrong_input_raises_the_line_that_the_command_prints(encoder, arguments,
     with pytest.raises(InputError) as raised:
         embed(encoder, **arguments)
     words = [f"--{name}={value}" for name, value in arguments.items()]
-    done = subprocess.run(
-        [sys.executable, "inference.py", f"--model_path={encoder}", *words],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    done = call("inference.py", f"--model_path={encoder}", *words)
     assert (done.returncode, done.stderr) == (2, f"error: {raised.value}\n")
 
 

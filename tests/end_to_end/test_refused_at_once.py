@@ -1,12 +1,8 @@
 """To import TensorFlow takes several seconds: what can be refused without it is."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 
 TRAIN = ["-m", "msn.train", "--config=configs/msn_demo.py", "--workdir=OUT"]
 DEMO = ["down_stream/main.py", "--config=configs/phase_demo.py", "--workdir=OUT"]
@@ -123,13 +119,7 @@ def test_without_tensorflow(tmp_path, small_dataset, command, argument, named):
             text = text.replace(word, str(path))
         return text
 
-    result = subprocess.run(
-        [sys.executable, *map(placed, [*command, argument])],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    result = call(*map(placed, [*command, argument]), stand_ins=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"error: {placed(named)}")
     assert result.stderr.count("\n") == 1

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from matplotlib.image import imread
 from data.common.errors import InputError
 from msn.curves import COLOURS, PANELS, draw, draw_panel, read_run
 from msn.pretrain import pretrain
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 from tests.support.small_msn import small_config
 
 
@@ -113,12 +111,7 @@ def test_what_is_no_run_is_refused(tmp_path):
 
 
 def run_command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "msn.curves", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return call("-m", "msn.curves", *arguments)
 
 
 def test_command(tmp_path):

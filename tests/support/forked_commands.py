@@ -22,15 +22,18 @@ SECONDS = 300  # that a command may take
 PRELOADED = ["tensorflow", "keras", "pandas", "sklearn.linear_model"]  # nothing of the project
 
 
-def call(*words, cwd=ROOT, environment=None):
+def call(*words, cwd=ROOT, environment=None, stand_ins=None):
     """Runs `python WORDS`: a file or -m and a module, and its arguments.
+
+    The modules in a folder `stand_ins` are imported instead of those of their names.
 
     Returns what `subprocess.run` does, with the output as text.
     """
     words = [str(word) for word in words]
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("stdout", "stderr")]
-        arguments = (words, str(cwd), dict(os.environ) | (environment or {}), outputs)
+        environment = dict(os.environ) | (environment or {})
+        arguments = (words, str(cwd), environment, outputs, stand_ins)
         code = exit_code(run, *arguments)
         texts = [path.read_text(encoding="utf-8") for path in outputs]
         return subprocess.CompletedProcess(words, code, *texts)
@@ -59,7 +62,7 @@ def exit_code(function, *arguments):
     return process.exitcode
 
 
-def run(words, folder, environment, outputs):
+def run(words, folder, environment, outputs, stand_ins):
     """Does in this process what python does with these words, and ends with their exit code."""
     os.environ.clear()
     os.environ.update(environment)
@@ -67,7 +70,11 @@ def run(words, folder, environment, outputs):
     for number, path in enumerate([os.devnull, *outputs]):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
     sys.path.insert(0, str(ROOT))
-    set_up_tensorflow()
+    if stand_ins:
+        forget({file.stem for file in stand_ins.glob("*.py")})
+        sys.path.insert(0, str(stand_ins))
+    else:
+        set_up_tensorflow()
     try:
         if words[0] == "-m":
             sys.argv = words[1:]
@@ -78,6 +85,12 @@ def run(words, folder, environment, outputs):
     finally:  # as at the end of python, which that of a forked process leaves out
         threading._shutdown()
         atexit._run_exitfuncs()
+
+
+def forget(packages):
+    """The next import of them looks for them anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        del sys.modules[name]
 
 
 def set_up_tensorflow():

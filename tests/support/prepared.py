@@ -1,25 +1,15 @@
 """The command `prepare.py`, run as users run it, and images for it."""
 
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 
-from tests.support.places import ROOT
-
-PREPARE = ROOT / "prepare.py"
+from tests.support.forked_commands import call
 
 
 def prepare(data_rootdir, *arguments):
     """(exit code, stdout, stderr) of the command."""
-    done = subprocess.run(
-        [sys.executable, PREPARE, f"--data_rootdir={data_rootdir}", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=data_rootdir.parent,
-    )
+    words = (f"--data_rootdir={data_rootdir}", *arguments)
+    done = call("prepare.py", *words, cwd=data_rootdir.parent)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 

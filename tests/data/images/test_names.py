@@ -1,7 +1,5 @@
 """Names that look alike: told, and joined where one accent is written in two ways."""
 
-import subprocess
-import sys
 import unicodedata
 from pathlib import PurePath
 
@@ -16,7 +14,7 @@ from data.splits.parts import expand
 from data.splits.patients import read_patients
 from tests.data.image_classes.test_image_table import prepare
 from tests.support.class_images import write_image
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 from tests.support.small_videos import write_video
 
 MAC, OTHERS = (unicodedata.normalize(form, "Vidéo") for form in ("NFD", "NFC"))
@@ -40,7 +38,7 @@ def test_a_pattern_stands_for_names_however_accents_are_written():
 @pytest.mark.parametrize("names", [("Op", "op"), (MAC, OTHERS)])
 @pytest.mark.parametrize("kind", ["videos", "classes"])
 def test_the_audit_says_it(tmp_path, names, kind):
-    command = [sys.executable, ROOT / "prepare.py", f"--data_rootdir={tmp_path}", "--name=a"]
+    command = ["prepare.py", f"--data_rootdir={tmp_path}", "--name=a"]
     for name in names:
         if kind == "videos":
             write_video(tmp_path / "given" / f"{len(name)}.mp4", frames=50)
@@ -49,7 +47,7 @@ def test_the_audit_says_it(tmp_path, names, kind):
             write_image(tmp_path / "given" / name / f"{name[0]}.png")
     command += [f"--videos={tmp_path}/given"] if kind == "videos" else []
     command += ["--dataset=classes", f"--images={tmp_path}/given"] if kind == "classes" else []
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = call(*command)
     assert done.returncode == 0, done.stderr
     assert f"taken for different {kind}; expected one name where" in done.stdout
 

@@ -1,6 +1,4 @@
 import dataclasses
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -14,7 +12,7 @@ from data.views.masking import kept_patches
 from data.views.multi_crop import Views, make_views
 from data.views.sheet import HEIGHT, MASKED, draw_sheet, mask_patches, view_boxes
 from tests.data.views.test_multi_crop import picture
-from tests.support.places import ROOT
+from tests.support.forked_commands import call
 from tests.support.small_dataset import make_small_dataset
 
 VIEWS = Views(size=32, focal_size=16, focal_views=3)
@@ -89,8 +87,7 @@ def test_unreadable_frames_are_left_out(root, tmp_path, caplog):
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "data.views", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    return call("-m", "data.views", *arguments)
 
 
 def test_command_writes_a_picture(root, tmp_path):

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,8 @@ from data.dataset.cholec80 import PHASES
 from down_stream.metrics import phases as phase_metrics
 from down_stream.metrics.phases import evaluate
 from down_stream.metrics.predictions import Predictions
-from tests.support.places import GOLDEN, ROOT
+from tests.support.forked_commands import call
+from tests.support.places import GOLDEN
 
 STRICT = ("precision", "recall", "f1", "jaccard")
 
@@ -281,12 +280,7 @@ def test_results_are_valid_json_and_state_their_rule():
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "down_stream.metrics", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return call("-m", "down_stream.metrics", *arguments)
 
 
 def test_command_scores_a_file(tmp_path):

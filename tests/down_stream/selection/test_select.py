@@ -3,17 +3,15 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from data.annotations.corrections import write_labelled_by
-from data.common.configurations import ROOT
 from data.splits.manifest import MANIFEST
 from data.storage.paths import to_path
 from down_stream.selection.selecting import Wanted, select
+from tests.support.forked_commands import call
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_tables import make_rows, write_rows
 
@@ -24,8 +22,7 @@ def chosen(path, column="video"):
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "down_stream.select", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return call("-m", "down_stream.select", *arguments)
 
 
 def test_a_table_alone_is_enough_and_the_result_is_the_same_again(tmp_path):
