@@ -80,7 +80,7 @@ def test_a_damaged_manifest_is_named(tmp_path, change, named):
     with pytest.raises(InputError, match=r"subsets\.json"):
         read_subsets(path)
     path.unlink()
-    with pytest.raises(InputError, match=r"No such file"):
+    with pytest.raises(InputError, match=r"no such file"):
         read_subsets(path)
 
 
