@@ -28,12 +28,13 @@ summary.define_summary()
 def main() -> int:
     """Runs the command and returns its exit code."""
     from data.storage.paths import check_local, output_folder, to_paths
-    from down_stream.lookup.overview import write_overview
     from down_stream.lookup.tables import read_tables
 
     check_local("--output", OUTPUT.value)
     output = output_folder("output", OUTPUT.value)
     rows, classes, fps = read_tables(to_paths(TABLES.value))
+    from down_stream.lookup.overview import write_overview  # scikit-learn takes seconds
+
     names, faults = write_overview(output, rows, classes, fps)
     print(f"{len(names)} videos: {some(names)}; open {output / 'index.html'}")
     for line in faults[:3]:

@@ -66,7 +66,7 @@ summary.define_summary()
 def main() -> int:
     """Runs the command and returns its exit code."""
     from data.storage.paths import output_file, to_path, to_paths
-    from down_stream.selection.selecting import Wanted, select
+    from down_stream.lookup.tables import Table
 
     if bool(TABLES.value) == bool(MODEL.value):
         raise InputError("input: expected either --embeddings or --model_path")
@@ -74,6 +74,10 @@ def main() -> int:
     root = to_path(DATA.value) / NAME.value if DATA.value else None
     faults = []
     tables = to_paths(TABLES.value) if TABLES.value else [_embed(root, output, faults)]
+    for path in tables:
+        Table(path)  # refused before scikit-learn is imported, which takes seconds
+    from down_stream.selection.selecting import Wanted, select
+
     wanted = Wanted(
         root=root,
         task=TASK.value,

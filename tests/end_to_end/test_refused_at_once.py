@@ -17,6 +17,8 @@ STREAM = ["inference.py", "--model_path=tests/earlier_version/probe/model"]
 CONVERT = ["-m", "msn.convert", "--output=OUT"]
 PREPARE = ["prepare.py", "--data_rootdir=OUT", "--synthetic"]
 OWN = ["prepare.py", "--data_rootdir=OUT", "--name=own", "--videos=DATA"]
+SELECT = ["-m", "down_stream.select", "--output=OUT/s.csv"]
+CONTENTS = ["-m", "down_stream.contents", "--output=OUT"]
 VIEWS = ["-m", "data.views", "--data_rootdir=DATA/.."]
 TUNED = "--config.modes=('finetune',)"
 MISSING = "/nonexistent: no such dataset directory"
@@ -50,6 +52,8 @@ UNKNOWN = "TEXT: 6 bytes of an unknown format"
             "train_videos: no video has a name like x*",
         ),
         (PROBED, "--config.task=magic", "task is 'magic'"),
+        (SELECT, "--embeddings=/nonexistent.npz", "/nonexistent.npz: no such"),
+        (CONTENTS, "--embeddings=TEXT", "TEXT: expected a table"),
         (EMBED, "--annotations=s3://b/c", "--annotations=s3://b/c: is remote; expected a local"),
         (OWN, "--annotations=s3://b/c", "--annotations=s3://b/c: is remote; expected a local"),
         (PROBED, "--config.encoder=/nonexistent", NO_ENCODER),
