@@ -31,7 +31,7 @@ from data.dataset.extraction_log import (
 from data.extraction.calls import Spread
 from data.extraction.one_video import Unwatched, extract_video, staged
 from data.storage.folders import remove_folder
-from data.storage.paths import AnyPath
+from data.storage.paths import AnyPath, to_path
 from data.storage.whole import remove_parts
 from data.video.decoding import check_settings
 from data.video.names import unique_names
@@ -40,7 +40,7 @@ from data.video.parts import VideoFiles
 
 def extract_frames(
     videos: Sequence[str | Path] | Mapping[str, Path | VideoFiles],
-    frames_dir: AnyPath,
+    frames_dir: str | AnyPath,
     *,
     fps: float = 1.0,
     format: str = "jpg",
@@ -75,6 +75,7 @@ def extract_frames(
         extracted with other settings.
     """
     check_settings(fps, format, quality, size, workers)
+    frames_dir = to_path(frames_dir)
     if not isinstance(videos, Mapping):
         videos = unique_names((Path(video).stem, Path(video)) for video in videos)
     videos = {

@@ -9,7 +9,7 @@ from data.common.errors import InputError
 from data.dataset.cholec80 import PHASES, TOOLS
 from data.dataset.classes import CHOLEC80
 from data.dataset.frame_index import load_index
-from down_stream import experiment
+from down_stream import experiment, tasks
 from down_stream.compare import table
 from down_stream.metrics import classification
 from down_stream.tasks import image_classes, multi_label_group, open_task
@@ -146,7 +146,7 @@ def test_a_task_of_ones_own_needs_no_more_than_its_description(
         labels=lambda index: (index.phase > 3).astype(np.int64),
         unit="video",
     )
-    monkeypatch.setattr(experiment, "open_task", lambda *_, **__: late)
+    monkeypatch.setattr(tasks, "open_task", lambda *_, **__: late)
     results = experiment.run(small_config(small_dataset, mode="logistic"), tmp_path / "run")
     assert (results["task"], results["unit"], results["positive_class"]) == (
         "half",
