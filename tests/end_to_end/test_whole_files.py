@@ -14,6 +14,7 @@ from data.indexing.building import build_index
 from data.splits.parts import PARTS
 from data.splits.protocols import write_protocols, write_splits
 from data.storage.cached_table import cached_table
+from data.storage.whole import write_json
 from down_stream import experiment
 from down_stream.classifiers.frame_model import FrameModel, save_frame_model
 from down_stream.features import cache
@@ -22,7 +23,7 @@ from down_stream.inference.map import Plane
 from down_stream.inference.map import write_page as write_map
 from down_stream.inference.parts.table import write_table
 from down_stream.inference.parts.video_parts import VideoParts
-from down_stream.low_shot import grid, subsets, table
+from down_stream.low_shot import subsets, table
 from down_stream.report.figures import save_png
 from down_stream.report.page import write_report
 from down_stream.temporal.model import TemporalModel, save_temporal
@@ -94,7 +95,7 @@ WRITERS = {
     "e.parquet": lambda f: write_table(f / "e.parquet", 2, COLUMN),
     "e/part_000000000005.npz": add_part,
     "label_subsets.json": lambda f: subsets.write_subsets(f / "label_subsets.json", {}),
-    "low_shot.json": lambda f: grid._write_json(f / "low_shot.json", {}),
+    "low_shot.json": lambda f: write_json(f / "low_shot.json", {}, durable=True),
     "low_shot.csv": lambda f: table.write_cells(f / "low_shot.csv", [{"score": 1}]),
     "picture.png": lambda f: save_png(figure(), f / "picture.png"),
     "report.html": lambda f: write_report(f / "report.html", "title", [], subtitle=""),
