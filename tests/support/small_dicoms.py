@@ -27,7 +27,8 @@ PATIENT = {
     "StudyDescription": "Cholezystektomie bei Mustermann",
 }
 # In any spelling; in lower case.
-SECRETS = ("mustermann", "jörg", "joerg", "jorg", "47110815", "1958", "jolly", "beispielmann")
+SECRETS = ("mustermann", "jörg", "joerg", "jorg", "47110815", "jolly", "beispielmann")
+SECRETS += ("19580312", "1958-03-12", "12.03.1958")  # the year alone is found in digests by chance
 SECRETS += ("acc99887", "st5566", "überweiser", "ueberweiser", "karla", "nirgendwo")
 
 
