@@ -67,6 +67,9 @@ def get_config(arg=""):
     # load_encoder opens (an ONNX file, too), or a table of features (.npz, .parquet) of all frames.
     # Of its loss and MSN's the sum is taken, weighted; docs/recipes.md has what it gains.
     config.teacher = config_dict.placeholder(str)
+    # "frame": it is asked of every frame once, before the first step; what it says is of all its
+    # views. "view": it is asked of every anchor view, which costs its forward pass in every step.
+    config.teacher_sees = "frame"
     config.teacher_weight = 1.0  # at the beginning, and at the end of the run, linear between them
     config.teacher_final_weight = 1.0
     config.teacher_alone = 0.0  # for this share of the run, from its beginning, without MSN's loss

@@ -29,6 +29,7 @@ from msn import encoders
 from msn.distribution.replicas import Distribution
 from msn.distribution.strategies import create_distribution
 from msn.networks.usual_keras import usual_keras
+from msn.teachers.opening import open_teacher
 from msn.tracking.following import Following
 from msn.tracking.sending import COMPLETE
 from msn.training.checks import check
@@ -40,7 +41,6 @@ from msn.training.configuration import (
 from msn.training.data_sets import open_frames
 from msn.training.initialisation import describe_origin
 from msn.training.probes import create_probes, scores_of, told_scores
-from msn.training.teacher import open_teacher
 from msn.workdir import checkpoints
 from msn.workdir.metrics_file import METRICS
 from msn.workdir.metrics_log import MetricsLog, headline
@@ -127,11 +127,6 @@ def pretrain(
         is_first = distribution.is_chief and not step
         if is_first and (text := say_differences(source, sources, roots)):
             logger.warning("%s", text)
-        said = teacher.features(workdir, stop) if teacher else None
-        if teacher and said is None:
-            raise StoppedError(
-                f"stopped by {stop.requested} while the teacher was asked; start again to go on"
-            )
         unreadable = UnreadableFrames(config.data.max_unreadable)
 
         def save() -> None:
@@ -159,6 +154,10 @@ def pretrain(
             worker=distribution.worker,
             workers=distribution.workers,
         )
+        if teacher and not teacher.prepare(workdir, batches_from, stop):
+            raise StoppedError(
+                f"stopped by {stop.requested} while the teacher was asked; start again to go on"
+            )
         batches = iter(batches_from(first_step=step))
         log = MetricsLog(log_directory, config.batch_size, step)
         clock = checkpoints.SaveClock(config.checkpoint_minutes if distribution.is_chief else 0)
@@ -176,8 +175,8 @@ def pretrain(
                 batch = log.wait_for(batches)
                 unreadable.add(batch.pop("unreadable").numpy())
                 rows = batch.pop("row").numpy()
-                if said is not None:
-                    batch["teacher"] = tf.constant(said[rows], model.dtype)
+                if teacher:
+                    batch["teacher"] = tf.constant(teacher.says(rows, batch["anchor"]), model.dtype)
                 is_skipped = step in skipped
                 if not is_skipped:
                     mask = tf.constant(kept_patches(patches, config.patch_drop, config.seed, step))

@@ -61,6 +61,7 @@ CHOICES = {
     "data.source": SOURCES,
     "strategy": STRATEGIES,
     "export": ("target", "anchor"),
+    "teacher_sees": ("frame", "view"),
     "precision": tuple(DTYPES),
     "on_nan": ("stop", "rollback"),
     "compile_with_xla": ("auto", True, False),
@@ -111,8 +112,9 @@ def check_teacher(config: ConfigDict) -> None:
     Without one, for what is said of one; but for the weights, which configurations have for both.
     """
     if not config.teacher:
-        for name in ("teacher_alone", "teacher_mean", "teacher_std", "teacher_num_heads"):
-            if config[name]:
+        usual = {"teacher_sees": "frame", "teacher_alone": 0.0}
+        for name in (*usual, "teacher_mean", "teacher_std", "teacher_num_heads"):
+            if config[name] != usual.get(name):
                 raise InputError(
                     f"{name} is {config[name]} without a teacher; expected --config.teacher=PATH"
                 )

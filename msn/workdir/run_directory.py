@@ -50,6 +50,7 @@ CHANGEABLE = (
 # {how keys begin: (key, whether its value gives them a say)}; earlier versions had none of them.
 OPTIONAL = {
     "teacher": ("teacher", bool),
+    "teacher_sees": ("teacher_sees", lambda sees: sees == "view"),
     "track": ("track", bool),
     "pseudo_labels": ("pseudo_labels", bool),
     "trust_model_labels": ("trust_model_labels", bool),

@@ -17,8 +17,11 @@ from data.frames.opening import open_source
 from msn import encoders
 from msn.networks.encoder import create_encoder
 from msn.pretrain import pretrain
-from msn.training import teacher as module
-from msn.training.teacher import CONTENT_FILE, FEATURES_FILE, Teacher, standardise
+from msn.teachers import frame_teacher as module
+from msn.teachers import standardising
+from msn.teachers.frame_teacher import FEATURES_FILE, FrameTeacher
+from msn.teachers.standardising import standardise
+from msn.teachers.teacher import CONTENT_FILE
 from msn.workdir import checkpoint_files
 from tests.support import onnx_files
 from tests.support.record_files import write_records
@@ -45,6 +48,11 @@ def write_table(path, source, **changes):
     }
     np.savez(path, **content | changes)
     return str(path)
+
+
+def asked(teacher, workdir, stop=None):
+    """What it says of all frames, None where it was stopped before."""
+    return teacher.said if teacher.prepare(workdir, None, stop) else None
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +151,7 @@ def test_the_last_weights_are_of_the_configuration(small_dataset, table, tmp_pat
 def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
     small_dataset, source, encoder, tmp_path, monkeypatch
 ):
-    asked = recorded(monkeypatch, module, "batches_of_features")
+    calls = recorded(monkeypatch, module, "batches_of_features")
     config = small_config(small_dataset, teacher=encoder, steps=2)
     assert pretrain(config, tmp_path)
     with np.load(tmp_path / FEATURES_FILE) as content:
@@ -152,8 +160,8 @@ def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
     first = np.asarray(source.read(7))
     assert first.shape != (24, 24, 3)  # it is seen as the encoder sees it
     assert kept.shape == (56, opened.width)
-    features = Teacher(Path(encoder), {}, source).features(tmp_path)
-    assert len(asked.calls) == 1
+    features = asked(FrameTeacher(Path(encoder), {}, source), tmp_path)
+    assert len(calls.calls) == 1
     np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-4)
     described = json.loads((tmp_path / "encoder" / "encoder.json").read_text())["source"]
@@ -164,11 +172,11 @@ def test_an_encoder_is_asked_once_and_what_it_said_is_kept(
 def test_features_of_other_frames_are_computed_again(small_dataset, source, encoder, tmp_path):
     path, file = Path(encoder), tmp_path / FEATURES_FILE
     fewer = open_source("images", small_dataset, ("video02",))
-    assert len(Teacher(path, {}, fewer).features(tmp_path)) == 42
-    every = Teacher(path, {}, source).features(tmp_path)
+    assert len(asked(FrameTeacher(path, {}, fewer), tmp_path)) == 42
+    every = asked(FrameTeacher(path, {}, source), tmp_path)
     assert len(every) == 56 and every.any(axis=1).all()
     file.write_bytes(file.read_bytes()[:100])
-    np.testing.assert_array_equal(Teacher(path, {}, source).features(tmp_path), every)
+    np.testing.assert_array_equal(asked(FrameTeacher(path, {}, source), tmp_path), every)
 
 
 def test_an_onnx_file_teaches(small_dataset, tmp_path):
@@ -185,16 +193,16 @@ def test_records_have_times_and_no_numbers_of_files(small_dataset, source, table
     records = open_source("records", tmp_path / "records")
     file = tmp_path / FEATURES_FILE
     path = Path(table)
-    expected = Teacher(path, {}, source).features(tmp_path)
-    np.testing.assert_array_equal(Teacher(path, {}, records).features(tmp_path), expected)
+    expected = asked(FrameTeacher(path, {}, source), tmp_path)
+    np.testing.assert_array_equal(asked(FrameTeacher(path, {}, records), tmp_path), expected)
     assert not file.exists()  # a table is looked up again
     numbered = write_table(tmp_path / "numbered.npz", source, frame=source.index.frame)
     with pytest.raises(InputError, match=r"^teacher=.*has the column frame; expected second"):
-        Teacher(Path(numbered), {}, records)
+        FrameTeacher(Path(numbered), {}, records)
 
 
 def test_dimensions_that_tell_nothing_and_frames_that_are_unknown_are_zero(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 2)
+    monkeypatch.setattr(standardising, "BLOCK", 2)
     features = np.array([[3.0, 5.0], [9.0, 9.0], [1.0, 5.0]], np.float32)
     standardise(features, np.array([True, False, True]))
     np.testing.assert_allclose(features, [[1, 0], [0, 0], [-1, 0]])
@@ -289,10 +297,10 @@ def test_another_teacher_at_the_same_path_does_not_go_on(
 
 def test_an_encoder_that_was_trained_again_is_asked_again(source, encoder, tmp_path):
     path = Path(shutil.copytree(encoder, tmp_path / "encoder"))
-    first = Teacher(path, {}, source).features(tmp_path)
+    first = asked(FrameTeacher(path, {}, source), tmp_path)
     again = create_encoder("vitnano4", image_size=24, seed=4)
     encoders.save_encoder(again, path, {"videos": ["VID99"]})
-    second = Teacher(path, {}, source).features(tmp_path)
+    second = asked(FrameTeacher(path, {}, source), tmp_path)
     assert np.abs(first - second).max() > 0.1
 
 
@@ -312,14 +320,14 @@ def test_a_signal_stops_it_between_two_batches_and_it_goes_on_there(
 ):
     monkeypatch.setattr(module, "BATCH_SIZE", 8)
     (tmp_path / "whole").mkdir()
-    expected = Teacher(Path(encoder), {}, source).features(tmp_path / "whole")
-    assert Teacher(Path(encoder), {}, source).features(tmp_path, StopAfter()) is None
+    expected = asked(FrameTeacher(Path(encoder), {}, source), tmp_path / "whole")
+    assert asked(FrameTeacher(Path(encoder), {}, source), tmp_path, StopAfter()) is None
     with np.load(tmp_path / FEATURES_FILE) as content:
         assert content["known"].sum() == content["start"] == 16
-    asked = recorded(monkeypatch, module, "batches_of_features")
-    found = Teacher(Path(encoder), {}, source).features(tmp_path)
+    calls = recorded(monkeypatch, module, "batches_of_features")
+    found = asked(FrameTeacher(Path(encoder), {}, source), tmp_path)
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert asked.calls[0][1]["start"] == 16
+    assert calls.calls[0][1]["start"] == 16
 
 
 def test_a_run_that_is_stopped_while_the_teacher_is_asked_goes_on(
@@ -353,4 +361,4 @@ def test_a_teacher_that_says_the_same_of_every_frame_is_refused(source, tmp_path
         made.set_weights([np.zeros_like(weight) for weight in made.get_weights()])
         path = encoders.save_encoder(made, tmp_path / "encoder", {"videos": []})
     with pytest.raises(InputError, match=r"^teacher=.*are the same for all 56 frames"):
-        Teacher(Path(path), {}, source).features(tmp_path)
+        asked(FrameTeacher(Path(path), {}, source), tmp_path)
