@@ -53,7 +53,8 @@ class Row:
     @property
     def title(self) -> str:
         """Of that score."""
-        return _TITLES[self.chosen_by[1]]
+        score = self.chosen_by[1]
+        return _TITLES.get(score, score.replace("_", " "))
 
 
 def table(run_dirs: Sequence[str | Path]) -> str:

@@ -27,6 +27,7 @@ summary.define_summary()
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    from data.storage.locking import locked
     from data.storage.paths import check_local, output_folder, to_paths
     from down_stream.lookup.tables import read_tables
 
@@ -35,7 +36,8 @@ def main() -> int:
     rows, classes, fps = read_tables(to_paths(TABLES.value))
     from down_stream.lookup.overview import write_overview  # scikit-learn takes seconds
 
-    names, faults = write_overview(output, rows, classes, fps)
+    with locked(output):
+        names, faults = write_overview(output, rows, classes, fps)
     print(f"{len(names)} videos: {some(names)}; open {output / 'index.html'}")
     for line in faults[:3]:
         print(line)

@@ -44,6 +44,7 @@ OUTPUT = flags.DEFINE_string("output", "search.html", "page to write")
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    from data.storage.locking import locked_file
     from data.storage.paths import check_local, output_file, to_paths
     from down_stream.search_index.building import build_index
     from down_stream.search_index.page import place_of, write_page
@@ -73,7 +74,8 @@ def main() -> int:
     facts = {"Searched": f"{len(index):,} frames of {len(index.names['videos'])} videos"}
     output.parent.mkdir(parents=True, exist_ok=True)
     before = index.files_before([*asked, *found])
-    write_page(output, asked, images, found, facts, index.manifest["fps"], before)
+    with locked_file(output):
+        write_page(output, asked, images, found, facts, index.manifest["fps"], before)
     for number, one in enumerate(found, 1):
         print(f"{number:3}  {one.likeness:.3f}  {place_of(one)}  {one.path}")
     print(f"written to {output}")

@@ -65,6 +65,7 @@ summary.define_summary()
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    from data.storage.locking import locked_file
     from data.storage.paths import output_file, to_path, to_paths
     from down_stream.lookup.tables import Table
 
@@ -89,7 +90,8 @@ def main() -> int:
         excluded=tuple(EXCLUDE.value),
         seed=SEED.value,
     )
-    names, remarks = select(tables, wanted, output, faults)
+    with locked_file(output):
+        names, remarks = select(tables, wanted, output, faults)
     print(f"chosen: {some(names)}; written to {output} and {output.with_suffix('.html')}")
     for line in remarks:
         print(line)

@@ -19,6 +19,7 @@ from absl import flags
 
 from data.common import cli
 from data.common.errors import InputError
+from data.storage.locking import locked_file
 from data.storage.paths import AnyPath, to_path
 from data.storage.whole import whole_file
 
@@ -163,7 +164,7 @@ def draw(workdirs: Sequence[str | Path], output: str | Path) -> None:
     handles = [Line2D([], [], color=c, lw=2.5) for c, _ in zip(COLOURS, runs, strict=False)]
     names = [run.name for run in runs]
     figure.legend(handles, names, loc="outside upper left", ncols=len(runs), frameon=False)
-    with whole_file(Path(output)) as side:
+    with locked_file(Path(output)), whole_file(Path(output)) as side:
         figure.savefig(side, format="png")
 
 
@@ -178,16 +179,24 @@ def read_run(workdir: AnyPath) -> Run:
         if not file.is_file():
             raise InputError(f"{workdir}: not a run of msn.train (no {file.name})")
     whole = (line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n"))
-    lines = [json.loads(line) for line in whole]  # half a line is of a run that was killed
-    if not lines:
-        raise InputError(f"{log}: no step has been logged yet")
-    curves = {
-        name: np.array([(line["step"], line[name]) for line in lines if name in line], float).T
-        for name in {name for line in lines for name in line}
-    }
-    config = json.loads(settings.read_text())
-    prototypes = config["model"]["num_prototypes"]
-    used = min(config["batch_size"], prototypes)
+    try:
+        lines = [json.loads(line) for line in whole]  # half a line is of a run that was killed
+        if not lines:
+            raise InputError(f"{log}: no step has been logged yet")
+        curves = {
+            name: np.array([(line["step"], line[name]) for line in lines if name in line], float).T
+            for name in {name for line in lines for name in line}
+        }
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{log}: damaged ({error!r}); expected a step in each line") from error
+    try:
+        config = json.loads(settings.read_text())
+        prototypes = config["model"]["num_prototypes"]
+        used = min(config["batch_size"], prototypes)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{settings}: damaged ({error!r}); expected the configuration of a run of msn.train"
+        ) from error
     return Run(workdir.name, curves, {"log K": math.log(prototypes), "min(batch, K)": used})
 
 

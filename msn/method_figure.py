@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 from data.common.errors import InputError
 from data.images.image_io import read_image
+from data.storage.locking import locked_file
 from data.storage.whole import whole_file
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views, make_views
@@ -68,7 +69,7 @@ def draw(workdir: Path, image_path: Path, output: Path, seed: int) -> None:
         ANCHOR_COLOUR,
     )
     diagram(figure, len(target))
-    with whole_file(output) as side:
+    with locked_file(output), whole_file(output) as side:
         figure.savefig(side)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data.common.errors import InputError, say_problem
+from data.common.errors import InputError, say_problem, some
 from data.storage.whole import write_json
 
 AUDIT = "audit.json"  # in a data set
@@ -15,6 +15,7 @@ SINGLES = 10  # videos of one frame: more are one row
 PRINTED = 20  # problems, and remarks
 PRINTED_NEIGHBOURS = 5
 PRINTED_SIZES = 6
+TOGETHER = 3  # things of which the same is said: more are one remark
 # Seconds that annotators have kept of what a model wrote, moved over a boundary, and changed.
 CORRECTIONS = ("kept_s", "moved_s", "changed_s")
 # Frames by what `data/indexing/cleaning.py` did, where it was asked to; "pretraining" are those
@@ -129,7 +130,7 @@ class Audit:
         lines = [say_problem(problem) for problem in self.problems[:PRINTED]]
         lines += _and_more(len(self.problems) - PRINTED, "problems")
         for found, most, rest in (
-            (self.remarks, PRINTED, "remarks"),
+            (_together(self.remarks), PRINTED, "remarks"),
             (self.neighbours, PRINTED_NEIGHBOURS, "remarks about data sets beside it"),
         ):
             lines += [f"remark: {remark}" for remark in found[:most]]
@@ -143,6 +144,23 @@ class Strict(Audit):
     def problem(self, text: str) -> None:
         """Raises `InputError`."""
         raise InputError(text)
+
+
+def _together(remarks: list[str]) -> list[str]:
+    """Remarks, of which those that say the same of many things are one: stray files hide nothing.
+
+    It stands where the first of them does.
+    """
+    about = {}
+    for remark in remarks:
+        thing, _, said = remark.partition(": ")
+        about.setdefault(said or remark, []).append(thing)
+    found = {}
+    for remark in remarks:
+        said = remark.partition(": ")[2] or remark
+        is_alone = len(about[said]) <= TOGETHER or said == remark
+        found[remark if is_alone else f"{some(about[said])}: {said}"] = None
+    return list(found)
 
 
 def _width(column: str) -> int:

@@ -4,8 +4,9 @@ There are few templates of paths, so that an index of millions of frames fits in
 string per frame. `data/dataset/index_columns.py` says what the file holds.
 """
 
+import contextlib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from data.common.errors import InputError, some
 from data.dataset.classes import Classes, frame_rate, new_ids, read_classes
 from data.dataset.index_columns import INDEX, LABEL, PRETRAINING_INDEX, column_of, index_schema
 from data.images.names import natural_key
+from data.storage.folders import local_copy
 from data.storage.paths import AnyPath, is_remote, to_path, to_paths
 
 
@@ -165,9 +167,13 @@ def load_index(
 def _load(root: AnyPath, pretraining: bool) -> FrameIndex:
     """Reads one index, a group of rows at a time: nothing is in memory twice."""
     classes = read_classes(root)
-    file = _open(root, pretraining, classes)
-    if pretraining:
-        classes = replace(classes, multi_label={})
+    with _opened(root, pretraining, classes) as file:
+        if pretraining:
+            classes = replace(classes, multi_label={})
+        return _read(file, root, classes)
+
+
+def _read(file: pq.ParquetFile, root: AnyPath, classes: Classes) -> FrameIndex:
     n = file.metadata.num_rows
     video, frame, template = (np.empty(n, np.int32) for _ in range(3))
     phase = np.empty(n, np.int8)
@@ -206,7 +212,9 @@ def _load(root: AnyPath, pretraining: bool) -> FrameIndex:
     )
 
 
-def _open(root: AnyPath, pretraining: bool, classes: Classes) -> pq.ParquetFile:
+@contextlib.contextmanager
+def _opened(root: AnyPath, pretraining: bool, classes: Classes) -> Iterator[pq.ParquetFile]:
+    """Context with the index of a data set, of a remote one a copy: Arrow opens it by its path."""
     if not root.is_dir():
         raise InputError(f"{root}: no such dataset directory")
     path = root / INDEX
@@ -217,17 +225,18 @@ def _open(root: AnyPath, pretraining: bool, classes: Classes) -> pq.ParquetFile:
         raise InputError(f"{root}: no {INDEX} in it; {advice}")
     if pretraining and (root / PRETRAINING_INDEX).is_file():
         path = root / PRETRAINING_INDEX
-    try:
-        source = path.open("rb") if is_remote(path) else path
-        file = pq.ParquetFile(source, read_dictionary=["video", "template"])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: damaged; {advice}") from error
-    expected = index_schema(classes.multi_label).names
-    if missing := sorted(set(expected) - set(file.schema_arrow.names)):
-        raise InputError(f"{path}: no column {missing[0]!r}; {advice}")
-    if not file.metadata.num_rows:
-        raise InputError(f"{path}: empty, the dataset has no frames; {advice}")
-    return file
+    with contextlib.ExitStack() as stack:
+        try:
+            local = stack.enter_context(local_copy(path))
+            file = stack.enter_context(pq.ParquetFile(local, read_dictionary=["video", "template"]))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path}: damaged; {advice}") from error
+        expected = index_schema(classes.multi_label).names
+        if missing := sorted(set(expected) - set(file.schema_arrow.names)):
+            raise InputError(f"{path}: no column {missing[0]!r}; {advice}")
+        if not file.metadata.num_rows:
+            raise InputError(f"{path}: empty, the dataset has no frames; {advice}")
+        yield file
 
 
 def _positions(column: pa.ChunkedArray, known: dict[str, int]) -> np.ndarray:

@@ -19,6 +19,7 @@ from data.images.names import natural_key, official_number
 from data.splits.manifest import with_held_out
 from data.splits.overlaps import identity
 from data.splits.parts import expand
+from data.splits.spellings import alike, say_alike
 from data.storage.cached_table import cached_table
 from data.storage.paths import AnyPath, check_local, to_paths
 from data.tfrecords.files import find_records
@@ -200,8 +201,11 @@ def _join(roots: Sequence[AnyPath], parts: Iterable[Mapping]) -> dict:
 def _divide(videos: Iterable[str], exclude: frozenset[str]) -> tuple[list[str], list[str]]:
     """The videos that are kept and those that are not; raises `InputError` if none is kept."""
     videos = list(videos)
-    operations = {identity(video) for video in expand(exclude, videos)}
+    left_out = expand(exclude, videos)
+    operations = {identity(video) for video in left_out}
     kept = [video for video in videos if identity(video) not in operations]
+    for remark in say_alike(alike(kept, left_out), "excluded ones", "exclude them by these names"):
+        logger.warning("%s", remark)
     if not kept:
         raise InputError(f"all of {len(videos)} videos are excluded; leave some to train on")
     return kept, [video for video in videos if identity(video) in operations]

@@ -1,8 +1,9 @@
 """Which videos of public data sets are one operation under several names.
 
 CAMMA's data sets of cholecystectomies share operations, so that pre-training on one and testing on
-another can test on what was seen. Videos are recognised by the names they are released under; what
-is called otherwise is known by its name alone. Numbers below are Cholec80's.
+another can test on what was seen. Videos are recognised by the names they are released under, in
+capitals or not; what is called otherwise is known by its name alone (`data.splits.spellings` says
+what may be a name of theirs). Numbers below are Cholec80's.
 
 - CholecT45 and CholecT50: VIDnn is video nn; 45 of the 50 are of Cholec80, VID92, VID96, VID103,
   VID110 and VID111 are of Cholec120. (README and docs/README-Splits.md, section "Video Overlap",
@@ -31,10 +32,10 @@ _TOOL_TEST = frozenset({61, 62, 64, 65, 66})
 _WORKFLOW = frozenset({73, 77, 78, 79, 80})
 # Folders above a video are part of its name in a prepared data set: train_dataset_tool_video_01.
 _NAMES = {
-    "Cholec80": re.compile(r"[Vv]ideo(\d\d)"),
-    "CholecT50": re.compile(r"(?:.*_)?VID(\d\d|\d{3})"),
-    "M2CAI16-tool": re.compile(r"(?:.*_)?tool_video_(\d\d)"),
-    "M2CAI16-workflow": re.compile(r"(?:.*?_)??((?:test_)?workflow_video_\d\d)"),
+    "Cholec80": re.compile(r"video(\d\d)", re.IGNORECASE),
+    "CholecT50": re.compile(r"(?:.*_)?VID(\d\d|\d{3})", re.IGNORECASE),
+    "M2CAI16-tool": re.compile(r"(?:.*_)?tool_video_(\d\d)", re.IGNORECASE),
+    "M2CAI16-workflow": re.compile(r"(?:.*?_)??((?:test_)?workflow_video_\d\d)", re.IGNORECASE),
 }
 SYNTHETIC = "synthetic.json"  # in a rendered data set, whose videos are named as Cholec80's
 
@@ -59,7 +60,7 @@ def find_public(video: str) -> PublicVideo | None:
     """The public video that a name stands for; None for any other name."""
     for dataset, pattern in _NAMES.items():
         if match := pattern.fullmatch(video):
-            name = match[1]
+            name = match[1].lower()
             if dataset == "M2CAI16-workflow":
                 return PublicVideo(dataset, name, _WORKFLOW)
             number = int(name)

@@ -12,8 +12,13 @@ from data.splits.overlaps import SYNTHETIC, find_public, overlaps
 from data.splits.parts import PAIRS, PARTS
 from data.splits.patients import FILE, PATIENTS, SAID_BY, Patients, read_patients
 from data.splits.protocols import choose_protocols
+from data.splits.spellings import alike, say_alike, say_alike_parts
 from data.storage.paths import is_remote
 
+AS_ONE = (
+    "exclude it where the other is tested (--config.data.exclude_videos), or call both alike in a "
+    "new data set (--operations)"
+)
 SEEN = "scores of patients seen in training are too good"
 
 
@@ -27,6 +32,8 @@ def audit_patients(root: Path, audit: Audit) -> None:
     """
     videos, patients = sorted(audit.videos, key=natural_key), read_patients(root)
     default, protocols = choose_protocols(root, videos)
+    for name, split in protocols.items():
+        audit.remarks += [f"split {name}: {line}" for line in say_alike_parts(split)]
     if default != DRAWN:
         say_torn_patients(protocols, patients.believing(videos), audit)
         return
@@ -92,14 +99,17 @@ def remark_shared(root: Path, audit: Audit) -> None:
         return
     names = sorted(folder.name for folder in (root / "frames").iterdir())
     videos = [name for name in names if find_public(name)]
-    twice = []
+    twice, spelt = [], []
     for place, name in enumerate(videos):
         twice += overlaps([name], videos[:place])[0]
+    for name in names:
+        spelt += alike([name], videos, of_public=True)
     if twice:
-        audit.remark(f"{root}: the same recordings as others in it: {', '.join(twice)}")
+        audit.remark(f"{root}: the same recordings as others in it: {some(twice)}")
+    audit.remarks += say_alike(spelt, f"others in {root}", AS_ONE)
     if is_remote(root):
         return  # what lies beside it is nobody's to read
-    for path in sorted(root.absolute().parent.glob(f"*/{AUDIT}")) if videos else ():
+    for path in sorted(root.absolute().parent.glob(f"*/{AUDIT}")):
         neighbour = path.parent
         if neighbour == root.absolute() or (neighbour / SYNTHETIC).is_file():
             continue
@@ -112,5 +122,7 @@ def remark_shared(root: Path, audit: Audit) -> None:
             if shared:
                 audit.neighbours.append(
                     f"{neighbour}: {verb} recordings with {root.name}; do not pre-train on one and "
-                    f"test on the other: {', '.join(shared)}"
+                    f"test on the other: {some(shared)}"
                 )
+        spelt = alike(names, others, of_public=True)
+        audit.neighbours += say_alike(spelt, f"videos in {neighbour}", AS_ONE)

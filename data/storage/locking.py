@@ -43,14 +43,16 @@ def locked(place: AnyPath, note: str = "lock", what: AnyPath | None = None) -> I
         yield
         return
     made = [folder for folder in (place, *place.parents) if not folder.exists()]
-    with _lock(what or place, place / note):
-        try:
-            yield
-        finally:
-            (place / note).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # of the first that is not empty
-                for folder in made:
-                    folder.rmdir()
+    try:
+        with _lock(what or place, place / note):
+            try:
+                yield
+            finally:
+                (place / note).unlink(missing_ok=True)
+    finally:
+        with contextlib.suppress(OSError):  # of the first that is not empty, or is not there
+            for folder in made:
+                folder.rmdir()
 
 
 def owner_of(note: Path) -> str:
@@ -111,10 +113,15 @@ def _lock(what: Path, note: Path) -> Iterator[None]:
                 "wait for it, or use another place"
             ) from None
         if _is_at(file, note):
-            with named_errors(note):
-                os.truncate(note, 0)
-                # By no buffer, which would be written once more when the file is closed.
-                os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+            try:
+                with named_errors(note):
+                    os.truncate(note, 0)
+                    # By no buffer, which would be written once more when the file is closed.
+                    owner = f"process {os.getpid()} on {socket.gethostname()}"
+                    os.write(file.fileno(), owner.encode())
+            except BaseException:  # a full disk, Ctrl-C: an empty file would say nothing
+                note.unlink(missing_ok=True)
+                raise
             yield
             return
     with _lock(what, note):  # its owner has removed it meanwhile

@@ -23,6 +23,7 @@ from data.video.files.whole import MAX_SHORT, header_seconds, missing_seconds
 
 MAX_DENOMINATOR = 1001  # of the rates in use: 30000/1001 is the oddest
 SAME_TIME = 0.001  # seconds; time stamps have at least milliseconds
+DELAYED = 3  # frames by which a header may be later, as they are decoded in another order
 LONGEST = 48 * 3600  # seconds that a guess from the first and the last time stamp may give
 
 
@@ -140,7 +141,7 @@ class Clock:
                 f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f}, where it ends "
                 "within a packet"
             )
-        if self.promised - seconds > MAX_SHORT:
+        if self.promised - seconds > MAX_SHORT + DELAYED * self._step:
             raise InputError(
                 f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f} of "
                 f"{self.promised:.0f}"

@@ -21,7 +21,7 @@ from data.video.names import content_digest
 from data.video.parts import Parts, VideoFiles
 
 KEPT_SECONDS = 90 * 24 * 3600
-FORMAT = 8  # of what is kept: another one where clocks are read in another way
+FORMAT = 9  # of what is kept: another one where clocks are read in another way
 
 
 def read_clocks(videos: Mapping[str, Path]) -> tuple[dict[str, Clock], dict[str, str]]:

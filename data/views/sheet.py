@@ -18,6 +18,7 @@ from data.common.logs import logger
 from data.frames.frames import Frames
 from data.frames.opening import open_source
 from data.images.image_io import resize
+from data.storage.locking import locked_file
 from data.storage.whole import whole_file
 from data.views.masking import kept_patches
 from data.views.multi_crop import Views, draw_boxes, make_views, reduction_for
@@ -223,7 +224,7 @@ def main() -> None:
     root = Path(given.data_rootdir) / given.name
     source = open_source(data.source, root, data.exclude_videos, data.fps)
     sheet = draw_sheet(source, views, config.patch_drop, patch_size, given.frames, given.seed)
-    with whole_file(output) as side:
+    with locked_file(output), whole_file(output) as side:
         Image.fromarray(sheet).save(side)
     print(f"written to {output}")
 

@@ -27,6 +27,7 @@ from data.common.logs import logger
 from data.common.progress import ProgressBar
 from data.dataset.frame_index import FrameIndex, load_index
 from data.images.image_io import read_image, resize
+from data.storage.locking import locked_file
 from data.storage.paths import output_file, to_path
 from data.storage.whole import whole_file
 
@@ -80,7 +81,7 @@ def write_colours(index: FrameIndex, path: Path, thumbnail: int = 0) -> None:
         },
         metadata={"metadata": json.dumps({"seen": {"is_all": True}})},  # nothing was trained
     )
-    with whole_file(path) as side:
+    with locked_file(path), whole_file(path) as side:
         pq.write_table(table, side)
 
 

@@ -15,6 +15,7 @@ from data.splits.overlaps import overlaps
 from data.splits.parts import PAIRS, PARTS, expand
 from data.splits.patients import NOBODY, SAID_BY, Patients, read_patients
 from data.splits.remarks import SEEN
+from data.splits.spellings import alike, say_alike, say_alike_parts
 from data.storage.paths import AnyPath, is_remote
 from down_stream.tasks import Task
 from msn.workdir.seen import Seen, seen_of
@@ -64,7 +65,7 @@ def labelled_splits(
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if shared := overlaps(videos[one], videos[other])[0]:
             raise InputError(
-                f"{', '.join(shared)}: in {one}_videos and in {other}_videos; a video belongs to "
+                f"{some(shared)}: in {one}_videos and in {other}_videos; a video belongs to "
                 "one split"
             )
     splits = {}
@@ -74,7 +75,7 @@ def labelled_splits(
         splits[name] = task.labelled(selected)
         if not len(splits[name]) and (names or name != "validation"):
             raise InputError(
-                f"{name}_videos ({', '.join(names) or 'none'}): no labelled frames; annotations "
+                f"{name}_videos ({some(names) or 'none'}): no labelled frames; annotations "
                 "go to the dataset directory, then run prepare.py again"
                 + "".join(f"; {line}" for line in left_out)
             )
@@ -271,9 +272,13 @@ def remarks(
     found += [line for part, index in splits.items() if (line := _unlabelled(part, index))]
     same, possible = overlaps(splits["test"].videos, seen.videos)
     if same:
-        found.append(f"pre-training has seen test videos: {', '.join(same)}")
+        found.append(f"pre-training has seen test videos: {some(same)}")
     if possible:
-        found.append(f"pre-training may have seen test videos: {', '.join(possible)}")
+        found.append(f"pre-training may have seen test videos: {some(possible)}")
+    advice = "test others, or pre-train without them"
+    spelt = alike(splits["test"].videos, seen.videos)
+    found += say_alike(spelt, "videos in pre-training", advice, of="test ")
+    found += say_alike_parts({part: index.videos for part, index in splits.items()})
     found += describe_patients(patients, splits)["in_two_parts"]
     for how, shared in patients.shared(splits["test"].videos, seen.videos).items():
         found.append(f"{some(shared)}: in test, of patients in pre-training {SAID_BY[how]}")

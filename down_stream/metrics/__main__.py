@@ -17,6 +17,7 @@ from absl import flags
 
 from data.common import cli
 from data.common.errors import InputError
+from data.storage.locking import locked_file
 from data.storage.whole import write_json
 from down_stream.metrics.phases import evaluate, summary
 from down_stream.metrics.predictions import read_predictions, spacing_remarks
@@ -28,7 +29,8 @@ def main(predictions: str) -> None:
     table = read_predictions(predictions)
     results = evaluate(table)
     if output:
-        write_json(Path(output), results, allow_nan=False)
+        with locked_file(Path(output)):
+            write_json(Path(output), results, allow_nan=False)
     print(summary(results))
     for remark in spacing_remarks(table):
         print(f"remark: {remark}")

@@ -109,6 +109,10 @@ def _is_one(predictions) -> bool:
 
 def _mean_scores(protocol, score, tables, seed, patients) -> tuple[np.ndarray, np.ndarray]:
     """The mean score of the tables, and that of the samples of a bootstrap, the same for each."""
+    if protocol not in DRAWS:
+        raise InputError(
+            f"nothing is drawn for the protocol {protocol}; expected {', '.join(DRAWS)}"
+        )
     videos = tables[0].videos
     every = np.arange(len(videos))[np.newaxis]
     drawn = statistics.draw_groups(statistics.groups_of(videos, patients), DRAWS[protocol], seed)

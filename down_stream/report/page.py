@@ -247,7 +247,8 @@ def _section(number: int, section: Section) -> str:
 
 def _tile(title: str, found: dict, score: str) -> str:
     deviation = found.get("std", {}).get(score)
-    notes = [] if found["interval"][score][0] is None else [f"[{_range(found['interval'][score])}]"]
+    interval = found["interval"].get(score, [None])  # a task of one's own may have none
+    notes = [] if interval[0] is None else [f"[{_range(interval)}]"]
     notes += [] if deviation is None else [f"std {_percent(deviation)}"]
     spread = "".join(f'<span class="soft">{note}</span>' for note in notes)
     return (

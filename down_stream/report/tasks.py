@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotation_formats.clock_times import clock
+from data.common.logs import logger
 from down_stream.metrics.multi_label import MultiLabelPredictions
 from down_stream.metrics.predictions import Predictions
 from down_stream.report import class_scores, page, plots, timelines
@@ -78,13 +79,25 @@ def labels(
     )
 
 
+def others(results: dict, tables: dict, read_frame: ReadFrame) -> Sections:
+    """A task with a protocol of its own: what all tasks have; that is logged."""
+    protocol, score = results["chosen_by"]
+    logger.warning(
+        "report: no pictures of the protocol %r of the task %s; expected one of %s; results.json "
+        "has all scores",
+        *(protocol, results["task"], ", ".join(REPORTS)),
+    )
+    return _report(results, {score.replace("_", " ").capitalize(): (protocol, score)})
+
+
 # By the protocol by which tables compare, the first of `chosen_by` of a task.
 REPORTS = {"video": phases, "frame": classes, "tool": labels}
 
 
 def write_task_report(results: dict, tables: dict, read_frame: ReadFrame, path: Path) -> None:
     """Writes the report of the task of the results, and its pictures beside it."""
-    sections = REPORTS[results["chosen_by"][0]](results, tables, read_frame)
+    report = REPORTS.get(results["chosen_by"][0], others)
+    sections = report(results, tables, read_frame)
     title = f"{results['task']}: {results['name']}"
     subtitle = f"{results['encoder']}; features: {results['features']}"
     page.write_report(path, title, sections, subtitle)

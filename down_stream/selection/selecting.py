@@ -9,6 +9,8 @@ from data.common.errors import InputError, some
 from data.common.logs import logger
 from data.dataset.frame_index import FrameIndex, load_index
 from data.splits.manifest import MANIFEST
+from data.splits.overlaps import identity
+from data.splits.spellings import alike, say_alike
 from data.storage.paths import AnyPath
 from down_stream.lookup.tables import Rows, read_tables
 from down_stream.selection.candidates import open_candidates, without_lost
@@ -70,16 +72,20 @@ def select(
     default, tested = next(iter(tests.items()), ("", set()))
     if index:
         rows = _with_files(rows, index)
-    never = tested | set(wanted.excluded)
     in_table = set(rows.video.tolist())
     known = in_table | set(index.videos if index else ())
-    if unknown := [name for name in wanted.excluded if name not in known]:
+    excluded = {identity(name) for name in wanted.excluded}
+    never = tested | {name for name in known if identity(name) in excluded}
+    operations = {identity(name) for name in known}
+    if unknown := [name for name in wanted.excluded if identity(name) not in operations]:
         raise InputError(
             f"--exclude: {some(unknown)}: no such video; expected names as {some(sorted(known))}"
         )
     if index and (absent := [n for n in index.videos if n not in in_table and n not in never]):
         remarks.append(f"{some(absent)}: not in the table; not chosen")
     in_test = len(in_table & tested)
+    spelt = alike(sorted(in_table - never), sorted(never))
+    remarks += say_alike(spelt, "videos that are left out", "--exclude them by these names")
     rows = rows.take(~np.isin(rows.video, sorted(never)))
     if not len(rows):
         raise InputError(f"{tables[0]}: nothing to choose from; all its videos are left out")

@@ -39,6 +39,7 @@ flags.mark_flags_as_required(["encoder", "data_rootdir"])
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    from data.storage.locking import locked_file
     from data.storage.paths import check_local, output_file, to_path
     from down_stream.tasks import open_task
 
@@ -69,9 +70,10 @@ def main() -> int:
         "asked": f"{FOLDS.value} folds by patient or video",
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    page.write_table(output, asked.index, ranked, task.classes)
     beside = output.with_suffix(".html")
-    page.write_page(beside, asked.index, ranked, joint, task.classes, SECONDS.value, facts)
+    with locked_file(output):
+        page.write_table(output, asked.index, ranked, task.classes)
+        page.write_page(beside, asked.index, ranked, joint, task.classes, SECONDS.value, facts)
     number = sum(one.score > 0 for one in ranked)
     print(f"{len(ranked)} intervals, {number} with a part that looks more like another class")
     print(f"written to {output} and {beside}")

@@ -14,11 +14,13 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
-from data.common.errors import InputError
+from data.common.errors import InputError, some
+from data.common.logs import logger
 from data.dataset.classes import Classes
 from data.dataset.frame_index import FrameIndex, load_index
 from data.frames.image_frames import ImageFrames
 from data.splits.overlaps import identity
+from data.splits.spellings import alike, say_alike
 from msn.training.neighbours import NEIGHBOURS, vote, votes
 from msn.training.source_probe import embed
 
@@ -62,9 +64,12 @@ class KnnProbe:
         for name, others in (("probe.train_videos", train_videos), ("pre-training", seen)):
             if both := [video for video in others if identity(video) in tested]:
                 raise InputError(
-                    f"probe.test_videos: {', '.join(both)} also in {name}; expected other "
+                    f"probe.test_videos: {some(both)} also in {name}; expected other "
                     "videos (data.exclude_videos keeps videos away from pre-training)"
                 )
+            advice = "test others, or leave them out there"
+            for remark in say_alike(alike(test_videos, others), f"videos in {name}", advice):
+                logger.warning("probe.test_videos: %s", remark)
         index = load_index(roots)
         self.represent, self.image_size = represent, image_size
         self.task = choose_task(task, index.classes)

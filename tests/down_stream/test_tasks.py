@@ -157,3 +157,35 @@ def test_a_task_of_ones_own_needs_no_more_than_its_description(
     assert "Confusion matrix" in text and "On the test videos" in text
     assert "bootstrap over 1 video" in text
     assert "intervals over 1 video" in table([tmp_path / "run"])
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_task_with_a_protocol_of_its_own_keeps_its_results(
+    small_dataset, tmp_path, monkeypatch, caplog
+):
+    """Its report has what all have, and says what is missing; so does a comparison."""
+    classes = image_classes(replace(CHOLEC80, classes=("early", "late")), positive_class="late")
+
+    def evaluate(*arguments, **named):
+        scores = {"quality_index": 0.5, "accuracy": 0.5, "interval": {}}
+        return {"grasp": {"rule": "As surgeons grade it."} | scores}
+
+    own = replace(
+        classes,
+        name="half",
+        labels=lambda index: (index.phase > 3).astype(np.int64),
+        evaluate=evaluate,
+        chosen_by=("grasp", "quality_index"),
+        unit="video",
+    )
+    monkeypatch.setattr(tasks, "open_task", lambda *_, **__: own)
+    runs = [tmp_path / "run", tmp_path / "other"]
+    for run in runs:
+        experiment.run(small_config(small_dataset, mode="logistic"), run)
+        assert (run / "results.json").is_file()
+    text = re.sub("<[^>]*>", " ", (tmp_path / "run" / "report.html").read_text())
+    assert "Quality index" in text
+    assert "report: no pictures of the protocol 'grasp' of the task half; expected" in caplog.text
+    lines = table(runs)
+    assert "quality index" in lines
+    assert "nothing is drawn for the protocol grasp; expected video, frame, tool" in lines

@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 
@@ -147,6 +149,20 @@ def test_frames_are_those_of_the_local_files(kind, s3, small_dataset, tmp_path):
             np.testing.assert_array_equal(ours.read(row), theirs.read(row))
             assert ours.seconds(row) == theirs.seconds(row)
             assert ours.name(row) == theirs.name(row).replace(str(root), str(remote))
+
+
+def test_arrow_opens_a_copy_of_an_index_itself(remote_dataset, monkeypatch):
+    """A file that Python has opened may be let go of as late as when the interpreter ends."""
+    opened, real = [], pq.ParquetFile
+
+    def spy(source, **arguments):
+        opened.append(source)
+        return real(source, **arguments)
+
+    monkeypatch.setattr(pq, "ParquetFile", spy)
+    assert len(load_index(remote_dataset)) == 56
+    (source,) = opened
+    assert isinstance(source, Path) and not source.exists(), "the copy is gone"
 
 
 def test_a_frame_that_is_gone_is_skipped(small_dataset, remote_dataset, caplog):

@@ -110,6 +110,20 @@ def test_what_is_no_run_is_refused(tmp_path):
     assert not (tmp_path / "curves.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("config.json", "{}"), ("config.json", "[]"), ("config.json", '{"model": {')),
+        *(("metrics.jsonl", '{"loss": 1}\n'), ("metrics.jsonl", "no JSON\n")),
+    ],
+)
+def test_what_is_no_run_is_named(tmp_path, name, text):
+    run = write(tmp_path / "run", [{"step": 1, "loss": 3.0}])
+    (run / name).write_text(text)
+    with pytest.raises(InputError, match=f"{name}: damaged"):
+        read_run(run)
+
+
 def run_command(*arguments):
     return call("-m", "msn.curves", *arguments)
 

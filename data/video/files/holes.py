@@ -11,13 +11,12 @@ import numpy as np
 
 from data.video.files.frame_numbers import FrameNumbers
 from data.video.files.opening import VideoFile
-from data.video.files.packets import GAP, SLOW, Packets
+from data.video.files.packets import GAP, REORDERED, SLOW, Packets
 
 LOST = -1  # place of a frame that is lost: no packet has it
 LATE = 1.75  # times the usual duration, after which a frame is missing; telecine has 1.5
 FEW, FEW_SHARE = 3, 0.02  # of the steps between frames: with more of others no rate is constant
 UNEVEN = 0.25  # of the usual duration, by which time stamps that are rounded differ
-REORDERED = 16  # frames by which the order of decoding may differ from that of showing
 MADE_OF_TWO = 3  # frames at most that are made of one before and one behind
 SMALL = 200  # bytes that a container may have between packets for its own use
 UNKNOWN_BYTES = 1 << 40  # of a packet that PyAV does not hand out
@@ -100,6 +99,8 @@ class _Video:
         if self.has_stray(hole):
             return None
         step, file = self._steps[hole], self._file
+        if step > GAP and hole == len(self._steps) - 1:
+            return None  # a picture that was shown for long at the end: its end is a frame
         if file.may_jump and step > max(GAP, SLOW * self._usual):
             return self._first_behind(hole)
         is_told = self.period and is_inter

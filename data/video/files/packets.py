@@ -15,6 +15,7 @@ UNKNOWN = np.iinfo(np.int64).min
 GAP = 1.0  # seconds from which on the clock of an MPEG stream may have jumped ahead
 STILL = 600.0  # seconds for which a frame may be shown in other files
 UNEVEN = 0.4  # of the usual duration of a frame: by less, rates that alternate differ from it
+REORDERED = 16  # frames by which the order of decoding may differ from that of showing
 SLOW = 10  # times the usual duration of a frame: what is shorter is no jump
 # Codecs whose B frames are shown when they are decoded, and others when the next of these is.
 SHOWN_IN_TURN = ("mpeg1video", "mpeg2video")
@@ -126,7 +127,7 @@ def unroll(packets: Packets, unit: float) -> tuple[np.ndarray | None, tuple[int,
         return None, (0,)
     back = 0
     if (clock == UNKNOWN).all():  # then frames are shown in another order than they are decoded
-        clock, back = stamps, -1 / unit
+        clock, back = stamps, -max(1 / unit, REORDERED * _duration(stamps, 0))
     known = np.flatnonzero(clock != UNKNOWN)
     steps = np.diff(clock[known])
     usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.video.files.packets import GAP, SLOW, STILL, UNKNOWN, Packets
+from data.video.files.packets import GAP, REORDERED, SLOW, STILL, UNKNOWN, Packets
 
 MOST = 3  # packets in a row that may be damaged
 FEW, FEW_SHARE = 3, 0.02  # of the frames, that may have the time of another
-REORDERED = 16  # frames by which the order of decoding may differ from that of showing
 
 
 def without_strays(packets: Packets, unit: float) -> Packets:

@@ -74,7 +74,7 @@ def test_what_was_cleaned_is_counted_where_it_was_asked_for(tmp_path):
 @pytest.mark.parametrize("more", [0, 3])
 def test_long_tables_say_how_much_they_leave_out(more):
     videos = {f"op{n}": {"frames": 2} for n in range(TABLE_ROWS + more)}
-    remarks = [f"{n}.txt: stray" for n in range(PRINTED + more)]
+    remarks = [f"{n}.txt: stray {n}" for n in range(PRINTED + more)]
     text = audit_of(videos, remarks).table()
     assert text.count("\nop") == TABLE_ROWS
     assert text.count("remark: ") == PRINTED
@@ -104,7 +104,9 @@ def test_sizes_are_added_up_and_the_most_frequent_printed():
 
 def test_neighbours_do_not_hide_what_a_data_set_says_of_itself():
     """Problems first, then its own remarks, then those about neighbours; each kind is bounded."""
-    audit = audit_of({}, remarks=["a.txt: odd"] * 25, problems=["b.mp4: damaged"] * 25)
+    audit = audit_of(
+        {}, remarks=[f"a.txt: odd {n}" for n in range(25)], problems=["b.mp4: damaged"] * 25
+    )
     audit.neighbours += [f"set{n}: shares recordings" for n in range(15)]
     lines = audit.table().splitlines()
     kinds = [line.split(":")[0] for line in lines if line.startswith(("not used", "remark", "..."))]
@@ -116,6 +118,21 @@ def test_neighbours_do_not_hide_what_a_data_set_says_of_itself():
     whole = Audit()
     whole.add(audit)
     assert whole.table() == audit.table()
+
+
+def test_many_stray_files_do_not_hide_what_is_said_of_labels():
+    stray = [f"note{n}.pdf: neither a video nor an image" for n in range(30)]
+    alike = [f"op{n}.mov: named op{n}_mov, as op{n} is op{n}.mp4" for n in range(3)]
+    said = [*stray[:15], *alike, *stray[15:], "a.csv: 3 rows without a phase", "no colon"]
+    audit = audit_of({}, remarks=said)
+    assert audit.findings() == [
+        "remark: note0.pdf, note1.pdf, note2.pdf and 27 more: neither a video nor an image",
+        *(f"remark: {line}" for line in alike),
+        "remark: a.csv: 3 rows without a phase",
+        "remark: no colon",
+    ]
+    assert audit.remarks == said, "audit.json has all"
+    assert audit_of({}, remarks=stray[:3]).findings() == [f"remark: {line}" for line in stray[:3]]
 
 
 def test_videos_of_one_frame_are_one_row_where_they_are_many():

@@ -91,6 +91,15 @@ def test_excluded_videos_are_left_out(kind, roots, index):
     assert source.seconds(20) == 6
 
 
+@pytest.mark.parametrize("kind", ["images", "packed", "records", "tfds"])
+def test_exclusions_that_only_spelling_tells_from_a_video_are_said(kind, roots, caplog):
+    source = open_source(kind, roots[kind], exclude=["Video 2", "vid-03", "VIDEO04", "case 1"])
+    assert source.excluded == ("video04",), "case is no spelling of its own"
+    (line,) = caplog.messages
+    assert line.startswith("2 videos may be one with excluded ones, spelt otherwise: ")
+    assert "'video02' and 'Video 2', 'video03' and 'vid-03'" in line
+
+
 @pytest.mark.parametrize("fps", [1.0, 5.0])
 def test_videos_at_a_rate(roots, fps):
     source = open_source("videos", roots["videos"], exclude=["video02"], fps=fps)

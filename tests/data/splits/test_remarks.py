@@ -56,3 +56,28 @@ def test_a_recording_that_is_twice_in_a_data_set_and_a_damaged_neighbour(tmp_pat
     twice, damaged = remarks(root)
     assert twice == f"{root}: the same recordings as others in it: video68 (VID68)"
     assert str(tmp_path / "bad" / "audit.json") in damaged
+
+
+def test_names_that_only_spelling_tells_apart_are_said(tmp_path):
+    ours = dataset(tmp_path / "ours", "Video 4", "video_05", "op1")
+    public = dataset(tmp_path / "cholec80", "video04", "video05", "video06")
+    dataset(tmp_path / "demo", "video04", synthetic=True)
+    (line,) = remarks(ours)
+    assert line.startswith(f"2 videos may be one with videos in {public}, spelt otherwise: ")
+    assert "'Video 4' and 'video04'" in line
+    (line,) = remarks(public)
+    assert f"with videos in {ours}" in line, "from the other side, too"
+    both = dataset(tmp_path / "elsewhere" / "both", "Video 4", "video04", "VIDEO05", "video05")
+    twice, spelt = remarks(both)
+    assert twice == f"{both}: the same recordings as others in it: video05 (VIDEO05)"
+    assert spelt.startswith(f"1 video may be one operation with others in {both}")
+
+
+def test_a_drawn_split_says_which_of_its_parts_have_names_alike(tmp_path):
+    audit = Audit()
+    for number in range(5):
+        for video in (f"lap{number}", f"lap_{number:02d}"):
+            audit.videos[video] = {"frames": 10}
+    audit_patients(tmp_path, audit)
+    lines = [line for line in audit.remarks if "spelt otherwise" in line]
+    assert lines and all(line.startswith("split 70/10/20 by video: ") for line in lines)

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import signal
@@ -60,6 +61,24 @@ def test_nothing_is_left_but_what_was_written(tmp_path):
         (tmp_path / "a" / "kept").touch()
         print(1 / 0)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_lock_that_cannot_be_noted_leaves_nothing(tmp_path, monkeypatch, error, is_there):
+    def full(*_):
+        raise error
+
+    place = tmp_path / "a" / "b"
+    if is_there:
+        place.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(type(error)), locked_file(place / "one.npz"):
+            pytest.fail("it has no lock")
+    assert list(tmp_path.rglob("*")) == ([place.parent, place] if is_there else [])
+    with locked_file(place / "one.npz"):
+        pass
 
 
 def test_files_beside_one_another_have_locks_of_their_own(tmp_path):

@@ -1,5 +1,6 @@
 """What a reader of results should know of the data: patients who may be in two parts."""
 
+import dataclasses
 import shutil
 
 import pyarrow as pa
@@ -99,3 +100,18 @@ def test_an_unknown_name_is_answered_with_all_that_take_the_own_split(tmp_path, 
         names_of("train", (wanted,), [tmp_path], ("op1", "op2"))
     for part in ("train", "validation", "test"):
         assert f"--config.{part}_videos=splits.json" in str(error.value)
+
+
+def test_names_that_only_spelling_tells_apart_are_said(small_dataset, caplog):
+    videos = {"train": ("video01", "video02"), "validation": (), "test": ("video04", "video03")}
+    task = phases(CHOLEC80)
+    splits = select_splits([small_dataset], videos, task)
+    texts = remarks(task, splits, Seen(("Vid 04", "video-3", "VIDEO01", "op 4"), is_all=True))
+    (text,) = [text for text in texts if "spelt otherwise" in text]
+    assert text.startswith("2 test videos may be one with videos in pre-training")
+    assert "'video03' and 'video-3'" in text and text in caplog.text
+    assert not [text for text in texts if "seen test videos" in text]
+    splits["validation"] = dataclasses.replace(splits["test"], videos=("Video 1", "op 3"))
+    texts = remarks(task, splits, Seen(is_all=True))
+    (text,) = [text for text in texts if "spelt otherwise" in text]
+    assert text.startswith("1 validation video may be one operation with train videos")

@@ -106,6 +106,20 @@ def test_what_has_labels_and_what_is_tested_are_never_chosen(data, tmp_path):
     assert set(names) == {"video01", "video02", "video07"}  # nobody has looked at the first
 
 
+def test_what_is_left_out_goes_by_the_operation(data, tmp_path):
+    root, table = data
+    output = to_path(tmp_path / "out.csv")
+    wanted = {"root": root, "budget": "8"}
+    without_labels(root, ["video02", "video07"])
+    names, remarks = select([table], Wanted(**wanted, excluded=("VID02",)), output)
+    assert names == ["video07"]
+    split(root, ["Video 7"])
+    names, remarks = select([table], Wanted(**wanted, excluded=("VIDEO02",)), output)
+    assert names == ["video07"], "it may be another"
+    (line,) = [remark for remark in remarks if "spelt otherwise" in remark]
+    assert "with videos that are left out" in line and "'video07' and 'Video 7'" in line
+
+
 def test_what_other_splits_test_on_and_that_none_is_known_is_said(data, tmp_path, caplog):
     root, table = data
     without_labels(root, ["video02", "video05", "video07"])

@@ -123,6 +123,13 @@ def test_videos_that_prove_nothing_are_refused(small_dataset, arguments, named):
         probe(small_dataset, **arguments)
 
 
+def test_test_videos_that_may_be_seen_under_another_spelling_are_said(small_dataset, caplog):
+    probe(small_dataset, seen=("video 3", "Video 4"))
+    (line,) = caplog.messages
+    assert line.startswith("probe.test_videos: 1 video may be one operation with videos in pre-tr")
+    assert "'video04' and 'Video 4'" in line
+
+
 @pytest.mark.parametrize("values", [1, 50, 1 << 24])
 def test_votes_are_of_the_nearest_in_any_portions(monkeypatch, values):
     monkeypatch.setattr("msn.training.neighbours._VALUES", values)  # 1, 1 and all rows at a time

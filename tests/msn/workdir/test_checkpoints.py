@@ -17,8 +17,9 @@ TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 2, "num_heads":
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
 
 
-def create(seed=0, **arguments):
-    return MSN(TINY | arguments, hidden_dim=16, output_dim=8, num_prototypes=6, seed=seed)
+def create(seed=0, teacher_width=None, **arguments):
+    sizes = {"hidden_dim": 16, "output_dim": 8, "num_prototypes": 6}
+    return MSN(TINY | arguments, **sizes, teacher_width=teacher_width, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,9 @@ def encoder_dir(tmp_path_factory):
 
 def test_a_checkpoint_carries_every_variable(tmp_path):
     """Set and compared by the networks' own lists: one that is not saved is found out."""
-    for stem in (None, (5, 7)):  # whose batch norms have running statistics
-        model, other = create(seed=1, stem_channels=stem), create(seed=2, stem_channels=stem)
+    # The batch norms of a stem have running statistics; a teacher has a head.
+    for arguments in ({}, {"stem_channels": (5, 7)}, {"teacher_width": 5}):
+        model, other = create(seed=1, **arguments), create(seed=2, **arguments)
         for number, variable in enumerate(all_variables(model).values()):
             value = np.random.default_rng(number).normal(size=variable.shape) * 10 + 20
             variable.assign(value.astype(keras.backend.standardize_dtype(variable.dtype)))
@@ -47,8 +49,8 @@ def test_a_checkpoint_carries_every_variable(tmp_path):
 
 def all_variables(model):
     """Every variable of a run by a name of its own."""
-    parts = ("anchor_encoder", "anchor_head", "target_encoder", "target_head")
-    lists = {part: getattr(model, part).weights for part in parts}
+    parts = ("anchor_encoder", "anchor_head", "target_encoder", "target_head", "teacher_head")
+    lists = {part: getattr(model, part).weights for part in parts if getattr(model, part)}
     lists |= {name: getattr(model.optimizer, name) for name in ("first", "second")}
     lists |= {"prototypes": [model.prototypes], "steps": [model.optimizer.steps]}
     return {f"{name} {place}": v for name, part in lists.items() for place, v in enumerate(part)}

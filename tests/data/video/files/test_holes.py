@@ -135,6 +135,45 @@ def test_less_than_a_frame_a_second_is_no_row_of_holes(tmp_path, name, monkeypat
     reader.close()
 
 
+@pytest.mark.parametrize("seconds", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("op.mkv", "libx264"), ("op.mkv", "libx265"), ("op.flv", "libx264"), ("op.mov", "mpeg4")],
+)
+def test_frames_in_another_order_at_a_frame_in_seconds_are_no_jump(tmp_path, name, codec, seconds):
+    """As of videos that were reduced to a frame a second: B frames are seconds away."""
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    path = encode_at(tmp_path / name, seconds * np.arange(40), codec, bf="3", **options)
+    clock = read_clock(path)
+    np.testing.assert_allclose(clock.times, seconds * np.arange(40))
+    assert clock.starts == (0,) and LOST not in clock.places
+    clock.check_end()
+    lost = []
+    assert len(list(decode(clock, ((n, n) for n in range(40)), lost=lost))) == 40
+    assert not lost
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        *[(f"op.{kind}", "libx264", {"bf": "3"}) for kind in ("mkv", "ts", "flv", "mp4")],
+        *[(f"op.{kind}", "libx264", {"bf": "0"}) for kind in ("mkv", "ts")],
+        *(("op.webm", "libvpx", {}), ("op.wmv", "wmv2", {}), ("op.mkv", "mpeg4", {})),
+    ],
+)
+def test_a_last_picture_that_is_shown_for_long_is_no_hole(tmp_path, name, codec, options):
+    """It is shown until its copy, which is the last frame, ten seconds later."""
+    stamps = np.arange(100) / FPS + 10 * (np.arange(100) == 99)
+    clock = read_clock(encode_at(tmp_path / name, stamps, codec, **options))
+    assert len(clock.times) == 100 and LOST not in clock.places
+    if len(clock.starts) == 1:  # else its clock goes on there, and that is said
+        assert clock.times[-1] == pytest.approx(13.96, abs=0.01)
+        assert len(clock.source_frames(1)) == 14
+    lost = []
+    assert len(list(decode(clock, ((n, n) for n in range(100)), lost=lost))) == 100
+    assert not lost
+
+
 @pytest.mark.parametrize("sound_codec", ["aac", "libmp3lame"])
 @pytest.mark.parametrize(
     ("name", "codec"),
