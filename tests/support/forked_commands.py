@@ -78,6 +78,7 @@ def run(words, folder, environment, outputs, stand_ins):
     try:
         if words[0] == "-m":
             sys.argv = words[1:]
+            sys.modules.pop(words[1], None)  # else runpy remarks that it is imported already
             runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         else:
             sys.argv = [str(ROOT / words[0]), *words[1:]]
