@@ -12,7 +12,7 @@ from down_stream.experiment import run
 from tests.support.class_images import prepare
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def write_stripes(path, number, is_upright):

@@ -21,7 +21,7 @@ from tests.support.small_dataset import make_small_dataset
 from tests.support.small_msn import VARIANT
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 SECONDS = 14
 TEST = ("video09", "video10")  # which people have labelled for that

@@ -17,7 +17,7 @@ from msn.workdir import checkpoint_files
 from tests.support.recorder import recorded
 from tests.support.small_msn import VARIANT, small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def weights(workdir):

@@ -25,7 +25,7 @@ from tests.support.record_files import write_records
 from tests.support.recorder import recorded
 from tests.support.small_msn import VARIANT, small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def lines(workdir):

@@ -22,7 +22,7 @@ from tests.support.forked_commands import call
 from tests.support.small_msn import VARIANT
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture(scope="module")
