@@ -96,6 +96,27 @@ def eager():
         yield
 
 
+@pytest.fixture
+def without_xla(request, monkeypatch):
+    """Programs are traced and not compiled, which takes longer; but in tests marked `xla`."""
+    if request.node.get_closest_marker("xla"):
+        return
+    from down_stream.classifiers import finetuning, linear_probe
+    from down_stream.features import extraction
+
+    for module in (finetuning, linear_probe, extraction):
+        monkeypatch.setattr(module, "xla_works", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def plain_runs():
+    """The runs of a module leave blank pictures and no SavedModel."""
+    from tests.support import plain_runs
+
+    with plain_runs.plain_runs():
+        yield
+
+
 @contextlib.contextmanager
 def run_eagerly():
     import tensorflow as tf  # which `make test-backends` has not

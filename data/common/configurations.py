@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 from data.common.errors import InputError, one_line, some
 
@@ -93,6 +93,9 @@ def configured(
 def with_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
     """A copy of a configuration with these keys changed."""
     own = config.copy_and_resolve_references()
+    with own.ignore_type():  # a value of any type stays one: the copy has its value's alone
+        for key in (key for key in config if config.get_type(key) is object):
+            own[key] = FieldReference(config[key], field_type=object)
     own.update_from_flattened_dict(dict(overrides))
     return own
 

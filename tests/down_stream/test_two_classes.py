@@ -12,6 +12,8 @@ from down_stream.experiment import run
 from tests.support.class_images import prepare
 from tests.support.small_phases import small_config
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def write_stripes(path, number, is_upright):
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,24 +1,28 @@
 """The four commands one after the other, as a newcomer calls them, on very small videos."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.dataset.frame_index import load_index
-from tests.data.common.test_cli import call
+from tests.data.common.test_cli import COMMANDS, call
+from tests.support import forked_commands
 from tests.support.documented import run_command
 from tests.support.places import ROOT
 
 
-def run(command, *arguments, **options):
-    result = call(command, *arguments, **options)
+def run(command, *arguments, by=call, **options):
+    result = by(command, *arguments, **options)
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     return result
+
+
+def call_again(command, *arguments, **options):
+    """As `call`, of a command whose start from nothing has been seen: it is forked."""
+    return forked_commands.call(*COMMANDS[command], *arguments, **options)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,7 @@ def chain(tmp_path_factory):
             "--optimizer=adam",
             "--learning_rate=1e-3",
             "--weight_decay=0",
+            by=call_again if mode == "finetune" else call,
             **place,
         )
     printed["inference"] = run(
@@ -156,8 +161,7 @@ def test_nothing_but_what_is_of_use_is_printed(chain):
 
 def test_experiments_side_by_side(chain):
     root, _ = chain
-    command = [sys.executable, "-m", "down_stream.compare", root / "probe", root / "finetune"]
-    table = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    table = run("compare", root / "probe", root / "finetune", by=call_again).stdout
     lines = table.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["name", "probe", "finetune"]
     assert (
@@ -175,6 +179,7 @@ def test_a_second_run_does_nothing_twice(chain):
         "--synthetic",
         "--synthetic_videos=4",
         "--synthetic_seconds=20",
+        by=call_again,
     )
     assert before == {path: path.stat().st_mtime_ns for path in frames.rglob("*.jpg")}
 

@@ -20,9 +20,9 @@ from down_stream.main import MODELS
 from down_stream.tasks import open_task
 from msn.pretrain import pretrain
 from tests.benchmarks.pretrain_step import operations
-from tests.data.common.test_cli import call
 from tests.support import documented
 from tests.support.documented import shrink_experiment, shrink_pretraining
+from tests.support.forked_commands import call
 from tests.support.places import ROOT
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_polyps import BOX, write_frame
@@ -99,22 +99,22 @@ def test_the_page_has_a_command_for_every_number():
 def test_data_are_prepared(place, monkeypatch):
     monkeypatch.chdir(place)
     cholec80, polyps = of("prepare")
-    done = call("prepare", *arguments(polyps), cwd=place)
+    done = call("prepare.py", *arguments(polyps), cwd=place)
     assert done.returncode == 0, done.stderr
     assert set(load_index("datasets/polypsset").label.tolist()) == {0, 1}
     # The first would fetch 85 GB: rendered videos take their place, the other flags stay.
     kept = [flag for flag in arguments(cholec80) if flag != "--verify_checksum"]
     small = ["--synthetic", "--synthetic_videos=2", "--synthetic_seconds=14", "--name=rendered"]
-    done = call("prepare", *kept, *small, cwd=place)
+    done = call("prepare.py", *kept, *small, cwd=place)
     assert done.returncode == 0, done.stderr
     assert len(load_index("datasets/rendered").videos) == 2
 
 
-def test_encoders_are_trained_and_evaluated(place, monkeypatch, eager):
+def test_encoders_are_trained_and_evaluated(place, monkeypatch, eager, plain_runs):
     """All but the sizes, which are checked against --model: the networks are tiny."""
     monkeypatch.chdir(place)
     if not Path("datasets/polypsset").exists():
-        assert call("prepare", *arguments(of("prepare")[1]), cwd=place).returncode == 0
+        assert call("prepare.py", *arguments(of("prepare")[1]), cwd=place).returncode == 0
     trained = {}
     for command in of("train"):
         config, values = parse(command, monkeypatch)

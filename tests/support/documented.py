@@ -4,6 +4,7 @@ import runpy
 import shlex
 import sys
 import textwrap
+import warnings
 
 from absl import flags
 
@@ -57,7 +58,9 @@ def run_command(words, monkeypatch, parse_only=False):
     with own_flags():
         try:
             if as_module:
-                runpy.run_module(words[2], run_name="__main__", alter_sys=False)
+                with warnings.catch_warnings():  # it is run anew, whoever has imported it
+                    warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
+                    runpy.run_module(words[2], run_name="__main__", alter_sys=False)
             else:
                 runpy.run_path(str(ROOT / words[1]), run_name="__main__")
         except SystemExit as end:
@@ -105,7 +108,7 @@ def shrink_experiment(config):
     is_new = "fractions" in config or not config.encoder
     config.model.variant, config.resnet_weights = VARIANT if is_new else "", "none"
     config.model.image_size = 16
-    config.batch_size, config.epochs, config.tecno.epochs = 4, 1, 1
+    config.batch_size, config.epochs, config.tecno.epochs = 14, 1, 1
     config.feature_cache = "runs/features"
     if config.task != "classes":
         config.train_videos = ("video01", "video02")

@@ -6,7 +6,13 @@ import sys
 
 import pytest
 
-from data.common.configurations import check_complete, check_key, flatten, read_config
+from data.common.configurations import (
+    check_complete,
+    check_key,
+    configured,
+    flatten,
+    read_config,
+)
 from tests.support.places import ROOT
 
 FILES = sorted((ROOT / "configs").glob("[a-u]*.py"))
@@ -70,6 +76,14 @@ def test_known_keys_and_the_way_to_add_one_are_said(tmp_path):
 def test_a_key_is_added_on_purpose(tmp_path):
     path = write_config(tmp_path, ["with config.unlocked():", "    config.note = 'mine'"])
     assert read_config(str(path)).note == "mine"
+
+
+def test_a_value_that_may_be_of_any_type_is_changed_from_python_too_and_again():
+    config = configured("configs/msn_demo.py", {"compile_with_xla": False})
+    assert config.compile_with_xla is False
+    for value in (True, "auto"):
+        config = configured(config, {"compile_with_xla": value})
+        assert config.compile_with_xla == value
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)

@@ -15,6 +15,8 @@ from msn.networks.encoder import Encoder
 from msn.workdir.checkpoint_files import checkpoints
 from tests.support.small_dataset import make_small_dataset
 
+pytestmark = pytest.mark.usefixtures("without_xla")
+
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3, "seed": 0}
 ADAM = {
     "name": "adamw",
@@ -48,6 +50,7 @@ def changed(before, after):
     return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
 
+@pytest.mark.xla
 def test_fine_tuning_changes_everything_and_learns(small_dataset):
     model = small_model()
     before = [np.array(variable) for variable in model.trainable_variables]

@@ -7,6 +7,8 @@ from data.common.errors import InputError
 from down_stream.classifiers import finetuning
 from down_stream.classifiers.linear_probe import Heads, fit_linear_probe, loss_targets
 
+pytestmark = pytest.mark.usefixtures("without_xla")
+
 RATES, DECAYS = (0.003, 0.03, 0.3), (0.0, 0.1)
 BATCH, EPOCHS = 64, 3
 
@@ -127,6 +129,7 @@ def test_the_best_epoch_of_the_best_point_is_kept_though_the_last_is_worse():
     assert [row["epoch"] for row in probe.chosen["grid"]] == table.argmax(axis=0).tolist()
 
 
+@pytest.mark.xla
 def test_it_learns_and_a_bad_learning_rate_is_not_chosen():
     features, labels = blobs()
     held_out, truth = blobs(seed=1)

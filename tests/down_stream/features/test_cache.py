@@ -16,6 +16,8 @@ from msn.encoders import save_encoder
 from msn.formats.saved_model import FrozenEncoder
 from msn.networks.encoder import Encoder
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3}
 
 

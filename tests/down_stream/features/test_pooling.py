@@ -23,6 +23,8 @@ from msn.networks.encoder import Encoder
 from msn.networks.resnet import create_resnet
 from tests.support.places import GOLDEN
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 TINY = {"image_size": 16, "patch_size": 4, "width": 12, "depth": 5, "num_heads": 3, "seed": 0}
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
 ASK = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}

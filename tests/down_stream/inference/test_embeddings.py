@@ -30,6 +30,8 @@ from msn.networks.encoder import Encoder
 from tests.support.small_records import write_records
 from tests.support.small_videos import write_video
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
