@@ -108,15 +108,6 @@ def without_xla(request, monkeypatch):
         monkeypatch.setattr(module, "xla_works", lambda: False)
 
 
-@pytest.fixture(scope="module")
-def plain_runs():
-    """The runs of a module leave blank pictures and no SavedModel."""
-    from tests.support import plain_runs
-
-    with plain_runs.plain_runs():
-        yield
-
-
 @contextlib.contextmanager
 def run_eagerly():
     import tensorflow as tf  # which `make test-backends` has not

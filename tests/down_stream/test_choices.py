@@ -25,7 +25,7 @@ from tests.support.recorder import recorded
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_phases import small_config, small_splits
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 PHASES = phases(CHOLEC80)
 CLASSES = image_classes(Classes(classes=("a", "b")))

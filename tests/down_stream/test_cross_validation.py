@@ -18,7 +18,7 @@ from down_stream.metrics.predictions import read_predictions
 from down_stream.tasks import open_task
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def folds_of(workdir):

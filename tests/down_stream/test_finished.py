@@ -20,7 +20,7 @@ from msn.networks.encoder import create_encoder
 from tests.support.small_msn import VARIANT
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def test_a_finished_run_may_be_replaced_an_unfinished_one_only_resumed(small_dataset, tmp_path):

@@ -14,7 +14,7 @@ from down_stream.metrics.predictions import read_predictions
 from down_stream.report.wording import drawn_cases
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 OF = {"video01": "A", "video02": "A", "video03": "B", "video04": "B"}
 

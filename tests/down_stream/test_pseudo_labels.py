@@ -15,7 +15,7 @@ from down_stream.experiment import experiment, run
 from tests.support.small_msn import VARIANT
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from data.storage.folders import copy_folder
 from data.storage.paths import to_path
 from tests.support import documented, public_archives
 from tests.support.places import ROOT
-from tests.support.plain_runs import plain_runs
 from tests.support.small_dataset import draw_frame, make_small_dataset, write
 from tests.support.small_msn import VARIANT
 from tests.support.small_polyps import write_image, write_polypsset
@@ -156,8 +155,7 @@ def tiny(place, monkeypatch, eager):
 
     def small_run(config, workdir, **given):
         shrink(config)
-        with plain_runs():
-            return run(config, workdir, **given)
+        return run(config, workdir, **given)
 
     check_inputs = down_stream.checks.check_inputs
 
@@ -169,8 +167,7 @@ def tiny(place, monkeypatch, eager):
     def small_folds(config, workdir, run):
         documented.shrink_experiment(config)
         config.folds = 2
-        with plain_runs():
-            return cross_validate(config, workdir, run)
+        return cross_validate(config, workdir, run)
 
     def small_grid(config, workdir, **arguments):
         config.fractions, config.seeds = (0.5,), (0,)

@@ -110,7 +110,7 @@ def test_data_are_prepared(place, monkeypatch):
     assert len(load_index("datasets/rendered").videos) == 2
 
 
-def test_encoders_are_trained_and_evaluated(place, monkeypatch, eager, plain_runs):
+def test_encoders_are_trained_and_evaluated(place, monkeypatch, eager):
     """All but the sizes, which are checked against --model: the networks are tiny."""
     monkeypatch.chdir(place)
     if not Path("datasets/polypsset").exists():

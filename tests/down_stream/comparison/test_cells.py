@@ -16,7 +16,7 @@ from msn.networks.encoder import Encoder
 from msn.sweep import Shard
 from tests.down_stream.comparison.test_grid import CHOLEC80, ORIGIN, TINY, comparison_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 START = ["python", "down_stream/main.py", "--config=configs/encoder_comparison.py"]
 
 

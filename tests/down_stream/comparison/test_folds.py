@@ -22,7 +22,7 @@ from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
 from tests.down_stream.comparison.test_grid import ORIGIN, TINY, comparison_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 FOLDS, IN_A_FOLD = 2, 8  # of 20 sequences: 10 are tested, 2 validate
 
 

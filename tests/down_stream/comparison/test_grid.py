@@ -29,7 +29,7 @@ from msn.networks.encoder import Encoder
 from msn.sweep import Shard
 from tests.support.small_phases import small_config
 
-pytestmark = pytest.mark.usefixtures("eager", "plain_runs")
+pytestmark = pytest.mark.usefixtures("eager")
 
 TINY = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 3}
 ORIGIN = {"method": "MSN", "step": 1, "network": "target", "videos": ["VID04"]}
