@@ -70,6 +70,9 @@ def test_it_says_of_views_what_the_encoder_says_of_them_standardised(encoder, tm
     expected = opened.represent(tf.constant(images, tf.float32)).numpy()
     expected = (expected - expected.mean(axis=0)) / expected.std(axis=0)
     np.testing.assert_allclose(said, expected, atol=1e-3)
+    again = ViewTeacher(encoder, {})  # in another start, mean and variance are what they were
+    assert again.prepare(tmp_path, batches(second))
+    np.testing.assert_array_equal(again.says(None, tf.constant(first)), said[:40])
 
 
 def test_the_student_learns_what_is_said_of_its_own_views(
