@@ -141,7 +141,7 @@ class Clock:
                 f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f}, where it ends "
                 "within a packet"
             )
-        if self.promised - seconds > MAX_SHORT + DELAYED * self._step:
+        if self.promised - seconds > max(MAX_SHORT, DELAYED * self._step):
             raise InputError(
                 f"{self.video}: cut off, {PARTLY_USED}, to second {seconds:.0f} of "
                 f"{self.promised:.0f}"
