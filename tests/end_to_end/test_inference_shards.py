@@ -11,7 +11,7 @@ import pytest
 
 from msn.encoders import save_encoder
 from msn.networks.encoder import Encoder
-from tests.support.forked_commands import call
+from tests.support import forked_commands
 from tests.support.places import ROOT
 from tests.support.small_videos import write_video
 
@@ -41,6 +41,11 @@ def asked(encoder, tmp_path_factory):
     (folder / "a" / "broken.mp4").write_bytes(b"no video")
     model = f"--model_path={encoder}"
     return [model, f"--video_path={folder}", "--fps=5", "--batch_size=4"]
+
+
+def call(*words):
+    """By XLA, as of the processes that are killed."""
+    return forked_commands.call(*words, by_xla=True)
 
 
 def start_and_stay(*arguments):

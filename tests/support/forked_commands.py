@@ -22,10 +22,11 @@ SECONDS = 300  # that a command may take
 PRELOADED = ["tensorflow", "keras", "pandas", "sklearn.linear_model"]  # nothing of the project
 
 
-def call(*words, cwd=ROOT, environment=None, stand_ins=None):
-    """Runs `python WORDS`: a file or -m and a module, and its arguments; XLA compiles nothing.
+def call(*words, cwd=ROOT, environment=None, stand_ins=None, by_xla=False):
+    """Runs `python WORDS`: a file or -m and a module, and its arguments.
 
-    The modules in a folder `stand_ins` are imported instead of those of their names.
+    The modules in a folder `stand_ins` are imported instead of those of their names. XLA compiles
+    nothing unless `by_xla`: for what is compared, to the last digit, with what it has compiled.
 
     Returns what `subprocess.run` does, with the output as text.
     """
@@ -33,7 +34,7 @@ def call(*words, cwd=ROOT, environment=None, stand_ins=None):
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("stdout", "stderr")]
         environment = dict(os.environ) | (environment or {})
-        arguments = (words, str(cwd), environment, outputs, stand_ins)
+        arguments = (words, str(cwd), environment, outputs, stand_ins, by_xla)
         code = exit_code(run, *arguments)
         texts = [path.read_text(encoding="utf-8") for path in outputs]
         return subprocess.CompletedProcess(words, code, *texts)
@@ -62,7 +63,7 @@ def exit_code(function, *arguments):
     return process.exitcode
 
 
-def run(words, folder, environment, outputs, stand_ins):
+def run(words, folder, environment, outputs, stand_ins, by_xla):
     """Does in this process what python does with these words, and ends with their exit code."""
     os.environ.clear()
     os.environ.update(environment)
@@ -75,7 +76,8 @@ def run(words, folder, environment, outputs, stand_ins):
         sys.path.insert(0, str(stand_ins))
     else:
         set_up_tensorflow()
-        leave_out_xla()
+        if not by_xla:
+            leave_out_xla()
     try:
         if words[0] == "-m":
             sys.argv = words[1:]
