@@ -99,13 +99,12 @@ def remark_shared(root: Path, audit: Audit) -> None:
         return
     names = sorted(folder.name for folder in (root / "frames").iterdir())
     videos = [name for name in names if find_public(name)]
-    twice, spelt = [], []
+    twice = []
     for place, name in enumerate(videos):
         twice += overlaps([name], videos[:place])[0]
-    for name in names:
-        spelt += alike([name], videos, of_public=True)
     if twice:
         audit.remark(f"{root}: the same recordings as others in it: {some(twice)}")
+    spelt = alike(names, videos, of_public=True)
     audit.remarks += say_alike(spelt, f"others in {root}", AS_ONE)
     if is_remote(root):
         return  # what lies beside it is nobody's to read

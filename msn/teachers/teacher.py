@@ -60,7 +60,7 @@ class Teacher(abc.ABC):
         Args:
           workdir: of the run.
           batches_from: `first_step` -> the batches of the run from there on.
-          stop: a signal ends it between two batches; the next start goes on there.
+          stop: a signal ends it between two batches.
 
         Returns:
           False where a signal has ended it.
@@ -103,7 +103,7 @@ class Teacher(abc.ABC):
             return {}
         try:
             noted = json.loads(file.read_text())
-            return noted if noted["content"] else {}
+            return {**noted, "content": noted["content"]}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file}: damaged; use another workdir") from error
 

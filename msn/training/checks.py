@@ -112,9 +112,9 @@ def check_teacher(config: ConfigDict) -> None:
     Without one, for what is said of one; but for the weights, which configurations have for both.
     """
     if not config.teacher:
-        usual = {"teacher_sees": "frame", "teacher_alone": 0.0}
-        for name in (*usual, "teacher_mean", "teacher_std", "teacher_num_heads"):
-            if config[name] != usual.get(name):
+        said = ("teacher_alone", "teacher_mean", "teacher_std", "teacher_num_heads")
+        for name in ("teacher_sees", *said):
+            if config[name] and config[name] != "frame":
                 raise InputError(
                     f"{name} is {config[name]} without a teacher; expected --config.teacher=PATH"
                 )
