@@ -124,7 +124,17 @@ def test_ctrl_c_twice_ends_what_does_not_come_to_its_end():
         signal.raise_signal(signal.SIGTERM)  # batch systems send two
 
 
-def test_of_a_library_signals_are_the_callers_but_for_ctrl_c():
+@pytest.fixture
+def no_handlers():
+    """Signals as Python starts with them, whatever another test has left in this process."""
+    at_start = dict.fromkeys(SIGNALS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in at_start.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_of_a_library_signals_are_the_callers_but_for_ctrl_c(no_handlers):
     def handlers():
         return {number: signal.getsignal(number) for number in SIGNALS}
 
