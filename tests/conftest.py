@@ -8,19 +8,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports Te
 
 import pytest
 
-# Files that take a minute or more begin first: the last one would run while a core is idle.
-LONG = (
-    *(
-        "distribution",
-        "reproduce",
-        "documentation",
-        "commands_chained",
-        "pretrain_killed",
-        "nights",
-        "notebooks",
-    ),
-    "golden",
-)
+# Files that take minutes begin first: the last one would run while a core is idle.
+LONG = {
+    "test_commands_chained",
+    "test_documentation",
+    "test_golden",
+    "test_nights",
+    "test_notebooks",
+    "test_pretrain_killed",
+    "test_proof_real",
+    "test_replicas",
+    "test_reproduce",
+    "test_slurm",
+}
 
 
 def pytest_configure(config):
@@ -37,7 +37,7 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ from tests.support.forked_commands import call
 from tests.support.object_store import new_place
 from tests.support.places import ROOT
 from tests.support.record_files import write_records
+from tests.support.run_directories import metrics_in
 from tests.support.small_msn import small_config
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 192, "depth": 1, "num_heads": 3}
@@ -54,7 +55,7 @@ def state_of(path):
 
 
 def lines(workdir):
-    rows = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    rows = metrics_in(workdir)
     return [{key: value for key, value in row.items() if key not in SPEED} for row in rows]
 
 

@@ -15,6 +15,7 @@ from msn.pretrain import pretrain
 from msn.training import configuration
 from msn.workdir import checkpoint_files
 from tests.support.recorder import recorded
+from tests.support.run_directories import metrics_in
 from tests.support.small_msn import VARIANT, small_config
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -22,10 +23,6 @@ pytestmark = pytest.mark.usefixtures("eager")
 
 def weights(workdir):
     return encoders.load_encoder(workdir / "encoder").get_weights()
-
-
-def lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def steps_of_checkpoints(workdir):
@@ -46,8 +43,8 @@ def test_what_a_run_leaves(run):
     names = {path.name for path in run.iterdir()}
     files = {"config.json", "metrics.jsonl", "videos.json"}
     assert names == files | {"checkpoints", "encoder", "events"}
-    assert [line["step"] for line in lines(run)] == [2, 4, 6]
-    assert lines(run)[-1].keys() == {
+    assert [line["step"] for line in metrics_in(run)] == [2, 4, 6]
+    assert metrics_in(run)[-1].keys() == {
         *("step", "loss", "cross_entropy", "me_max", "entropy", "mean_entropy", "max_target"),
         *("learning_rate", "weight_decay", "momentum", "sharpening", "prototypes_used"),
         *("gradient_norm", "gradient_norm_first_block", "gradient_norm_last_block"),
@@ -61,7 +58,7 @@ def test_what_a_run_leaves(run):
 
 
 def test_the_logged_values_can_be_what_they_are_called(run):
-    last = lines(run)[-1]
+    last = metrics_in(run)[-1]
     assert 0 <= last["entropy"] <= last["mean_entropy"] <= np.log(8) + 1e-5
     assert last["mean_entropy"] == pytest.approx(np.log(8) - last["me_max"], abs=1e-4)
     assert 1 <= last["effective_rank"] <= 7  # of 8 images, about their mean
@@ -89,7 +86,7 @@ def test_a_damaged_checkpoint_falls_back_and_the_run_ends_as_if_nothing_was(
     assert pretrain(small_config(small_dataset), workdir)
     assert "damaged" in caplog.text
     assert "from step 4" in caplog.text
-    assert [line["step"] for line in lines(workdir)] == [2, 4, 6]
+    assert [line["step"] for line in metrics_in(workdir)] == [2, 4, 6]
     for ours, theirs in zip(weights(workdir), weights(run), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
@@ -146,7 +143,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_or_is_skipped(
     newest = checkpoint_files.checkpoints(workdir / "checkpoints")[-1]
     with checkpoint_files.open_state(newest) as file:
         assert file.metadata()["skipped"] == "[0, 3]"
-    assert [line["step"] for line in lines(workdir)] == [2, 6]
+    assert [line["step"] for line in metrics_in(workdir)] == [2, 6]
     state = safetensors.numpy.load_file(newest)
     assert all(np.isfinite(value).all() for value in state.values())
     assert state["optimizer/steps"] == 4
@@ -177,7 +174,7 @@ def test_what_a_step_sees_is_of_the_configuration(small_dataset, tmp_path, monke
         **{"balance_sources": False, "one_source_per_batch": False},
     }
     assert [args for args, _ in masks.calls] == [(9, 0.5, 5, step) for step in range(6)]
-    for step, line in enumerate(lines(tmp_path)):
+    for step, line in enumerate(metrics_in(tmp_path)):
         assert line["step"] == step + 1
         expected = configuration.schedule_of_step(config, step, 6, 3)
         assert {name: line[name] for name in expected} == expected
@@ -204,15 +201,15 @@ def test_the_probe_is_logged(small_dataset, tmp_path):
         probe__test_videos=("video04",),
     )
     assert pretrain(config, tmp_path)
-    assert [line["step"] for line in lines(tmp_path)] == [1, 2]
+    assert [line["step"] for line in metrics_in(tmp_path)] == [1, 2]
     for name in ("knn_macro_f1", "source_knn"):
-        assert all(0 <= line[name] <= 1 for line in lines(tmp_path))
+        assert all(0 <= line[name] <= 1 for line in metrics_in(tmp_path))
 
 
 def test_of_frames_without_labels_the_source_is_probed(small_dataset, tmp_path):
     assert pretrain(small_config(small_dataset, steps=2, probe_every=2), tmp_path)
-    assert lines(tmp_path)[-1]["source_knn"] >= 0
-    assert "knn_macro_f1" not in lines(tmp_path)[-1]
+    assert metrics_in(tmp_path)[-1]["source_knn"] >= 0
+    assert "knn_macro_f1" not in metrics_in(tmp_path)[-1]
 
 
 PROBED = {
@@ -276,14 +273,14 @@ def test_one_video_has_no_sources_to_tell_apart(small_dataset, tmp_path, caplog)
         "probe_every=1: no source_knn: found one data set, and in it 1 video with two"
         in caplog.text
     )
-    assert all("source_knn" not in line for line in lines(tmp_path))
+    assert all("source_knn" not in line for line in metrics_in(tmp_path))
 
 
 def test_the_strengths_of_the_views_reach_the_data(run, small_dataset, tmp_path):
     """Without augmentation the anchors are plain crops: the first logged losses differ."""
     plain = {f"views__{name}_probability": 0.0 for name in ("jitter", "grey", "blur", "flip")}
     assert pretrain(small_config(small_dataset, steps=2, **plain), tmp_path / "plain")
-    assert lines(tmp_path / "plain")[0]["loss"] != lines(run)[0]["loss"]
+    assert metrics_in(tmp_path / "plain")[0]["loss"] != metrics_in(run)[0]["loss"]
 
 
 def test_a_mistyped_exclusion_is_said(small_dataset, tmp_path, caplog):

@@ -5,7 +5,6 @@ step is compiled by XLA, whose numbers are the same in every process.
 """
 
 import contextlib
-import json
 import logging
 import multiprocessing
 import os
@@ -26,6 +25,7 @@ from data.storage.whole import PART
 from msn.encoders import load_encoder
 from msn.workdir import checkpoint_files
 from tests.support.object_store import new_place
+from tests.support.run_directories import metrics_in
 from tests.support.small_msn import small_config
 
 STEPS = 150  # so many that none of the moments below comes after the last one
@@ -116,8 +116,7 @@ def is_writing(workdir, after):
 
 
 def lines(workdir):
-    text = (workdir / "metrics.jsonl").read_text()
-    rows = [json.loads(line) for line in text.splitlines()]
+    rows = metrics_in(workdir)
     return [{key: value for key, value in row.items() if key not in SPEED} for row in rows]
 
 

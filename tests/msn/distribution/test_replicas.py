@@ -22,6 +22,7 @@ from data.common.stopping import StoppedError, ended_by_signals
 from msn import encoders
 from msn.distribution.strategies import create_distribution
 from msn.workdir import checkpoint_files
+from tests.support.run_directories import metrics_in
 from tests.support.small_msn import small_config
 
 STEPS = 10
@@ -153,7 +154,7 @@ def without_keys(name, value):
 
 
 def losses(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    lines = metrics_in(workdir)
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     return {
         name: np.array([line[name] for line in lines])

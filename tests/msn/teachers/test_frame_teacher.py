@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from data.common.errors import InputError
 from data.common.stopping import StoppedError, ended_by_signals
@@ -26,17 +25,10 @@ from msn.workdir import checkpoint_files
 from tests.support import onnx_files
 from tests.support.record_files import write_records
 from tests.support.recorder import recorded
+from tests.support.run_directories import last_state, metrics_in
 from tests.support.small_msn import VARIANT, small_config
 
 pytestmark = pytest.mark.usefixtures("eager")
-
-
-def lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def state(workdir):
-    return safetensors.numpy.load_file(checkpoint_files.checkpoints(workdir / "checkpoints")[-1])
 
 
 def write_table(path, source, **changes):
@@ -89,9 +81,9 @@ def test_what_it_says_is_learnt(small_dataset, source, tmp_path):
     config.optimizer.warmup_epochs = 0.0
     config.optimizer.learning_rate = 1e-2
     assert pretrain(config, tmp_path / "run")
-    losses = [line["teacher"] for line in lines(tmp_path / "run")]
+    losses = [line["teacher"] for line in metrics_in(tmp_path / "run")]
     assert np.mean(losses[-3:]) < 0.7 * losses[0]
-    assert lines(tmp_path / "run")[-1]["msn_weight"] == 0
+    assert metrics_in(tmp_path / "run")[-1]["msn_weight"] == 0
 
 
 def test_the_run_says_who_its_teacher_is_and_exports_nothing_of_it(run, table, small_dataset):
@@ -114,7 +106,7 @@ def test_the_run_says_who_its_teacher_is_and_exports_nothing_of_it(run, table, s
     exported = encoders.load_encoder(run / "encoder")
     plain = create_encoder(VARIANT, image_size=16)
     assert [w.shape for w in exported.weights] == [w.shape for w in plain.weights]
-    of_teacher = {name for name in state(run) if "teacher" in name}
+    of_teacher = {name for name in last_state(run) if "teacher" in name}
     kinds = ("of_cls/kernel", "of_cls/bias", "of_patches/kernel", "of_patches/bias")
     assert of_teacher == {
         f"{place}teacher/{kind}"
@@ -129,11 +121,13 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(run, small_dataset, tabl
         path.unlink()
     shutil.rmtree(workdir / "encoder")
     assert pretrain(small_config(small_dataset, teacher=table), workdir)
-    ours, theirs = state(workdir), state(run)
+    ours, theirs = last_state(workdir), last_state(run)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], name)
-    assert [line["teacher"] for line in lines(workdir)] == [line["teacher"] for line in lines(run)]
+    assert [line["teacher"] for line in metrics_in(workdir)] == [
+        line["teacher"] for line in metrics_in(run)
+    ]
 
 
 def test_the_last_weights_are_of_the_configuration(small_dataset, table, tmp_path):
@@ -143,7 +137,7 @@ def test_the_last_weights_are_of_the_configuration(small_dataset, table, tmp_pat
         **{"teacher_alone": 0.5, "log_every": 1},
     )
     assert pretrain(config, tmp_path)
-    logged = lines(tmp_path)
+    logged = metrics_in(tmp_path)
     np.testing.assert_allclose([line["teacher_weight"] for line in logged], np.linspace(2, 0.5, 6))
     assert [line["msn_weight"] for line in logged] == [0, 0, 0, 1, 1, 1]
 
@@ -185,7 +179,7 @@ def test_an_onnx_file_teaches(small_dataset, tmp_path):
     assert pretrain(config, tmp_path / "run")
     with np.load(tmp_path / "run" / FEATURES_FILE) as content:
         assert content["features"].shape == (56, onnx_files.WIDTH)
-    assert np.isfinite(lines(tmp_path / "run")[-1]["teacher"])
+    assert np.isfinite(metrics_in(tmp_path / "run")[-1]["teacher"])
 
 
 def test_records_have_times_and_no_numbers_of_files(small_dataset, source, table, tmp_path):
@@ -282,12 +276,12 @@ def test_another_teacher_at_the_same_path_does_not_go_on(
     config = json.loads((workdir / "config.json").read_text()) | {"teacher": str(path)}
     (workdir / "config.json").write_text(json.dumps(config))
     assert pretrain(small_config(small_dataset, teacher=str(path)), workdir)  # a copy is the same
-    before = state(workdir)
+    before = last_state(workdir)
     values = np.random.default_rng(1).normal(size=(56, width)).astype(np.float32)
     write_table(path, source, embeddings=values)
     with pytest.raises(InputError, match=r"^teacher=.*its content is not what has taught the run"):
         pretrain(small_config(small_dataset, teacher=str(path)), workdir)
-    assert before.keys() == state(workdir).keys()
+    assert before.keys() == last_state(workdir).keys()
     (workdir / CONTENT_FILE).write_text("{")
     with pytest.raises(InputError, match=r"teacher\.json: damaged"):
         pretrain(small_config(small_dataset, teacher=str(path)), workdir)

@@ -1,13 +1,11 @@
 """A teacher that sees every anchor view: what it is asked of, in whole runs, stopped, refused."""
 
-import json
 import os
 import shutil
 import signal
 
 import numpy as np
 import pytest
-import safetensors.numpy
 import tensorflow as tf
 
 from data.common.errors import InputError
@@ -20,17 +18,10 @@ from msn.teachers.teacher import CONTENT_FILE
 from msn.teachers.view_teacher import ViewTeacher
 from msn.workdir import checkpoint_files
 from tests.support import onnx_files
+from tests.support.run_directories import last_state, metrics_in
 from tests.support.small_msn import small_config
 
 pytestmark = pytest.mark.usefixtures("eager")
-
-
-def lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def state(workdir):
-    return safetensors.numpy.load_file(checkpoint_files.checkpoints(workdir / "checkpoints")[-1])
 
 
 def taught(root, teacher, **keys):
@@ -91,7 +82,7 @@ def test_the_student_learns_what_is_said_of_its_own_views(
     assert pretrain(config, tmp_path / "run")
     shape = (config.batch_size, config.views.size, config.views.size, 3)
     assert [views.shape for views in seen] == [shape] * 8
-    losses = [line["teacher"] for line in lines(tmp_path / "run")]
+    losses = [line["teacher"] for line in metrics_in(tmp_path / "run")]
     assert losses[-1] < losses[0]
 
 
@@ -103,7 +94,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(run, small_dataset, enco
     noted = (workdir / CONTENT_FILE).read_bytes()
     assert pretrain(taught(small_dataset, encoder), workdir)
     assert (workdir / CONTENT_FILE).read_bytes() == noted
-    before, after = state(run), state(workdir)
+    before, after = last_state(run), last_state(workdir)
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
@@ -117,7 +108,7 @@ def test_a_run_does_not_go_on_with_a_teacher_that_sees_something_else(run, small
 def test_an_onnx_file_sees_views(small_dataset, tmp_path):
     path = onnx_files.write(tmp_path)
     assert pretrain(taught(small_dataset, path, steps=2), tmp_path / "run")
-    assert np.isfinite(lines(tmp_path / "run")[-1]["teacher"])
+    assert np.isfinite(metrics_in(tmp_path / "run")[-1]["teacher"])
 
 
 def test_a_signal_stops_it_between_two_batches_of_views(

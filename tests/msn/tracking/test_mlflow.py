@@ -20,6 +20,7 @@ from msn.tracking.record import Record
 from msn.tracking.sending import COMPLETE, send_finished
 from tests.support.mlflow_server import PROGRAM, MlflowServer
 from tests.support.places import ROOT
+from tests.support.run_directories import metrics_in
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_msn import small_config
 from tests.support.small_phases import small_config as small_phases
@@ -95,7 +96,7 @@ def test_a_run_of_pretraining(tmp_path):
     assert run.info.status == "FINISHED"
     assert run.data.params["batch_size"] == "8"
     assert run.data.params["model.variant"] == "vitnano8"
-    written = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    written = metrics_in(workdir)
     for name in ("loss", "learning_rate", "effective_rank"):
         assert curve(run, name) == [(row["step"], row[name]) for row in written]
     assert {"encoder/encoder.json", "encoder/encoder.weights.h5", "encoder/README.md"} <= set(

@@ -17,6 +17,7 @@ from msn.tracking import wandb_files
 from msn.tracking.sending import send_finished
 from msn.tracking.trackers import tracker_names
 from tests.support.places import ROOT
+from tests.support.run_directories import metrics_in
 from tests.support.small_dataset import make_small_dataset
 from tests.support.small_msn import small_config
 
@@ -36,7 +37,7 @@ def test_a_run_of_pretraining(tmp_path):
     root, workdir = make_small_dataset(tmp_path / "data"), tmp_path / "run"
     assert pretrain(small_config(root, track="wandb", steps=6, log_every=2), workdir)
     rows = [row for row in wandb_files.rows(workdir / "trackers") if "loss" in row]
-    written = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    written = metrics_in(workdir)
     assert [row["_step"] for row in rows] == [row["step"] for row in written] == [2, 4, 6]
     for name in ("loss", "learning_rate", "effective_rank"):
         assert [row[name] for row in rows] == [row[name] for row in written]

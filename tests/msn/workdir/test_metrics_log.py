@@ -1,5 +1,4 @@
 import contextlib
-import json
 import time
 from pathlib import Path
 
@@ -12,14 +11,11 @@ from data.common.errors import InputError
 from data.common.progress import ProgressBar
 from msn.workdir.metrics_file import open_metrics
 from msn.workdir.metrics_log import MetricsLog, headline, spread
+from tests.support.run_directories import metrics_in
 
 
 def metrics(**changes):
     return {"loss": 2.0, "updated": 1.0, "embedding_covariance": np.eye(4) / 4} | changes
-
-
-def lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def write_steps(workdir, first_step, last_step, loss=2.0):
@@ -39,7 +35,7 @@ def test_what_is_logged(tmp_path):
             if step % 2 == 0:
                 assert log.failure() is None
                 log.write({"knn_macro_f1": 0.5} if step == 4 else None)
-    first, second = lines(tmp_path)
+    first, second = metrics_in(tmp_path)
     values = {"step": 2, "loss": 0.5, "learning_rate": 0.1, "embedding_std": 1, "effective_rank": 4}
     assert first == pytest.approx(values)  # no speed: it has compiled meanwhile
     assert (second["step"], second["loss"], second["knn_macro_f1"]) == (4, 0.25, 0.5)
@@ -120,7 +116,7 @@ def test_lines_of_a_run_that_was_cut_off_go(tmp_path):
         time.sleep(0.02)
     write_steps(tmp_path, 2, 4, loss=3.0)
     expected = [(1, 1.0), (2, 1.0), (3, 3.0), (4, 3.0)]
-    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == expected
+    assert [(line["step"], line["loss"]) for line in metrics_in(tmp_path)] == expected
     events = EventAccumulator(str(tmp_path / "events"), size_guidance={"tensors": 0})
     events.Reload()
     shown = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors("loss")]
