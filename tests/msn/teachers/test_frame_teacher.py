@@ -130,6 +130,17 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(run, small_dataset, tabl
     ]
 
 
+def test_a_run_of_an_earlier_version_goes_on(run, small_dataset, table, tmp_path):
+    """Its configuration does not say what the teacher sees."""
+    workdir = shutil.copytree(run, tmp_path / "msn")
+    checkpoint_files.checkpoints(workdir / "checkpoints")[-1].unlink()
+    config = json.loads((workdir / "config.json").read_text())
+    del config["teacher_sees"]
+    (workdir / "config.json").write_text(json.dumps(config))
+    assert pretrain(small_config(small_dataset, teacher=table), workdir)
+    assert metrics_in(workdir)[-1]["teacher"] == metrics_in(run)[-1]["teacher"]
+
+
 def test_the_last_weights_are_of_the_configuration(small_dataset, table, tmp_path):
     config = small_config(
         small_dataset,

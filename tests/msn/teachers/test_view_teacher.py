@@ -105,6 +105,11 @@ def test_a_run_does_not_go_on_with_a_teacher_that_sees_something_else(run, small
         pretrain(config, run)
 
 
+def test_a_run_without_steps_asks_it_nothing(small_dataset, encoder, tmp_path):
+    assert pretrain(taught(small_dataset, encoder, steps=0), tmp_path)
+    assert not (tmp_path / CONTENT_FILE).exists()
+
+
 def test_an_onnx_file_sees_views(small_dataset, tmp_path):
     path = onnx_files.write(tmp_path)
     assert pretrain(taught(small_dataset, path, steps=2), tmp_path / "run")
