@@ -7,7 +7,9 @@ to infer the whole frame. The regressors are linear: what is regressed must be i
 in a head that is thrown away. CLS and the mean of the patches have one each: both can be probed.
 
 The loss is one minus the cosine, as in AM-RADIO, arXiv 2312.06709, of features whose dimensions
-were standardised: else a few of large variance are all that counts (arXiv 2410.01680).
+were standardised, each by itself: else a few of large variance are all that counts. (Ranzinger et
+al., arXiv 2410.01680, compare this with one scale for all of them, which serves their students
+better; beside MSN it was not measured.)
 """
 
 import keras
