@@ -184,21 +184,28 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     compiled_programs.use()
-    try:
-        with _garbage_left():
-            _import_quietly()
-    except AssertionError as error:  # by which Keras refuses values of this file
-        file = os.path.join(os.environ.get("KERAS_HOME") or "~/.keras", "keras.json")  # noqa: PTH118
-        if not os.path.isfile(os.path.expanduser(file)):  # noqa: PTH111, PTH113
-            raise
-        raise InputError(f"{file}: Keras refuses its values; mend or remove it") from error
+    with _garbage_left(), _keras_as_it_comes():
+        _import_quietly()
+        import keras  # noqa: F401
     compiled_programs.wait()
     compiled_programs.xla_works()  # before this process takes the GPU's memory
-    import keras  # of another project's ~/.keras/keras.json nothing holds here
 
-    keras.config.set_floatx("float32")
-    keras.config.set_image_data_format("channels_last")
-    keras.config.set_epsilon(1e-7)
+
+@contextlib.contextmanager
+def _keras_as_it_comes() -> Iterator[None]:
+    """Context in which Keras is imported with its own defaults.
+
+    What `keras.json` and Keras's variables say is for another project: half precision, channels
+    first, no more than so many epochs; or what Keras does not understand, which ends its import.
+    """
+    named = [name for name in os.environ if name.startswith("KERAS_") and name != "KERAS_BACKEND"]
+    before = {name: os.environ.pop(name) for name in named}
+    os.environ["KERAS_HOME"] = os.devnull  # in which no keras.json is, or can be written
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
