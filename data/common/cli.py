@@ -151,6 +151,9 @@ def run(
 
     open_standard_streams()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # of damage we tell, with the file's name
+    # Figures look as we draw them, not as a matplotlibrc of another project says.
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    os.environ.pop("MPLBACKEND", None)
     try:
         with ended_by_signals(kept):
             app.run(guarded, flags_parser=functools.partial(parse, positional=positional))

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from data.common.errors import InputError
 from msn.curves import COLOURS, PANELS, draw, draw_panel, read_run
 from msn.pretrain import pretrain
 from tests.support.forked_commands import call
+from tests.support.places import ROOT
 from tests.support.small_msn import small_config
 
 
@@ -126,6 +130,23 @@ def test_what_is_no_run_is_named(tmp_path, name, text):
 
 def run_command(*arguments):
     return call("-m", "msn.curves", *arguments)
+
+
+def test_another_projects_matplotlib_has_no_effect(tmp_path):
+    """Its settings are read as matplotlib is imported: a process that has not done so yet."""
+    run = write(tmp_path / "run", [{"step": step, "loss": 4.0 - step} for step in (1, 2)])
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 40\naxes.grid: True\n")
+    pictures = []
+    for variables in (
+        {},
+        {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": "none that is known"},
+        {"MPLCONFIGDIR": str(tmp_path)},
+    ):
+        output = tmp_path / f"{len(pictures)}.png"
+        command = [sys.executable, "-m", "msn.curves", run, "--output", output]
+        subprocess.run(command, cwd=ROOT, env=os.environ | variables, check=True)
+        pictures.append(output.read_bytes())
+    assert pictures[0] == pictures[1] == pictures[2]
 
 
 def test_command(tmp_path):
