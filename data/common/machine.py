@@ -15,8 +15,16 @@ def available_cores() -> int:
 
 
 def user_cache(kind: str) -> Path:
-    """The folder in the user's cache for what can be made again."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    """The folder in the user's cache for what can be made again.
+
+    It can be nowhere, and nothing kept in it, where the user has no home, as in some containers.
+    """
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", "")).expanduser()
+        if not cache.is_absolute():  # which its specification has ignored
+            cache = Path.home() / ".cache"
+    except RuntimeError:
+        cache = Path(os.devnull)
     return cache / "endoscopy-msn" / kind
 
 
