@@ -12,8 +12,9 @@
 - Neighbours: no frames of nearby seconds (data.neighbour_seconds stays 0): numbers in train2019 are
   no time.
 
-The strengths are our choice and not measured. Hirsch et al., arXiv 2308.12394, pre-train on private
-colonoscopies, with the MSN paper's augmentations as far as they say.
+The strengths are our choice; short runs could not tell them from the MSN paper's (docs/recipes.md,
+"Choices, in pairs"). Hirsch et al., arXiv 2308.12394, pre-train on private colonoscopies, with the
+MSN paper's augmentations as far as they say.
 
 Needs: PolypsSet, 28,773 frames; GPUs, fewer with a smaller batch_size; not measured
 """

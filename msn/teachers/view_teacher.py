@@ -2,7 +2,7 @@
 
 "Consistent teaching" of Beyer et al., arXiv 2106.05237: a teacher that sees the same crop and the
 same colours teaches more than one whose features of the whole frame serve all crops of it. It costs
-its forward pass in every step. What is gained here is not measured yet (docs/recipes.md).
+its forward pass in every step. In short runs here it gained nothing (docs/recipes.md).
 """
 
 from collections.abc import Callable
